@@ -1,0 +1,160 @@
+//! Backends (a Service port as the far side) and their endpoints.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::{Name, Origin};
+
+/// A Service port by the name or number that identifies it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PortKey {
+    /// The name of a ServicePort.
+    Name(Arc<str>),
+    /// The number of a ServicePort that has no name, or of one that does not exist.
+    Number(u16),
+}
+
+impl fmt::Display for PortKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            PortKey::Name(name) => f.write_str(name),
+            PortKey::Number(number) => number.fmt(f),
+        }
+    }
+}
+
+/// Identity of a backend: health, counters and stickiness are kept under it. Two Ingresses that name one ServicePort,
+/// one by name and one by number, share one backend.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BackendId {
+    /// The Service.
+    pub service: Name,
+    /// Its port: the ServicePort's name if it has one, else its number; as the Ingress writes it if there is none.
+    pub port: PortKey,
+}
+
+impl fmt::Display for BackendId {
+    /// `shop/web:http`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.service, self.port)
+    }
+}
+
+/// What is spoken to the endpoints.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Protocol {
+    /// HTTP/1.1 in clear text.
+    #[default]
+    Http1,
+    /// HTTP/2 in clear text, with prior knowledge.
+    H2c,
+    /// HTTP/1.1 over TLS.
+    Https,
+    /// HTTP/2 over TLS.
+    H2,
+}
+
+impl Protocol {
+    /// The word of the admin API: `http1`, `h2c`, `https`, `h2`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Protocol::Http1 => "http1",
+            Protocol::H2c => "h2c",
+            Protocol::Https => "https",
+            Protocol::H2 => "h2",
+        }
+    }
+
+    /// Whether the connection is TLS.
+    pub fn is_tls(self) -> bool {
+        matches!(self, Protocol::Https | Protocol::H2)
+    }
+
+    /// Whether HTTP/2 is spoken.
+    pub fn is_http2(self) -> bool {
+        matches!(self, Protocol::H2c | Protocol::H2)
+    }
+}
+
+/// How one endpoint is chosen from several.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Balance {
+    /// Fewest requests in flight for the weight.
+    #[default]
+    LeastConn,
+    /// In turn, smoothly by weight.
+    RoundRobin,
+}
+
+impl Balance {
+    /// The value of `fairlead.dev/load-balance`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Balance::LeastConn => "least_conn",
+            Balance::RoundRobin => "round_robin",
+        }
+    }
+}
+
+/// Where a backend's endpoints come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EndpointSource {
+    /// Nowhere: no such Service, no such port, or refused.
+    None,
+    /// EndpointSlices of the Service: the slice port of this name (empty = unnamed), else this number.
+    Slices {
+        /// Name of the ServicePort, as in the slices.
+        port_name: Arc<str>,
+        /// A numeric `targetPort` (or, headless without ports, the Ingress's number), for slices that lack the name.
+        target_port: Option<u16>,
+        /// `spec.ipFamilies[0]` is IPv6: its slices first, the other family's only when there is no usable one.
+        prefer_ipv6: bool,
+    },
+    /// A DNS name, resolved at run time.
+    Dns {
+        /// The name, without trailing dot, in lower case; may be an IP literal.
+        name: Arc<str>,
+        /// Port of each address.
+        port: u16,
+    },
+}
+
+/// One Service port that routes name.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Backend {
+    /// Its identity.
+    pub id: BackendId,
+    /// What the endpoints speak.
+    pub protocol: Protocol,
+    /// How an endpoint is chosen.
+    pub balance: Balance,
+    /// Where the endpoints come from.
+    pub source: EndpointSource,
+    /// The first field that names it.
+    pub origin: Origin,
+}
+
+/// One address of a backend.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Endpoint {
+    /// Address and port.
+    pub address: SocketAddr,
+    /// Name of the Pod, from `targetRef`.
+    pub pod: Option<Arc<str>>,
+    /// Relative weight, 1 to 1000.
+    pub weight: u16,
+    /// Gets nothing new but sticky clients: terminating, still serving.
+    pub draining: bool,
+}
+
+/// The endpoints of one backend, by address; no address twice.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EndpointSet {
+    /// Sorted by address.
+    pub endpoints: Vec<Endpoint>,
+}
+
+/// Endpoints by backend: what the second road carries.
+pub type EndpointSets = BTreeMap<BackendId, EndpointSet>;

@@ -1,0 +1,55 @@
+//! What the configuration means: plain data between `compile`, which makes it, and `table`, which serves it.
+//!
+//! Everything here is parsed: no text is left to be parsed later, so building a table cannot fail and the request
+//! path parses no configuration. Maps are ordered, so that one snapshot always prints the same bytes.
+
+mod backend;
+mod certificate;
+mod host;
+mod object;
+mod problem;
+mod route;
+pub mod text;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+pub use self::backend::{
+    Backend, BackendId, Balance, Endpoint, EndpointSet, EndpointSets, EndpointSource, PortKey, Protocol,
+};
+pub use self::certificate::{Certificate, CertificateOrigin};
+pub use self::host::HostPattern;
+pub use self::object::{Kind, Name, Object, Origin};
+pub use self::problem::{Problem, Reason, Severity};
+pub use self::route::{
+    BodyLimit, Filters, Hsts, PathKind, PathMatch, Policy, Rank, Retry, RetryOn, Route, Target, Timeouts, TlsRedirect,
+    Upgrade, VirtualHost,
+};
+
+/// Everything that is served, compiled from one snapshot.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Config {
+    /// Virtual hosts by pattern. `HostPattern::Any` answers names that no other host owns.
+    pub hosts: BTreeMap<HostPattern, Arc<VirtualHost>>,
+    /// Every Service port that a route names.
+    pub backends: BTreeMap<BackendId, Arc<Backend>>,
+    /// The certificate served for a server name; names without an entry get the default certificate.
+    pub certificates: BTreeMap<HostPattern, Arc<Certificate>>,
+    /// `--default-ssl-certificate`, if it is set and usable; else the self-made one is served.
+    pub default_certificate: Option<Arc<Certificate>>,
+    /// Objects and paths that were considered and are not served, for `explain`.
+    pub rejected: Vec<Arc<Rejected>>,
+}
+
+/// One thing that somebody asked for and that is not served, with the reason.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Rejected {
+    /// The host it was meant for.
+    pub host: HostPattern,
+    /// The path it was meant for, as written; `None` when the whole object was rejected.
+    pub path: Option<Arc<str>>,
+    /// The object and field.
+    pub origin: Origin,
+    /// Why, as a sentence part: `class nginx is not ours`.
+    pub why: String,
+}

@@ -1,0 +1,225 @@
+//! Virtual hosts, routes and what happens to a request on them.
+
+use std::cmp::Reverse;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{BackendId, HostPattern, Origin, Reason};
+
+/// One host with its routes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct VirtualHost {
+    /// Names it answers to.
+    pub host: HostPattern,
+    /// Routes in order of [`Rank`], no two with the same path and kind.
+    pub routes: Vec<Arc<Route>>,
+}
+
+/// One path of one host.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Route {
+    /// Which request paths it takes.
+    pub path: PathMatch,
+    /// Not written by anybody: the root that a host gets until some Ingress declares `/`.
+    pub implicit: bool,
+    /// The Ingress and field it comes from.
+    pub origin: Origin,
+    /// What answers.
+    pub target: Target,
+    /// What happens to a request before and after the upstream.
+    pub filters: Filters,
+    /// Times, sizes and retries of the exchange.
+    pub policy: Policy,
+}
+
+/// What answers on a route.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Target {
+    /// A backend; it may have no endpoint at the moment (503).
+    Backend(BackendId),
+    /// 503 for every request, since serving the path would be wrong.
+    Closed(Reason),
+    /// 404: nobody declared the path.
+    NotFound,
+}
+
+/// `pathType`, after ImplementationSpecific became Prefix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PathKind {
+    /// The path and nothing else.
+    Exact,
+    /// The path and everything below it, by segments.
+    Prefix,
+}
+
+impl PathKind {
+    /// The sign of the short text form: `=` or `^`.
+    pub fn sign(self) -> char {
+        match self {
+            PathKind::Exact => '=',
+            PathKind::Prefix => '^',
+        }
+    }
+
+    /// The word of the admin API: `exact` or `prefix`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            PathKind::Exact => "exact",
+            PathKind::Prefix => "prefix",
+        }
+    }
+}
+
+/// A path with its kind.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PathMatch {
+    /// Exact or Prefix.
+    pub kind: PathKind,
+    /// The path in routing form (`uri::path`): begins with `/`, unreserved octets decoded, other escapes in upper
+    /// case, no dot segments, no empty segments but a last one, which a written trailing slash leaves.
+    pub path: Arc<str>,
+}
+
+impl PathMatch {
+    /// Whether a request for `path` (in the form matched: routing form with runs of `/` as one) is taken.
+    /// Prefix goes by segments; a trailing slash of the prefix is ignored (Ingress v1, "Path types").
+    pub fn matches(&self, path: &str) -> bool {
+        match self.kind {
+            PathKind::Exact => *self.path == *path,
+            PathKind::Prefix => {
+                let prefix = self.path.strip_suffix('/').unwrap_or(&self.path);
+                path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            }
+        }
+    }
+
+    /// Precedence among the routes of one host that match `request`; the least rank answers.
+    pub fn rank(&self, request: &str) -> Rank {
+        let trimmed = self.path.strip_suffix('/').unwrap_or(&self.path);
+        let slash = self.path.len() != trimmed.len();
+        Rank {
+            kind: self.kind,
+            length: Reverse(trimmed.len()),
+            slash_differs: slash != (request.len() > trimmed.len()),
+        }
+    }
+}
+
+impl fmt::Display for PathMatch {
+    /// `^ /api`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.kind.sign(), self.path)
+    }
+}
+
+/// Precedence of matching routes as an order: Exact before Prefix, longer before shorter (Ingress v1, "Multiple
+/// matches"), and of `p` and `p/` the one that is written like the request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Rank {
+    kind: PathKind,
+    length: Reverse<usize>,
+    slash_differs: bool,
+}
+
+/// What happens to a request before and after the upstream: one `Option` for each feature.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Filters {
+    /// Answer requests that came in clear text with a redirect to https.
+    pub tls_redirect: Option<TlsRedirect>,
+    /// `Strict-Transport-Security` on answers over TLS.
+    pub hsts: Option<Hsts>,
+}
+
+/// A redirect from http to https.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsRedirect {
+    /// 301, 302, 307 or 308.
+    pub status: u16,
+    /// The https port to write; `None` when it is 443 or not to be written.
+    pub port: Option<u16>,
+}
+
+/// `Strict-Transport-Security` (RFC 6797).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hsts {
+    /// The header's value.
+    pub value: Arc<str>,
+}
+
+/// Times, sizes and retries of one exchange.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Policy {
+    /// Longest waits.
+    pub timeouts: Timeouts,
+    /// Largest request body.
+    pub body_limit: BodyLimit,
+    /// Hold the request body up to 64 KiB before sending it (`proxy-request-buffering`).
+    pub buffer_request: bool,
+    /// When a request is tried again.
+    pub retry: Retry,
+    /// Which protocol upgrades pass.
+    pub upgrade: Upgrade,
+    /// Pass request trailers on (`request-trailers: pass`).
+    pub request_trailers: bool,
+    /// gRPC: no body limit, and the gap between body reads does not end a request.
+    pub is_grpc: bool,
+}
+
+/// Longest waits of one exchange; the defaults stand in `settings::limits`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// `proxy-connect-timeout`.
+    pub connect: Duration,
+    /// `proxy-read-timeout`: for the response head, and between two reads of the response body.
+    pub read: Duration,
+    /// `proxy-send-timeout`: an upstream that takes no bytes.
+    pub send: Duration,
+    /// A tunnel without bytes in either direction.
+    pub tunnel_idle: Duration,
+}
+
+/// Largest request body, and the annotation to name when it is exceeded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BodyLimit {
+    /// Bytes; 0 = unlimited.
+    pub bytes: u64,
+}
+
+/// When and how often a request is tried on another endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Retry {
+    /// `proxy-next-upstream`.
+    pub on: RetryOn,
+    /// Attempts in all, the first one included; 0 = no limit but the number of endpoints.
+    pub tries: u32,
+    /// No further attempt after this time; zero = no limit.
+    pub timeout: Duration,
+}
+
+/// What counts as a failed attempt (`proxy-next-upstream`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RetryOn {
+    /// Connect failures, resets, closes before a response head.
+    pub error: bool,
+    /// Connect and response-head time-outs.
+    pub timeout: bool,
+    /// A head that is not HTTP.
+    pub invalid_header: bool,
+    /// Requests that are not idempotent too.
+    pub non_idempotent: bool,
+    /// Response statuses.
+    pub statuses: Vec<u16>,
+}
+
+/// Which protocol upgrades pass (`fairlead.dev/upgrade`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Upgrade {
+    /// Any token but `h2c`, `HTTP/*` and `TLS/*`.
+    #[default]
+    Any,
+    /// None.
+    Off,
+    /// `websocket` only.
+    Websocket,
+}

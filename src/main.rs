@@ -1,0 +1,3 @@
+//! The `fairlead` command.
+
+fn main() {}

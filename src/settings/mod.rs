@@ -1,0 +1,126 @@
+//! Flags and environment into [`Settings`], parsed once.
+
+pub mod limits;
+pub mod units;
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use self::limits::{Limit, Limits, Size};
+use crate::ir::{Name, Problem};
+
+/// Everything that `fairlead serve` can be told, parsed.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `--manifests`: files and folders; empty = the Kubernetes API.
+    pub manifests: Vec<PathBuf>,
+    /// `--http-port`; `None` = off.
+    pub http_port: Option<u16>,
+    /// `--https-port`; `None` = off.
+    pub https_port: Option<u16>,
+    /// `--bind-address`; empty = all addresses, IPv4 and IPv6.
+    pub bind_addresses: Vec<IpAddr>,
+    /// `--healthz-host` and `--health-port`; empty = health is off.
+    pub health_addresses: Vec<SocketAddr>,
+    /// `--health-check-path`.
+    pub health_check_path: String,
+    /// `--admin-address`.
+    pub admin_address: SocketAddr,
+    /// `--workers`.
+    pub workers: usize,
+    /// `--limit`.
+    pub limits: Limits,
+    /// What the compiler needs to know.
+    pub options: CompileOptions,
+    /// `--shutdown-grace-period`.
+    pub shutdown_grace_period: Duration,
+    /// `--drain-timeout`.
+    pub drain_timeout: Duration,
+    /// `--enable-metrics`.
+    pub metrics: bool,
+    /// `--metrics-per-ingress`.
+    pub metrics_per_ingress: bool,
+    /// `--log-level`.
+    pub log_level: LogLevel,
+    /// `--log-format`.
+    pub log_format: LogFormat,
+    /// Flags that were accepted without effect.
+    pub problems: Vec<Problem>,
+}
+
+/// The settings that `compile` reads.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CompileOptions {
+    /// `--ingress-class`.
+    pub ingress_class: Arc<str>,
+    /// `--controller-class`.
+    pub controller_class: Arc<str>,
+    /// `--watch-ingress-without-class`.
+    pub watch_ingress_without_class: bool,
+    /// `--ingress-class-by-name`.
+    pub ingress_class_by_name: bool,
+    /// `--annotations-prefix`, without the slash.
+    pub annotations_prefix: Arc<str>,
+    /// `--disable-catch-all`.
+    pub disable_catch_all: bool,
+    /// `--disable-svc-external-name`.
+    pub disable_external_name: bool,
+    /// `--default-backend-service`.
+    pub default_backend_service: Option<Name>,
+    /// `--default-ssl-certificate`.
+    pub default_ssl_certificate: Option<Name>,
+    /// Objects come from a folder: loopback targets are allowed, redirects carry the https port, without any
+    /// IngressClass every Ingress is ours, and a default IngressClass of ours claims Ingresses without class.
+    pub folder: bool,
+    /// `--http-port` and `--https-port`, for redirects and printing.
+    pub http_port: Option<u16>,
+    /// See `http_port`.
+    pub https_port: Option<u16>,
+    /// Defaults of routes.
+    pub limits: Limits,
+}
+
+impl Default for CompileOptions {
+    /// The defaults of the flags, in folder mode.
+    fn default() -> Self {
+        CompileOptions {
+            ingress_class: "fairlead".into(),
+            controller_class: "fairlead.dev/ingress-controller".into(),
+            watch_ingress_without_class: false,
+            ingress_class_by_name: false,
+            annotations_prefix: "nginx.ingress.kubernetes.io".into(),
+            disable_catch_all: false,
+            disable_external_name: false,
+            default_backend_service: None,
+            default_ssl_certificate: None,
+            folder: true,
+            http_port: Some(80),
+            https_port: Some(443),
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// `--log-level`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogLevel {
+    /// `error`.
+    Error,
+    /// `warn`.
+    Warn,
+    /// `info`.
+    Info,
+    /// `debug`.
+    Debug,
+}
+
+/// `--log-format`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// ingress-nginx's default access line; plain process log.
+    Text,
+    /// One JSON object a line.
+    Json,
+}

@@ -1,0 +1,284 @@
+//! The read fields of each kind, named as the Kubernetes API names them.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::ir::{Certificate, Object};
+
+/// Tells two contents of one object apart: a hash of resourceVersion and uid, or in a folder of the object itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Version(pub u64);
+
+/// What every object has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Meta {
+    /// Kind, name, and the file it came from.
+    pub object: Arc<Object>,
+    /// `metadata.uid`; empty in a folder that gives none.
+    pub uid: Arc<str>,
+    /// `metadata.creationTimestamp`, seconds since the epoch; `None` counts as oldest.
+    pub created: Option<i64>,
+    /// Changes whenever the object does.
+    pub version: Version,
+}
+
+/// `networking.k8s.io/v1 Ingress`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ingress {
+    /// Name, age, version.
+    pub meta: Meta,
+    /// Annotations that somebody here may read (ours, ingress-nginx's, `kubernetes.io/ingress.class`).
+    pub annotations: BTreeMap<Arc<str>, Arc<str>>,
+    /// `spec.ingressClassName`.
+    pub class: Option<Arc<str>>,
+    /// `spec.defaultBackend`.
+    pub default_backend: Option<IngressBackend>,
+    /// `spec.tls`.
+    pub tls: Vec<IngressTls>,
+    /// `spec.rules`.
+    pub rules: Vec<IngressRule>,
+}
+
+/// Which class an object without `spec.ingressClassName` asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClassRef<'a> {
+    /// `kubernetes.io/ingress.class`.
+    Annotation(&'a str),
+    /// `spec.ingressClassName`.
+    Field(&'a str),
+    /// Neither.
+    None,
+}
+
+impl Ingress {
+    /// The class it asks for; the field wins over the annotation.
+    pub fn class_ref(&self) -> ClassRef<'_> {
+        match (&self.class, self.annotations.get("kubernetes.io/ingress.class")) {
+            (Some(class), _) => ClassRef::Field(class),
+            (None, Some(class)) => ClassRef::Annotation(class),
+            (None, None) => ClassRef::None,
+        }
+    }
+}
+
+/// One entry of `spec.tls`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IngressTls {
+    /// `hosts`, as written.
+    pub hosts: Vec<Arc<str>>,
+    /// `secretName`.
+    pub secret: Option<Arc<str>>,
+}
+
+/// One entry of `spec.rules`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IngressRule {
+    /// `host`, as written; `None` or empty = any.
+    pub host: Option<Arc<str>>,
+    /// `http.paths`; empty when there is no `http`.
+    pub paths: Vec<IngressPath>,
+}
+
+/// One entry of `http.paths`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IngressPath {
+    /// `path`, as written.
+    pub path: Option<Arc<str>>,
+    /// `pathType`.
+    pub path_type: PathType,
+    /// `backend`.
+    pub backend: IngressBackend,
+}
+
+/// `pathType`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PathType {
+    /// `Exact`.
+    Exact,
+    /// `ImplementationSpecific`, or none given.
+    ImplementationSpecific,
+    /// `Prefix`.
+    Prefix,
+    /// Some other word, which the API server would have refused.
+    Unknown,
+}
+
+/// `IngressBackend`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum IngressBackend {
+    /// `service`: name and port; a port with neither name nor number is `None`.
+    Service {
+        /// `service.name`.
+        name: Arc<str>,
+        /// `service.port`.
+        port: Option<crate::ir::PortKey>,
+    },
+    /// `resource`, which is not served: kind and name.
+    Resource {
+        /// `resource.kind`.
+        kind: Arc<str>,
+        /// `resource.name`.
+        name: Arc<str>,
+    },
+    /// Neither, which the API server would have refused.
+    Missing,
+}
+
+/// `networking.k8s.io/v1 IngressClass`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IngressClass {
+    /// Name, age, version.
+    pub meta: Meta,
+    /// `spec.controller`.
+    pub controller: Arc<str>,
+    /// Annotation `ingressclass.kubernetes.io/is-default-class` is `true`.
+    pub is_default: bool,
+    /// `spec.parameters` is set.
+    pub has_parameters: bool,
+}
+
+/// `v1 Service`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Service {
+    /// Name, age, version.
+    pub meta: Meta,
+    /// `fairlead.dev/` annotations.
+    pub annotations: BTreeMap<Arc<str>, Arc<str>>,
+    /// `spec.type`.
+    pub service_type: ServiceType,
+    /// `spec.clusterIP` is `None`.
+    pub is_headless: bool,
+    /// `spec.externalName`.
+    pub external_name: Option<Arc<str>>,
+    /// `spec.ipFamilies[0]` is IPv6.
+    pub prefer_ipv6: bool,
+    /// `spec.sessionAffinity` is `ClientIP`.
+    pub client_ip_affinity: bool,
+    /// `spec.ports`.
+    pub ports: Vec<ServicePort>,
+}
+
+/// `spec.type`, as far as it matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ServiceType {
+    /// `ClusterIP`, `NodePort`, `LoadBalancer`.
+    Cluster,
+    /// `ExternalName`.
+    ExternalName,
+}
+
+/// One entry of `spec.ports`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServicePort {
+    /// `name`; empty when there is none.
+    pub name: Arc<str>,
+    /// `port`.
+    pub port: u16,
+    /// `targetPort`.
+    pub target_port: Option<TargetPort>,
+    /// `protocol` is TCP or absent.
+    pub is_tcp: bool,
+    /// `appProtocol`.
+    pub app_protocol: Option<Arc<str>>,
+}
+
+/// `targetPort`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TargetPort {
+    /// The name of a container port.
+    Name(Arc<str>),
+    /// A number.
+    Number(u16),
+}
+
+/// `addressType` of a slice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AddressFamily {
+    /// `FQDN` or another word: not read.
+    Other,
+    /// `IPv4`.
+    V4,
+    /// `IPv6`.
+    V6,
+}
+
+/// `discovery.k8s.io/v1 EndpointSlice`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndpointSlice {
+    /// Name, age, version.
+    pub meta: Meta,
+    /// Label `kubernetes.io/service-name`.
+    pub service: Arc<str>,
+    /// `addressType`.
+    pub family: AddressFamily,
+    /// `ports`.
+    pub ports: Vec<SlicePort>,
+    /// `endpoints`.
+    pub endpoints: Vec<SliceEndpoint>,
+}
+
+/// One entry of `ports`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SlicePort {
+    /// `name`; null = empty.
+    pub name: Arc<str>,
+    /// `port`; null = all ports, not usable here.
+    pub port: Option<u16>,
+    /// `protocol` is TCP or absent.
+    pub is_tcp: bool,
+}
+
+/// One entry of `endpoints`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SliceEndpoint {
+    /// `addresses` that parse as IP addresses.
+    pub addresses: Vec<IpAddr>,
+    /// `conditions.ready` is true or absent.
+    pub ready: bool,
+    /// `conditions.serving`; absent = as `ready`.
+    pub serving: bool,
+    /// `conditions.terminating` is true.
+    pub terminating: bool,
+    /// Name of the Pod, when `targetRef` is one.
+    pub pod: Option<Arc<str>>,
+}
+
+/// `v1 Pod` with a weight label.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pod {
+    /// Name, age, version.
+    pub meta: Meta,
+    /// Label `fairlead.dev/weight`, as written.
+    pub weight: Arc<str>,
+}
+
+/// `v1 Secret`, its certificate parsed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Secret {
+    /// Name, age, version.
+    pub meta: Meta,
+    /// What the object holds now.
+    pub current: SecretContent,
+    /// The last certificate it held that could be served, if `current` is not one.
+    pub last_good: Option<Arc<Certificate>>,
+}
+
+/// What a Secret holds, as a certificate.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SecretContent {
+    /// `tls.crt` and `tls.key` that can be served.
+    Certificate(Arc<Certificate>),
+    /// Why it cannot be served, as a sentence part: `tls.key is missing`.
+    Unusable(String),
+}
+
+impl Secret {
+    /// The certificate to serve: the current one, else the last good one.
+    pub fn certificate(&self) -> Option<&Arc<Certificate>> {
+        match &self.current {
+            SecretContent::Certificate(certificate) => Some(certificate),
+            SecretContent::Unusable(_) => self.last_good.as_ref(),
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! A TLS Secret's bytes into a certificate that can be served.
