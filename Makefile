@@ -1,0 +1,75 @@
+# The front door. `make` lists what one can do; every target installs what it needs first and says so.
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help setup demo check test unit suite docs deny h2spec blackbox fuzz bench bench-peers release clean
+
+CARGO := cargo
+BINARY := target/debug/fairlead
+RELEASE := target/release/fairlead
+FUZZ_SECONDS ?= 30
+
+help: ## This list
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## Install what `make demo` and `make test` need (they also do it themselves)
+	@scripts/setup.sh build test
+
+demo: ## Build and run the demo: a small shop on http://127.0.0.1:8080 and https://127.0.0.1:8443
+	@scripts/setup.sh build
+	$(CARGO) build --bin fairlead
+	$(BINARY) demo
+
+check: ## The quick inner loop: format, clippy with warnings as errors, unit tests
+	@scripts/setup.sh build
+	$(CARGO) fmt --check
+	$(CARGO) clippy --all-targets -- -D warnings
+	$(CARGO) test --lib
+
+test: ## Everything: check, all tests, docs, fuzz corpus, licences, h2spec, the binary from outside
+	@scripts/setup.sh test
+	$(CARGO) fmt --check
+	$(CARGO) clippy --all-targets -- -D warnings
+	$(CARGO) test
+	$(MAKE) --no-print-directory docs deny h2spec blackbox
+	@echo "make test: all passed"
+
+docs: ## The code's documentation, without warnings
+	@scripts/setup.sh build
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --document-private-items
+
+deny: ## Licences, duplicate and banned dependencies, sources
+	@scripts/setup.sh test
+	.tools/bin/cargo-deny --locked check licenses bans sources
+
+h2spec: ## The HTTP/2 conformance test h2spec: 145 of 145, over TLS and in clear text
+	@scripts/setup.sh test
+	$(CARGO) build --bin fairlead
+	scripts/h2spec.sh $(BINARY)
+
+blackbox: ## Folder mode seen from outside, on the built binary
+	@scripts/setup.sh test
+	$(CARGO) build --bin fairlead
+	python3 tests/blackbox/folder_mode.py $(BINARY)
+
+fuzz: ## Run each fuzz target for FUZZ_SECONDS (30)
+	@scripts/setup.sh fuzz
+	scripts/fuzz.sh $(FUZZ_SECONDS)
+
+release: ## The optimised binary, target/release/fairlead
+	@scripts/setup.sh build
+	$(CARGO) build --release --bin fairlead
+
+bench: ## Benchmarks beside their goals: instructions, look-ups, compile, memory
+	@scripts/setup.sh bench
+	$(CARGO) build --release --bin fairlead
+	scripts/bench.sh
+
+bench-peers: ## The same load side by side with nginx, one worker each
+	@scripts/setup.sh bench
+	$(CARGO) build --release --bin fairlead
+	scripts/bench-peers.sh
+
+clean: ## Remove what was built and installed here
+	rm -rf target .tools

