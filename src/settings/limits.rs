@@ -45,6 +45,16 @@ macro_rules! limits {
                 }
             }
 
+            /// Sets what `NAME=VALUE`, or several with commas between, says. `Err` is one line, and some may be set then.
+            pub fn set_list(&mut self, text: &str) -> Result<(), String> {
+                for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
+                    let (name, value) =
+                        part.split_once('=').ok_or_else(|| format!("{part:?} is not NAME=VALUE, as in head=64k"))?;
+                    self.set(name.trim(), value.trim())?;
+                }
+                Ok(())
+            }
+
             /// The text form of the limit's present value.
             pub fn show(&self, limit: Limit) -> String {
                 match limit { $(Limit::$field => LimitValue::show(&self.$field),)* }

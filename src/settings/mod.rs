@@ -1,13 +1,19 @@
 //! Flags and environment into [`Settings`], parsed once.
 
-pub mod limits;
 pub mod units;
+pub mod limits;
+pub mod flag;
+pub mod flags;
+pub mod arguments;
+mod read;
+pub mod document;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use self::arguments::{Given, Unusable};
 pub use self::limits::{Limit, Limits, Size};
 use crate::ir::{Name, Problem};
 
