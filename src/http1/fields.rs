@@ -13,24 +13,18 @@ pub enum Known {
     Connection,
     /// `Content-Length`.
     ContentLength,
+    /// `Date`.
+    Date,
     /// `Expect`.
     Expect,
     /// `Forwarded`.
     Forwarded,
     /// `Host`.
     Host,
-    /// `HTTP2-Settings`.
-    Http2Settings,
-    /// `Keep-Alive`.
-    KeepAlive,
-    /// `Proxy`.
+    /// `HTTP2-Settings`, `Keep-Alive`, `Proxy-Connection`: meant for the next hop only.
+    Hop,
+    /// `Proxy`, which a CGI back end would take for a setting of its own (CVE-2016-5385 and kin).
     Proxy,
-    /// `Proxy-Authenticate`.
-    ProxyAuthenticate,
-    /// `Proxy-Authorization`.
-    ProxyAuthorization,
-    /// `Proxy-Connection`.
-    ProxyConnection,
     /// `Referer`.
     Referer,
     /// `Server`.
@@ -61,6 +55,47 @@ pub enum Known {
     XRequestId,
 }
 
+impl Known {
+    /// Which name this is, in any letter case.
+    pub fn of(name: &[u8]) -> Known {
+        let is =
+            |other: &str, known: Known| if name.eq_ignore_ascii_case(other.as_bytes()) { known } else { Known::Other };
+        let starts = |prefix: &str| name.get(..prefix.len()).is_some_and(|s| s.eq_ignore_ascii_case(prefix.as_bytes()));
+        match (name.len(), name.first().map(u8::to_ascii_lowercase)) {
+            (2, Some(b't')) => is("te", Known::Te),
+            (4, Some(b'h')) => is("host", Known::Host),
+            (4, Some(b'd')) => is("date", Known::Date),
+            (5, Some(b'p')) => is("proxy", Known::Proxy),
+            (6, Some(b'e')) => is("expect", Known::Expect),
+            (6, Some(b's')) => is("server", Known::Server),
+            (7, Some(b'u')) => is("upgrade", Known::Upgrade),
+            (7, Some(b't')) => is("trailer", Known::Trailer),
+            (7, Some(b'r')) => is("referer", Known::Referer),
+            (9, Some(b'f')) => is("forwarded", Known::Forwarded),
+            (10, Some(b'c')) => is("connection", Known::Connection),
+            (10, Some(b'k')) => is("keep-alive", Known::Hop),
+            (10, Some(b'u')) => is("user-agent", Known::UserAgent),
+            (14, Some(b'c')) => is("content-length", Known::ContentLength),
+            (14, Some(b'h')) => is("http2-settings", Known::Hop),
+            (16, Some(b'p')) => is("proxy-connection", Known::Hop),
+            (17, Some(b't')) => is("transfer-encoding", Known::TransferEncoding),
+            (25, Some(b's')) => is("strict-transport-security", Known::StrictTransportSecurity),
+            (_, Some(b's')) if starts("ssl-client-") => Known::SslClient,
+            (_, Some(b'x')) => match name.len() {
+                8 => is("x-scheme", Known::XForwardedOther),
+                9 => is("x-real-ip", Known::XForwardedOther),
+                12 if starts("x-request-id") => Known::XRequestId,
+                15 if starts("x-forwarded-for") => Known::XForwardedFor,
+                16 if starts("x-forwarded-host") => Known::XForwardedHost,
+                _ if starts("x-forwarded-") || starts("x-original-") => Known::XForwardedOther,
+                _ if starts("x-accel-") => Known::XAccel,
+                _ => Known::Other,
+            },
+            _ => Known::Other,
+        }
+    }
+}
+
 /// One field line: where its name and value stand in the buffer.
 #[derive(Clone, Copy, Debug)]
 pub struct Field {
@@ -74,8 +109,8 @@ pub struct Field {
     pub value_len: u32,
     /// Which name it is.
     pub known: Known,
-    /// The name has an underscore.
-    pub has_underscore: bool,
+    /// Not passed on: meant for this hop only, or replaced by ours.
+    pub skip: bool,
 }
 
 /// Field lines in order, in one frozen buffer.
@@ -84,7 +119,7 @@ pub struct Fields {
     /// The buffer that every field is a slice of.
     pub bytes: Bytes,
     /// The lines.
-    pub list: SmallVec<[Field; 24]>,
+    pub list: SmallVec<[Field; 16]>,
 }
 
 impl Fields {
@@ -98,18 +133,87 @@ impl Fields {
         slice(&self.bytes, field.value_start, field.value_len)
     }
 
+    /// The name of `field` as a slice that keeps the buffer alive.
+    pub fn name_bytes(&self, field: &Field) -> Bytes {
+        share(&self.bytes, field.name_start, field.name_len)
+    }
+
+    /// The value of `field` as a slice that keeps the buffer alive.
+    pub fn value_bytes(&self, field: &Field) -> Bytes {
+        share(&self.bytes, field.value_start, field.value_len)
+    }
+
     /// The lines in order, as name and value.
     pub fn iter(&self) -> impl Iterator<Item = (&Field, &[u8], &[u8])> {
         self.list.iter().map(|field| (field, self.name(field), self.value(field)))
+    }
+
+    /// The lines that are passed on.
+    pub fn passed(&self) -> impl Iterator<Item = (&Field, &[u8], &[u8])> {
+        self.iter().filter(|(field, ..)| !field.skip)
     }
 
     /// The value of the first line with this name.
     pub fn get(&self, known: Known) -> Option<&[u8]> {
         self.list.iter().find(|field| field.known == known).map(|field| self.value(field))
     }
+
+    /// The value of the first line with this lower-case name, for names that are not [`Known`].
+    pub fn find(&self, name: &str) -> Option<&[u8]> {
+        self.iter().find(|(_, n, _)| n.eq_ignore_ascii_case(name.as_bytes())).map(|(_, _, value)| value)
+    }
+
+    /// Marks the lines that a `Connection` option names, unless the option would hit the host, the framing or a field
+    /// that we set ourselves.
+    pub(super) fn skip_named(&mut self, option: &[u8]) {
+        for i in 0..self.list.len() {
+            let Some(field) = self.list.get(i).copied() else { break };
+            if field.known == Known::Other && self.name(&field).eq_ignore_ascii_case(option) {
+                if let Some(field) = self.list.get_mut(i) {
+                    field.skip = true;
+                }
+            }
+        }
+    }
+}
+
+/// Offset and length of a part of a head.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Span {
+    /// First octet.
+    pub start: u32,
+    /// Octets.
+    pub len: u32,
+}
+
+impl Span {
+    /// The part of `bytes`.
+    pub fn of(self, bytes: &[u8]) -> &[u8] {
+        slice(bytes, self.start, self.len)
+    }
+
+    /// Where `part`, a slice of `whole`, stands in it.
+    pub(super) fn within(whole: &[u8], part: &[u8]) -> Span {
+        Span { start: offset(whole, part), len: len32(part.len()) }
+    }
+}
+
+/// The offset of `part`, a slice of `whole`; heads are bounded far below 4 GiB.
+pub(super) fn offset(whole: &[u8], part: &[u8]) -> u32 {
+    len32((part.as_ptr() as usize).wrapping_sub(whole.as_ptr() as usize))
+}
+
+/// A length as `u32`; heads are bounded far below 4 GiB.
+pub(super) fn len32(len: usize) -> u32 {
+    u32::try_from(len).unwrap_or(u32::MAX)
 }
 
 /// The slice, or nothing: offsets come from the parser of the same buffer, so nothing is never seen.
 fn slice(bytes: &[u8], start: u32, len: u32) -> &[u8] {
     bytes.get(start as usize..start as usize + len as usize).unwrap_or_default()
+}
+
+fn share(bytes: &Bytes, start: u32, len: u32) -> Bytes {
+    let (start, end) = (start as usize, start as usize + len as usize);
+    if end <= bytes.len() { bytes.slice(start..end) } else { Bytes::new() }
 }

@@ -1,6 +1,16 @@
-//! Message heads: find the end, tokenise, frame.
+//! Message heads: tokenise with `httparse`, index the known fields, decide the framing.
 
-use super::{Fields, Framing};
+use std::mem::MaybeUninit;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use http::Method;
+
+use super::fields::{Span, len32, offset};
+use super::framing::Evidence;
+use super::scan::MAX_FIELDS;
+use super::{Field, Fields, Framing, Known, Refusal};
+use crate::telemetry::Failure;
+use crate::uri::host;
 
 /// The version a message is treated as. 1.x with x > 1 counts as 1.1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -18,10 +28,312 @@ pub enum Version {
 pub struct RequestHead {
     /// Field lines and the buffer.
     pub fields: Fields,
+    /// Method.
+    pub method: Method,
+    /// Request target as received.
+    pub target: Span,
+    /// Path as received; empty stands for `/`.
+    pub path: Span,
+    /// Query as received, with its `?`; empty when there is none.
+    pub query: Span,
+    /// Host with port as received: the target's authority in absolute form, else the Host field. Empty in HTTP/1.0
+    /// without Host.
+    pub authority: Span,
     /// Version.
     pub version: Version,
     /// How its body ends.
     pub framing: Framing,
+    /// The client will send another request on the connection.
+    pub keep_alive: bool,
+    /// `Expect: 100-continue`.
+    pub expect_continue: bool,
+    /// `TE: trailers`: the client takes trailers.
+    pub takes_trailers: bool,
+    /// Value of `Upgrade`, when `Connection` names it and the version is 1.1.
+    pub upgrade: Option<Span>,
+}
+
+impl RequestHead {
+    /// The path as received.
+    pub fn path(&self) -> &[u8] {
+        match self.path.of(&self.fields.bytes) {
+            [] => b"/",
+            path => path,
+        }
+    }
+
+    /// The query as received, with its `?`.
+    pub fn query(&self) -> &[u8] {
+        self.query.of(&self.fields.bytes)
+    }
+
+    /// The part of the head at `span`.
+    pub fn part(&self, span: Span) -> &[u8] {
+        span.of(&self.fields.bytes)
+    }
+
+    /// Takes a request head of `len` octets (as [`super::HeadScan`] found it) out of `buffer`.
+    pub fn parse(buffer: &mut BytesMut, len: usize) -> Result<RequestHead, Refusal> {
+        let bytes = buffer.split_to(len).freeze();
+        match Self::tokenise(&bytes) {
+            Err(httparse::Error::Version) => {
+                let patched = as_http_1_1(&bytes)?;
+                Self::tokenise(&patched).map_err(refusal)?
+            }
+            outcome => outcome.map_err(refusal)?,
+        }
+    }
+
+    fn tokenise(bytes: &Bytes) -> Result<Result<RequestHead, Refusal>, httparse::Error> {
+        let mut table = [const { MaybeUninit::uninit() }; MAX_FIELDS];
+        let mut request = httparse::Request::new(&mut []);
+        match request.parse_with_uninit_headers(bytes, &mut table)? {
+            httparse::Status::Complete(_) => {}
+            httparse::Status::Partial => return Err(httparse::Error::NewLine),
+        }
+        Ok(Self::index(bytes, &request))
+    }
+
+    fn index(bytes: &Bytes, request: &httparse::Request<'_, '_>) -> Result<RequestHead, Refusal> {
+        let (Some(method), Some(target), Some(minor)) = (request.method, request.path, request.version) else {
+            return Err(Refusal::bad("no request line"));
+        };
+        let method = match Method::from_bytes(method.as_bytes()) {
+            Ok(Method::CONNECT | Method::TRACE) => return Err(METHOD_REFUSED),
+            Ok(method) => method,
+            Err(_) => return Err(Refusal::bad("method is no token")),
+        };
+        let version = if minor == 0 { Version::Http10 } else { Version::Http11 };
+        let mut builder = Indexer::default();
+        let mut list = smallvec::SmallVec::new();
+        for header in request.headers.iter() {
+            let (name, value) = (header.name.as_bytes(), trim(header.value));
+            let known = Known::of(name);
+            builder.request_line(bytes, known, value)?;
+            list.push(Field {
+                name_start: offset(bytes, name),
+                name_len: len32(name.len()),
+                value_start: offset(bytes, value),
+                value_len: len32(value.len()),
+                known,
+                skip: is_skipped_in_requests(known) || memchr::memchr(b'_', name).is_some(),
+            });
+        }
+        let mut fields = Fields { bytes: bytes.clone(), list };
+        let parts = Target::parse(bytes, target.as_bytes(), &method)?;
+        let authority = match (builder.host, parts.authority, version) {
+            (None, _, Version::Http11) => return Err(Refusal::bad("no Host")),
+            (_, Some(authority), _) => authority,
+            (Some(host), None, _) => host,
+            (None, None, _) => Span::default(),
+        };
+        let connection = builder.connection(&mut fields, version);
+        Ok(RequestHead {
+            method,
+            target: Span::within(bytes, target.as_bytes()),
+            path: parts.path,
+            query: parts.query,
+            authority,
+            version,
+            framing: builder.evidence.request(version)?,
+            keep_alive: connection.keep_alive,
+            expect_continue: builder.expect_continue && version == Version::Http11,
+            takes_trailers: builder.takes_trailers,
+            upgrade: connection.names_upgrade.then_some(builder.upgrade).flatten(),
+            fields,
+        })
+    }
+}
+
+/// CONNECT and TRACE are not for a reverse proxy (RFC 9110 9.3.6, 9.3.8).
+pub const METHOD_REFUSED: Refusal =
+    Refusal { status: 405, failure: Failure::BadRequest, limit: None, why: "method is refused here" };
+
+/// Fields of a request that are not passed on as they are: meant for this hop, regenerated, or not to be believed.
+pub fn is_skipped_in_requests(known: Known) -> bool {
+    !matches!(
+        known,
+        Known::Other
+            | Known::Date
+            | Known::Referer
+            | Known::Server
+            | Known::StrictTransportSecurity
+            | Known::UserAgent
+            | Known::XAccel
+    )
+}
+
+/// Fields of a response that are not passed on: meant for this hop, regenerated, or telling of what is behind us.
+pub fn is_skipped_in_responses(known: Known) -> bool {
+    matches!(
+        known,
+        Known::Connection
+            | Known::ContentLength
+            | Known::Hop
+            | Known::Server
+            | Known::Te
+            | Known::TransferEncoding
+            | Known::Upgrade
+            | Known::XAccel
+    )
+}
+
+/// What the lines of a head say together.
+#[derive(Default)]
+struct Indexer {
+    evidence: Evidence,
+    host: Option<Span>,
+    upgrade: Option<Span>,
+    expect_continue: bool,
+    takes_trailers: bool,
+    has_connection: bool,
+}
+
+struct Connection {
+    keep_alive: bool,
+    names_upgrade: bool,
+}
+
+impl Indexer {
+    fn request_line(&mut self, bytes: &Bytes, known: Known, value: &[u8]) -> Result<(), Refusal> {
+        match known {
+            Known::Host if self.host.is_some() => return Err(Refusal::bad("second Host")),
+            Known::Host => {
+                host::parse(value).ok_or(Refusal::bad("Host is no host"))?;
+                self.host = Some(Span::within(bytes, value));
+            }
+            Known::Expect if value.eq_ignore_ascii_case(b"100-continue") => self.expect_continue = true,
+            Known::Expect => {
+                let why = "expectation is not known";
+                return Err(Refusal { status: 417, failure: Failure::BadRequest, limit: None, why });
+            }
+            Known::Te => self.takes_trailers |= options(value).any(|option| option.eq_ignore_ascii_case(b"trailers")),
+            _ => self.line(bytes, known, value)?,
+        }
+        Ok(())
+    }
+
+    fn line(&mut self, bytes: &Bytes, known: Known, value: &[u8]) -> Result<(), Refusal> {
+        match known {
+            Known::Connection => self.has_connection = true,
+            Known::Upgrade => self.upgrade = Some(Span::within(bytes, value)),
+            _ => self.evidence.line(known, value)?,
+        }
+        Ok(())
+    }
+
+    /// Reads the `Connection` options (RFC 9110 7.6.1) and marks the fields they name.
+    fn connection(&self, fields: &mut Fields, version: Version) -> Connection {
+        let mut connection = Connection { keep_alive: version != Version::Http10, names_upgrade: false };
+        if !self.has_connection {
+            return connection;
+        }
+        let bytes = fields.bytes.clone();
+        let values: smallvec::SmallVec<[Span; 2]> = fields
+            .list
+            .iter()
+            .filter(|field| field.known == Known::Connection)
+            .map(|field| Span { start: field.value_start, len: field.value_len })
+            .collect();
+        let mut close = false;
+        for option in values.iter().flat_map(|span| options(span.of(&bytes))) {
+            if option.eq_ignore_ascii_case(b"close") {
+                close = true;
+            } else if option.eq_ignore_ascii_case(b"keep-alive") {
+                connection.keep_alive = true;
+            } else if option.eq_ignore_ascii_case(b"upgrade") {
+                connection.names_upgrade = version == Version::Http11;
+            } else {
+                fields.skip_named(option);
+            }
+        }
+        connection.keep_alive &= !close;
+        connection
+    }
+}
+
+/// The members of a comma-separated list, without white space and empty ones.
+pub fn options(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|octet| *octet == b',').map(trim).filter(|option| !option.is_empty())
+}
+
+/// Without surrounding spaces and tabs.
+fn trim(value: &[u8]) -> &[u8] {
+    let is_space = |octet: &u8| matches!(octet, b' ' | b'\t');
+    let Some(start) = value.iter().position(|octet| !is_space(octet)) else { return &[] };
+    let end = value.iter().rposition(|octet| !is_space(octet)).map_or(start, |last| last + 1);
+    value.get(start..end).unwrap_or_default()
+}
+
+/// The parts of a request target (RFC 9112 3.2).
+struct Target {
+    path: Span,
+    query: Span,
+    authority: Option<Span>,
+}
+
+impl Target {
+    fn parse(bytes: &Bytes, target: &[u8], method: &Method) -> Result<Target, Refusal> {
+        if !target.iter().all(|octet| (0x21..0x7f).contains(octet) && *octet != b'#') {
+            return Err(Refusal::bad("target has an octet that must be escaped"));
+        }
+        let (authority, rest) = match target.first() {
+            Some(b'/') => (None, target),
+            Some(b'*') if target.len() == 1 && *method == Method::OPTIONS => (None, target),
+            _ => {
+                let rest = strip_scheme(target).ok_or(Refusal::bad("target is no path"))?;
+                let end = rest.iter().position(|octet| matches!(octet, b'/' | b'?')).unwrap_or(rest.len());
+                let (authority, rest) = rest.split_at_checked(end).unwrap_or((rest, &[]));
+                host::parse(authority).ok_or(Refusal::bad("authority of the target is no host"))?;
+                (Some(Span::within(bytes, authority)), rest)
+            }
+        };
+        let end = memchr::memchr(b'?', rest).unwrap_or(rest.len());
+        let (path, query) = rest.split_at_checked(end).unwrap_or((rest, &[]));
+        Ok(Target { path: Span::within(bytes, path), query: Span::within(bytes, query), authority })
+    }
+}
+
+fn strip_scheme(target: &[u8]) -> Option<&[u8]> {
+    ["http://", "https://"].iter().find_map(|scheme| {
+        let (start, rest) = target.split_at_checked(scheme.len())?;
+        start.eq_ignore_ascii_case(scheme.as_bytes()).then_some(rest)
+    })
+}
+
+/// A head whose version the tokeniser does not know, with 1.x (x > 1) made 1.1 (RFC 9110 2.5); another version is 505.
+fn as_http_1_1(bytes: &Bytes) -> Result<Bytes, Refusal> {
+    let start = if bytes.starts_with(b"\r\n") { 2 } else { 0 };
+    let line = bytes.get(start..).unwrap_or_default();
+    let end = start + memchr::memchr(b'\r', line).unwrap_or(line.len());
+    match end.checked_sub(9).and_then(|at| bytes.get(at..end)) {
+        Some(&[b' ', b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'2'..=b'9']) => {
+            let mut patched = BytesMut::from(&**bytes);
+            if let Some(minor) = patched.get_mut(end - 1) {
+                *minor = b'1';
+            }
+            Ok(patched.freeze())
+        }
+        Some(&[b' ', b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9']) => Err(Refusal {
+            status: 505,
+            failure: Failure::BadRequest,
+            limit: None,
+            why: "HTTP version is not supported",
+        }),
+        _ => Err(Refusal::bad("request line has no HTTP version")),
+    }
+}
+
+fn refusal(error: httparse::Error) -> Refusal {
+    Refusal::bad(match error {
+        httparse::Error::HeaderName => "field name is no token",
+        httparse::Error::HeaderValue => "field value has a control octet",
+        httparse::Error::NewLine => "line does not end where it must",
+        httparse::Error::Status => "status is not three digits",
+        httparse::Error::Token => "request line has an octet it must not have",
+        httparse::Error::TooManyHeaders => "too many fields",
+        httparse::Error::Version => "HTTP version is not known",
+    })
 }
 
 /// A response head.
@@ -33,6 +345,122 @@ pub struct ResponseHead {
     pub version: Version,
     /// Status, 100 to 999.
     pub status: u16,
+    /// Reason phrase as received.
+    pub reason: Span,
     /// How its body ends.
     pub framing: Framing,
+    /// The length that a head without body names (HEAD, 304).
+    pub named_length: Option<u64>,
+    /// The upstream will take another request on the connection.
+    pub keep_alive: bool,
+    /// Value of `Upgrade` in a 101.
+    pub upgrade: Option<Span>,
+    /// It has a `Date`.
+    pub has_date: bool,
+}
+
+impl ResponseHead {
+    /// Takes a response head of `len` octets out of `buffer`. Every refusal is a 502.
+    pub fn parse(buffer: &mut BytesMut, len: usize, to_head: bool) -> Result<ResponseHead, Refusal> {
+        let bytes = buffer.split_to(len).freeze();
+        let mut table = [const { MaybeUninit::uninit() }; MAX_FIELDS];
+        let mut response = httparse::Response::new(&mut []);
+        let config = httparse::ParserConfig::default();
+        match config.parse_response_with_uninit_headers(&mut response, &bytes, &mut table).map_err(refusal)? {
+            httparse::Status::Complete(_) => {}
+            httparse::Status::Partial => return Err(Refusal::bad("response head is cut")),
+        }
+        let (Some(minor), Some(status)) = (response.version, response.code) else {
+            return Err(Refusal::bad("no status line"));
+        };
+        if status < 100 || bytes.first() != Some(&b'H') {
+            return Err(Refusal::bad("no status line"));
+        }
+        let version = if minor == 0 { Version::Http10 } else { Version::Http11 };
+        let mut indexer = Indexer::default();
+        let mut has_date = false;
+        let mut list = smallvec::SmallVec::new();
+        for header in response.headers.iter() {
+            let (name, value) = (header.name.as_bytes(), trim(header.value));
+            let known = Known::of(name);
+            indexer.line(&bytes, known, value)?;
+            has_date |= known == Known::Date;
+            list.push(Field {
+                name_start: offset(&bytes, name),
+                name_len: len32(name.len()),
+                value_start: offset(&bytes, value),
+                value_len: len32(value.len()),
+                known,
+                skip: is_skipped_in_responses(known),
+            });
+        }
+        let reason = Span::within(&bytes, response.reason.unwrap_or_default().as_bytes());
+        let reason = if reason.len == 0 { Span::default() } else { reason };
+        let mut fields = Fields { bytes, list };
+        let connection = indexer.connection(&mut fields, version);
+        Ok(ResponseHead {
+            framing: indexer.evidence.response(version, status, to_head)?,
+            named_length: indexer.evidence.named_length(),
+            keep_alive: connection.keep_alive,
+            upgrade: indexer.upgrade,
+            fields,
+            version,
+            status,
+            reason,
+            has_date,
+        })
+    }
+}
+
+/// Writes a head that did not come as HTTP/1.1 octets (HTTP/2) into one buffer, so that everything after it sees the
+/// same type.
+#[derive(Debug)]
+pub struct HeadBuilder {
+    buffer: BytesMut,
+    fields: Fields,
+    is_request: bool,
+}
+
+impl HeadBuilder {
+    /// For a request.
+    pub fn request() -> HeadBuilder {
+        HeadBuilder { buffer: BytesMut::with_capacity(1024), fields: Fields::default(), is_request: true }
+    }
+
+    /// For a response, or for trailers of either side.
+    pub fn response() -> HeadBuilder {
+        HeadBuilder { buffer: BytesMut::with_capacity(1024), fields: Fields::default(), is_request: false }
+    }
+
+    /// Appends a part that is no field, and says where it stands.
+    pub fn part(&mut self, octets: &[u8]) -> Span {
+        let start = len32(self.buffer.len());
+        self.buffer.put_slice(octets);
+        Span { start, len: len32(octets.len()) }
+    }
+
+    /// Appends a field, and says which one it is.
+    pub fn field(&mut self, name: &[u8], value: &[u8]) -> Known {
+        let known = Known::of(name);
+        let name_at = self.part(name);
+        let value_at = self.part(value);
+        self.fields.list.push(Field {
+            name_start: name_at.start,
+            name_len: name_at.len,
+            value_start: value_at.start,
+            value_len: value_at.len,
+            known,
+            skip: match self.is_request {
+                true => is_skipped_in_requests(known) || memchr::memchr(b'_', name).is_some(),
+                false => is_skipped_in_responses(known),
+            },
+        });
+        known
+    }
+
+    /// The fields, with the buffer frozen.
+    pub fn finish(mut self) -> Fields {
+        self.fields.bytes = self.buffer.freeze();
+        self.fields
+    }
 }

@@ -8,12 +8,14 @@ pub mod body;
 pub mod fields;
 pub mod framing;
 pub mod head;
+pub mod scan;
 pub mod serialise;
 
 pub use self::body::{BodyLimits, Decoder, Step};
-pub use self::fields::{Field, Fields, Known};
+pub use self::fields::{Field, Fields, Known, Span};
 pub use self::framing::Framing;
-pub use self::head::{RequestHead, ResponseHead, Version};
+pub use self::head::{HeadBuilder, RequestHead, ResponseHead, Version};
+pub use self::scan::{HeadLimits, HeadScan};
 use crate::telemetry::Failure;
 
 /// A message that is not taken: the status to answer a client with, and the reason for the log. From an upstream every
