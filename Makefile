@@ -9,6 +9,8 @@ CARGO := cargo
 BINARY := target/debug/fairlead
 RELEASE := target/release/fairlead
 FUZZ_SECONDS ?= 30
+export PYTHONPATH := $(CURDIR)/tests/blackbox:$(CURDIR)/benches
+export PYTHONDONTWRITEBYTECODE := 1
 
 help: ## This list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,7 +48,7 @@ deny: ## Licences, duplicate and banned dependencies, sources
 h2spec: ## The HTTP/2 conformance test h2spec: 145 of 145, over TLS and in clear text
 	@scripts/setup.sh test
 	$(CARGO) build --bin fairlead
-	scripts/h2spec.sh $(BINARY)
+	python3 tests/blackbox/h2spec.py $(BINARY) .tools/bin/h2spec
 
 blackbox: ## Folder mode seen from outside, on the built binary
 	@scripts/setup.sh test
@@ -61,15 +63,17 @@ release: ## The optimised binary, target/release/fairlead
 	@scripts/setup.sh build
 	$(CARGO) build --release --bin fairlead
 
-bench: ## Benchmarks beside their goals: instructions, look-ups, compile, memory
+bench: ## Benchmarks beside their goals: look-ups, compile, instructions, memory
 	@scripts/setup.sh bench
-	$(CARGO) build --release --bin fairlead
-	scripts/bench.sh
+	$(CARGO) build --release --bin fairlead --bench peers
+	$(CARGO) bench --bench routing
+	python3 benches/instructions/per_request.py $(RELEASE)
+	python3 benches/memory.py $(RELEASE)
 
-bench-peers: ## The same load side by side with nginx, one worker each
+bench-peers: ## The same load side by side with nginx, one worker each on one core
 	@scripts/setup.sh bench
-	$(CARGO) build --release --bin fairlead
-	scripts/bench-peers.sh
+	$(CARGO) build --release --bin fairlead --bench peers
+	python3 benches/peers/side_by_side.py $(RELEASE)
 
 clean: ## Remove what was built and installed here
 	rm -rf target .tools

@@ -40,7 +40,7 @@ want_bench() {
     want_test
     need valgrind valgrind
     need taskset util-linux
-    need nginx nginx-light
+    [ -x /usr/sbin/nginx ] || need nginx nginx-light
 }
 
 install_packages() {

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import threading
 import time
+from collections.abc import Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 READY_SECONDS = 20
@@ -70,14 +71,26 @@ class _Echo(BaseHTTPRequestHandler):
 
 
 class Fairlead:
-    """A running `fairlead serve` on free loopback ports; its output goes to `out` and `err` in `work`."""
+    """A running `fairlead serve` on free loopback ports; its output goes to `out` and `err` in `work`.
 
-    def __init__(self, binary: str, folder: pathlib.Path, work: pathlib.Path, *flags: str):
+    `wrap` is a command to run it under (taskset, valgrind) that becomes it, so that `process` stays its own.
+    """
+
+    def __init__(
+        self,
+        binary: str,
+        folder: pathlib.Path,
+        work: pathlib.Path,
+        *flags: str,
+        wrap: Sequence[str] = (),
+        ready_seconds: float = READY_SECONDS,
+    ):
         self.http, self.https, self.health, admin = free_ports(4)
         self.admin = f"127.0.0.1:{admin}"
         self.out, self.err = work / "out", work / "err"
+        self.ready_seconds = ready_seconds
         self.arguments = [
-            str(pathlib.Path(binary).resolve()), "serve", "--manifests", str(folder), "--bind-address", "127.0.0.1",
+            *wrap, str(pathlib.Path(binary).resolve()), "serve", "--manifests", str(folder), "--bind-address", "127.0.0.1",
             "--http-port", str(self.http), "--https-port", str(self.https),
             "--health-port", str(self.health), "--admin-address", self.admin, *flags,
         ]  # fmt: skip
@@ -85,7 +98,7 @@ class Fairlead:
     def __enter__(self) -> Fairlead:
         with self.out.open("wb") as out, self.err.open("wb") as err:
             self.process = subprocess.Popen(self.arguments, stdout=out, stderr=err)
-        end = time.monotonic() + READY_SECONDS
+        end = time.monotonic() + self.ready_seconds
         while self.status("/readyz") != 200:
             if self.process.poll() is not None or time.monotonic() > end:
                 self.__exit__()
