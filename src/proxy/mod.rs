@@ -1,1 +1,6 @@
 //! Sockets.
+
+mod bind;
+mod downstream;
+mod port_holder;
+mod tls;

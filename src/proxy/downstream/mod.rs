@@ -1,0 +1,4 @@
+//! Clients.
+
+mod meter;
+mod wire;

@@ -1,0 +1,212 @@
+//! TLS on both sides: one configuration for all clients, and connections to backends that nobody verifies.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use rustls::{
+    CipherSuite, ClientConfig, DigitallySignedStruct, HandshakeKind, ProtocolVersion, ServerConfig, SignatureScheme,
+};
+use tokio::net::TcpStream;
+use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
+
+use crate::table::RoutingTable;
+use crate::telemetry::WorkerMetrics;
+
+/// The configuration of every listener of every worker, so that a session begun on one is resumed on another.
+/// TLS 1.2 and 1.3, tickets with keys that change every six hours, no early data. `current` is asked for the table at
+/// each handshake.
+pub(crate) fn server_config<F>(current: F) -> Result<Arc<ServerConfig>, rustls::Error>
+where
+    F: Fn() -> Option<Arc<RoutingTable>> + Send + Sync + 'static,
+{
+    let mut config = ServerConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(ByServerName { current }));
+    config.alpn_protocols = vec![HTTP2.to_vec(), HTTP11.to_vec()];
+    config.ignore_client_order = true;
+    config.ticketer = aws_lc_rs::Ticketer::new()?;
+    config.send_tls13_tickets = 1;
+    Ok(Arc::new(config))
+}
+
+/// A client's connection after the handshake.
+pub(crate) struct Accepted {
+    /// The connection.
+    pub(crate) stream: server::TlsStream<TcpStream>,
+    /// The version as the log prints it.
+    pub(crate) version: &'static str,
+    /// Server name the client asked for, lower case.
+    pub(crate) server_name: Option<Box<str>>,
+    /// Whether HTTP/2 was negotiated.
+    pub(crate) is_http2: bool,
+}
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum HandshakeError {
+    /// The client did not finish in time.
+    #[error("TLS handshake took too long")]
+    Late,
+    /// The client spoke something else, found nothing in common or went away.
+    #[error("TLS handshake failed: {0}")]
+    Failed(#[from] std::io::Error),
+}
+
+/// The server side of a handshake, ended after `time`; counted in `metrics`.
+pub(crate) async fn accept(
+    config: &Arc<ServerConfig>,
+    stream: TcpStream,
+    time: Duration,
+    metrics: &WorkerMetrics,
+) -> Result<Accepted, HandshakeError> {
+    let handshake = tokio::time::timeout(time, TlsAcceptor::from(Arc::clone(config)).accept(stream)).await;
+    let stream = handshake.map_err(|_| HandshakeError::Late).and_then(|done| Ok(done?)).inspect_err(|_| {
+        metrics.handshake("", false, false);
+    })?;
+    let session = stream.get_ref().1;
+    let version = version_name(session.protocol_version());
+    metrics.handshake(version, session.handshake_kind() == Some(HandshakeKind::Resumed), true);
+    let server_name = session.server_name().map(|name| name.to_ascii_lowercase().into());
+    let is_http2 = session.alpn_protocol() == Some(HTTP2);
+    Ok(Accepted { stream, version, server_name, is_http2 })
+}
+
+fn version_name(version: Option<ProtocolVersion>) -> &'static str {
+    match version {
+        Some(ProtocolVersion::TLSv1_2) => "TLSv1.2",
+        Some(ProtocolVersion::TLSv1_3) => "TLSv1.3",
+        _ => "",
+    }
+}
+
+/// Finds the certificate for a server name in the table of the moment.
+struct ByServerName<F> {
+    current: F,
+}
+
+impl<F> fmt::Debug for ByServerName<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ByServerName")
+    }
+}
+
+impl<F: Fn() -> Option<Arc<RoutingTable>> + Send + Sync> ResolvesServerCert for ByServerName<F> {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let name = hello.server_name().map(|name| name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase());
+        Some(Arc::clone((self.current)()?.certificate(name.as_deref())))
+    }
+}
+
+/// Connections to backends over TLS: any certificate, any signature, no server name (as ingress-nginx does).
+#[derive(Clone)]
+pub(crate) struct BackendTls {
+    http1: TlsConnector,
+    http2: TlsConnector,
+}
+
+impl BackendTls {
+    /// The two configurations, by protocol.
+    pub(crate) fn new() -> Result<BackendTls, rustls::Error> {
+        let connector = |alpn: &[u8]| {
+            let mut config = ClientConfig::builder_with_provider(provider())
+                .with_safe_default_protocol_versions()?
+                .dangerous()
+                .with_custom_certificate_verifier(Arc::new(AnyCertificate))
+                .with_no_client_auth();
+            config.enable_sni = false;
+            config.alpn_protocols = vec![alpn.to_vec()];
+            Ok::<_, rustls::Error>(TlsConnector::from(Arc::new(config)))
+        };
+        Ok(BackendTls { http1: connector(HTTP11)?, http2: connector(HTTP2)? })
+    }
+
+    /// The client side of a handshake with the endpoint at `address`. The caller bounds its time.
+    pub(crate) async fn connect(
+        &self,
+        stream: TcpStream,
+        address: IpAddr,
+        is_http2: bool,
+    ) -> std::io::Result<client::TlsStream<TcpStream>> {
+        let connector = if is_http2 { &self.http2 } else { &self.http1 };
+        // The name is the key of the session cache; it is not sent.
+        connector.connect(ServerName::IpAddress(address.into()), stream).await
+    }
+}
+
+/// Accepts whatever a backend shows: pods have odd self-signed certificates, and the route asked for no verification.
+#[derive(Debug)]
+struct AnyCertificate;
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        vec![
+            SignatureScheme::ECDSA_NISTP256_SHA256,
+            SignatureScheme::ECDSA_NISTP384_SHA384,
+            SignatureScheme::ECDSA_NISTP521_SHA512,
+            SignatureScheme::ED25519,
+            SignatureScheme::ED448,
+            SignatureScheme::RSA_PSS_SHA256,
+            SignatureScheme::RSA_PSS_SHA384,
+            SignatureScheme::RSA_PSS_SHA512,
+            SignatureScheme::RSA_PKCS1_SHA256,
+            SignatureScheme::RSA_PKCS1_SHA384,
+            SignatureScheme::RSA_PKCS1_SHA512,
+            SignatureScheme::ECDSA_SHA1_Legacy,
+            SignatureScheme::RSA_PKCS1_SHA1,
+        ]
+    }
+}
+
+/// aws-lc-rs with AES-128-GCM first: as safe as its rivals and the cheapest where the processor has AES.
+fn provider() -> Arc<CryptoProvider> {
+    let mut provider = aws_lc_rs::default_provider();
+    provider.cipher_suites.sort_by_key(|suite| {
+        !matches!(
+            suite.suite(),
+            CipherSuite::TLS13_AES_128_GCM_SHA256
+                | CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256
+                | CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256
+        )
+    });
+    Arc::new(provider)
+}
+
+const HTTP2: &[u8] = b"h2";
+const HTTP11: &[u8] = b"http/1.1";
