@@ -1,6 +1,9 @@
 //! Sockets.
 
 mod bind;
+mod crowd;
 mod downstream;
+mod drain;
+mod listener;
 mod port_holder;
 mod tls;
