@@ -34,29 +34,30 @@ const BLOCK: usize = 16;
 /// Whether `raw` is in both forms already: only visible ASCII, no escape, and no slash with a slash or a dot behind it.
 /// Runs on every request, so it is written for the compiler to use vector instructions: no branch on an octet.
 fn is_plain(raw: &[u8]) -> bool {
-    let mut suspicious = 0;
+    let mut found = [0; BLOCK];
     let mut rest = raw;
     while let Some((block, _)) = rest.split_first_chunk::<{ BLOCK + 1 }>() {
-        suspicious |= look(block);
+        look(block, &mut found);
         rest = rest.get(BLOCK..).unwrap_or_default();
     }
     let mut last = [b'a'; BLOCK + 1];
-    for (to, from) in last.iter_mut().zip(rest) {
-        *to = *from;
+    if let Some(place) = last.get_mut(..rest.len()) {
+        place.copy_from_slice(rest);
     }
-    suspicious | look(&last) == 0
+    look(&last, &mut found);
+    u128::from_ne_bytes(found) == 0
 }
 
-/// Not 0 if one of the first 16 octets, with the one behind it, needs a closer look.
-fn look(block: &[u8; BLOCK + 1]) -> u8 {
-    let mut found = 0;
-    for (&octet, &next) in block.iter().zip(block.iter().skip(1)) {
+/// Marks in `found` each of the first 16 octets that, with the one behind it, needs a closer look.
+fn look(block: &[u8; BLOCK + 1], found: &mut [u8; BLOCK]) {
+    let [octets @ .., _] = block;
+    let [_, nexts @ ..] = block;
+    for ((found, &octet), &next) in found.iter_mut().zip(octets).zip(nexts) {
         let refused = octet.wrapping_sub(0x21) > 0x7E - 0x21;
         let special = (octet == b'%') | (octet == b'#') | (octet == b'?');
         let pair = (octet == b'/') & ((next == b'/') | (next == b'.'));
-        found |= u8::from(refused | special | pair);
+        *found |= u8::from(refused | special | pair);
     }
-    found
 }
 
 /// The forms of a path that is not plain.
