@@ -1,9 +1,14 @@
 //! What is counted and what is logged. Handles are resolved when a table is built; a worker writes only its own cells.
 
 pub mod access_log;
+pub mod exposition;
 mod failure;
+pub mod log;
 pub mod metrics;
+mod readiness;
+mod sink;
 
 pub use self::access_log::{AccessLog, AccessWriter, Attempt, Record};
 pub use self::failure::Failure;
 pub use self::metrics::{Metrics, RouteMetrics, WorkerMetrics};
+pub use self::readiness::{Alive, Part, Readiness, Unready};

@@ -1,0 +1,115 @@
+//! What one line of the access log can hold.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use crate::telemetry::Failure;
+
+/// One attempt at an endpoint, as in `$upstream_addr`, `$upstream_status` and so on.
+#[derive(Clone, Copy, Debug)]
+pub struct Attempt<'a> {
+    /// `address:port`.
+    pub address: &'a str,
+    /// Status of the response head; `None` when none came, which prints as `-`.
+    pub status: Option<u16>,
+    /// From the choice of the endpoint to the end of its answer.
+    pub elapsed: Duration,
+    /// Body bytes received.
+    pub bytes: u64,
+}
+
+/// Everything a line can hold. Texts are as received, unescaped.
+#[derive(Clone, Copy, Debug)]
+pub struct Record<'a> {
+    /// When the request ended, nanoseconds since the epoch.
+    pub time: i128,
+    /// X-Request-ID.
+    pub request_id: &'a str,
+    /// Client address.
+    pub client: IpAddr,
+    /// User of `Authorization: Basic`, see [`basic_user`].
+    pub user: Option<&'a [u8]>,
+    /// `GET`; empty if the head could not be read.
+    pub method: &'a str,
+    /// `http` or `https`.
+    pub scheme: &'static str,
+    /// Host as received, without port.
+    pub host: &'a str,
+    /// Request target as received, path and query.
+    pub target: &'a str,
+    /// `HTTP/1.1`, `HTTP/2.0`.
+    pub protocol: &'static str,
+    /// Status sent; 499 when the client went away first.
+    pub status: u16,
+    /// Why it failed, if it did.
+    pub failure: Option<Failure>,
+    /// Request bytes, head and body.
+    pub bytes_in: u64,
+    /// Body bytes sent.
+    pub bytes_out: u64,
+    /// From the first byte of the head to the last byte sent.
+    pub elapsed: Duration,
+    /// Namespace, Ingress name, Service name, port of the route; `None` without a route.
+    pub route: Option<(&'a str, &'a str, &'a str, &'a str)>,
+    /// Attempts in order.
+    pub attempts: &'a [Attempt<'a>],
+    /// `TLSv1.3`, over TLS.
+    pub tls: Option<&'static str>,
+    /// Server name of the handshake.
+    pub sni: Option<&'a str>,
+    /// `Referer`.
+    pub referer: Option<&'a [u8]>,
+    /// `User-Agent`.
+    pub user_agent: Option<&'a [u8]>,
+}
+
+/// The user name in an `Authorization` field of scheme Basic (RFC 7617), never the password. `None` for other schemes
+/// and for what cannot be decoded.
+pub fn basic_user(authorization: &[u8]) -> Option<Vec<u8>> {
+    let (scheme, token) = authorization.split_at_checked(6)?;
+    if !scheme.eq_ignore_ascii_case(b"basic ") {
+        return None;
+    }
+    let mut user = Vec::with_capacity(token.len() / 4 * 3);
+    let (mut bits, mut held) = (0_u32, 0_u32);
+    for octet in token.trim_ascii().iter().take_while(|octet| **octet != b'=') {
+        let digit = match octet {
+            b'A'..=b'Z' => octet - b'A',
+            b'a'..=b'z' => octet - b'a' + 26,
+            b'0'..=b'9' => octet - b'0' + 52,
+            b'+' => 62,
+            b'/' => 63,
+            _ => return None,
+        };
+        bits = (bits << 6 | u32::from(digit)) & 0xffff;
+        held += 6;
+        if held >= 8 {
+            held -= 8;
+            match (bits >> held) as u8 {
+                b':' => return Some(user),
+                decoded => user.push(decoded),
+            }
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_user_is_what_stands_before_the_first_colon() {
+        for (field, user) in [
+            ("Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==", Some("Aladdin")),
+            ("basic   YTpiOmM=", Some("a")),
+            ("Basic OnNlY3JldA==", Some("")),
+            ("Basic bm9jb2xvbg==", None),
+            ("Basic QWxh*A==", None),
+            ("Bearer QWxhZGRpbjpvcGVu", None),
+            ("Bas", None),
+        ] {
+            assert_eq!(basic_user(field.as_bytes()), user.map(|user| user.as_bytes().to_vec()), "{field}");
+        }
+    }
+}

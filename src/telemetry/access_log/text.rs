@@ -1,0 +1,121 @@
+//! The text line: ingress-nginx's default format, to the byte, since log pipelines parse it.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::record::{Attempt, Record};
+use super::write::{any_must_escape, must_escape, number, padded};
+
+/// Appends one line, as FORMATS 3 of the contract (`log_format upstreaminfo` of ingress-nginx) says. `stamp` is
+/// [`stamp`] of the record's second.
+pub(super) fn line(out: &mut Vec<u8>, record: &Record<'_>, stamp: &[u8]) {
+    address(out, record.client);
+    out.extend_from_slice(b" - ");
+    escaped(out, record.user);
+    out.extend_from_slice(b" [");
+    out.extend_from_slice(stamp);
+    out.extend_from_slice(b"] \"");
+    if record.method.is_empty() {
+        out.push(b'-');
+    } else {
+        escaped(out, Some(record.method.as_bytes()));
+        out.push(b' ');
+        escaped(out, Some(record.target.as_bytes()));
+        out.push(b' ');
+        out.extend_from_slice(record.protocol.as_bytes());
+    }
+    out.extend_from_slice(b"\" ");
+    padded(out, u32::from(record.status), 3);
+    out.push(b' ');
+    number(out, record.bytes_out);
+    out.extend_from_slice(b" \"");
+    escaped(out, record.referer);
+    out.extend_from_slice(b"\" \"");
+    escaped(out, record.user_agent);
+    out.extend_from_slice(b"\" ");
+    number(out, record.bytes_in);
+    out.push(b' ');
+    seconds(out, record.elapsed);
+    out.extend_from_slice(b" [");
+    match record.route {
+        Some((namespace, _, service, port)) if !service.is_empty() => {
+            escaped(out, Some(namespace.as_bytes()));
+            out.push(b'-');
+            escaped(out, Some(service.as_bytes()));
+            out.push(b'-');
+            escaped(out, Some(port.as_bytes()));
+        }
+        _ => out.push(b'-'),
+    }
+    // The alternative upstream of a canary: ingress-nginx prints an empty text without one.
+    out.extend_from_slice(b"] [] ");
+    each(out, record.attempts, |out, attempt| out.extend_from_slice(attempt.address.as_bytes()));
+    out.push(b' ');
+    each(out, record.attempts, |out, attempt| number(out, attempt.bytes));
+    out.push(b' ');
+    each(out, record.attempts, |out, attempt| seconds(out, attempt.elapsed));
+    out.push(b' ');
+    each(out, record.attempts, |out, attempt| match attempt.status {
+        Some(status) => padded(out, u32::from(status), 3),
+        None => out.push(b'-'),
+    });
+    out.push(b' ');
+    escaped(out, Some(record.request_id.as_bytes()));
+    out.push(b'\n');
+}
+
+/// `25/Nov/2026:23:10:55 +0000`, in UTC, as in a container. `second` is in seconds since the epoch.
+pub(super) fn stamp(second: i64) -> Vec<u8> {
+    let time = jiff::Timestamp::from_second(second).unwrap_or_default();
+    time.strftime("%d/%b/%Y:%H:%M:%S +0000").to_string().into_bytes()
+}
+
+/// One value for each attempt, separated as nginx does; `-` without any.
+fn each(out: &mut Vec<u8>, attempts: &[Attempt<'_>], print: impl Fn(&mut Vec<u8>, &Attempt<'_>)) {
+    for (index, attempt) in attempts.iter().enumerate() {
+        if index > 0 {
+            out.extend_from_slice(b", ");
+        }
+        print(out, attempt);
+    }
+    if attempts.is_empty() {
+        out.push(b'-');
+    }
+}
+
+/// Seconds with three decimals, cut, not rounded.
+fn seconds(out: &mut Vec<u8>, elapsed: Duration) {
+    number(out, elapsed.as_secs());
+    out.push(b'.');
+    padded(out, elapsed.subsec_millis(), 3);
+}
+
+fn address(out: &mut Vec<u8>, address: IpAddr) {
+    match address.to_canonical() {
+        IpAddr::V4(address) => {
+            let [a, b, c, d] = address.octets();
+            number(out, u64::from(a));
+            for part in [b, c, d] {
+                out.push(b'.');
+                number(out, u64::from(part));
+            }
+        }
+        IpAddr::V6(address) => out.extend_from_slice(address.to_string().as_bytes()),
+    }
+}
+
+/// A value as nginx escapes it: quote, backslash, control octets and everything from 0x7F on as `\xNN`.
+fn escaped(out: &mut Vec<u8>, value: Option<&[u8]>) {
+    let Some(value) = value else { return out.push(b'-') };
+    if !any_must_escape(value) {
+        return out.extend_from_slice(value);
+    }
+    for octet in value {
+        if must_escape(*octet) {
+            out.extend_from_slice(b"\\x");
+            out.extend([octet >> 4, octet & 15].map(|digit| if digit < 10 { b'0' + digit } else { b'A' - 10 + digit }));
+        } else {
+            out.push(*octet);
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! Counters of bounded size: one cell for each worker, so that counting costs no shared cache line.
+
+mod cell;
+mod process;
+mod route;
+mod worker;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+pub use self::route::RouteMetrics;
+use self::route::{BOUNDS, Routes};
+use self::worker::Totals;
+pub use self::worker::WorkerMetrics;
+use super::exposition::{Kind, Page};
+use crate::ir::{Certificate, CertificateOrigin, Name, Problem};
+
+const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+
+/// All metrics of the process.
+pub struct Metrics {
+    per_ingress: bool,
+    workers: Box<[WorkerMetrics]>,
+    routes: Routes,
+    control: Mutex<Control>,
+    generation: AtomicU64,
+    leader: AtomicBool,
+    dropped: Arc<AtomicU64>,
+    panics: AtomicU64,
+}
+
+/// What the control thread counts: rare, so a lock does.
+#[derive(Default)]
+struct Control {
+    applied: [u64; BOUNDS.len() + 1],
+    apply_nanos: u64,
+    problems: BTreeMap<(&'static str, &'static str), u64>,
+    certificates: Vec<(Name, i64)>,
+}
+
+impl Metrics {
+    /// Metrics for `workers` workers. `per_ingress` false leaves namespace, ingress and service empty.
+    pub fn new(workers: usize, per_ingress: bool) -> Arc<Metrics> {
+        Arc::new(Metrics {
+            per_ingress,
+            workers: (0..workers.max(1)).map(|_| WorkerMetrics::new()).collect(),
+            routes: Routes::new(workers.max(1)),
+            control: Mutex::default(),
+            generation: AtomicU64::new(0),
+            leader: AtomicBool::new(false),
+            dropped: Arc::default(),
+            panics: AtomicU64::new(0),
+        })
+    }
+
+    /// The handle of one (namespace, ingress, service); equal arguments give the same series, and the series live as long
+    /// as a handle does. No series is printed before its first use. Requests without a route count under empty names.
+    pub fn route(&self, namespace: &str, ingress: &str, service: &str) -> RouteMetrics {
+        if self.per_ingress { self.routes.handle(namespace, ingress, service) } else { self.routes.handle("", "", "") }
+    }
+
+    /// The cells of worker `index`, which only that worker writes. An index that does not exist gets those of the first.
+    pub fn worker(&self, index: usize) -> &WorkerMetrics {
+        let first = self.workers.first();
+        self.workers.get(index).or(first).expect("Metrics::new makes at least one worker")
+    }
+
+    /// Whether namespace, ingress and service are printed.
+    pub fn is_per_ingress(&self) -> bool {
+        self.per_ingress
+    }
+
+    /// Counts a table that is served `elapsed` after the event that led to it, and its generation.
+    pub fn applied(&self, generation: u64, elapsed: Duration) {
+        self.generation.store(generation, Ordering::Relaxed);
+        let nanos = route::nanos(elapsed);
+        let mut control = self.control.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(bucket) = control.applied.get_mut(route::bucket(nanos)) {
+            *bucket += 1;
+        }
+        control.apply_nanos = control.apply_nanos.wrapping_add(nanos);
+    }
+
+    /// Replaces the present problems.
+    pub fn set_problems<'p>(&self, problems: impl IntoIterator<Item = &'p Problem>) {
+        let mut counts = BTreeMap::new();
+        for problem in problems {
+            *counts.entry((problem.severity.as_str(), problem.reason.as_str())).or_default() += 1;
+        }
+        self.control.lock().unwrap_or_else(PoisonError::into_inner).problems = counts;
+    }
+
+    /// Replaces the certificates whose expiry is shown: those that a Secret holds.
+    pub fn set_certificates<'c>(&self, certificates: impl IntoIterator<Item = &'c Certificate>) {
+        let of_secret = |certificate: &'c Certificate| match &certificate.origin {
+            CertificateOrigin::SelfMade => None,
+            CertificateOrigin::Secret(name) => Some((name.clone(), certificate.not_after)),
+        };
+        let list = certificates.into_iter().filter_map(of_secret).collect();
+        self.control.lock().unwrap_or_else(PoisonError::into_inner).certificates = list;
+    }
+
+    /// Says whether this process holds the Lease.
+    pub fn set_leader(&self, is_leader: bool) {
+        self.leader.store(is_leader, Ordering::Relaxed);
+    }
+
+    /// The counter of log lines that found no room; the logs add to it.
+    pub fn dropped_lines(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.dropped)
+    }
+
+    /// Counts a panic outside of the workers.
+    pub fn panicked(&self) {
+        self.panics.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Panics so far, of all threads.
+    pub fn panics(&self) -> u64 {
+        Totals(&self.workers).panics() + self.panics.load(Ordering::Relaxed)
+    }
+
+    /// Writes every family that is counted here. `now` is in seconds since the epoch.
+    pub fn write(&self, page: &mut Page, now: i64) {
+        self.write_requests(page);
+        self.write_workers(page);
+        self.write_control(page, now);
+        page.family(Kind::Counter, "fairlead_log_dropped_total", "Log lines that found no room in the queue.")
+            .count(&[], self.dropped.load(Ordering::Relaxed));
+        page.family(Kind::Counter, "fairlead_panics_total", "Panics; each ended one connection at most.")
+            .count(&[], self.panics());
+        page.family(Kind::Gauge, "fairlead_build_info", "The running version; always 1.")
+            .count(&[("version", env!("CARGO_PKG_VERSION"))], 1);
+        process::write(page);
+    }
+
+    fn write_requests(&self, page: &mut Page) {
+        let routes = self.routes.totals();
+        let mut requests = page.family(Kind::Counter, "fairlead_requests_total", "Requests answered.");
+        for ((namespace, ingress, service), totals) in &routes {
+            for (class, count) in CLASSES.iter().zip(totals.classes).filter(|(_, count)| *count > 0) {
+                let labels =
+                    [("namespace", &**namespace), ("ingress", ingress), ("service", service), ("class", class)];
+                requests.count(&labels, count);
+            }
+        }
+        let help = "Time from the first byte of a request to the last byte of its answer.";
+        let mut seconds = page.family(Kind::Histogram, "fairlead_request_seconds", help);
+        for ((namespace, ingress, service), totals) in &routes {
+            let labels = [("namespace", &**namespace), ("ingress", ingress), ("service", service)];
+            seconds.histogram(&labels, &BOUNDS, &totals.buckets, totals.seconds);
+        }
+        let mut retries = page.family(Kind::Counter, "fairlead_retries_total", "Attempts after the first.");
+        for ((namespace, service), count) in self.routes.retries() {
+            retries.count(&[("namespace", &namespace), ("service", &service)], count);
+        }
+    }
+
+    fn write_workers(&self, page: &mut Page) {
+        let totals = Totals(&self.workers);
+        let mut failures = page.family(Kind::Counter, "fairlead_failures_total", "Requests failed or refused.");
+        for (reason, count) in totals.failures() {
+            failures.count(&[("reason", reason)], count);
+        }
+        let mut present = page.family(Kind::Gauge, "fairlead_connections", "Client connections open.");
+        for (listener, _, idle, active) in totals.connections() {
+            present.count(&[("listener", listener), ("state", "active")], active);
+            present.count(&[("listener", listener), ("state", "idle")], idle);
+        }
+        let mut accepted = page.family(Kind::Counter, "fairlead_connections_total", "Client connections accepted.");
+        for (listener, opened, ..) in totals.connections() {
+            accepted.count(&[("listener", listener)], opened);
+        }
+        let mut limits = page.family(Kind::Counter, "fairlead_limit_hits_total", "Breaches of a limit.");
+        for (limit, count) in totals.limits() {
+            limits.count(&[("limit", limit)], count);
+        }
+        let mut handshakes = page.family(Kind::Counter, "fairlead_tls_handshakes_total", "TLS handshakes of clients.");
+        for (version, resumed, result, count) in totals.handshakes() {
+            handshakes.count(&[("version", version), ("resumed", resumed), ("result", result)], count);
+        }
+    }
+
+    fn write_control(&self, page: &mut Page, now: i64) {
+        let control = self.control.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut earliest: BTreeMap<(&str, &str), i64> = BTreeMap::new();
+        for (name, not_after) in &control.certificates {
+            let namespace = if self.per_ingress { &*name.namespace } else { "" };
+            let entry = earliest.entry((namespace, &name.name)).or_insert(*not_after);
+            *entry = (*entry).min(*not_after);
+        }
+        let help = "Seconds until the certificate expires; negative afterwards.";
+        let mut expiry = page.family(Kind::Gauge, "fairlead_certificate_expiry_seconds", help);
+        for ((namespace, secret), not_after) in earliest {
+            // Exact: no date is 2^53 seconds away.
+            expiry.value(&[("namespace", namespace), ("secret", secret)], not_after.saturating_sub(now) as f64);
+        }
+        let help = "Time from a change of the configuration until it is served.";
+        let mut apply = page.family(Kind::Histogram, "fairlead_apply_seconds", help);
+        if control.applied.iter().any(|count| *count > 0) {
+            let seconds = Duration::from_nanos(control.apply_nanos).as_secs_f64();
+            apply.histogram(&[], &BOUNDS, &control.applied, seconds);
+        }
+        page.family(Kind::Gauge, "fairlead_table_generation", "Tables published since the start.")
+            .count(&[], self.generation.load(Ordering::Relaxed));
+        page.family(Kind::Gauge, "fairlead_leader", "Whether this process holds the Lease.")
+            .count(&[], u64::from(self.leader.load(Ordering::Relaxed)));
+        let mut problems = page.family(Kind::Gauge, "fairlead_problems", "Things wrong with the configuration now.");
+        for ((severity, reason), count) in &control.problems {
+            problems.count(&[("severity", severity), ("reason", reason)], *count);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,151 @@
+//! What a worker counts that belongs to no route: failures, limits, connections, handshakes, panics.
+
+use super::cell::Cell;
+use crate::settings::Limit;
+use crate::telemetry::Failure;
+
+const VERSIONS: [&str; 3] = ["", "TLSv1.2", "TLSv1.3"];
+const LISTENERS: [&str; 2] = ["http", "https"];
+
+/// Counters that only one worker writes.
+#[repr(align(128))]
+pub struct WorkerMetrics {
+    failures: Box<[Cell]>,
+    limits: Box<[Cell]>,
+    listeners: [Connections; 2],
+    handshakes: [Cell; VERSIONS.len() * 4],
+    panics: Cell,
+}
+
+/// Connections of one listener, all counted upwards: the present number is a difference, which holds over workers too
+/// when a connection moves.
+#[derive(Default)]
+struct Connections {
+    opened: Cell,
+    closed: Cell,
+    begun: Cell,
+    ended: Cell,
+}
+
+impl WorkerMetrics {
+    pub(super) fn new() -> WorkerMetrics {
+        WorkerMetrics {
+            failures: Failure::ALL.iter().map(|_| Cell::default()).collect(),
+            limits: Limit::ALL.iter().map(|_| Cell::default()).collect(),
+            listeners: Default::default(),
+            handshakes: Default::default(),
+            panics: Cell::default(),
+        }
+    }
+
+    /// Counts a failed or refused request.
+    pub fn failure(&self, reason: Failure) {
+        add(&self.failures, reason as usize);
+    }
+
+    /// Counts a breached limit.
+    pub fn limit_hit(&self, limit: Limit) {
+        add(&self.limits, limit as usize);
+    }
+
+    /// Counts an accepted connection of listener `http` or `https`; it is open until [`WorkerMetrics::closed`], and
+    /// `idle` but between [`WorkerMetrics::busy`] and [`WorkerMetrics::idle`].
+    pub fn opened(&self, is_tls: bool) {
+        self.listener(is_tls).opened.add(1);
+    }
+
+    /// Counts the end of a connection.
+    pub fn closed(&self, is_tls: bool) {
+        self.listener(is_tls).closed.add(1);
+    }
+
+    /// A connection began to work on a request (its first stream, with HTTP/2).
+    pub fn busy(&self, is_tls: bool) {
+        self.listener(is_tls).begun.add(1);
+    }
+
+    /// A connection has no request any more; called for every [`WorkerMetrics::busy`], before `closed`.
+    pub fn idle(&self, is_tls: bool) {
+        self.listener(is_tls).ended.add(1);
+    }
+
+    /// Counts a TLS handshake: protocol version (`TLSv1.3`; empty when none was agreed), whether it resumed a session,
+    /// whether it succeeded.
+    pub fn handshake(&self, version: &'static str, resumed: bool, ok: bool) {
+        let version = VERSIONS.iter().position(|known| *known == version).unwrap_or(0);
+        add(&self.handshakes, version * 4 + usize::from(resumed) * 2 + usize::from(ok));
+    }
+
+    /// Counts a panic that ended one connection.
+    pub fn panicked(&self) {
+        self.panics.add(1);
+    }
+
+    fn listener(&self, is_tls: bool) -> &Connections {
+        let [http, https] = &self.listeners;
+        if is_tls { https } else { http }
+    }
+}
+
+fn add(cells: &[Cell], index: usize) {
+    if let Some(cell) = cells.get(index) {
+        cell.add(1);
+    }
+}
+
+/// The cells of all workers, summed.
+pub(super) struct Totals<'m>(pub(super) &'m [WorkerMetrics]);
+
+impl Totals<'_> {
+    /// Reasons that occurred, with their counts.
+    pub(super) fn failures(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        Failure::ALL.iter().enumerate().filter_map(|(index, reason)| {
+            let count = self.sum(|worker| worker.failures.get(index).map_or(0, Cell::load));
+            (count > 0).then_some((reason.as_str(), count))
+        })
+    }
+
+    /// Limits that were breached, with their counts.
+    pub(super) fn limits(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        Limit::ALL.iter().enumerate().filter_map(|(index, limit)| {
+            let count = self.sum(|worker| worker.limits.get(index).map_or(0, Cell::load));
+            (count > 0).then_some((limit.name(), count))
+        })
+    }
+
+    /// Listeners that had connections: name, accepted, idle now, active now.
+    pub(super) fn connections(&self) -> impl Iterator<Item = (&'static str, u64, u64, u64)> + '_ {
+        LISTENERS.iter().enumerate().filter_map(|(index, name)| {
+            let sum = |cell: fn(&Connections) -> &Cell| {
+                self.sum(|worker| worker.listeners.get(index).map_or(0, |listener| cell(listener).load()))
+            };
+            // What ends is read before what begins: a reading in between must not come out below zero.
+            let (ended, closed) = (sum(|listener| &listener.ended), sum(|listener| &listener.closed));
+            let (begun, opened) = (sum(|listener| &listener.begun), sum(|listener| &listener.opened));
+            let active = begun.saturating_sub(ended);
+            let open = opened.saturating_sub(closed);
+            (opened > 0).then(|| (*name, opened, open.saturating_sub(active), active))
+        })
+    }
+
+    /// Handshakes that occurred: version, resumed, result, count.
+    pub(super) fn handshakes(&self) -> impl Iterator<Item = (&'static str, &'static str, &'static str, u64)> + '_ {
+        VERSIONS.iter().enumerate().flat_map(move |(version, name)| {
+            [("false", "error"), ("false", "ok"), ("true", "error"), ("true", "ok")].into_iter().enumerate().filter_map(
+                move |(kind, (resumed, result))| {
+                    let count = self.sum(|worker| worker.handshakes.get(version * 4 + kind).map_or(0, Cell::load));
+                    (count > 0).then_some((*name, resumed, result, count))
+                },
+            )
+        })
+    }
+
+    /// Panics that ended a connection.
+    pub(super) fn panics(&self) -> u64 {
+        self.sum(|worker| worker.panics.load())
+    }
+
+    fn sum(&self, cell: impl Fn(&WorkerMetrics) -> u64) -> u64 {
+        self.0.iter().map(cell).fold(0, u64::wrapping_add)
+    }
+}
