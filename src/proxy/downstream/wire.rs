@@ -262,7 +262,7 @@ mod tests {
         let (near, mut far) = duplex(1 << 20);
         let (mut wire, tap) = split(near, Bytes::new(), None);
         let big = vec![b'b'; LARGE];
-        let mut expected = Vec::new();
+        let mut expected: Vec<u8> = Vec::new();
         for part in [&b"small "[..], b"pieces ", &big, b" end"] {
             wire.write_all(part).await.unwrap();
             wire.flush().await.unwrap();
