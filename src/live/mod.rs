@@ -1,7 +1,12 @@
 //! Keyed cells that outlast tables: a table pins them by identity, and a new table finds them again.
 
 mod backend;
+mod budget;
+mod endpoints;
+mod per_worker;
 mod registry;
 
-pub use self::backend::{Backend, Endpoint, EndpointSet, RetryBudget};
+pub use self::backend::Backend;
+pub use self::budget::RetryBudget;
+pub use self::endpoints::{Endpoint, EndpointSet, InFlight};
 pub use self::registry::Registry;

@@ -1,40 +1,193 @@
 //! Finds the cell of an identity again, and forgets it when nothing refers to it any more.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
-use super::Backend;
+use super::{Backend, Endpoint, EndpointSet};
 use crate::ir;
 
-/// Every live cell, by identity. Used by the control thread; workers reach cells through the table.
-pub struct Registry {}
+/// Every live cell, by identity. Used by the control thread; workers reach cells through the table, so they never meet
+/// the lock.
+pub struct Registry {
+    workers: usize,
+    epoch: Instant,
+    entries: Mutex<Entries>,
+}
+
+type Entries = HashMap<ir::BackendId, Entry, foldhash::fast::RandomState>;
+
+struct Entry {
+    backend: Arc<Backend>,
+    /// Endpoints that left: one that returns while requests run on it is the same cell again.
+    leavers: Vec<Arc<Endpoint>>,
+}
 
 impl Registry {
-    /// No cells.
+    /// No cells; each cell made later has room for `workers` workers.
     pub fn new(workers: usize) -> Registry {
-        let _ = workers;
-        unimplemented!()
+        Registry { workers, epoch: Instant::now(), entries: Mutex::default() }
     }
 
     /// The cell of a backend, made if there is none.
     pub fn backend(&self, id: &ir::BackendId) -> Arc<Backend> {
-        let _ = id;
-        unimplemented!()
+        Arc::clone(&self.entry(&mut self.entries(), id).backend)
     }
 
     /// The second road: replaces the endpoints of one backend. Endpoints that stay keep their counters; one that leaves
-    /// keeps them until its last request ended.
+    /// keeps them until its last request ended. Only a backend that a table names, or will name before the next
+    /// [`Registry::sweep`], keeps its endpoints.
     pub fn set_endpoints(&self, id: &ir::BackendId, set: &ir::EndpointSet) {
-        let _ = (id, set);
-        unimplemented!()
+        let mut entries = self.entries();
+        let Entry { backend, leavers } = self.entry(&mut entries, id);
+        let present = backend.endpoints.load_full();
+        let mut known: HashMap<SocketAddr, &Arc<Endpoint>, foldhash::fast::RandomState> =
+            present.iter().chain(&*leavers).map(|endpoint| (endpoint.address, endpoint)).collect();
+        let next = EndpointSet::new(&set.endpoints, |endpoint| match known.remove(&endpoint.address) {
+            Some(cell) => {
+                cell.update(endpoint);
+                Arc::clone(cell)
+            }
+            None => Arc::new(Endpoint::new(endpoint)),
+        });
+        *leavers = known.into_values().map(Arc::clone).collect();
+        backend.endpoints.store(Arc::new(next));
     }
 
     /// Forgets cells that no table refers to and that have no request in flight.
     pub fn sweep(&self) {
-        unimplemented!()
+        self.entries().retain(|_, Entry { backend, leavers }| {
+            // A request in flight holds its endpoint, and so does a worker that has picked one and not yet counted in.
+            leavers.retain(|endpoint| Arc::strong_count(endpoint) > 1);
+            Arc::strong_count(backend) > 1 || !leavers.is_empty() || backend.in_flight() > 0
+        });
     }
 
     /// Every backend, sorted by identity.
     pub fn backends(&self) -> Vec<Arc<Backend>> {
-        unimplemented!()
+        let mut backends: Vec<_> = self.entries().values().map(|entry| Arc::clone(&entry.backend)).collect();
+        backends.sort_by(|a, b| a.id.cmp(&b.id));
+        backends
+    }
+
+    fn entry<'a>(&self, entries: &'a mut Entries, id: &ir::BackendId) -> &'a mut Entry {
+        entries.entry(id.clone()).or_insert_with(|| Entry {
+            backend: Arc::new(Backend::new(id.clone(), self.workers, self.epoch)),
+            leavers: Vec::new(),
+        })
+    }
+
+    /// A panic elsewhere leaves the map whole: each change is one insert, one retain or one swap.
+    fn entries(&self) -> MutexGuard<'_, Entries> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering;
+
+    use super::*;
+
+    fn id(port: u16) -> ir::BackendId {
+        ir::BackendId { service: ir::Name::new("shop", "web"), port: ir::PortKey::Number(port) }
+    }
+
+    fn set(endpoints: &[(&str, u16, bool)]) -> ir::EndpointSet {
+        let endpoint = |&(address, weight, draining): &(&str, u16, bool)| ir::Endpoint {
+            address: address.parse().unwrap(),
+            pod: Some(format!("pod-{weight}").into()),
+            weight,
+            draining,
+        };
+        ir::EndpointSet { endpoints: endpoints.iter().map(endpoint).collect() }
+    }
+
+    fn one(backend: &Backend, address: &str) -> Arc<Endpoint> {
+        let endpoints = backend.endpoints.load();
+        Arc::clone(endpoints.iter().find(|endpoint| &*endpoint.text == address).unwrap())
+    }
+
+    #[test]
+    fn an_endpoint_that_stays_is_the_same_cell_with_its_new_settings() {
+        let registry = Registry::new(1);
+        let backend = registry.backend(&id(80));
+        registry.set_endpoints(&id(80), &set(&[("10.0.0.1:80", 1, false), ("10.0.0.2:80", 1, false)]));
+        let before = one(&backend, "10.0.0.1:80");
+        let flight = before.begin();
+        registry.set_endpoints(&id(80), &set(&[("10.0.0.1:80", 7, true), ("10.0.0.3:80", 1, false)]));
+        let after = one(&backend, "10.0.0.1:80");
+        assert!(Arc::ptr_eq(&before, &after));
+        assert_eq!((after.weight.load(Ordering::Relaxed), after.pod().as_deref()), (7, Some("pod-7")));
+        assert_eq!(backend.in_flight(), 1);
+        assert_eq!(backend.endpoints.load().draining.len(), 1);
+        drop(flight);
+        assert_eq!(backend.in_flight(), 0);
+    }
+
+    #[test]
+    fn an_endpoint_that_returns_while_its_requests_run_is_the_same_cell() {
+        let registry = Registry::new(1);
+        let backend = registry.backend(&id(80));
+        registry.set_endpoints(&id(80), &set(&[("10.0.0.1:80", 1, false)]));
+        let flight = one(&backend, "10.0.0.1:80").begin();
+        for away in [set(&[]), set(&[("10.0.0.2:80", 1, false)])] {
+            registry.set_endpoints(&id(80), &away);
+            registry.sweep();
+        }
+        registry.set_endpoints(&id(80), &set(&[("10.0.0.1:80", 1, false)]));
+        assert!(Arc::ptr_eq(flight.endpoint(), &one(&backend, "10.0.0.1:80")));
+    }
+
+    #[test]
+    fn an_endpoint_that_left_is_forgotten_after_its_last_request() {
+        let registry = Registry::new(1);
+        let backend = registry.backend(&id(80));
+        registry.set_endpoints(&id(80), &set(&[("10.0.0.1:80", 1, false)]));
+        let flight = one(&backend, "10.0.0.1:80").begin();
+        registry.set_endpoints(&id(80), &set(&[]));
+        let cell = Arc::downgrade(flight.endpoint());
+        registry.sweep();
+        assert!(cell.upgrade().is_some());
+        drop(flight);
+        registry.sweep();
+        assert!(cell.upgrade().is_none());
+    }
+
+    #[test]
+    fn a_backend_is_forgotten_when_nothing_refers_to_it_and_nothing_runs() {
+        let registry = Registry::new(1);
+        let backend = registry.backend(&id(80));
+        registry.set_endpoints(&id(80), &set(&[("10.0.0.1:80", 1, false)]));
+        registry.backend(&id(81));
+        let flight = one(&backend, "10.0.0.1:80").begin();
+        registry.sweep();
+        assert_eq!(registry.backends().len(), 1, "81 had no reference");
+        drop(backend);
+        registry.sweep();
+        assert_eq!(registry.backends().len(), 1, "a request is in flight");
+        drop(flight);
+        registry.sweep();
+        assert!(registry.backends().is_empty());
+    }
+
+    #[test]
+    fn draining_endpoints_serve_when_there_is_nothing_else() {
+        let registry = Registry::new(1);
+        let backend = registry.backend(&id(80));
+        registry.set_endpoints(&id(80), &set(&[("10.0.0.1:80", 1, true), ("10.0.0.2:80", 1, true)]));
+        let endpoints = backend.endpoints.load();
+        assert_eq!((endpoints.candidates.len(), endpoints.draining.len()), (2, 0));
+    }
+
+    #[test]
+    fn turns_count_up_for_each_worker_alone() {
+        let registry = Registry::new(2);
+        let backend = registry.backend(&id(80));
+        let first = backend.turn(0);
+        backend.turn(1);
+        assert_eq!(backend.turn(0), first.wrapping_add(1));
+        assert_eq!(backend.turn(5), 0, "there is no worker 5");
     }
 }

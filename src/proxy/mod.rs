@@ -1,5 +1,6 @@
 //! Sockets.
 
+pub mod balance;
 mod bind;
 mod crowd;
 mod downstream;

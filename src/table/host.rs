@@ -1,1 +1,93 @@
-//! .
+//! Hosts by name, and what one host serves.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+
+use super::Route;
+use super::paths::Paths;
+use crate::ir::HostPattern;
+
+/// One virtual host, compiled. Tables share it as long as nothing about it changes.
+pub(super) struct Host {
+    pub(super) pattern: HostPattern,
+    pub(super) paths: Paths,
+    /// By the places that `paths` gives.
+    pub(super) routes: Box<[Route]>,
+}
+
+/// Values by host pattern: exact, then wildcard of one label, then any.
+pub(super) struct ByName<T> {
+    exact: HashMap<Arc<str>, T, RandomState>,
+    wildcard: HashMap<Arc<str>, T, RandomState>,
+    any: Option<T>,
+}
+
+impl<T> ByName<T> {
+    /// The values by their patterns.
+    pub(super) fn new<'a>(values: impl ExactSizeIterator<Item = (&'a HostPattern, T)>) -> ByName<T> {
+        let mut names = ByName {
+            exact: HashMap::with_capacity_and_hasher(values.len(), RandomState::default()),
+            wildcard: HashMap::default(),
+            any: None,
+        };
+        for (pattern, value) in values {
+            match pattern {
+                HostPattern::Exact(name) => drop(names.exact.insert(Arc::clone(name), value)),
+                HostPattern::Wildcard(suffix) => drop(names.wildcard.insert(Arc::clone(suffix), value)),
+                HostPattern::Any => names.any = Some(value),
+            }
+        }
+        names.exact.shrink_to_fit();
+        names
+    }
+
+    /// The value for `name`: lower case, no port, no trailing dot.
+    pub(super) fn find(&self, name: &str) -> Option<&T> {
+        self.owned(name).or(self.any.as_ref())
+    }
+
+    /// The value for `name` that is not for any name.
+    pub(super) fn owned(&self, name: &str) -> Option<&T> {
+        self.exact.get(name).or_else(|| self.wildcard(name))
+    }
+
+    /// The value of the wildcard that means `name`.
+    pub(super) fn wildcard(&self, name: &str) -> Option<&T> {
+        if self.wildcard.is_empty() {
+            return None;
+        }
+        let (label, suffix) = name.split_once('.')?;
+        if label.is_empty() { None } else { self.wildcard.get(suffix) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exact_comes_before_wildcard_before_any() {
+        let patterns = [
+            HostPattern::Exact("a.example".into()),
+            HostPattern::Wildcard("example".into()),
+            HostPattern::Wildcard("b.example".into()),
+            HostPattern::Any,
+        ];
+        let names = ByName::new(patterns.iter().map(|pattern| (pattern, pattern.to_string())));
+        for (name, pattern, owned) in [
+            ("a.example", "a.example", true),
+            ("b.example", "*.example", true),
+            ("x.b.example", "*.b.example", true),
+            ("x.a.example", "*", false),
+            ("example", "*", false),
+            (".example", "*", false),
+            ("", "*", false),
+            ("10.0.0.1", "*", false),
+        ] {
+            assert_eq!(names.find(name).map(|found| &**found), Some(pattern), "{name}");
+            assert_eq!(names.owned(name).is_some(), owned, "{name}");
+        }
+    }
+}

@@ -4,20 +4,33 @@ mod build;
 mod certificates;
 mod explain;
 mod host;
+mod paths;
+mod shared;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rustls::sign::CertifiedKey;
 
+use self::certificates::Certificates;
 pub use self::explain::{Lost, Step, Trace, explain};
+use self::host::{ByName, Host};
+use self::paths::{Silent, Walk};
+pub use self::shared::{Pin, Pinned, SharedTable};
 use crate::ir;
 use crate::live;
 use crate::telemetry::{Metrics, RouteMetrics};
 
 /// Hosts, routes and certificates of one moment.
 pub struct RoutingTable {
-    /// Counts published tables, from 1.
+    /// Counts published tables, from 1; 0 is the empty one before.
     pub generation: u64,
+    /// In the order of the configuration. The large parts are shared with the tables before, as far as they are equal.
+    hosts: Box<[Arc<Host>]>,
+    /// Places in `hosts`.
+    names: Arc<ByName<u32>>,
+    certificates: Arc<Certificates>,
+    config: Arc<ir::Config>,
 }
 
 /// Where a route stands in its table; `Copy`, so a request holds no reference into the table.
@@ -52,6 +65,7 @@ pub enum Target {
 }
 
 /// A backend with its settings of this table and its live cell.
+#[derive(Clone)]
 pub struct BackendRef {
     /// Protocol, balancing.
     pub settings: Arc<ir::Backend>,
@@ -60,6 +74,17 @@ pub struct BackendRef {
 }
 
 impl RoutingTable {
+    /// The table before the first configuration: no route, one certificate, generation 0.
+    pub fn empty(default_certificate: &Arc<ir::Certificate>) -> RoutingTable {
+        RoutingTable {
+            generation: 0,
+            hosts: Box::default(),
+            names: Arc::new(ByName::new([].into_iter())),
+            certificates: Arc::new(Certificates::new(&BTreeMap::new(), default_certificate)),
+            config: Arc::default(),
+        }
+    }
+
     /// The table of `config`. Hosts that are the same `Arc` as in the configuration of `previous` share its parts.
     pub fn build(
         config: &Arc<ir::Config>,
@@ -68,43 +93,62 @@ impl RoutingTable {
         metrics: &Metrics,
         default_certificate: &Arc<ir::Certificate>,
     ) -> RoutingTable {
-        let _ = (config, previous, registry, metrics, default_certificate);
-        unimplemented!()
+        build::build(config, previous, registry, metrics, default_certificate)
     }
 
     /// The route for a request: `host` in lower case without port and trailing dot, `path` in the form matched.
     /// Exact host before wildcard before any; a known host never falls back to another.
     pub fn find(&self, host: &str, path: &str) -> Option<RouteRef> {
-        let _ = (host, path);
-        unimplemented!()
+        self.walk(host, path, &mut Silent)
+    }
+
+    fn walk(&self, host: &str, path: &str, walk: &mut impl Walk) -> Option<RouteRef> {
+        let (place, host) = self.host(host)?;
+        let route = host.paths.find(path, walk)?;
+        Some(RouteRef { host: place, route })
+    }
+
+    fn host(&self, name: &str) -> Option<(u32, &Host)> {
+        let place = *self.names.find(name)?;
+        Some((place, self.hosts.get(place as usize)?))
     }
 
     /// The route at `at`, which this table's [`RoutingTable::find`] gave.
     pub fn route(&self, at: RouteRef) -> &Route {
-        let _ = at;
-        unimplemented!()
+        let host = self.hosts.get(at.host as usize);
+        host.and_then(|host| host.routes.get(at.route as usize)).expect("a reference stays with the table that gave it")
+    }
+
+    /// The host of the route at `at`, as an Ingress writes it.
+    pub fn host_of(&self, at: RouteRef) -> &ir::HostPattern {
+        &self.hosts.get(at.host as usize).expect("a reference stays with the table that gave it").pattern
+    }
+
+    /// Every route with its host, in the order of the configuration.
+    pub fn routes(&self) -> impl Iterator<Item = (RouteRef, &ir::HostPattern, &Route)> {
+        (0..).zip(&self.hosts).flat_map(|(host, found)| {
+            let routes = (0..).zip(&found.routes);
+            routes.map(move |(route, rule)| (RouteRef { host, route }, &found.pattern, rule))
+        })
     }
 
     /// Whether any virtual host but `HostPattern::Any` owns the name.
     pub fn owns_host(&self, host: &str) -> bool {
-        let _ = host;
-        unimplemented!()
+        self.names.owned(host).is_some()
     }
 
     /// The certificate for a server name (lower case, no trailing dot): exact, then wildcard of one label, then default.
     pub fn certificate(&self, server_name: Option<&str>) -> &Arc<CertifiedKey> {
-        let _ = server_name;
-        unimplemented!()
+        &self.certificates.find(server_name).key
     }
 
     /// Whether the certificate for this name is the one made at start (no HSTS is sent on it).
     pub fn is_self_made(&self, server_name: Option<&str>) -> bool {
-        let _ = server_name;
-        unimplemented!()
+        self.certificates.is_self_made(server_name)
     }
 
     /// The configuration it was built from.
     pub fn config(&self) -> &Arc<ir::Config> {
-        unimplemented!()
+        &self.config
     }
 }
