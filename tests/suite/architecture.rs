@@ -52,6 +52,15 @@ fn no_file_is_longer_than_600_lines() {
 }
 
 #[test]
+fn every_file_begins_with_what_it_is_for() {
+    let silent = sources().into_iter().filter(|file| {
+        let text = fs::read_to_string(root().join("src").join(&file.path)).unwrap();
+        !text.starts_with("//! ")
+    });
+    assert_none(silent.map(|file| file.path.display().to_string()));
+}
+
+#[test]
 fn every_layer_stands_in_the_architecture_page_in_this_order() {
     let page = fs::read_to_string(root().join("docs/architecture.md")).unwrap();
     let order = page.lines().find(|line| line.contains(" ◀ ")).expect("the line that gives the layer order");
