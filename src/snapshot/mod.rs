@@ -5,10 +5,14 @@
 //! keeps the certificate that works.
 
 mod objects;
+mod received;
+mod reduce;
 pub mod secret;
+mod strings;
 pub mod yaml;
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 pub use self::objects::{
@@ -16,6 +20,8 @@ pub use self::objects::{
     IngressTls, Meta, PathType, Pod, Secret, SecretContent, Service, ServicePort, ServiceType, SliceEndpoint,
     SlicePort, TargetPort, Version,
 };
+pub use self::received::Received;
+pub use self::strings::Strings;
 use crate::ir::{Name, Problem};
 
 /// Everything received, by name.
@@ -35,4 +41,31 @@ pub struct Snapshot {
     pub pods: BTreeMap<Name, Arc<Pod>>,
     /// What the source itself found wrong: unreadable files, duplicate objects.
     pub problems: Vec<Problem>,
+}
+
+impl Snapshot {
+    /// Adds an object; one that is there under the same kind and name stays, and then `false` comes back.
+    pub fn insert(&mut self, object: Received) -> bool {
+        fn put<K: Ord, V>(map: &mut BTreeMap<K, V>, key: K, value: V) -> bool {
+            match map.entry(key) {
+                Entry::Occupied(_) => false,
+                Entry::Vacant(place) => {
+                    place.insert(value);
+                    true
+                }
+            }
+        }
+        let name = object.meta().object.name.clone();
+        match object {
+            Received::EndpointSlice(slice) => {
+                let service = Name { namespace: name.namespace, name: Arc::clone(&slice.service) };
+                put(self.slices.entry(service).or_default(), name.name, slice)
+            }
+            Received::Ingress(ingress) => put(&mut self.ingresses, name, ingress),
+            Received::IngressClass(class) => put(&mut self.classes, name, class),
+            Received::Pod(pod) => put(&mut self.pods, name, pod),
+            Received::Secret(secret) => put(&mut self.secrets, name, secret),
+            Received::Service(service) => put(&mut self.services, name, service),
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! The read fields of each kind, named as the Kubernetes API names them.
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -23,8 +24,28 @@ pub struct Meta {
     pub version: Version,
 }
 
+impl Hash for Meta {
+    /// What of it is content: not the version, which is made from the hash, and not the file and line, so that an object
+    /// which only moves within its file keeps its version.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.object.kind.hash(state);
+        self.object.name.hash(state);
+        self.uid.hash(state);
+        self.created.hash(state);
+    }
+}
+
+impl Version {
+    /// The version of an object that has none of its own. Equal contents have equal versions, also after a restart.
+    pub fn of(content: &impl Hash) -> Version {
+        let mut hasher = DefaultHasher::new();
+        content.hash(&mut hasher);
+        Version(hasher.finish())
+    }
+}
+
 /// `networking.k8s.io/v1 Ingress`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Ingress {
     /// Name, age, version.
     pub meta: Meta,
@@ -41,7 +62,7 @@ pub struct Ingress {
 }
 
 /// Which class an object without `spec.ingressClassName` asks for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum ClassRef<'a> {
     /// `kubernetes.io/ingress.class`.
     Annotation(&'a str),
@@ -63,7 +84,7 @@ impl Ingress {
 }
 
 /// One entry of `spec.tls`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct IngressTls {
     /// `hosts`, as written.
     pub hosts: Vec<Arc<str>>,
@@ -72,7 +93,7 @@ pub struct IngressTls {
 }
 
 /// One entry of `spec.rules`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct IngressRule {
     /// `host`, as written; `None` or empty = any.
     pub host: Option<Arc<str>>,
@@ -81,7 +102,7 @@ pub struct IngressRule {
 }
 
 /// One entry of `http.paths`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct IngressPath {
     /// `path`, as written.
     pub path: Option<Arc<str>>,
@@ -92,7 +113,7 @@ pub struct IngressPath {
 }
 
 /// `pathType`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PathType {
     /// `Exact`.
     Exact,
@@ -105,7 +126,7 @@ pub enum PathType {
 }
 
 /// `IngressBackend`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum IngressBackend {
     /// `service`: name and port; a port with neither name nor number is `None`.
     Service {
@@ -126,7 +147,7 @@ pub enum IngressBackend {
 }
 
 /// `networking.k8s.io/v1 IngressClass`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct IngressClass {
     /// Name, age, version.
     pub meta: Meta,
@@ -139,7 +160,7 @@ pub struct IngressClass {
 }
 
 /// `v1 Service`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Service {
     /// Name, age, version.
     pub meta: Meta,
@@ -160,7 +181,7 @@ pub struct Service {
 }
 
 /// `spec.type`, as far as it matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ServiceType {
     /// `ClusterIP`, `NodePort`, `LoadBalancer`.
     Cluster,
@@ -169,7 +190,7 @@ pub enum ServiceType {
 }
 
 /// One entry of `spec.ports`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ServicePort {
     /// `name`; empty when there is none.
     pub name: Arc<str>,
@@ -184,7 +205,7 @@ pub struct ServicePort {
 }
 
 /// `targetPort`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum TargetPort {
     /// The name of a container port.
     Name(Arc<str>),
@@ -193,7 +214,7 @@ pub enum TargetPort {
 }
 
 /// `addressType` of a slice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum AddressFamily {
     /// `FQDN` or another word: not read.
     Other,
@@ -204,7 +225,7 @@ pub enum AddressFamily {
 }
 
 /// `discovery.k8s.io/v1 EndpointSlice`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct EndpointSlice {
     /// Name, age, version.
     pub meta: Meta,
@@ -219,7 +240,7 @@ pub struct EndpointSlice {
 }
 
 /// One entry of `ports`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SlicePort {
     /// `name`; null = empty.
     pub name: Arc<str>,
@@ -230,7 +251,7 @@ pub struct SlicePort {
 }
 
 /// One entry of `endpoints`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SliceEndpoint {
     /// `addresses` that parse as IP addresses.
     pub addresses: Vec<IpAddr>,
@@ -245,7 +266,7 @@ pub struct SliceEndpoint {
 }
 
 /// `v1 Pod` with a weight label.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Pod {
     /// Name, age, version.
     pub meta: Meta,
@@ -274,6 +295,16 @@ pub enum SecretContent {
 }
 
 impl Secret {
+    /// A Secret with its version, which tells apart what it would serve.
+    pub fn new(mut meta: Meta, current: SecretContent, last_good: Option<Arc<Certificate>>) -> Secret {
+        let content = match &current {
+            SecretContent::Certificate(certificate) => Ok(certificate.fingerprint),
+            SecretContent::Unusable(why) => Err((why, last_good.as_ref().map(|certificate| certificate.fingerprint))),
+        };
+        meta.version = Version::of(&(&meta, content));
+        Secret { meta, current, last_good }
+    }
+
     /// The certificate to serve: the current one, else the last good one.
     pub fn certificate(&self) -> Option<&Arc<Certificate>> {
         match &self.current {
