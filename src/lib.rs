@@ -15,3 +15,4 @@ pub mod filter;
 pub mod table;
 pub mod proxy;
 pub mod source;
+pub mod commands;

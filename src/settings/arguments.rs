@@ -176,7 +176,7 @@ pub fn normalise(words: Vec<String>, flags: &[Flag]) -> Vec<String> {
 pub fn complaint(error: &clap::Error, command: &str) -> Unusable {
     let text = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.clone()),
-        Some(ContextValue::Strings(texts)) => texts.first().cloned(),
+        Some(ContextValue::Strings(texts)) => texts.last().cloned(),
         _ => None,
     };
     let help = format!("see {command} --help");

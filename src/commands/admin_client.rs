@@ -1,0 +1,113 @@
+//! One GET to the admin API of a running Fairlead.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::Stop;
+
+/// Longest wait for the connection, and for each part of the answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The JSON body that `address` answers for `path` with its query. A failure says what to do.
+pub(super) fn get_json(address: SocketAddr, path: &str) -> Result<Value, Stop> {
+    let body = get(address, path)?;
+    serde_json::from_str(&body).map_err(|_| Stop::failed(format!("{address} does not answer as Fairlead's admin API")))
+}
+
+fn get(address: SocketAddr, path: &str) -> Result<String, Stop> {
+    let answer = exchange(address, path).map_err(|error| {
+        Stop::failed(match error.kind() {
+            ErrorKind::ConnectionRefused => {
+                format!("nothing answers on {address}; is Fairlead running, and is --admin its admin address?")
+            }
+            ErrorKind::TimedOut | ErrorKind::WouldBlock => format!("{address} does not answer within 10s"),
+            _ => format!("cannot ask {address}: {error}"),
+        })
+    })?;
+    let foreign = || Stop::failed(format!("{address} does not answer as Fairlead's admin API"));
+    let (head, body) = answer.split_once("\r\n\r\n").ok_or_else(foreign)?;
+    let status = head.split(' ').nth(1).and_then(|status| status.parse::<u16>().ok()).ok_or_else(foreign)?;
+    let length = head.lines().filter_map(|line| line.split_once(':')).find_map(|(name, value)| {
+        if name.eq_ignore_ascii_case("content-length") { value.trim().parse::<usize>().ok() } else { None }
+    });
+    if length.is_some_and(|length| length != body.len()) {
+        return Err(Stop::failed(format!("the answer of {address} broke off")));
+    }
+    if status == 200 {
+        return Ok(body.to_owned());
+    }
+    let told = serde_json::from_str::<Value>(body).ok();
+    let reason = told.as_ref().and_then(|told| told.get("error")).and_then(Value::as_str);
+    let line = reason.map_or_else(|| format!("{address} answers {status}"), |reason| format!("{address}: {reason}"));
+    // 400: the words that were typed here cannot be used.
+    Err(if status == 400 { Stop::unusable(line) } else { Stop::failed(line) })
+}
+
+/// As HTTP/1.0, so that the answer is never in chunks and ends with the connection.
+fn exchange(address: SocketAddr, path: &str) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n").as_bytes())?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
+}
+
+/// `text` as one value of a query (RFC 3986 2.1).
+pub(super) fn escape(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::thread;
+
+    use super::*;
+
+    fn answered(answer: &'static str) -> Result<Value, Stop> {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut request = [0; 1024];
+            let count = stream.read(&mut request).unwrap();
+            stream.write_all(answer.as_bytes()).unwrap();
+            String::from_utf8_lossy(&request[..count]).into_owned()
+        });
+        let result = get_json(address, "/api/v1/routes");
+        assert!(server.join().unwrap().starts_with("GET /api/v1/routes HTTP/1.0\r\nHost: 127.0.0.1:"));
+        result
+    }
+
+    #[test]
+    fn each_way_an_answer_can_be_wrong_is_one_line_that_says_so() {
+        assert_eq!(
+            answered("HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\n{}").ok(),
+            Some(Value::Object(Default::default()))
+        );
+        for (answer, code, part) in [
+            ("HTTP/1.0 200 OK\r\nContent-Length: 9\r\n\r\n{}", 1, "broke off"),
+            ("HTTP/1.0 200 OK\r\n\r\n<html>", 1, "does not answer as"),
+            ("SSH-2.0\r\n", 1, "does not answer as"),
+            ("HTTP/1.0 404 Not Found\r\n\r\n", 1, "answers 404"),
+            ("HTTP/1.0 400 Bad\r\n\r\n{\"error\":\"no url\"}", 2, "no url"),
+        ] {
+            let Err(stop) = answered(answer) else { panic!("{answer}") };
+            assert!(stop.code == code && stop.line.contains(part), "{answer}: {} {}", stop.code, stop.line);
+        }
+        let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let Err(stop) = get_json(free, "/") else { panic!("nobody listens") };
+        assert!(stop.line.contains("nothing answers on"), "{}", stop.line);
+    }
+
+    #[test]
+    fn a_url_is_one_value_of_a_query() {
+        assert_eq!(escape("http://a/?b=c&d"), "http%3A%2F%2Fa%2F%3Fb%3Dc%26d");
+    }
+}

@@ -1,0 +1,192 @@
+//! `routes`, `backends`, `certificates`, `problems`: the admin API's lists as tables.
+
+use serde_json::Value;
+
+use super::admin_client::{escape, get_json};
+use super::table::Table;
+use super::{OK, Stop, print_text};
+use crate::settings::{Given, flag};
+
+/// One list of the admin API and how it is shown.
+pub(super) struct Listing {
+    path: &'static str,
+    headings: &'static [&'static str],
+    /// The rows of the whole answer.
+    rows: fn(&Value) -> Vec<Vec<String>>,
+}
+
+/// Prints the list that `given` asks for.
+pub(super) fn run(given: &Given, listing: &Listing) -> Result<u8, Stop> {
+    let Some(address) = given.read("admin", flag::address)? else {
+        return Err(Stop::unusable("--admin is empty"));
+    };
+    let filters: Vec<String> = ["namespace", "host"]
+        .iter()
+        .filter_map(|name| given.text(name).map(|value| format!("{name}={}", escape(value))))
+        .collect();
+    let separator = if filters.is_empty() { "" } else { "?" };
+    let answer = get_json(address, &format!("{}{separator}{}", listing.path, filters.join("&")))?;
+    if given.text("output") == Some("json") {
+        let text = serde_json::to_string_pretty(&answer).map_err(|error| Stop::failed(error.to_string()))?;
+        print_text(&format!("{text}\n"));
+        return Ok(OK);
+    }
+    let mut table = Table::new(listing.headings);
+    for row in (listing.rows)(&answer) {
+        table.row(row);
+    }
+    print_text(&table.print());
+    Ok(OK)
+}
+
+pub(super) const ROUTES: Listing = Listing {
+    path: "/api/v1/routes",
+    headings: &["LISTENER", "HOST", "MATCH", "PATH", "BACKEND", "FILTERS", "ORIGIN"],
+    rows: |answer| {
+        items(answer, "routes")
+            .map(|route| {
+                let mut row: Vec<String> =
+                    ["listener", "host", "match", "path", "backend"].iter().map(|key| text(route, key)).collect();
+                row.extend([list(route, "filters"), origin(route.get("origin"))]);
+                row
+            })
+            .collect()
+    },
+};
+
+pub(super) const BACKENDS: Listing = Listing {
+    path: "/api/v1/backends",
+    headings: &["NAME", "PROTOCOL", "BALANCE", "ENDPOINT", "POD", "WEIGHT", "STATE", "IN-FLIGHT", "REASON"],
+    rows: |answer| {
+        let mut rows = Vec::new();
+        for backend in items(answer, "backends") {
+            let start = || ["name", "protocol", "balance"].iter().map(|key| text(backend, key));
+            let mut endpoints = items(backend, "endpoints").peekable();
+            if endpoints.peek().is_none() {
+                rows.push(start().chain(std::iter::repeat_n(String::new(), 6)).collect());
+            }
+            for endpoint in endpoints {
+                let keys = ["address", "pod", "weight", "state", "in_flight", "reason"];
+                rows.push(start().chain(keys.iter().map(|key| text(endpoint, key))).collect());
+            }
+        }
+        rows
+    },
+};
+
+pub(super) const CERTIFICATES: Listing = Listing {
+    path: "/api/v1/certificates",
+    headings: &["SECRET", "NAMES", "HOSTS", "NOT-BEFORE", "NOT-AFTER", "SERIAL", "DEFAULT"],
+    rows: |answer| {
+        items(answer, "certificates")
+            .map(|certificate| {
+                vec![
+                    text(certificate, "secret"),
+                    list(certificate, "names"),
+                    list(certificate, "hosts"),
+                    text(certificate, "not_before"),
+                    text(certificate, "not_after"),
+                    text(certificate, "serial"),
+                    text(certificate, "default"),
+                ]
+            })
+            .collect()
+    },
+};
+
+pub(super) const PROBLEMS: Listing = Listing {
+    path: "/api/v1/problems",
+    headings: &["SEVERITY", "REASON", "OBJECT", "FILE", "FIELD", "MESSAGE"],
+    rows: |answer| {
+        items(answer, "problems")
+            .map(|problem| {
+                let object = problem.get("object").unwrap_or(&Value::Null);
+                let file = match (text(object, "file"), text(object, "line")) {
+                    (file, line) if !file.is_empty() && !line.is_empty() => format!("{file}:{line}"),
+                    (file, _) => file,
+                };
+                vec![
+                    text(problem, "severity"),
+                    text(problem, "reason"),
+                    origin(Some(object)),
+                    file,
+                    text(problem, "field"),
+                    format!("{}; {}", text(problem, "message"), text(problem, "hint")),
+                ]
+            })
+            .collect()
+    },
+};
+
+fn items<'a>(value: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> {
+    value.get(key).and_then(Value::as_array).into_iter().flatten()
+}
+
+/// A field as a cell; empty when it is left out or null.
+fn text(value: &Value, key: &str) -> String {
+    match value.get(key) {
+        None | Some(Value::Null) => String::new(),
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+    }
+}
+
+fn list(value: &Value, key: &str) -> String {
+    items(value, key)
+        .map(|item| item.as_str().map_or_else(|| item.to_string(), str::to_owned))
+        .collect::<Vec<_>>()
+        .join(",")
+}
+
+/// `ingress shop/web`.
+fn origin(object: Option<&Value>) -> String {
+    let Some(object) = object else { return String::new() };
+    let (kind, namespace, name) = (text(object, "kind"), text(object, "namespace"), text(object, "name"));
+    let separator = if namespace.is_empty() { "" } else { "/" };
+    format!("{} {namespace}{separator}{name}", kind.to_ascii_lowercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_list_of_the_contract_has_a_row_with_its_fields() {
+        for (listing, answer, expected) in [
+            (
+                &ROUTES,
+                r#"{"routes":[{"listener":"https:443","host":"a.example","match":"prefix","path":"/api","backend":"shop/api:80",
+                "filters":["ssl-redirect"],"origin":{"kind":"Ingress","namespace":"shop","name":"web","field":"x"}}]}"#,
+                "https:443|a.example|prefix|/api|shop/api:80|ssl-redirect|ingress shop/web",
+            ),
+            (
+                &BACKENDS,
+                r#"{"backends":[{"name":"shop/api:80","protocol":"http1","balance":"least_conn","endpoints":[
+                {"address":"10.0.0.7:8080","pod":"api-x","weight":1,"state":"ready","in_flight":0}]}]}"#,
+                "shop/api:80|http1|least_conn|10.0.0.7:8080|api-x|1|ready|0|",
+            ),
+            (
+                &BACKENDS,
+                r#"{"backends":[{"name":"a/b:1","protocol":"http1","balance":"least_conn","endpoints":[]}]}"#,
+                "a/b:1|http1|least_conn||||||",
+            ),
+            (
+                &CERTIFICATES,
+                r#"{"certificates":[{"names":["a","b"],"secret":"shop/tls","serial":"0a","not_before":"x","not_after":"y",
+                "hosts":["a"],"default":false}]}"#,
+                "shop/tls|a,b|a|x|y|0a|false",
+            ),
+            (
+                &PROBLEMS,
+                r#"{"problems":[{"object":{"kind":"File","namespace":"","name":"bad.yaml","file":"bad.yaml","line":3},
+                "severity":"error","reason":"ManifestUnreadable","field":"","message":"m","hint":"h"}]}"#,
+                "error|ManifestUnreadable|file bad.yaml|bad.yaml:3||m; h",
+            ),
+        ] {
+            let rows = (listing.rows)(&serde_json::from_str(answer).unwrap());
+            assert_eq!(rows.len(), 1);
+            assert_eq!(rows[0].join("|"), expected);
+            assert_eq!(rows[0].len(), listing.headings.len());
+        }
+    }
+}

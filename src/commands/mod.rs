@@ -1,0 +1,217 @@
+//! What people type: the commands of `fairlead`, their words in and their text out.
+
+mod admin_client;
+mod flags;
+mod listing;
+mod table;
+
+use std::io::Write;
+use std::path::Path;
+
+use clap::error::ErrorKind;
+use clap::{Arg, ArgAction, Command};
+
+use crate::settings::Unusable;
+use crate::settings::arguments::{Given, arguments, complaint, normalise};
+use crate::settings::flag::Flag;
+
+/// It worked; for `check` no error was found, for `explain` a route answers.
+const OK: u8 = 0;
+/// Something failed while running; for `check` an error was found, for `explain` no route answers.
+const FAILED: u8 = 1;
+/// Arguments or settings cannot be used.
+const UNUSABLE: u8 = 2;
+
+/// Why a command ends early: one line for people, and the exit code.
+struct Stop {
+    code: u8,
+    line: String,
+}
+
+impl Stop {
+    fn failed(line: impl Into<String>) -> Stop {
+        Stop { code: FAILED, line: line.into() }
+    }
+
+    fn unusable(line: impl Into<String>) -> Stop {
+        Stop { code: UNUSABLE, line: line.into() }
+    }
+}
+
+impl From<Unusable> for Stop {
+    fn from(Unusable(line): Unusable) -> Stop {
+        Stop::unusable(line)
+    }
+}
+
+/// Runs the program as it was called: `words` are the arguments with the program's own name first. Gives the exit code.
+pub fn run(words: Vec<String>, environment: &dyn Fn(&str) -> Option<String>) -> u8 {
+    let mut words = words.into_iter();
+    let called = words.next().unwrap_or_default();
+    let called = Path::new(&called).file_name().and_then(|name| name.to_str()).unwrap_or("fairlead");
+    // The image has this name so that ingress-nginx's preStop hook does no harm: draining waits by itself.
+    if called == "wait-shutdown" {
+        return OK;
+    }
+    let program = if called == "kubectl-fairlead" { "kubectl fairlead" } else { "fairlead" };
+    match dispatch(program, words.collect(), environment) {
+        Ok(code) => code,
+        Err(Stop { code, line }) => {
+            let _ = writeln!(std::io::stderr(), "{program}: {line}");
+            code
+        }
+    }
+}
+
+fn dispatch(
+    program: &'static str,
+    words: Vec<String>,
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> Result<u8, Stop> {
+    let Some(at) = words.iter().position(|word| !word.starts_with('-')) else {
+        return top_level(program, words);
+    };
+    let Some(verb) = words.get(at).and_then(|word| VERBS.iter().find(|verb| verb.name == word)) else {
+        return top_level(program, words);
+    };
+    let flags = (verb.flags)();
+    let mut words = words;
+    let rest = words.split_off(at + 1);
+    words.extend(normalise(rest, flags));
+    let matches = match parser(program).try_get_matches_from(words) {
+        Ok(matches) => matches,
+        Err(error) => return shown_or_refused(&error, &format!("{program} {}", verb.name)),
+    };
+    let Some((_, matches)) = matches.subcommand() else {
+        return Err(Stop::unusable(format!("no command (see {program} --help)")));
+    };
+    if matches.try_get_one::<bool>("version").ok().flatten() == Some(&true) {
+        print_text(&format!("fairlead {}\n", env!("CARGO_PKG_VERSION")));
+        return Ok(OK);
+    }
+    let given = Given::collect(flags, matches, environment)?;
+    let words = verb.positional.as_ref().and_then(|positional| matches.get_many::<String>(positional.name));
+    let words = words.into_iter().flatten().cloned().collect();
+    (verb.run)(&Call { program, given, words, environment })
+}
+
+/// What is left when no command is named: help, version, or a complaint.
+fn top_level(program: &'static str, words: Vec<String>) -> Result<u8, Stop> {
+    let words = words.into_iter().map(|word| match word.as_str() {
+        "-help" => "--help".to_owned(),
+        "-version" => "--version".to_owned(),
+        _ => word,
+    });
+    match parser(program).try_get_matches_from(words) {
+        Ok(_) => Err(Stop::unusable(format!("no command (see {program} --help)"))),
+        Err(error) => shown_or_refused(&error, program),
+    }
+}
+
+fn shown_or_refused(error: &clap::Error, command: &str) -> Result<u8, Stop> {
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            print_text(&error.to_string());
+            Ok(OK)
+        }
+        ErrorKind::MissingSubcommand | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            Err(Stop::unusable(format!("no command; try {command} demo (see {command} --help)")))
+        }
+        _ => Err(complaint(error, command).into()),
+    }
+}
+
+/// Writes to stdout. A reader that went away (`| head`) is no failure.
+fn print_text(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+struct Verb {
+    name: &'static str,
+    about: &'static str,
+    /// What stands below the flags in `--help`.
+    after: &'static str,
+    flags: fn() -> &'static [Flag],
+    positional: Option<Positional>,
+    run: fn(&Call<'_>) -> Result<u8, Stop>,
+}
+
+/// One call of a command.
+struct Call<'a> {
+    /// How the program is called: `fairlead` or `kubectl fairlead`.
+    program: &'static str,
+    /// What its flags were given.
+    given: Given,
+    /// Its arguments that are no flags.
+    words: Vec<String>,
+    /// Looks a variable of the environment up.
+    environment: &'a dyn Fn(&str) -> Option<String>,
+}
+
+struct Positional {
+    name: &'static str,
+    help: &'static str,
+    repeatable: bool,
+}
+
+const VERBS: &[Verb] = &[
+    Verb {
+        name: "routes",
+        about: "List the routes of a running Fairlead",
+        after: "",
+        flags: || flags::LISTING,
+        positional: None,
+        run: |call| listing::run(&call.given, &listing::ROUTES),
+    },
+    Verb {
+        name: "backends",
+        about: "List backends and endpoints of a running Fairlead",
+        after: "",
+        flags: || flags::LISTING,
+        positional: None,
+        run: |call| listing::run(&call.given, &listing::BACKENDS),
+    },
+    Verb {
+        name: "certificates",
+        about: "List the certificates of a running Fairlead: names and dates, never keys",
+        after: "",
+        flags: || flags::LISTING,
+        positional: None,
+        run: |call| listing::run(&call.given, &listing::CERTIFICATES),
+    },
+    Verb {
+        name: "problems",
+        about: "List what is wrong with the configuration of a running Fairlead",
+        after: "",
+        flags: || flags::LISTING,
+        positional: None,
+        run: |call| listing::run(&call.given, &listing::PROBLEMS),
+    },
+];
+
+fn parser(program: &'static str) -> Command {
+    Command::new(program)
+        .bin_name(program)
+        .no_binary_name(true)
+        .about("A Kubernetes ingress controller with its proxy inside")
+        .version(env!("CARGO_PKG_VERSION"))
+        .subcommand_required(true)
+        .subcommands(VERBS.iter().map(|verb| subparser(program, verb)))
+        .after_help(format!("{program} COMMAND --help shows the flags of a command."))
+}
+
+fn subparser(program: &str, verb: &'static Verb) -> Command {
+    let mut command = Command::new(verb.name)
+        .bin_name(format!("{program} {}", verb.name))
+        .about(verb.about)
+        .after_help(verb.after)
+        .args(arguments((verb.flags)()))
+        .arg(Arg::new("version").long("version").action(ArgAction::SetTrue).help("Print version").display_order(1001));
+    if let Some(Positional { name, help, repeatable }) = verb.positional {
+        let action = if repeatable { ArgAction::Append } else { ArgAction::Set };
+        let arity = if repeatable { (1..).into() } else { clap::builder::ValueRange::from(1) };
+        command = command.arg(Arg::new(name).value_name(name).help(help).required(true).action(action).num_args(arity));
+    }
+    command
+}
