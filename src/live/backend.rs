@@ -35,7 +35,7 @@ impl Backend {
     /// The turn of the next request on `worker`: counts up by one from a random start and wraps. Only `worker` itself
     /// may name its index.
     pub fn turn(&self, worker: usize) -> u32 {
-        let Some(cursor) = self.cursors.cell(worker, || AtomicU32::new(fastrand::u32(..))) else { return 0 };
+        let Some(cursor) = self.cursors.cell(worker, || AtomicU32::new(fastrand::u16(..).into())) else { return 0 };
         let turn = cursor.load(Ordering::Relaxed);
         cursor.store(turn.wrapping_add(1), Ordering::Relaxed);
         turn

@@ -85,3 +85,120 @@ impl Choice<'_> {
             .filter(|endpoint| !self.tried.contains(&endpoint.address))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use super::*;
+    use crate::ir::Balance::{LeastConn, RoundRobin};
+    use crate::live::InFlight;
+    use crate::table::fixture::World;
+
+    const THREE: &[(&str, u16)] = &[("10.0.0.1:80", 1), ("10.0.0.2:80", 1), ("10.0.0.3:80", 1)];
+
+    fn many(count: u16) -> Vec<(String, u16)> {
+        (0..count).map(|place| (format!("10.1.{}.{}:80", place / 250, place % 250), 1)).collect()
+    }
+
+    fn counts(backend: &BackendRef, worker: usize, picks: usize) -> BTreeMap<SocketAddr, usize> {
+        let mut counts = BTreeMap::new();
+        for _ in 0..picks {
+            *counts.entry(pick(backend, worker, &[]).unwrap().address).or_default() += 1;
+        }
+        counts
+    }
+
+    #[test]
+    fn no_endpoint_is_no_pick() {
+        for balance in [LeastConn, RoundRobin] {
+            assert!(pick(&World::new().backend(balance, &[]), 0, &[]).is_none());
+        }
+    }
+
+    #[test]
+    fn requests_one_after_the_other_visit_every_endpoint() {
+        for balance in [LeastConn, RoundRobin] {
+            for count in [1, 2, 32, 33, 500] {
+                let endpoints = many(count);
+                let endpoints: Vec<_> = endpoints.iter().map(|(address, weight)| (&**address, *weight)).collect();
+                let backend = World::new().backend(balance, &endpoints);
+                assert_eq!(counts(&backend, 1, count.into()).len(), usize::from(count), "{balance:?} of {count}");
+            }
+        }
+    }
+
+    #[test]
+    fn least_connections_counts_requests_for_the_weight() {
+        let world = World::new();
+        let backend = world.backend(LeastConn, &[("10.0.0.1:80", 3), ("10.0.0.2:80", 1)]);
+        let flights: Vec<InFlight> = (0..400).map(|_| pick(&backend, 0, &[]).unwrap().begin()).collect();
+        let heavy = flights.iter().filter(|flight| &*flight.endpoint().text == "10.0.0.1:80").count();
+        assert_eq!(heavy, 300);
+        drop(flights);
+        assert_eq!(backend.live.in_flight(), 0);
+    }
+
+    #[test]
+    fn least_connections_avoids_the_slow_endpoint() {
+        for count in [3, 100] {
+            let endpoints = many(count);
+            let endpoints: Vec<_> = endpoints.iter().map(|(address, weight)| (&**address, *weight)).collect();
+            let backend = World::new().backend(LeastConn, &endpoints);
+            let slow = pick(&backend, 0, &[]).unwrap();
+            let _waiting = slow.begin();
+            let picked = counts(&backend, 0, 1_000);
+            assert_eq!(picked.get(&slow.address), None, "of {count}");
+        }
+    }
+
+    #[test]
+    fn round_robin_is_exact_for_each_worker() {
+        for weights in [[1, 1, 1], [5, 1, 1], [300, 200, 100], [1000, 999, 1]] {
+            let endpoints: Vec<_> =
+                THREE.iter().zip(weights).map(|((address, _), weight)| (*address, weight)).collect();
+            let backend = World::new().backend(RoundRobin, &endpoints);
+            let sum: usize = weights.iter().map(|&weight| usize::from(weight)).sum();
+            for worker in [0, 1] {
+                let picked: Vec<usize> = counts(&backend, worker, sum).into_values().collect();
+                assert_eq!(picked, weights.map(usize::from), "worker {worker}");
+            }
+        }
+    }
+
+    #[test]
+    fn round_robin_goes_on_where_it_was_when_endpoints_change() {
+        let world = World::new();
+        let backend = world.backend(RoundRobin, THREE);
+        let first = pick(&backend, 0, &[]).unwrap().address;
+        world.set_endpoints(&backend.settings.id, &[("10.0.0.1:80", 2), ("10.0.0.2:80", 2), ("10.0.0.3:80", 2)]);
+        assert_ne!(pick(&backend, 0, &[]).unwrap().address, first);
+    }
+
+    #[test]
+    fn another_endpoint_than_those_tried_comes_first() {
+        for balance in [LeastConn, RoundRobin] {
+            for count in [2, 3, 40] {
+                let endpoints = many(count);
+                let endpoints: Vec<_> = endpoints.iter().map(|(address, weight)| (&**address, *weight)).collect();
+                let backend = World::new().backend(balance, &endpoints);
+                let mut tried = Vec::new();
+                for _ in 0..count {
+                    tried.push(pick(&backend, 0, &tried).unwrap().address);
+                }
+                let distinct: BTreeSet<_> = tried.iter().collect();
+                assert_eq!(distinct.len(), usize::from(count), "{balance:?} of {count}");
+                assert!(pick(&backend, 0, &tried).is_some(), "all were tried: one of them again");
+            }
+        }
+    }
+
+    #[test]
+    fn a_lone_endpoint_is_tried_again() {
+        for balance in [LeastConn, RoundRobin] {
+            let backend = World::new().backend(balance, &THREE[..1]);
+            let only = pick(&backend, 0, &[]).unwrap().address;
+            assert_eq!(pick(&backend, 0, &[only]).unwrap().address, only);
+        }
+    }
+}

@@ -152,3 +152,142 @@ fn same_pointers<K: PartialEq, V>(before: &BTreeMap<K, Arc<V>>, now: &BTreeMap<K
     before.len() == now.len()
         && before.iter().zip(now).all(|((key, value), (new_key, new))| Arc::ptr_eq(value, new) && key == new_key)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ir::Balance::{LeastConn, RoundRobin};
+    use crate::table::fixture::{World, backend, backend_id, certificate, config, pattern};
+
+    const TWO: &str = "
+        a.example ^ / web
+        b.example ^ / api
+    ";
+
+    /// `config` with the hosts of `before` wherever they are equal, as the compiler gives them.
+    fn after(before: &ir::Config, config: &Arc<ir::Config>) -> Arc<ir::Config> {
+        let mut config = ir::Config::clone(config);
+        for (pattern, host) in &mut config.hosts {
+            if let Some(old) = before.hosts.get(pattern).filter(|old| *old == host) {
+                *host = Arc::clone(old);
+            }
+        }
+        Arc::new(config)
+    }
+
+    fn service<'a>(table: &'a RoutingTable, host: &str, path: &str) -> Option<&'a str> {
+        table.find(host, path).map(|at| &*table.route(at).service)
+    }
+
+    #[test]
+    fn hosts_that_did_not_change_are_shared() {
+        let world = World::new();
+        let first = world.build(&config(LeastConn, TWO), None);
+        for (lines, shared, same_names) in [
+            (TWO, [true, true], true),
+            ("a.example ^ / web\n b.example ^ / api\n b.example ^ /x web", [true, false], true),
+            ("a.example ^ / web\n aa.example ^ / web\n b.example ^ / api", [true, true], false),
+        ] {
+            let next = world.build(&after(first.config(), &config(LeastConn, lines)), Some(&first));
+            for (host, shared) in ["a.example", "b.example"].into_iter().zip(shared) {
+                let (old, new) = (first.host(host).unwrap().1, next.host(host).unwrap().1);
+                assert_eq!(std::ptr::eq(old, new), shared, "{host} of {lines}");
+            }
+            assert_eq!(Arc::ptr_eq(&first.names, &next.names), same_names, "{lines}");
+            assert_eq!(next.generation, 2);
+        }
+    }
+
+    #[test]
+    fn hosts_come_and_go() {
+        let world = World::new();
+        let mut table = world.build(&config(LeastConn, TWO), None);
+        for lines in [
+            "b.example ^ / api",
+            "a.example ^ / web\n b.example ^ / api\n c.example ^ / web",
+            "*.example ^ / web",
+            "* ^ / web\n a.example ^ / api",
+            "",
+            TWO,
+        ] {
+            let fresh = config(LeastConn, lines);
+            let next = world.build(&after(table.config(), &fresh), Some(&table));
+            let alone = world.build(&fresh, None);
+            for host in ["a.example", "b.example", "c.example", "other"] {
+                assert_eq!(service(&next, host, "/x"), service(&alone, host, "/x"), "{host} of {lines}");
+                assert_eq!(next.owns_host(host), alone.owns_host(host), "{host} of {lines}");
+            }
+            table = next;
+        }
+    }
+
+    #[test]
+    fn a_shared_host_gets_the_new_settings_of_its_backend() {
+        let world = World::new();
+        let first = world.build(&config(LeastConn, TWO), None);
+        let mut changed = ir::Config::clone(first.config());
+        changed.backends.insert(backend_id("api"), backend(&backend_id("api"), RoundRobin));
+        let next = world.build(&Arc::new(changed), Some(&first));
+        for (host, balance) in [("a.example", LeastConn), ("b.example", RoundRobin)] {
+            let Target::Backend(found) = &next.route(next.find(host, "/").unwrap()).target else {
+                panic!("no backend")
+            };
+            assert_eq!(found.settings.balance, balance, "{host}");
+        }
+        assert!(std::ptr::eq(first.host("a.example").unwrap().1, next.host("a.example").unwrap().1));
+    }
+
+    #[test]
+    fn a_backend_keeps_its_live_cell_from_table_to_table() {
+        let world = World::new();
+        let first = world.build(&config(LeastConn, TWO), None);
+        let second = world.build(&config(RoundRobin, TWO), Some(&first));
+        let live = |table: &RoutingTable| match &table.route(table.find("a.example", "/").unwrap()).target {
+            Target::Backend(backend) => Arc::clone(&backend.live),
+            _ => panic!("no backend"),
+        };
+        assert!(Arc::ptr_eq(&live(&first), &live(&second)));
+    }
+
+    #[test]
+    fn a_route_to_a_backend_that_is_not_there_is_closed() {
+        let world = World::new();
+        let mut config = ir::Config::clone(&config(LeastConn, TWO));
+        config.backends.clear();
+        let table = world.build(&Arc::new(config), None);
+        let target = &table.route(table.find("a.example", "/").unwrap()).target;
+        assert!(matches!(target, Target::Closed(ir::Reason::ServiceNotFound)));
+    }
+
+    #[test]
+    fn certificates_go_by_name_and_the_default_answers_the_rest() {
+        let world = World::new();
+        let given = |name: &str| certificate(ir::CertificateOrigin::Secret(ir::Name::new("shop", name)), name);
+        let (exact, wildcard, default) = (given("a.example"), given("*.example"), given("other"));
+        let mut config = ir::Config::default();
+        config.certificates.insert(pattern("a.example"), Arc::clone(&exact));
+        config.certificates.insert(pattern("*.example"), Arc::clone(&wildcard));
+        let first = world.build(&Arc::new(config.clone()), None);
+        config.default_certificate = Some(Arc::clone(&default));
+        let second = world.build(&Arc::new(config), Some(&first));
+        for (name, own) in [
+            (Some("a.example"), Some(&exact)),
+            (Some("b.example"), Some(&wildcard)),
+            (Some("x.b.example"), None),
+            (None, None),
+        ] {
+            for (table, default, self_made) in [(&first, &world.self_made, true), (&second, &default, false)] {
+                assert!(Arc::ptr_eq(table.certificate(name), &own.unwrap_or(default).key), "{name:?}");
+                assert_eq!(table.is_self_made(name), own.is_none() && self_made, "{name:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn unchanged_certificates_are_shared() {
+        let world = World::new();
+        let first = world.build(&config(LeastConn, TWO), None);
+        let second = world.build(&config(LeastConn, TWO), Some(&first));
+        assert!(Arc::ptr_eq(&first.certificates, &second.certificates));
+    }
+}

@@ -112,3 +112,84 @@ fn lost(found: &Host, host: u32, winner: Option<RouteRef>, passed: &[u32]) -> Ve
     }
     lost
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ir::Balance::LeastConn;
+    use crate::table::fixture::{World, config};
+
+    const SHOP: &str = "
+        * ^ / any
+        *.example ^ / wild
+        a.example = /api exact
+        a.example = /login login
+        a.example ^ /api/v1/ slashed
+        a.example ^ /api/v1 bare
+        a.example ^ /api api
+        a.example ^ / -
+        b.other ^ /x x
+    ";
+
+    fn trace(host: &str, path: &str) -> (Option<String>, Vec<String>, Vec<String>) {
+        let table = World::new().build(&config(LeastConn, SHOP), None);
+        let Trace { route, steps, lost } = explain(&table, host, path);
+        assert_eq!(route, table.find(host, path), "explain is the real match");
+        let print = |at| format!("{} {}", table.host_of(at), table.route(at).rule.path);
+        let lost = lost.iter().map(|lost| format!("{}: {}", table.route(lost.route).rule.path, lost.why)).collect();
+        (route.map(print), steps.into_iter().map(|step| format!("{}: {}", step.stage, step.text)).collect(), lost)
+    }
+
+    #[test]
+    fn every_other_route_of_the_host_says_why_it_lost() {
+        let (route, steps, lost) = trace("a.example", "/api/v1/users");
+        assert_eq!(route.as_deref(), Some("a.example ^ /api/v1/"));
+        assert_eq!(
+            steps,
+            [
+                "host: a.example has rules of its own, so those of *.example are not asked",
+                "path: ^ /api/v1/ is the longest prefix of /api/v1/users",
+            ]
+        );
+        assert_eq!(
+            lost,
+            [
+                "^ /api/v1: trailing slash differs",
+                "^ /api: shorter prefix",
+                "^ /: shorter prefix",
+                "= /api: exact path differs",
+                "= /login: exact path differs",
+            ]
+        );
+    }
+
+    #[test]
+    fn an_exact_path_beats_the_prefixes_it_passes() {
+        let (route, steps, lost) = trace("a.example", "/api");
+        assert_eq!(route.as_deref(), Some("a.example = /api"));
+        assert_eq!(steps[1], "path: = /api is /api");
+        assert_eq!(
+            lost[..2],
+            ["^ /api: an exact path comes before a prefix", "^ /: an exact path comes before a prefix"]
+        );
+        assert!(lost.contains(&"^ /api/v1: prefix of other segments".to_owned()));
+    }
+
+    #[test]
+    fn hosts_and_paths_without_an_answer_say_so() {
+        for (host, path, route, step) in [
+            ("z.example", "/", Some("*.example ^ /"), "host: z.example is one label under *.example"),
+            ("other", "/", Some("* ^ /"), "host: no rule for host other; rules without a host answer"),
+            ("a.example", "/cart", Some("a.example ^ /"), "path: no path of a.example takes /cart"),
+            ("b.other", "/y", None, "path: no path of b.other takes /y"),
+        ] {
+            let (found, steps, _) = trace(host, path);
+            assert_eq!(found.as_deref(), route, "{host}{path}");
+            assert!(steps.contains(&step.to_owned()), "{steps:?}");
+        }
+        let table = World::new().build(&config(LeastConn, "a.example ^ / web"), None);
+        let trace = explain(&table, "other", "/");
+        assert_eq!(trace.route, None);
+        assert_eq!(trace.steps[0].text, "no rule for host other, and none without a host");
+    }
+}

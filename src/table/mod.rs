@@ -3,6 +3,8 @@
 mod build;
 mod certificates;
 mod explain;
+#[cfg(test)]
+pub(crate) mod fixture;
 mod host;
 mod paths;
 mod shared;

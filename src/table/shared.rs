@@ -98,3 +98,48 @@ impl Pin {
         Rc::clone(&pinned)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ir::Balance::LeastConn;
+    use crate::table::fixture::{World, config};
+
+    fn next(world: &World, shared: &SharedTable) -> Arc<RoutingTable> {
+        Arc::new(world.build(&config(LeastConn, "a.example ^ / web"), Some(&shared.load())))
+    }
+
+    #[test]
+    fn a_request_keeps_its_table_and_the_next_one_sees_the_new_one() {
+        let world = World::new();
+        let shared = Arc::new(SharedTable::new(Arc::new(RoutingTable::empty(&world.self_made))));
+        let pin = Pin::new(Arc::clone(&shared));
+        let request = pin.table();
+        assert_eq!((shared.generation(), request.generation), (0, 0));
+        assert!(request.find("a.example", "/").is_none());
+        shared.publish(next(&world, &shared));
+        assert!(request.find("a.example", "/").is_none());
+        assert!(pin.table().find("a.example", "/").is_some());
+        assert_eq!((shared.generation(), pin.table().generation), (1, 1));
+        assert!(Rc::ptr_eq(&pin.table(), &pin.table()));
+    }
+
+    #[test]
+    fn a_table_is_freed_by_sweep_alone_and_only_when_nobody_uses_it() {
+        let world = World::new();
+        let shared = Arc::new(SharedTable::new(Arc::new(RoutingTable::empty(&world.self_made))));
+        let pin = Pin::new(Arc::clone(&shared));
+        shared.publish(next(&world, &shared));
+        let request = pin.table();
+        let weak = Arc::downgrade(&request.table);
+        for _ in 0..3 {
+            shared.publish(next(&world, &shared));
+        }
+        pin.table();
+        assert_eq!(shared.sweep(), 1, "the request holds one of the four");
+        drop(request);
+        assert!(weak.upgrade().is_some(), "the worker's drop frees nothing");
+        assert_eq!(shared.sweep(), 0);
+        assert!(weak.upgrade().is_none());
+    }
+}
