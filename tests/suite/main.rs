@@ -2,3 +2,5 @@
 
 mod architecture;
 mod docs;
+#[cfg(test)]
+mod fuzz_corpus;

@@ -1,0 +1,168 @@
+//! The targets. Each takes any bytes and panics if a rule that must hold for all bytes does not.
+
+use bytes::BytesMut;
+use fairlead::http1::{
+    BodyLimits, Decoder, Fields, Framing, HeadLimits, HeadScan, RequestHead, ResponseHead, Step, Version,
+};
+use fairlead::settings::Limits;
+use fairlead::uri;
+
+use super::second;
+
+/// A target by name.
+pub type Target = fn(&[u8]);
+
+/// Every target.
+pub const ALL: &[(&str, Target)] = &[
+    ("chunked", chunked),
+    ("host", host),
+    ("path", path),
+    ("request_head", request_head),
+    ("response_head", response_head),
+];
+
+/// A request head that is taken is read the same by a strict second parser, and its end is found wherever it is split.
+pub fn request_head(data: &[u8]) {
+    let limits = HeadLimits::request(&Limits::default());
+    let Some(len) = head_end(data, &limits) else { return };
+    let Ok(head) = RequestHead::parse(&mut BytesMut::from(data), len) else { return };
+    let raw = canonical(&data[..len]);
+    let second = second::head::request(&raw);
+    let second = second.unwrap_or_else(|| panic!("taken, but not by a strict parser: {head:?}"));
+    assert_eq!(second.len, raw.len());
+    assert_eq!(second.start[0], head.method.as_str().as_bytes());
+    assert_eq!(second.start[1], head.part(head.target));
+    assert_eq!(second.start[2], if head.version == Version::Http10 { b"HTTP/1.0" } else { b"HTTP/1.1" });
+    assert_same_fields(&head.fields, &second.fields);
+    assert_eq!(head.framing, framing(&second.body, Framing::None));
+    let authority = head.part(head.authority);
+    assert!(authority.is_empty() && head.version == Version::Http10 || uri::host::parse(authority).is_some());
+}
+
+/// A response head that is taken is read the same by a strict second parser. The first octet says whether it answers a
+/// HEAD request.
+pub fn response_head(data: &[u8]) {
+    let Some((first, data)) = data.split_first() else { return };
+    let to_head = first % 2 == 1;
+    let limits = HeadLimits::response(&Limits::default());
+    let Some(len) = head_end(data, &limits) else { return };
+    let Ok(head) = ResponseHead::parse(&mut BytesMut::from(data), len, to_head) else { return };
+    let second = second::head::response(&data[..len]);
+    let second = second.unwrap_or_else(|| panic!("taken, but not by a strict parser: {head:?}"));
+    assert_eq!(second.len, len);
+    assert_eq!(second.start[1], head.status.to_string().as_bytes());
+    assert_same_fields(&head.fields, &second.fields);
+    let has_no_body = to_head || head.status < 200 || head.status == 204 || head.status == 304;
+    let wanted = if has_no_body { Framing::None } else { framing(&second.body, Framing::UntilClose) };
+    assert_eq!(head.framing, wanted);
+}
+
+/// A chunked body is taken if and only if the second reader takes it, with the same bytes and trailers, and wherever it
+/// is split. The first octet says how.
+pub fn chunked(data: &[u8]) {
+    let Some((first, data)) = data.split_first() else { return };
+    let whole = decode(data, data.len());
+    assert_eq!(decode(data, usize::from(*first).max(1)), whole, "split every {first}");
+    assert_eq!(decode(data, 1), whole, "one by one");
+    let limits = BodyLimits::from(&Limits::default());
+    let sizes = second::body::Sizes {
+        line: limits.chunk_line,
+        extensions: limits.chunk_extensions,
+        trailers: limits.trailers,
+        fields: limits.trailer_fields,
+    };
+    assert_eq!(whole, second::body::chunked(data, &sizes));
+}
+
+/// A path has the forms that the slow reference gives it, and normalising them changes nothing.
+pub fn path(data: &[u8]) {
+    let forms = uri::path::normalise(data).ok().map(|path| (path.forward.into_owned(), path.matching.into_owned()));
+    let reference = std::str::from_utf8(data).ok().and_then(second::path::forms);
+    assert_eq!(forms, reference);
+    let Some((forward, matching)) = forms else { return };
+    assert_eq!(second::path::forms(&forward), Some((forward.clone(), matching.clone())));
+    assert_eq!(second::path::forms(&matching), Some((matching.clone(), matching)));
+}
+
+/// A host that is taken has only octets that no parser reads as anything but a name and a port.
+pub fn host(data: &[u8]) {
+    let Some(host) = uri::host::parse(data) else { return };
+    let text = data.iter().map(|octet| char::from(*octet)).collect::<String>();
+    let rest = text.strip_prefix(host.name);
+    let rest = rest.unwrap_or_else(|| panic!("the name {:?} is not the start of {text:?}", host.name));
+    let port = rest.strip_prefix(':').unwrap_or(rest);
+    assert!(port.len() < rest.len() || rest.is_empty());
+    assert!(port.chars().all(|char| char.is_ascii_digit()));
+    assert_eq!(port.parse().ok(), host.port);
+    let is_name = |char: char| char.is_ascii_alphanumeric() || "-._~".contains(char);
+    if host.name.starts_with('[') {
+        let address = host.name.trim_start_matches('[').trim_end_matches(']');
+        assert!(address.parse::<std::net::Ipv6Addr>().is_ok());
+    } else {
+        assert!(!host.name.is_empty() && host.name.chars().all(is_name));
+    }
+    let lookup = uri::host::lookup(host.name);
+    assert!(!lookup.is_empty() && !lookup.contains(|char: char| char.is_ascii_uppercase()));
+}
+
+/// The end of the head in `data`, which must be the same however `data` comes in.
+fn head_end(data: &[u8], limits: &HeadLimits) -> Option<usize> {
+    let whole = HeadScan::default().advance(data, limits);
+    let mut scan = HeadScan::default();
+    let mut stepwise = Ok(None);
+    for end in 1..=data.len() {
+        stepwise = scan.advance(&data[..end], limits);
+        if !matches!(stepwise, Ok(None)) {
+            break;
+        }
+    }
+    assert_eq!(whole.ok(), stepwise.ok());
+    whole.ok().flatten()
+}
+
+/// The tolerance that we allow taken out: an empty line before the request, and versions that count as 1.1.
+fn canonical(head: &[u8]) -> Vec<u8> {
+    let mut head = head.strip_prefix(b"\r\n").unwrap_or(head).to_vec();
+    let line_end = head.iter().position(|octet| *octet == b'\r').unwrap_or(head.len());
+    if line_end >= 8 && &head[line_end - 8..line_end - 1] == b"HTTP/1." && head[line_end - 1] != b'0' {
+        head[line_end - 1] = b'1';
+    }
+    head
+}
+
+fn assert_same_fields(fields: &Fields, second: &[second::head::Field]) {
+    let fields: Vec<_> = fields.iter().map(|(_, name, value)| (name.to_vec(), value.to_vec())).collect();
+    assert_eq!(fields, second);
+}
+
+fn framing(body: &second::head::Body, unsaid: Framing) -> Framing {
+    match body {
+        second::head::Body::Unsaid => unsaid,
+        second::head::Body::Length(length) => Framing::Length(*length),
+        second::head::Body::Chunked => Framing::Chunked,
+    }
+}
+
+/// The body in `data`, its trailers and the octets it took, when `data` comes in pieces of `size`.
+fn decode(data: &[u8], size: usize) -> Option<(Vec<u8>, Vec<second::head::Field>, usize)> {
+    let mut decoder = Decoder::new(Framing::Chunked, BodyLimits::from(&Limits::default()));
+    let mut buffer = BytesMut::new();
+    let mut body = Vec::new();
+    let mut used = 0;
+    for piece in data.chunks(size.max(1)) {
+        buffer.extend_from_slice(piece);
+        used += piece.len();
+        loop {
+            match decoder.next(&mut buffer).ok()? {
+                Step::NeedMore => break,
+                Step::Data(data) => body.extend_from_slice(&data),
+                Step::End(trailers) => {
+                    let fields = trailers.iter().flat_map(|fields| fields.iter());
+                    let fields = fields.map(|(_, name, value)| (name.to_vec(), value.to_vec())).collect();
+                    return Some((body, fields, used - buffer.len()));
+                }
+            }
+        }
+    }
+    None
+}
