@@ -46,8 +46,13 @@ mod tests {
 
     #[test]
     fn a_missing_time_is_oldest_and_ties_go_to_the_larger_name() {
-        let order =
-            [age(None, "a", "a"), age(Some(1), "b", "b"), age(Some(1), "b", "a"), age(Some(1), "a", "z"), age(Some(2), "z", "z")];
+        let order = [
+            age(None, "a", "a"),
+            age(Some(1), "b", "b"),
+            age(Some(1), "b", "a"),
+            age(Some(1), "a", "z"),
+            age(Some(2), "z", "z"),
+        ];
         let mut sorted = order.to_vec();
         sorted.reverse();
         sorted.sort();

@@ -1,8 +1,24 @@
 //! From objects to meaning: pure, total, and the same bytes out for the same objects in any order.
 
-use std::collections::BTreeMap;
+mod age;
+mod changes;
+mod claim;
+mod endpoints;
+mod fields;
+mod filters;
+mod ingress;
+mod ledger;
+mod memory;
+mod merge;
+mod resolve;
+mod suggest;
+mod view;
+
 use std::sync::Arc;
 
+pub use self::endpoints::{Resolved, endpoints};
+pub use self::ingress::annotations::{Fate as AnnotationFate, Row as Annotation, rows as annotations};
+use self::memory::Memory;
 use crate::ir;
 use crate::settings::CompileOptions;
 use crate::snapshot::Snapshot;
@@ -12,20 +28,25 @@ use crate::snapshot::Snapshot;
 pub struct Compiled {
     /// What is served.
     pub config: Arc<ir::Config>,
-    /// What was wrong, sorted, each problem once.
+    /// What was wrong, what the source itself found included; sorted, each problem once.
     pub problems: Vec<ir::Problem>,
 }
 
 /// Compiles with memory: an Ingress whose object and every object it looked at (absent ones too) are unchanged is not
 /// compiled again, and a virtual host whose parts are unchanged is the same `Arc` as before.
 #[derive(Default)]
-pub struct Compiler {}
+pub struct Compiler {
+    memory: Option<Memory>,
+}
 
 impl Compiler {
     /// The configuration of `snapshot`. Never fails: a broken object loses its own routes and gains a problem.
     pub fn compile(&mut self, snapshot: &Snapshot, options: &CompileOptions) -> Compiled {
-        let _ = (snapshot, options);
-        unimplemented!()
+        let memory = match &mut self.memory {
+            Some(memory) if memory.options() == options => memory,
+            memory => memory.insert(Memory::new(options)),
+        };
+        memory.update(snapshot)
     }
 }
 
@@ -34,15 +55,7 @@ pub fn compile(snapshot: &Snapshot, options: &CompileOptions) -> Compiled {
     Compiler::default().compile(snapshot, options)
 }
 
-/// Addresses that a DNS name resolved to, with the port left to the backend. Absent = never answered.
-pub type Resolved = BTreeMap<Arc<str>, Vec<std::net::IpAddr>>;
-
-/// The second road: the endpoints of one backend, with no new table. The problem says why there is none.
-pub fn endpoints(
-    snapshot: &Snapshot,
-    backend: &ir::Backend,
-    resolved: &Resolved,
-) -> (ir::EndpointSet, Vec<ir::Problem>) {
-    let _ = (snapshot, backend, resolved);
-    unimplemented!()
+/// What is done on a route that nobody set anything for: the short text form prints what differs.
+pub fn plain(options: &CompileOptions) -> (ir::Filters, ir::Policy) {
+    (filters::filters(claim::Redirect::Never, false, options), ingress::default_policy(&options.limits))
 }

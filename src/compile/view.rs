@@ -41,7 +41,7 @@ impl Classes {
     }
 }
 
-/// Whether the class is one that we serve (CONTRACT 8).
+/// Whether the class is one that we serve.
 pub(super) fn is_ours(class: &IngressClass, options: &CompileOptions) -> bool {
     class.controller == options.controller_class
         || (options.ingress_class_by_name && class.meta.object.name.name == options.ingress_class)

@@ -118,6 +118,8 @@ pub enum EndpointSource {
         name: Arc<str>,
         /// Port of each address.
         port: u16,
+        /// Addresses of this machine count (a folder); else they are refused like link-local ones.
+        allow_loopback: bool,
     },
 }
 

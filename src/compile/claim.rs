@@ -1,0 +1,133 @@
+//! What one Ingress asks for, before it is merged with what the others ask for.
+
+use std::sync::Arc;
+
+use crate::ir::{
+    BackendId, Balance, Certificate, EndpointSource, HostPattern, Name, Object, Origin, Policy, Problem, Protocol,
+    Reason, Rejected, Route, Severity, Target,
+};
+
+/// Everything that one Ingress asks for.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Outcome {
+    /// Hosts, sorted, each once.
+    pub(super) hosts: Vec<Arc<HostClaim>>,
+    /// Backends, sorted, each once.
+    pub(super) backends: Vec<Arc<BackendClaim>>,
+    /// What is wrong with it whatever the others say.
+    pub(super) problems: Vec<Problem>,
+    /// What is not served whatever the others say.
+    pub(super) rejected: Vec<Arc<Rejected>>,
+}
+
+/// What one Ingress asks for on one host.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct HostClaim {
+    /// The host.
+    pub(super) host: HostPattern,
+    /// The Ingress.
+    pub(super) origin: Origin,
+    /// Its paths, as ordered in the object.
+    pub(super) routes: Vec<RouteClaim>,
+    /// What a request for no declared path gets if this Ingress is the host's first.
+    pub(super) root: RootClaim,
+    /// It has a `tls` section: requests to the host in clear text can be redirected.
+    pub(super) has_tls: bool,
+    /// The certificate it asks for, if it has a `tls` section.
+    pub(super) certificate: Option<CertificateClaim>,
+}
+
+/// One path of one Ingress on one host.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct RouteClaim {
+    /// The route, its TLS redirect decided by this Ingress alone.
+    pub(super) route: Arc<Route>,
+    /// The path as written, for people.
+    pub(super) written: Arc<str>,
+    /// When requests in clear text are redirected.
+    pub(super) redirect: Redirect,
+    /// It comes from `spec.defaultBackend` without rules, so a rule for the same path goes before it.
+    pub(super) is_catch_all: bool,
+}
+
+/// The implicit root as one Ingress would have it.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct RootClaim {
+    /// Its own `spec.defaultBackend`.
+    pub(super) own: Option<Target>,
+    /// Times and sizes towards `own`.
+    pub(super) policy: Policy,
+    /// When requests in clear text are redirected.
+    pub(super) redirect: Redirect,
+    /// No backend may be reached through it: an access rule of the Ingress cannot be honoured.
+    pub(super) closed: Option<Reason>,
+}
+
+/// When requests in clear text are redirected to https.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Redirect {
+    /// Always, where there is an https port (`force-ssl-redirect`).
+    Always,
+    /// Never.
+    Never,
+    /// If any Ingress of the host has a `tls` section (`ssl-redirect`).
+    WithTls,
+}
+
+/// The certificate that one Ingress wants for one host.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct CertificateClaim {
+    /// The `tls` entry, as `spec.tls[0]`.
+    pub(super) field: Arc<str>,
+    /// Its Secret; `None` asks for the default certificate.
+    pub(super) secret: Option<Name>,
+    /// What can be served.
+    pub(super) certificate: Option<Arc<Certificate>>,
+    /// What is wrong with it; it counts only where this claim decides.
+    pub(super) problems: Vec<Problem>,
+}
+
+/// What one Ingress says about one Service port.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct BackendClaim {
+    /// The Service port.
+    pub(super) id: BackendId,
+    /// The first field that names it.
+    pub(super) origin: Origin,
+    /// What the Service says.
+    pub(super) facts: BackendFacts,
+    /// `backend-protocol`, with the annotation's full name.
+    pub(super) protocol: Option<(Protocol, Arc<str>)>,
+    /// `load-balance`, with the annotation's full name.
+    pub(super) balance: Option<(Balance, Arc<str>)>,
+}
+
+/// What the Service says about one of its ports; the same for everybody who names it.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct BackendFacts {
+    /// By `appProtocol`.
+    pub(super) protocol: Protocol,
+    /// By the Service's own `fairlead.dev/load-balance`.
+    pub(super) balance: Option<Balance>,
+    /// Where the endpoints come from.
+    pub(super) source: EndpointSource,
+}
+
+/// A problem, in full.
+pub(super) fn problem(
+    object: &Arc<Object>,
+    severity: Severity,
+    reason: Reason,
+    field: impl Into<String>,
+    message: impl Into<String>,
+    hint: impl Into<String>,
+) -> Problem {
+    Problem {
+        object: Arc::clone(object),
+        severity,
+        reason,
+        field: field.into(),
+        message: message.into(),
+        hint: hint.into(),
+    }
+}

@@ -1,0 +1,116 @@
+//! Annotations about the exchange with a backend: times, sizes, retries, upgrades.
+
+use super::table::Effect::Honoured;
+use super::table::{Row, both, differs, differs_unless, nginx, ours, tunes_nothing};
+use super::value::{Refusal, Value};
+use super::{BackendProtocol, Settings};
+use crate::ir::{Protocol, RetryOn, Upgrade};
+
+const SECONDS: &str = "write whole seconds, as in 60; under fairlead.dev/ also 250ms, 10s, 5m, 1h";
+
+pub(super) const ROWS: &[Row] = &[
+    both("backend-protocol", Honoured(backend_protocol)).takes("one of: HTTP, HTTPS, GRPC, GRPCS"),
+    both("client-body-buffer-size", tunes_nothing("remove it; request bodies never go to disk")),
+    ours("client-body-min-rate", differs("remove it")),
+    both("proxy-body-size", Honoured(|value, to| value.size().map(|size| to.body_size = Some(size))))
+        .takes("write digits with k, m or g, as in 8m; 0 = unlimited"),
+    both("proxy-buffer-size", tunes_nothing("remove it; response heads may be 64 KiB")),
+    both("proxy-buffering", tunes_nothing("remove it; answers are passed on as they come")),
+    both("proxy-buffers-number", tunes_nothing("remove it")),
+    both("proxy-busy-buffers-size", tunes_nothing("remove it")),
+    both("proxy-connect-timeout", Honoured(|value, to| value.duration().map(|time| to.connect_timeout = Some(time))))
+        .takes(SECONDS),
+    both("proxy-cookie-domain", differs_unless("off", "have the backend set the right domain")),
+    both("proxy-cookie-path", differs_unless("off", "have the backend set the right path")),
+    both("proxy-http-version", differs_unless("1.1", "HTTP/1.1 is spoken to backends")),
+    both("proxy-max-temp-file-size", tunes_nothing("remove it; answers never go to disk")),
+    both("proxy-next-upstream", Honoured(next_upstream)).takes(
+        "write off, or words out of: error timeout invalid_header http_500 http_502 http_503 http_504 http_403 http_404 \
+         http_429 non_idempotent",
+    ),
+    both(
+        "proxy-next-upstream-timeout",
+        Honoured(|value, to| value.duration_or_zero().map(|time| to.retry_timeout = Some(time))),
+    )
+    .takes(SECONDS),
+    both("proxy-next-upstream-tries", Honoured(|value, to| value.count().map(|tries| to.retry_tries = Some(tries))))
+        .takes("write a whole number; 0 = no limit"),
+    both("proxy-read-timeout", Honoured(|value, to| value.duration().map(|time| to.read_timeout = Some(time))))
+        .takes(SECONDS),
+    both("proxy-redirect-from", differs_unless("off", "have the backend write the right Location")),
+    both("proxy-redirect-to", differs_unless("off", "have the backend write the right Location")),
+    both("proxy-request-buffering", Honoured(|value, to| value.on_off().map(|is| to.buffer_request = Some(is))))
+        .takes("one of: on, off"),
+    both("proxy-send-timeout", Honoured(|value, to| value.duration().map(|time| to.send_timeout = Some(time))))
+        .takes(SECONDS),
+    both("proxy-ssl-ciphers", differs("backends are not verified")),
+    nginx("proxy-ssl-name", differs("backends are not verified")),
+    both("proxy-ssl-protocols", differs("TLS 1.2 and 1.3 are spoken to backends")),
+    both("proxy-ssl-secret", differs("backends are not verified, and no client certificate is sent")),
+    both("proxy-ssl-server-name", differs_unless("off", "no server name is sent to backends")),
+    both("proxy-ssl-verify", differs_unless("off", "backends are not verified")),
+    both("proxy-ssl-verify-depth", differs("backends are not verified")),
+    ours("request-trailers", Honoured(request_trailers)).takes("one of: drop, pass"),
+    ours(
+        "tunnel-idle-timeout",
+        Honoured(|value, to| value.duration().map(|time| to.tunnel_idle_timeout = Some(time))),
+    )
+    .takes(SECONDS),
+    ours("upgrade", Honoured(upgrade)).takes("one of: any, websocket, off"),
+];
+
+fn backend_protocol(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
+    let (protocol, is_grpc) = match value.word()?.as_str() {
+        "http" => (Protocol::Http1, false),
+        "https" => (Protocol::Https, false),
+        "grpc" => (Protocol::H2c, true),
+        "grpcs" => (Protocol::H2, true),
+        _ => return Err(Refusal::Invalid("is not spoken to backends".to_owned())),
+    };
+    to.protocol = Some(BackendProtocol { protocol, is_grpc });
+    Ok(())
+}
+
+fn next_upstream(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
+    let mut on = RetryOn::default();
+    let mut is_off = false;
+    for word in value.words()? {
+        match word {
+            "error" => on.error = true,
+            "timeout" => on.timeout = true,
+            "invalid_header" => on.invalid_header = true,
+            "non_idempotent" => on.non_idempotent = true,
+            "off" => is_off = true,
+            _ => {
+                let status = word.strip_prefix("http_").and_then(|status| status.parse().ok());
+                match status {
+                    Some(status @ (403 | 404 | 429 | 500 | 502 | 503 | 504)) => on.statuses.push(status),
+                    _ => return Err(Refusal::Invalid("has a word that is none of the list".to_owned())),
+                }
+            }
+        }
+    }
+    on.statuses.sort_unstable();
+    on.statuses.dedup();
+    to.retry_on = Some(if is_off { RetryOn::default() } else { on });
+    Ok(())
+}
+
+fn request_trailers(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
+    to.request_trailers = match value.word()?.as_str() {
+        "drop" => Some(false),
+        "pass" => Some(true),
+        _ => return Err(Refusal::Invalid("is neither drop nor pass".to_owned())),
+    };
+    Ok(())
+}
+
+fn upgrade(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
+    to.upgrade = match value.word()?.as_str() {
+        "any" => Some(Upgrade::Any),
+        "websocket" => Some(Upgrade::Websocket),
+        "off" => Some(Upgrade::Off),
+        _ => return Err(Refusal::Invalid("is none of the words".to_owned())),
+    };
+    Ok(())
+}

@@ -1,0 +1,233 @@
+//! Annotations into settings: one table, with its rows in files by subject.
+//!
+//! A name that is known and not honoured is never passed over in silence: it is a problem, and where it guards access
+//! the Ingress's paths are closed, since serving them without the guard would be worse than not serving them.
+
+mod access;
+mod balance;
+mod exchange;
+mod known;
+mod redirect;
+mod table;
+mod value;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use self::table::{Effect, Guard};
+use self::value::{Refusal, Value};
+use crate::compile::claim::problem;
+use crate::compile::resolve::Resolution;
+use crate::compile::suggest::did_you_mean;
+use crate::ir::{Balance, Object, Problem, Protocol, Reason, RetryOn, Severity, Upgrade};
+use crate::snapshot::Service;
+
+pub use self::table::{Fate, Row, rows};
+
+/// The prefix that is always ours.
+const OURS: &str = "fairlead.dev";
+
+/// What the annotations of one Ingress say. `None` = not said, or said wrongly.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(in crate::compile) struct Settings {
+    /// `ssl-redirect`.
+    pub(in crate::compile) ssl_redirect: Option<bool>,
+    /// `force-ssl-redirect`.
+    pub(in crate::compile) force_ssl_redirect: Option<bool>,
+    /// `proxy-body-size`, bytes; 0 = unlimited.
+    pub(in crate::compile) body_size: Option<u64>,
+    /// `proxy-connect-timeout`.
+    pub(in crate::compile) connect_timeout: Option<Duration>,
+    /// `proxy-read-timeout`.
+    pub(in crate::compile) read_timeout: Option<Duration>,
+    /// `proxy-send-timeout`.
+    pub(in crate::compile) send_timeout: Option<Duration>,
+    /// `tunnel-idle-timeout`.
+    pub(in crate::compile) tunnel_idle_timeout: Option<Duration>,
+    /// `proxy-request-buffering`.
+    pub(in crate::compile) buffer_request: Option<bool>,
+    /// `proxy-next-upstream`.
+    pub(in crate::compile) retry_on: Option<RetryOn>,
+    /// `proxy-next-upstream-tries`.
+    pub(in crate::compile) retry_tries: Option<u32>,
+    /// `proxy-next-upstream-timeout`.
+    pub(in crate::compile) retry_timeout: Option<Duration>,
+    /// `backend-protocol`.
+    pub(in crate::compile) protocol: Option<BackendProtocol>,
+    /// `load-balance`.
+    pub(in crate::compile) balance: Option<Balance>,
+    /// `upgrade`.
+    pub(in crate::compile) upgrade: Option<Upgrade>,
+    /// `request-trailers`: pass them.
+    pub(in crate::compile) request_trailers: Option<bool>,
+    /// `canary`: an alternative to another Ingress, which is not served.
+    pub(in crate::compile) canary: Option<bool>,
+    /// Full names of annotations, for problems found when Ingresses are merged: by table name.
+    pub(in crate::compile) spelled: BTreeMap<&'static str, Arc<str>>,
+    /// Why paths are closed; see [`Settings::closed`].
+    guards: Vec<Guard>,
+}
+
+/// `backend-protocol`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::compile) struct BackendProtocol {
+    /// What is spoken.
+    pub(in crate::compile) protocol: Protocol,
+    /// `GRPC` and `GRPCS`: streams without end are usual.
+    pub(in crate::compile) is_grpc: bool,
+}
+
+impl Settings {
+    /// Why requests for the path get 503, if they do. Authentication is not asked for on the paths of ACME challenges, as
+    /// ingress-nginx's `no-auth-locations` has it.
+    pub(in crate::compile) fn closed(&self, is_acme_challenge: bool) -> Option<Reason> {
+        let closes = |guard: &&Guard| !(is_acme_challenge && matches!(guard, Guard::Authentication));
+        self.guards.iter().filter(closes).map(|guard| guard.reason()).min()
+    }
+}
+
+/// Reads the annotations of one Ingress. `prefix` is ingress-nginx's, without the slash.
+pub(in crate::compile) fn read(
+    annotations: &BTreeMap<Arc<str>, Arc<str>>,
+    prefix: &str,
+    object: &Arc<Object>,
+    problems: &mut Vec<Problem>,
+) -> Settings {
+    let mut settings = Settings::default();
+    for (full, text) in annotations {
+        let Some((given, name)) = full.split_once('/') else { continue };
+        let is_ours = given == OURS;
+        if !is_ours && given != prefix {
+            continue;
+        }
+        // A guard closes the paths under the wrong prefix too: its author believes in it.
+        let row =
+            table::find(name).filter(|row| if is_ours { row.ours } else { row.nginx } || row.fate() == Fate::Refused);
+        let value = Value { text: value::trim(text), is_ours };
+        let Some(row) = row else {
+            problems.push(unknown(full, given, name, is_ours, object));
+            continue;
+        };
+        let is_shadowed = !is_ours && row.ours && is_set(annotations, OURS, name);
+        if value.text.is_empty() || is_shadowed {
+            continue;
+        }
+        settings.spelled.insert(row.name, Arc::clone(full));
+        if let Some(found) = apply(row, &value, &mut settings) {
+            problems.push(found.on(object, full));
+        }
+    }
+    settings
+}
+
+/// Reads the `fairlead.dev/` annotations of a Service into what is known of one of its ports.
+pub(in crate::compile) fn read_service(service: &Service, resolution: &mut Resolution) {
+    let mut settings = Settings::default();
+    for (full, text) in &service.annotations {
+        let Some((OURS, name)) = full.split_once('/') else { continue };
+        let value = Value { text: value::trim(text), is_ours: true };
+        let object = &service.meta.object;
+        let Some(row) = table::find(name).filter(|row| row.ours) else {
+            resolution.notes.push(unknown(full, OURS, name, true, object));
+            continue;
+        };
+        if value.text.is_empty() {
+            continue;
+        }
+        let found = if row.on_service {
+            apply(row, &value, &mut settings)
+        } else {
+            Some(Finding::ignored(
+                Severity::Warning,
+                format!("{full} has no effect on a Service"),
+                "set it on the Ingress",
+            ))
+        };
+        resolution.notes.extend(found.map(|found| found.on(object, full)));
+    }
+    resolution.facts.balance = settings.balance;
+}
+
+/// A problem that still lacks the object.
+struct Finding {
+    severity: Severity,
+    reason: Reason,
+    message: String,
+    hint: String,
+}
+
+impl Finding {
+    fn ignored(severity: Severity, message: String, hint: impl Into<String>) -> Self {
+        Finding { severity, reason: Reason::AnnotationIgnored, message, hint: hint.into() }
+    }
+
+    fn on(self, object: &Arc<Object>, full: &str) -> Problem {
+        problem(object, self.severity, self.reason, field(full), self.message, self.hint)
+    }
+}
+
+/// The field of an annotation, as problems name it.
+pub(in crate::compile) fn field(full: &str) -> String {
+    format!("metadata.annotations[{full}]")
+}
+
+fn apply(row: &Row, value: &Value<'_>, settings: &mut Settings) -> Option<Finding> {
+    let name = row.name;
+    let shown = value::shorten(value.text);
+    match row.effect {
+        Effect::Honoured(set) => match set(value, settings) {
+            Ok(()) => None,
+            Err(Refusal::Invalid(why)) => Some(Finding {
+                severity: Severity::Warning,
+                reason: Reason::AnnotationInvalid,
+                message: format!("{name}: {shown:?} {why}; the default serves"),
+                hint: row.values.to_owned(),
+            }),
+            Err(Refusal::Ignored(why)) => {
+                Some(Finding::ignored(Severity::Warning, format!("{name}: {why}"), row.values))
+            }
+        },
+        Effect::Ignored { severity, default, instead } => {
+            let is_default = value::means(value.text, default);
+            let message = match severity {
+                Severity::Info => format!("{name} has no effect"),
+                Severity::Error | Severity::Warning => format!("{name} is not honoured"),
+            };
+            (!is_default).then(|| Finding::ignored(severity, message, instead))
+        }
+        Effect::Guards { guard, off } => {
+            if value::means(value.text, off) {
+                return None;
+            }
+            settings.guards.push(guard);
+            Some(Finding {
+                severity: Severity::Error,
+                reason: guard.reason(),
+                message: format!("{name} guards access and is not honoured, so the paths of this Ingress answer 503"),
+                hint: guard.hint().to_owned(),
+            })
+        }
+    }
+}
+
+fn unknown(full: &str, given: &str, name: &str, is_ours: bool, object: &Arc<Object>) -> Problem {
+    let known = rows().filter(|row| if is_ours { row.ours } else { row.nginx }).map(|row| row.name);
+    let hint = match (table::replacement(name), did_you_mean(name, known)) {
+        (Some(replacement), _) => replacement.to_owned(),
+        (None, Some(near)) => format!("did you mean {given}/{near}?"),
+        (None, None) => "remove it; it has no effect".to_owned(),
+    };
+    problem(
+        object,
+        Severity::Warning,
+        Reason::AnnotationUnknown,
+        field(full),
+        format!("no annotation is named {}", value::shorten(name)),
+        hint,
+    )
+}
+
+fn is_set(annotations: &BTreeMap<Arc<str>, Arc<str>>, prefix: &str, name: &str) -> bool {
+    annotations.get(format!("{prefix}/{name}").as_str()).is_some_and(|text| !value::trim(text).is_empty())
+}

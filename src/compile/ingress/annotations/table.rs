@@ -1,0 +1,206 @@
+//! The table: every known annotation name with what is done about it.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use super::value::{Refusal, Value};
+use super::{Settings, access, balance, exchange, known, redirect};
+use crate::ir::{Reason, Severity};
+
+/// One known annotation.
+#[derive(Debug)]
+pub struct Row {
+    /// Name without prefix.
+    pub name: &'static str,
+    /// Known under `fairlead.dev/`.
+    pub ours: bool,
+    /// Known under ingress-nginx's prefix.
+    pub nginx: bool,
+    /// Known on a Service too, under `fairlead.dev/`.
+    pub on_service: bool,
+    /// Which values are right, as a hint: `one of: on, off`.
+    pub values: &'static str,
+    pub(super) effect: Effect,
+}
+
+/// What happens to an annotation, as `check` prints it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It does what it says.
+    Honoured,
+    /// It has no effect, and a problem says so.
+    Ignored,
+    /// It guards access and cannot be honoured, so the Ingress's paths are closed.
+    Refused,
+}
+
+impl Row {
+    /// What happens to it.
+    pub fn fate(&self) -> Fate {
+        match self.effect {
+            Effect::Honoured(_) => Fate::Honoured,
+            Effect::Ignored { .. } => Fate::Ignored,
+            Effect::Guards { .. } => Fate::Refused,
+        }
+    }
+}
+
+pub(super) type Set = fn(&Value<'_>, &mut Settings) -> Result<(), Refusal>;
+
+/// What is done about an annotation.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Effect {
+    /// It guards access and is not honoured, unless its value is `off`.
+    Guards { guard: Guard, off: &'static str },
+    /// It changes a setting.
+    Honoured(Set),
+    /// It changes nothing; a problem says so, unless its value is what is done anyway.
+    Ignored { severity: Severity, default: &'static str, instead: &'static str },
+}
+
+/// What kind of guard is missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Guard {
+    /// Addresses, limits, client certificates, a firewall.
+    Access,
+    /// Passwords and external authentication.
+    Authentication,
+    /// Raw nginx configuration, which often is the access control.
+    Snippet,
+}
+
+impl Guard {
+    pub(super) fn reason(self) -> Reason {
+        match self {
+            Guard::Access | Guard::Authentication => Reason::AccessRuleBroken,
+            Guard::Snippet => Reason::SnippetRefused,
+        }
+    }
+
+    pub(super) fn hint(self) -> &'static str {
+        match self {
+            Guard::Access | Guard::Authentication => "remove it to serve the paths without this guard",
+            Guard::Snippet => "raw configuration is never run: remove it, or say the same with annotations",
+        }
+    }
+}
+
+/// Every known annotation, in alphabetical order.
+pub fn rows() -> impl Iterator<Item = &'static Row> {
+    TABLE.values().copied()
+}
+
+/// The row of a name.
+pub(super) fn find(name: &str) -> Option<&'static Row> {
+    TABLE.get(name).copied()
+}
+
+static TABLE: LazyLock<BTreeMap<&'static str, &'static Row>> = LazyLock::new(|| {
+    let subjects = [redirect::ROWS, exchange::ROWS, balance::ROWS, access::ROWS, known::ROWS];
+    subjects.into_iter().flatten().map(|row| (row.name, row)).collect()
+});
+
+/// What to write in place of a name that is seen in the wild and means nothing.
+pub(super) fn replacement(name: &str) -> Option<&'static str> {
+    let replacement = match name {
+        "add-base-url" | "base-url-scheme" => "have the backend write its own base URL",
+        "client-header-buffer-size" | "large-client-header-buffers" => {
+            "remove it; request heads may be 64 KiB, fields 16 KiB"
+        }
+        "client-max-body-size" => "write proxy-body-size",
+        "enable-websockets" => "remove it; WebSockets pass without it",
+        "grpc-backend" => "write backend-protocol: GRPC",
+        "proxy-set-headers" => "use the ConfigMap key of that name",
+        "secure-backends" => "write backend-protocol: HTTPS",
+        "secure-verify-ca-secret" => "write proxy-ssl-secret and proxy-ssl-verify",
+        "session-cookie-hash" => "remove it; cookies need no hash",
+        "use-forwarded-headers" => "use the ConfigMap key of that name",
+        _ if name.starts_with("opentracing-") || name == "enable-opentracing" => "write enable-opentelemetry",
+        _ if name.starts_with("global-rate-limit") => "write limit-rps with fairlead.dev/limit-scope: cluster",
+        _ if name.starts_with("influxdb-") || name == "enable-influxdb" => "remove it; scrape /metrics",
+        _ if name.starts_with("lua-resty-waf") => "remove it; there is no such firewall",
+        _ => return None,
+    };
+    Some(replacement)
+}
+
+/// A row whose name stands under both prefixes.
+pub(super) const fn both(name: &'static str, effect: Effect) -> Row {
+    Row { name, ours: true, nginx: true, on_service: false, values: "", effect }
+}
+
+/// A row whose name stands under ingress-nginx's prefix only, as its values are nginx's own.
+pub(super) const fn nginx(name: &'static str, effect: Effect) -> Row {
+    Row { name, ours: false, nginx: true, on_service: false, values: "", effect }
+}
+
+/// A row whose name stands under `fairlead.dev/` only.
+pub(super) const fn ours(name: &'static str, effect: Effect) -> Row {
+    Row { name, ours: true, nginx: false, on_service: false, values: "", effect }
+}
+
+impl Row {
+    /// The row, with the values that are right.
+    pub(super) const fn takes(self, values: &'static str) -> Row {
+        Row { values, ..self }
+    }
+
+    /// The row, known on a Service too.
+    pub(super) const fn and_on_services(self) -> Row {
+        Row { on_service: true, ..self }
+    }
+}
+
+/// Not honoured: what is served differs from what was asked for.
+pub(super) const fn differs(instead: &'static str) -> Effect {
+    Effect::Ignored { severity: Severity::Warning, default: "", instead }
+}
+
+/// Not honoured unless the value is `default`, which is what is done anyway.
+pub(super) const fn differs_unless(default: &'static str, instead: &'static str) -> Effect {
+    Effect::Ignored { severity: Severity::Warning, default, instead }
+}
+
+/// Nothing to honour: it tunes something that does not exist here.
+pub(super) const fn tunes_nothing(instead: &'static str) -> Effect {
+    Effect::Ignored { severity: Severity::Info, default: "", instead }
+}
+
+/// Guards access, whatever its value.
+pub(super) const fn guards(guard: Guard) -> Effect {
+    Effect::Guards { guard, off: "" }
+}
+
+/// Guards access unless its value is `off`.
+pub(super) const fn guards_unless(off: &'static str, guard: Guard) -> Effect {
+    Effect::Guards { guard, off }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_name_has_two_rows() {
+        let subjects = [redirect::ROWS, exchange::ROWS, balance::ROWS, access::ROWS, known::ROWS];
+        assert_eq!(subjects.into_iter().map(<[Row]>::len).sum::<usize>(), TABLE.len());
+    }
+
+    #[test]
+    fn all_names_of_ingress_nginx_are_known() {
+        // 136 names and 2 aliases, in ingress-nginx 1.15.
+        assert_eq!(rows().filter(|row| row.nginx).count(), 138);
+    }
+
+    #[test]
+    fn what_is_honoured_says_which_values_are_right() {
+        for row in rows().filter(|row| row.fate() == Fate::Honoured) {
+            assert!(!row.values.is_empty(), "{}", row.name);
+        }
+    }
+
+    #[test]
+    fn no_name_is_both_known_and_replaced() {
+        assert!(rows().all(|row| replacement(row.name).is_none()));
+    }
+}

@@ -1,0 +1,175 @@
+//! Reading annotation values: the grammar that all rows of the table share.
+
+use std::time::Duration;
+
+use crate::settings::units;
+
+/// The longest value that is read, in octets.
+const LONGEST: usize = 4096;
+
+/// A value with the prefix it stands under.
+pub(super) struct Value<'a> {
+    /// Trimmed, not empty.
+    pub(super) text: &'a str,
+    /// Under `fairlead.dev/`, where durations may have units.
+    pub(super) is_ours: bool,
+}
+
+/// Why a value is not taken, as a sentence part.
+pub(super) enum Refusal {
+    /// A right value of a feature that is not here.
+    Ignored(String),
+    /// A wrong value.
+    Invalid(String),
+}
+
+impl<'a> Value<'a> {
+    /// The text, if it is no hostile one: at most 4 KiB and no control characters.
+    fn plain(&self) -> Result<&'a str, Refusal> {
+        match self.text {
+            text if text.len() > LONGEST => Err(Refusal::Invalid("is longer than 4 KiB".to_owned())),
+            text if text.chars().any(char::is_control) => Err(Refusal::Invalid("has a control character".to_owned())),
+            text => Ok(text),
+        }
+    }
+
+    /// A boolean as Go's `strconv.ParseBool` reads it.
+    pub(super) fn boolean(&self) -> Result<bool, Refusal> {
+        boolean(self.plain()?).ok_or_else(|| Refusal::Invalid("is neither true nor false".to_owned()))
+    }
+
+    /// `on` or `off`.
+    pub(super) fn on_off(&self) -> Result<bool, Refusal> {
+        match self.plain()? {
+            "on" => Ok(true),
+            "off" => Ok(false),
+            _ => Err(Refusal::Invalid("is neither on nor off".to_owned())),
+        }
+    }
+
+    /// One of some words, in any letter case.
+    pub(super) fn word(&self) -> Result<String, Refusal> {
+        Ok(self.plain()?.to_ascii_lowercase())
+    }
+
+    /// A count, 0 or more.
+    pub(super) fn count(&self) -> Result<u32, Refusal> {
+        let text = self.plain()?;
+        let digits = text.strip_prefix('+').unwrap_or(text);
+        digits.parse().map_err(|_| Refusal::Invalid("is not a whole number, 0 or more".to_owned()))
+    }
+
+    /// A size in octets: digits with `k`, `m` or `g`.
+    pub(super) fn size(&self) -> Result<u64, Refusal> {
+        units::size(self.plain()?).map_err(|_| Refusal::Invalid("is not a size".to_owned()))
+    }
+
+    /// A time, 0 included: whole seconds; under `fairlead.dev/` also with a unit.
+    pub(super) fn duration_or_zero(&self) -> Result<Duration, Refusal> {
+        if self.is_ours {
+            return units::duration(self.plain()?).map_err(|_| Refusal::Invalid("is not a duration".to_owned()));
+        }
+        match self.count() {
+            Ok(seconds) => Ok(Duration::from_secs(seconds.into())),
+            Err(_) => Err(Refusal::Invalid("is not a whole number of seconds".to_owned())),
+        }
+    }
+
+    /// A time longer than 0.
+    pub(super) fn duration(&self) -> Result<Duration, Refusal> {
+        match self.duration_or_zero()? {
+            Duration::ZERO => Err(Refusal::Invalid("is no time at all".to_owned())),
+            duration => Ok(duration),
+        }
+    }
+
+    /// Words parted by white space.
+    pub(super) fn words(&self) -> Result<impl Iterator<Item = &'a str>, Refusal> {
+        Ok(self.plain()?.split_ascii_whitespace())
+    }
+}
+
+/// Without white space around it. A value of several lines keeps its line ends: no row takes one.
+pub(super) fn trim(text: &str) -> &str {
+    text.trim()
+}
+
+/// Whether `text` says no more than `default` does; booleans in each of their spellings.
+pub(super) fn means(text: &str, default: &str) -> bool {
+    match boolean(default) {
+        _ if default.is_empty() => false,
+        Some(expected) if default.parse::<u32>().is_err() => boolean(text) == Some(expected),
+        _ => text.eq_ignore_ascii_case(default),
+    }
+}
+
+/// The beginning of a text, for messages.
+pub(super) fn shorten(text: &str) -> String {
+    const LONGEST: usize = 60;
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text.to_owned(),
+    }
+}
+
+fn boolean(text: &str) -> Option<bool> {
+    match text {
+        "1" | "t" | "T" | "TRUE" | "true" | "True" => Some(true),
+        "0" | "f" | "F" | "FALSE" | "false" | "False" => Some(false),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn value(text: &str, is_ours: bool) -> Value<'_> {
+        Value { text, is_ours }
+    }
+
+    #[test]
+    fn booleans_are_gos() {
+        for text in ["1", "t", "T", "TRUE", "true", "True"] {
+            assert!(matches!(value(text, false).boolean(), Ok(true)), "{text}");
+        }
+        for text in ["0", "f", "F", "FALSE", "false", "False"] {
+            assert!(matches!(value(text, false).boolean(), Ok(false)), "{text}");
+        }
+        for text in ["yes", "on", "tRUE", "2", ""] {
+            assert!(value(text, false).boolean().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn units_of_time_need_our_prefix() {
+        assert_eq!(value("90", false).duration().ok(), Some(Duration::from_secs(90)));
+        assert_eq!(value("90", true).duration().ok(), Some(Duration::from_secs(90)));
+        assert_eq!(value("250ms", true).duration().ok(), Some(Duration::from_millis(250)));
+        for text in ["250ms", "60s", "0", "-1", "1.5", "99999999999"] {
+            assert!(value(text, false).duration().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn hostile_values_are_invalid() {
+        assert!(value("a\rb", false).word().is_err());
+        assert!(value(&"1".repeat(5000), false).size().is_err());
+    }
+
+    #[test]
+    fn a_value_that_asks_for_nothing_is_recognised() {
+        for (text, default, expected) in [
+            ("false", "false", true),
+            ("F", "false", true),
+            ("true", "false", false),
+            ("1.1", "1.1", true),
+            ("0", "0", true),
+            ("false", "0", false),
+            ("OFF", "off", true),
+            ("", "", false),
+        ] {
+            assert_eq!(means(text, default), expected, "{text} {default}");
+        }
+    }
+}

@@ -1,0 +1,362 @@
+//! One Ingress into what it asks for: hosts, routes, backends, certificates.
+
+pub(super) mod annotations;
+mod class;
+mod host;
+mod path;
+mod policy;
+pub(super) mod tls;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use self::annotations::Settings;
+use self::class::Owner;
+use super::claim::{BackendClaim, HostClaim, Outcome, Redirect, RootClaim, RouteClaim, problem};
+use super::fields::Fields;
+use super::filters;
+use super::resolve::{Resolution, resolve};
+use super::view::View;
+use crate::ir::{
+    BackendId, HostPattern, Name, Object, Origin, PathKind, PathMatch, Policy, PortKey, Problem, Reason, Rejected,
+    Route, Severity, Target,
+};
+use crate::snapshot::{Ingress, IngressBackend, IngressPath};
+
+pub(super) use self::policy::default_policy;
+
+/// What `ingress` asks for. Whatever is wrong with a part of it costs that part only.
+pub(super) fn compile(ingress: &Ingress, view: &mut View<'_>, fields: &mut Fields) -> Outcome {
+    let object = &ingress.meta.object;
+    if let Owner::Foreign(why, missing) = class::owner(ingress, view) {
+        return set_aside(ingress, &why, missing);
+    }
+    if view.options.disable_catch_all && ingress.default_backend.is_some() {
+        let refused = problem(
+            object,
+            Severity::Error,
+            Reason::HostInvalid,
+            "spec.defaultBackend",
+            "an Ingress with a default backend is not served under --disable-catch-all",
+            "remove spec.defaultBackend, or start without --disable-catch-all",
+        );
+        return set_aside(ingress, "catch-all Ingresses are disabled", Some(refused));
+    }
+    let mut problems = Vec::new();
+    let settings = annotations::read(&ingress.annotations, &view.options.annotations_prefix, object, &mut problems);
+    if settings.canary == Some(true) {
+        let canary = settings.spelled.get("canary").map(|full| annotations::field(full)).unwrap_or_default();
+        let ignored = problem(
+            object,
+            Severity::Warning,
+            Reason::AnnotationIgnored,
+            canary,
+            "a canary takes no share of the requests; the Ingress it stands beside gets them all",
+            "remove the Ingress, or use weights on Pods (label fairlead.dev/weight)",
+        );
+        return set_aside(ingress, "canaries are set aside", Some(ignored));
+    }
+    let policy = policy::policy(&settings, &view.options.limits);
+    let mut draft = Draft {
+        ingress,
+        view,
+        fields,
+        settings,
+        policy,
+        problems,
+        rejected: Vec::new(),
+        hosts: BTreeMap::new(),
+        backends: BTreeMap::new(),
+        resolved: BTreeMap::new(),
+    };
+    draft.default_backend();
+    for index in 0..ingress.rules.len() {
+        draft.rule(index);
+    }
+    draft.certificates();
+    draft.finish()
+}
+
+/// An Ingress that is not served, by host.
+fn set_aside(ingress: &Ingress, why: &str, problem: Option<Problem>) -> Outcome {
+    let origin = origin(&ingress.meta.object, &Arc::from(""));
+    let mut hosts: Vec<HostPattern> =
+        ingress.rules.iter().filter_map(|rule| host::parse(rule.host.as_deref()).ok()).collect();
+    if ingress.rules.is_empty() {
+        hosts.push(HostPattern::Any);
+    }
+    hosts.sort_unstable();
+    hosts.dedup();
+    let reject = |host| Arc::new(Rejected { host, path: None, origin: origin.clone(), why: why.to_owned() });
+    Outcome {
+        hosts: Vec::new(),
+        backends: Vec::new(),
+        problems: problem.into_iter().collect(),
+        rejected: hosts.into_iter().map(reject).collect(),
+    }
+}
+
+/// An outcome that is being written.
+struct Draft<'a, 'v, 'o> {
+    ingress: &'a Ingress,
+    view: &'v mut View<'o>,
+    fields: &'v mut Fields,
+    settings: Settings,
+    policy: Policy,
+    problems: Vec<Problem>,
+    rejected: Vec<Arc<Rejected>>,
+    hosts: BTreeMap<HostPattern, HostClaim>,
+    backends: BTreeMap<BackendId, BackendClaim>,
+    resolved: BTreeMap<(Arc<str>, PortKey), Resolution>,
+}
+
+impl Draft<'_, '_, '_> {
+    fn object(&self) -> &Arc<Object> {
+        &self.ingress.meta.object
+    }
+
+    /// `spec.defaultBackend` of an Ingress without rules: a route for every host that nobody owns.
+    fn default_backend(&mut self) {
+        let (Some(backend), true) = (&self.ingress.default_backend, self.ingress.rules.is_empty()) else { return };
+        let field: Arc<str> = "spec.defaultBackend".into();
+        let closed = self.settings.closed(false);
+        let target = match self.target(backend, &field, closed) {
+            Ok(target) => target,
+            Err(why) => return self.reject(HostPattern::Any, "/", &field, why),
+        };
+        let path = PathMatch { kind: PathKind::Prefix, path: "/".into() };
+        let route = self.route(path, "/", &field, target, true);
+        self.claim_host(&HostPattern::Any, Some(route));
+    }
+
+    fn rule(&mut self, index: usize) {
+        let Some(rule) = self.ingress.rules.get(index) else { return };
+        let pattern = match host::parse(rule.host.as_deref()) {
+            Ok(pattern) => pattern,
+            Err((why, hint)) => {
+                let written = rule.host.as_deref().unwrap_or_default();
+                self.problems.push(problem(
+                    &self.ingress.meta.object,
+                    Severity::Error,
+                    Reason::HostInvalid,
+                    format!("spec.rules[{index}].host"),
+                    format!("host {written:?} {why}"),
+                    hint,
+                ));
+                return;
+            }
+        };
+        self.claim_host(&pattern, None);
+        for (number, path) in rule.paths.iter().enumerate() {
+            let field = self.fields.path(index, number);
+            let route = self.path(&pattern, path, &field);
+            self.claim_host(&pattern, route);
+        }
+    }
+
+    fn path(&mut self, host: &HostPattern, path: &IngressPath, field: &Arc<str>) -> Option<RouteClaim> {
+        let written = path.path.as_deref().filter(|written| !written.is_empty()).unwrap_or("/");
+        let matched = match path::parse(path.path.as_deref(), path.path_type) {
+            Ok(matched) => matched,
+            Err(why) => {
+                self.problems.push(problem(
+                    self.object(),
+                    Severity::Error,
+                    Reason::PathInvalid,
+                    &**field,
+                    format!("path {written:?} {why}"),
+                    "write a path as clients request it, as in /shop, with pathType Exact or Prefix",
+                ));
+                self.reject(host.clone(), written, field, "the path is invalid");
+                return None;
+            }
+        };
+        let closed = self.settings.closed(path::is_acme_challenge(&matched));
+        match self.target(&path.backend, field, closed) {
+            Ok(target) => Some(self.route(matched, written, field, target, false)),
+            Err(why) => {
+                self.reject(host.clone(), written, field, why);
+                None
+            }
+        }
+    }
+
+    fn route(
+        &self,
+        path: PathMatch,
+        written: &str,
+        field: &Arc<str>,
+        target: Target,
+        is_catch_all: bool,
+    ) -> RouteClaim {
+        let redirect = match target {
+            _ if path::is_acme_challenge(&path) => Redirect::Never,
+            Target::Closed(_) => Redirect::Never,
+            Target::Backend(_) | Target::NotFound => self.redirect(),
+        };
+        let has_tls = !self.ingress.tls.is_empty();
+        let route = Route {
+            path,
+            implicit: false,
+            origin: origin(self.object(), field),
+            target,
+            filters: filters::filters(redirect, has_tls, self.view.options),
+            policy: self.policy.clone(),
+        };
+        // The path as written is nearly always the path matched, so the text is shared.
+        let written = if *written == *route.path.path { Arc::clone(&route.path.path) } else { written.into() };
+        RouteClaim { route: Arc::new(route), written, redirect, is_catch_all }
+    }
+
+    fn redirect(&self) -> Redirect {
+        match (self.settings.force_ssl_redirect, self.settings.ssl_redirect) {
+            (Some(true), _) => Redirect::Always,
+            (_, Some(false)) => Redirect::Never,
+            (_, Some(true) | None) => Redirect::WithTls,
+        }
+    }
+
+    /// Makes the claim on a host when the host is first named, and adds `route` to it.
+    fn claim_host(&mut self, pattern: &HostPattern, route: Option<RouteClaim>) {
+        if !self.hosts.contains_key(pattern) {
+            let root = self.root(pattern);
+            let claim = HostClaim {
+                host: pattern.clone(),
+                origin: origin(self.object(), &Arc::from("")),
+                routes: Vec::new(),
+                root,
+                has_tls: !self.ingress.tls.is_empty(),
+                certificate: None,
+            };
+            self.hosts.insert(pattern.clone(), claim);
+        }
+        if let Some(claim) = self.hosts.get_mut(pattern) {
+            claim.routes.extend(route);
+        }
+    }
+
+    fn root(&mut self, pattern: &HostPattern) -> RootClaim {
+        let closed = self.settings.closed(false);
+        let own = match &self.ingress.default_backend {
+            Some(backend) if !self.ingress.rules.is_empty() => {
+                self.target(backend, &"spec.defaultBackend".into(), closed).ok()
+            }
+            Some(_) | None => None,
+        };
+        // Without a host of its own an Ingress does not decide what unknown paths of unknown hosts get.
+        let is_silent = *pattern == HostPattern::Any && own.is_none();
+        RootClaim {
+            policy: if own.is_some() { self.policy.clone() } else { default_policy(&self.view.options.limits) },
+            own,
+            redirect: if is_silent || closed.is_some() { Redirect::Never } else { self.redirect() },
+            closed: closed.filter(|_| !is_silent),
+        }
+    }
+
+    /// What a backend reference leads to; `Err` is why its path is skipped.
+    fn target(
+        &mut self,
+        backend: &IngressBackend,
+        field: &Arc<str>,
+        closed: Option<Reason>,
+    ) -> Result<Target, &'static str> {
+        let incomplete = |reason: Reason, message: &str, hint: &str| {
+            problem(&self.ingress.meta.object, Severity::Error, reason, &**field, message, hint)
+        };
+        let (service, port) = match backend {
+            IngressBackend::Service { name, port: Some(port) } => (name, port),
+            IngressBackend::Service { name, port: None } => {
+                let message = format!("the backend names no port of Service {name}");
+                self.problems.push(incomplete(
+                    Reason::PortNotFound,
+                    &message,
+                    "set service.port.name or service.port.number",
+                ));
+                return Ok(Target::Closed(closed.unwrap_or(Reason::PortNotFound)));
+            }
+            IngressBackend::Resource { kind, name } => {
+                let message = format!("the backend is a resource, {kind} {name}, and no resource is served");
+                self.problems.push(incomplete(Reason::ResourceBackend, &message, "name a Service"));
+                return Err("resource backends are not served");
+            }
+            IngressBackend::Missing => {
+                self.problems.push(incomplete(
+                    Reason::ServiceNotFound,
+                    "the backend names no Service",
+                    "set backend.service",
+                ));
+                return Ok(Target::Closed(closed.unwrap_or(Reason::ServiceNotFound)));
+            }
+        };
+        let (id, is_first) = self.resolve(service, port, field);
+        if let Some(reason) = closed {
+            return Ok(Target::Closed(reason));
+        }
+        if is_first || !self.backends.contains_key(&id) {
+            self.claim_backend(&id, service, port, field);
+        }
+        Ok(Target::Backend(id))
+    }
+
+    /// The identity of a Service port, and whether it was met for the first time; says what is wrong with it at the field.
+    fn resolve(&mut self, service: &Arc<str>, port: &PortKey, field: &Arc<str>) -> (BackendId, bool) {
+        let key = (Arc::clone(service), port.clone());
+        let is_first = !self.resolved.contains_key(&key);
+        let namespace = &self.ingress.meta.object.name.namespace;
+        let name = Name { namespace: Arc::clone(namespace), name: Arc::clone(service) };
+        let view = &mut *self.view;
+        let resolution = self.resolved.entry(key).or_insert_with(|| resolve(view, &name, port));
+        if is_first {
+            self.problems.append(&mut resolution.notes);
+        }
+        // What is wrong is said at every field that it breaks, what is merely to be known once.
+        if let Some(fault) = resolution.fault.as_ref().filter(|fault| is_first || fault.severity != Severity::Info) {
+            self.problems.push(problem(
+                &self.ingress.meta.object,
+                fault.severity,
+                fault.reason,
+                &**field,
+                fault.message.as_str(),
+                fault.hint.as_str(),
+            ));
+        }
+        (resolution.id.clone(), is_first)
+    }
+
+    fn claim_backend(&mut self, id: &BackendId, service: &Arc<str>, port: &PortKey, field: &Arc<str>) {
+        let Some(resolution) = self.resolved.get(&(Arc::clone(service), port.clone())) else { return };
+        let spelled = |name: &str| self.settings.spelled.get(name).map_or_else(|| Arc::from(name), Arc::clone);
+        let claim = BackendClaim {
+            id: id.clone(),
+            origin: origin(&self.ingress.meta.object, field),
+            facts: resolution.facts.clone(),
+            protocol: self.settings.protocol.map(|set| (set.protocol, spelled("backend-protocol"))),
+            balance: self.settings.balance.map(|balance| (balance, spelled("load-balance"))),
+        };
+        self.backends.entry(id.clone()).or_insert(claim);
+    }
+
+    fn certificates(&mut self) {
+        for (pattern, claim) in &mut self.hosts {
+            claim.certificate = tls::claim(self.ingress, pattern, self.view);
+        }
+    }
+
+    fn reject(&mut self, host: HostPattern, written: &str, field: &Arc<str>, why: &str) {
+        let origin = origin(self.object(), field);
+        self.rejected.push(Arc::new(Rejected { host, path: Some(written.into()), origin, why: why.to_owned() }));
+    }
+
+    fn finish(self) -> Outcome {
+        Outcome {
+            hosts: self.hosts.into_values().map(Arc::new).collect(),
+            backends: self.backends.into_values().map(Arc::new).collect(),
+            problems: self.problems,
+            rejected: self.rejected,
+        }
+    }
+}
+
+fn origin(object: &Arc<Object>, field: &Arc<str>) -> Origin {
+    Origin { object: Arc::clone(object), field: Arc::clone(field) }
+}

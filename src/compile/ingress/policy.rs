@@ -1,0 +1,42 @@
+//! Times, sizes and retries of a route: the settings of its Ingress over the limits.
+
+use std::time::Duration;
+
+use super::annotations::Settings;
+use crate::ir::{BodyLimit, Policy, Retry, RetryOn, Timeouts};
+use crate::settings::Limits;
+
+/// Attempts in all (`proxy-next-upstream-tries`).
+const TRIES: u32 = 3;
+
+/// The policy of a route whose Ingress sets nothing.
+pub(in crate::compile) fn default_policy(limits: &Limits) -> Policy {
+    policy(&Settings::default(), limits)
+}
+
+/// The policy of the routes of an Ingress with these settings.
+pub(super) fn policy(settings: &Settings, limits: &Limits) -> Policy {
+    let is_grpc = settings.protocol.is_some_and(|protocol| protocol.is_grpc);
+    let read = settings.read_timeout.unwrap_or(limits.response_head_time);
+    let send = settings.send_timeout.unwrap_or(limits.upstream_write_stall);
+    let sets_either = settings.read_timeout.is_some() || settings.send_timeout.is_some();
+    let tunnel_idle = if sets_either { read.max(send) } else { limits.tunnel_idle };
+    Policy {
+        timeouts: Timeouts {
+            connect: settings.connect_timeout.unwrap_or(limits.connect_time),
+            read,
+            send,
+            tunnel_idle: settings.tunnel_idle_timeout.unwrap_or(tunnel_idle),
+        },
+        body_limit: BodyLimit { bytes: if is_grpc { 0 } else { settings.body_size.unwrap_or(limits.body.0) } },
+        buffer_request: settings.buffer_request.unwrap_or(true),
+        retry: Retry {
+            on: settings.retry_on.clone().unwrap_or(RetryOn { error: true, timeout: true, ..RetryOn::default() }),
+            tries: settings.retry_tries.unwrap_or(TRIES),
+            timeout: settings.retry_timeout.unwrap_or(Duration::ZERO),
+        },
+        upgrade: settings.upgrade.unwrap_or_default(),
+        request_trailers: settings.request_trailers.unwrap_or(false),
+        is_grpc,
+    }
+}

@@ -1,0 +1,158 @@
+//! `spec.tls`: which Secret's certificate a host gets.
+
+use std::sync::Arc;
+
+use crate::compile::claim::{CertificateClaim, problem};
+use crate::compile::view::View;
+use crate::ir::{Certificate, HostPattern, Name, Object, Problem, Reason, Severity};
+use crate::snapshot::{Ingress, IngressTls, Secret, SecretContent};
+use crate::uri;
+
+/// What `ingress` asks for on `host`: the entry that lists it, by its own name before a wildcard, else any entry whose
+/// certificate covers it. `None` without a `tls` section.
+pub(super) fn claim(ingress: &Ingress, host: &HostPattern, view: &mut View<'_>) -> Option<CertificateClaim> {
+    if ingress.tls.is_empty() {
+        return None;
+    }
+    let object = &ingress.meta.object;
+    let name = host.to_string();
+    if *host == HostPattern::Any {
+        let problems = vec![problem(
+            object,
+            Severity::Error,
+            Reason::CertificateMismatch,
+            "spec.tls",
+            "a rule without host has no server name, so the default certificate is served",
+            "give the rule a host, or use --default-ssl-certificate",
+        )];
+        return Some(CertificateClaim { field: "spec.tls".into(), secret: None, certificate: None, problems });
+    }
+    let Some((index, entry)) = listing(ingress, host).or_else(|| covering(ingress, &name, view)) else {
+        let problems = vec![problem(
+            object,
+            Severity::Error,
+            Reason::CertificateMismatch,
+            "spec.tls",
+            format!("no entry lists {name} and no certificate covers it, so the default certificate is served"),
+            format!("add {name} to the hosts of an entry"),
+        )];
+        return Some(CertificateClaim { field: "spec.tls".into(), secret: None, certificate: None, problems });
+    };
+    let field = format!("spec.tls[{index}]");
+    let mut claim =
+        CertificateClaim { field: field.as_str().into(), secret: None, certificate: None, problems: Vec::new() };
+    // An entry without Secret asks for the default certificate.
+    let Some(secret) = secret_name(ingress, entry) else { return Some(claim) };
+    let chosen = choose(view.secret(&secret), &secret, &name, object, &field);
+    claim.secret = Some(secret);
+    claim.certificate = chosen.0;
+    claim.problems = chosen.1;
+    Some(claim)
+}
+
+/// The certificate of `--default-ssl-certificate`, for no host in particular.
+pub(in crate::compile) fn default_certificate(
+    secret: Option<&Secret>,
+    name: &Name,
+    flag: &Arc<Object>,
+) -> (Option<Arc<Certificate>>, Vec<Problem>) {
+    usable(secret, name, flag, "", "the self-made certificate is served")
+}
+
+fn listing<'a>(ingress: &'a Ingress, host: &HostPattern) -> Option<(usize, &'a IngressTls)> {
+    let lists = |entry: &IngressTls, by_wildcard: bool| {
+        entry.hosts.iter().any(|listed| {
+            let listed = uri::host::lookup(listed);
+            match (listed.strip_prefix("*."), host) {
+                (Some(suffix), HostPattern::Wildcard(own)) => !by_wildcard && **own == *suffix,
+                (Some(suffix), HostPattern::Exact(name)) => {
+                    by_wildcard && HostPattern::Wildcard(suffix.into()).matches(name)
+                }
+                (None, HostPattern::Exact(name)) => !by_wildcard && **name == *listed,
+                (None, HostPattern::Wildcard(_)) | (_, HostPattern::Any) => false,
+            }
+        })
+    };
+    let entries = || ingress.tls.iter().enumerate();
+    entries().find(|(_, entry)| lists(entry, false)).or_else(|| entries().find(|(_, entry)| lists(entry, true)))
+}
+
+fn covering<'a>(ingress: &'a Ingress, name: &str, view: &mut View<'_>) -> Option<(usize, &'a IngressTls)> {
+    ingress.tls.iter().enumerate().find(|(_, entry)| {
+        let secret = secret_name(ingress, entry).and_then(|secret| view.secret(&secret));
+        secret.and_then(Secret::certificate).is_some_and(|certificate| certificate.covers(name))
+    })
+}
+
+fn secret_name(ingress: &Ingress, entry: &IngressTls) -> Option<Name> {
+    let name = entry.secret.as_ref().filter(|name| !name.is_empty())?;
+    Some(Name { namespace: Arc::clone(&ingress.meta.object.name.namespace), name: Arc::clone(name) })
+}
+
+fn choose(
+    secret: Option<&Secret>,
+    secret_name: &Name,
+    host: &str,
+    object: &Arc<Object>,
+    entry: &str,
+) -> (Option<Arc<Certificate>>, Vec<Problem>) {
+    let field = format!("{entry}.secretName");
+    let (certificate, mut problems) = usable(secret, secret_name, object, &field, "the default certificate is served");
+    let Some(certificate) = certificate else { return (None, problems) };
+    if certificate.covers(host) {
+        return (Some(certificate), problems);
+    }
+    problems.push(problem(
+        object,
+        Severity::Error,
+        Reason::CertificateMismatch,
+        field,
+        format!("the certificate of Secret {secret_name} is not for {host}, so the default certificate is served"),
+        format!("use a certificate for {host}; this one is for {}", names(&certificate)),
+    ));
+    (None, problems)
+}
+
+fn names(certificate: &Certificate) -> String {
+    const SHOWN: usize = 5;
+    let shown: Vec<&str> = certificate.names.iter().take(SHOWN).map(Arc::as_ref).collect();
+    match certificate.names.len() {
+        0 => "no name".to_owned(),
+        count if count > SHOWN => format!("{} and {} more", shown.join(", "), count - SHOWN),
+        _ => shown.join(", "),
+    }
+}
+
+fn usable(
+    secret: Option<&Secret>,
+    name: &Name,
+    object: &Arc<Object>,
+    field: &str,
+    instead: &str,
+) -> (Option<Arc<Certificate>>, Vec<Problem>) {
+    let Some(secret) = secret else {
+        let missing = problem(
+            object,
+            Severity::Error,
+            Reason::SecretNotFound,
+            field,
+            format!("no Secret {name}, so {instead}"),
+            "create it, of type kubernetes.io/tls, in the same namespace",
+        );
+        return (None, vec![missing]);
+    };
+    let SecretContent::Unusable(why) = &secret.current else { return (secret.certificate().cloned(), Vec::new()) };
+    let (severity, served) = match &secret.last_good {
+        Some(last) => (Severity::Warning, format!("the last good one, serial {}, is served", last.serial)),
+        None => (Severity::Error, instead.to_owned()),
+    };
+    let broken = problem(
+        object,
+        severity,
+        Reason::CertificateUnusable,
+        field,
+        format!("the certificate of Secret {name} cannot be served: {why}; {served}"),
+        "put a certificate chain into tls.crt and its key into tls.key",
+    );
+    (secret.last_good.clone(), vec![broken])
+}

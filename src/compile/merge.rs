@@ -1,0 +1,267 @@
+//! What several Ingresses ask for on one host, and of one backend, into one answer: the oldest wins.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::age::Age;
+use super::claim::{BackendClaim, HostClaim, Redirect, RouteClaim, problem};
+use super::filters::filters;
+use super::ingress::{annotations, default_policy};
+use crate::ir::{
+    Backend, Certificate, HostPattern, Origin, PathKind, PathMatch, Problem, Reason, Rejected, Route, Severity, Target,
+    VirtualHost,
+};
+use crate::settings::CompileOptions;
+
+/// One host with everything that was decided about it.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct MergedHost {
+    /// Its routes.
+    pub(super) host: Arc<VirtualHost>,
+    /// Its certificate; `None` = the default one.
+    pub(super) certificate: Option<Arc<Certificate>>,
+    /// Conflicts.
+    pub(super) problems: Vec<Problem>,
+    /// Who lost.
+    pub(super) rejected: Vec<Arc<Rejected>>,
+}
+
+/// What a request for no declared path gets where no Ingress of the host says it.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Fallback {
+    /// A backend (`--default-backend-service`) or 404.
+    pub(super) target: Target,
+    /// The flag that names it.
+    pub(super) origin: Origin,
+}
+
+/// Merges claims on one host, oldest first. Routes that are equal to those of `previous` are the same `Arc`.
+pub(super) fn host<'a>(
+    pattern: &HostPattern,
+    claims: impl Iterator<Item = &'a Arc<HostClaim>> + Clone,
+    fallback: &Fallback,
+    options: &CompileOptions,
+    previous: Option<&VirtualHost>,
+) -> MergedHost {
+    let mut merge = Merge {
+        has_tls: claims.clone().any(|claim| claim.has_tls),
+        options,
+        taken: BTreeMap::new(),
+        losers: Vec::new(),
+    };
+    for is_catch_all in [false, true] {
+        for claim in claims.clone() {
+            for route in claim.routes.iter().filter(|route| route.is_catch_all == is_catch_all) {
+                merge.take(route);
+            }
+        }
+    }
+    merge.root(pattern, claims.clone().next(), fallback);
+    let (certificate, mut problems) = certificate(pattern, claims);
+    let mut rejected = Vec::new();
+    for (loser, winner) in &merge.losers {
+        let (conflict, shadowed) = shadowed(pattern, loser, winner);
+        problems.push(conflict);
+        rejected.push(Arc::new(shadowed));
+    }
+    let mut routes: Vec<Arc<Route>> = merge.taken.into_values().collect();
+    routes.sort_by(|a, b| place(&a.path).cmp(&place(&b.path)));
+    if let Some(previous) = previous {
+        share(&mut routes, &previous.routes);
+    }
+    MergedHost { host: Arc::new(VirtualHost { host: pattern.clone(), routes }), certificate, problems, rejected }
+}
+
+/// The host of all unknown names where no Ingress speaks for it: everything goes to the default backend.
+pub(super) fn unclaimed(fallback: &Fallback, options: &CompileOptions) -> VirtualHost {
+    let route = Route {
+        path: PathMatch { kind: PathKind::Prefix, path: "/".into() },
+        implicit: true,
+        origin: fallback.origin.clone(),
+        target: fallback.target.clone(),
+        filters: filters(Redirect::Never, false, options),
+        policy: default_policy(&options.limits),
+    };
+    VirtualHost { host: HostPattern::Any, routes: vec![Arc::new(route)] }
+}
+
+struct Merge<'a> {
+    has_tls: bool,
+    options: &'a CompileOptions,
+    taken: BTreeMap<PathMatch, Arc<Route>>,
+    losers: Vec<(RouteClaim, Arc<Route>)>,
+}
+
+impl Merge<'_> {
+    fn take(&mut self, claim: &RouteClaim) {
+        if let Some(winner) = self.taken.get(&claim.route.path) {
+            self.losers.push((claim.clone(), Arc::clone(winner)));
+            return;
+        }
+        let filters = filters(claim.redirect, self.has_tls, self.options);
+        let route = if claim.route.filters == filters {
+            Arc::clone(&claim.route)
+        } else {
+            Arc::new(Route { filters, ..Route::clone(&claim.route) })
+        };
+        self.taken.insert(route.path.clone(), route);
+    }
+
+    /// The root that a host has until some Ingress declares `/`; the host's first Ingress decides what it does.
+    fn root(&mut self, pattern: &HostPattern, first: Option<&Arc<HostClaim>>, fallback: &Fallback) {
+        let path = PathMatch { kind: PathKind::Prefix, path: "/".into() };
+        let Some(first) = first else { return };
+        if self.taken.contains_key(&path) {
+            return;
+        }
+        let root = &first.root;
+        let is_silent = *pattern == HostPattern::Any && root.own.is_none();
+        let target = match root.own.as_ref().unwrap_or(&fallback.target) {
+            Target::NotFound => Target::NotFound,
+            target @ (Target::Backend(_) | Target::Closed(_)) => {
+                root.closed.map_or_else(|| target.clone(), Target::Closed)
+            }
+        };
+        let origin = match (&root.own, is_silent && target != Target::NotFound) {
+            (Some(_), _) => Origin { field: "spec.defaultBackend".into(), ..first.origin.clone() },
+            (None, true) => fallback.origin.clone(),
+            (None, false) => first.origin.clone(),
+        };
+        let redirect = if matches!(target, Target::Closed(_)) { Redirect::Never } else { root.redirect };
+        let route = Route {
+            path: path.clone(),
+            implicit: true,
+            origin,
+            target,
+            filters: filters(redirect, self.has_tls, self.options),
+            policy: root.policy.clone(),
+        };
+        self.taken.insert(path, Arc::new(route));
+    }
+}
+
+/// The certificate that the oldest Ingress with a `tls` section wants; others that want another one are told.
+fn certificate<'a>(
+    pattern: &HostPattern,
+    claims: impl Iterator<Item = &'a Arc<HostClaim>>,
+) -> (Option<Arc<Certificate>>, Vec<Problem>) {
+    let mut asked = claims.filter_map(|claim| claim.certificate.as_ref().map(|certificate| (claim, certificate)));
+    let Some((owner, decides)) = asked.next() else { return (None, Vec::new()) };
+    let mut problems = decides.problems.clone();
+    for (claim, other) in asked {
+        let Some(secret) = other.secret.as_ref().filter(|_| other.secret != decides.secret) else { continue };
+        problems.push(problem(
+            &claim.origin.object,
+            Severity::Warning,
+            Reason::HostConflict,
+            format!("{}.secretName", other.field),
+            format!(
+                "the certificate of {pattern} is chosen by the older {}, so Secret {secret} is not used",
+                owner.origin.object
+            ),
+            "let the Ingresses of one host name one certificate",
+        ));
+    }
+    (decides.certificate.clone(), problems)
+}
+
+/// Two claims on one path: what the loser is told.
+fn shadowed(pattern: &HostPattern, loser: &RouteClaim, winner: &Route) -> (Problem, Rejected) {
+    let origin = &loser.route.origin;
+    let winning = &winner.origin.object;
+    let by = match () {
+        () if winning == &origin.object => "an earlier path of the same ingress".to_owned(),
+        () if loser.is_catch_all && *winner.origin.field != *origin.field => format!("a rule of {winning}"),
+        () => format!("older {winning}"),
+    };
+    let path = &loser.route.path;
+    let conflict = problem(
+        &origin.object,
+        Severity::Error,
+        Reason::PathConflict,
+        &*origin.field,
+        format!("path {path} of host {pattern} is shadowed by {by}"),
+        "remove one of the two, or change its path or host",
+    );
+    let rejected = Rejected {
+        host: pattern.clone(),
+        path: Some(Arc::clone(&loser.written)),
+        origin: origin.clone(),
+        why: format!("shadowed by {by}"),
+    };
+    (conflict, rejected)
+}
+
+/// The order of the routes of a host: as precedence has it for any request that several of them match.
+fn place(path: &PathMatch) -> (PathKind, Reverse<usize>, &str) {
+    let trimmed = path.path.strip_suffix('/').unwrap_or(&path.path);
+    (path.kind, Reverse(trimmed.len()), &path.path)
+}
+
+fn share(routes: &mut [Arc<Route>], previous: &[Arc<Route>]) {
+    let mut old = previous.iter().peekable();
+    for route in routes {
+        while old.next_if(|old| place(&old.path) < place(&route.path)).is_some() {}
+        if let Some(same) = old.peek().filter(|old| ***old == *route) {
+            *route = Arc::clone(same);
+        }
+    }
+}
+
+/// Merges claims on one backend, oldest first.
+pub(super) fn backend<'a>(
+    mut claims: impl Iterator<Item = (&'a Claimant, &'a Arc<BackendClaim>)>,
+) -> Option<(Backend, Vec<Problem>)> {
+    let (_, first) = claims.next()?;
+    let mut problems = Vec::new();
+    let mut protocol = first.protocol.as_ref().map(|(protocol, _)| (*protocol, first));
+    let mut balance = first.balance.as_ref().map(|(balance, _)| (*balance, first));
+    for (_, claim) in claims {
+        decide(&mut protocol, claim, claim.protocol.as_ref(), &mut problems);
+        // What the Service says itself goes before what any Ingress says.
+        if first.facts.balance.is_none() {
+            decide(&mut balance, claim, claim.balance.as_ref(), &mut problems);
+        }
+    }
+    let facts = &first.facts;
+    let merged = Backend {
+        id: first.id.clone(),
+        protocol: protocol.map_or(facts.protocol, |(protocol, _)| protocol),
+        balance: facts.balance.or(balance.map(|(balance, _)| balance)).unwrap_or_default(),
+        source: facts.source.clone(),
+        origin: first.origin.clone(),
+    };
+    Some((merged, problems))
+}
+
+/// The first that sets something decides; another that sets it differently is told.
+fn decide<'a, T: Copy + PartialEq>(
+    decided: &mut Option<(T, &'a Arc<BackendClaim>)>,
+    claim: &'a Arc<BackendClaim>,
+    set: Option<&'a (T, Arc<str>)>,
+    problems: &mut Vec<Problem>,
+) {
+    let Some((value, annotation)) = set else { return };
+    match decided {
+        None => *decided = Some((*value, claim)),
+        Some((other, _)) if other == value => {}
+        Some((_, owner)) => problems.push(problem(
+            &claim.origin.object,
+            Severity::Warning,
+            Reason::SettingShadowed,
+            annotations::field(annotation),
+            format!("{annotation} for {} is set by the older {}", claim.id, owner.origin.object),
+            "set it alike on every Ingress of this Service port, or on the oldest only",
+        )),
+    }
+}
+
+/// Who names a backend, oldest first.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Claimant {
+    /// `--default-backend-service`.
+    Flag,
+    /// An Ingress.
+    Ingress(Age),
+}
