@@ -1,4 +1,145 @@
-//! Clients.
+//! The client's side of an exchange: one interface, spoken in HTTP/1.1 and in HTTP/2.
 
+pub mod http1;
 mod meter;
 mod wire;
+
+use std::net::{IpAddr, SocketAddr};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+
+use crate::http1::{Fields, Refusal, ResponseHead};
+use crate::proxy::timer::Timer;
+
+/// What is known of a client connection from its start.
+#[derive(Debug)]
+pub struct Peer {
+    /// Client address and port.
+    pub address: SocketAddr,
+    /// Our address and port that it connected to.
+    pub local: SocketAddr,
+    /// TLS facts; `None` in clear text.
+    pub tls: Option<TlsFacts>,
+    /// `X-Forwarded-Port`: the listener's port.
+    pub port: u16,
+    /// The client's address, printed.
+    pub client_text: Box<str>,
+}
+
+impl Peer {
+    /// The client's address without port; an IPv4 client on an IPv6 socket is an IPv4 client.
+    pub fn client(&self) -> IpAddr {
+        self.address.ip().to_canonical()
+    }
+
+    /// `https` or `http`.
+    pub fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { "https" } else { "http" }
+    }
+}
+
+/// What the handshake said.
+#[derive(Debug)]
+pub struct TlsFacts {
+    /// `TLSv1.2` or `TLSv1.3`.
+    pub version: &'static str,
+    /// Server name asked for, lower case.
+    pub server_name: Option<Box<str>>,
+    /// The certificate served is the one we made ourselves.
+    pub is_self_made: bool,
+}
+
+/// A part of a body, of either direction.
+#[derive(Debug)]
+pub enum Part {
+    /// Body bytes, not empty.
+    Data(Bytes),
+    /// The end, with trailers if there were any.
+    End(Option<Fields>),
+}
+
+/// Why a client gets no answer, or a refusal instead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientFault {
+    /// The connection or stream is gone: closed, reset, or half-closed during a request.
+    Gone,
+    /// The body is malformed or too slow: answer this, then close.
+    Refused(Refusal),
+}
+
+/// How the length of an answer's body is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodySize {
+    /// No body follows, and the head names `length` if it is known (HEAD, 304).
+    None {
+        /// `Content-Length` of the head.
+        length: Option<u64>,
+    },
+    /// Exactly so many octets.
+    Length(u64),
+    /// Known when it ends.
+    Unknown,
+}
+
+/// The head of an answer, on its way to the client.
+#[derive(Debug)]
+pub struct Answer<'a> {
+    /// Status.
+    pub status: u16,
+    /// Reason phrase for HTTP/1.1; empty = the usual one.
+    pub reason: &'a [u8],
+    /// The upstream's fields; those marked `skip` stay behind.
+    pub fields: Option<&'a Fields>,
+    /// Fields of ours, after those of the upstream.
+    pub extra: &'a [(&'a str, &'a [u8])],
+    /// Body.
+    pub body: BodySize,
+    /// The upstream's fields have a `Date` already.
+    pub has_date: bool,
+    /// The upstream switched protocols: `Connection: upgrade` and this token are sent.
+    pub upgrade: Option<&'a [u8]>,
+}
+
+/// The client's side of one exchange. Everything is polled from one task, and takes `&self`, so that a body can come in
+/// while an answer goes out.
+pub trait Client {
+    /// The next part of the request body. Sends `100 Continue` first if the client waits for it. A gap between reads
+    /// is not judged here but by the exchange.
+    fn poll_body(&self, cx: &mut Context<'_>) -> Poll<Result<Part, ClientFault>>;
+
+    /// Ready when the client went away. Called only while no body is being read; takes in pipelined bytes up to a limit.
+    fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()>;
+
+    /// Queues an interim (1xx) answer; nothing for clients that do not understand them.
+    fn queue_interim(&self, head: &ResponseHead);
+
+    /// Queues the head of the final answer. `close` asks for the end of the connection after it (HTTP/1.1 only).
+    fn queue_head(&self, answer: &Answer<'_>, close: bool);
+
+    /// Queues body bytes. At most `buffer` (RELIABILITY limits) bytes are queued before [`Client::poll_flush`] is ready.
+    fn queue_data(&self, data: Bytes);
+
+    /// Queues the end of the answer; trailers go only to clients that take them.
+    fn queue_end(&self, trailers: Option<&Fields>);
+
+    /// Bytes queued and not yet written.
+    fn queued(&self) -> usize;
+
+    /// Writes what is queued.
+    fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<Result<(), ClientFault>>;
+
+    /// The answer breaks off: what comes next on the wire must look cut, never complete.
+    fn cut(&self);
+
+    /// The HTTP/1.1 connection, for upgrades; `None` for other protocols.
+    fn http1(&self) -> Option<&http1::Http1Client> {
+        None
+    }
+
+    /// The timer of the task.
+    fn timer(&self) -> &Timer;
+
+    /// Who it is.
+    fn peer(&self) -> &Peer;
+}

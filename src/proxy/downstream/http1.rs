@@ -1,0 +1,423 @@
+//! HTTP/1.1 to clients: one connection, its requests one after the other.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use tokio::time::Instant;
+
+use super::{Answer, BodySize, Client, ClientFault, Part, Peer};
+use crate::http1::serialise::{self, OutQueue};
+use crate::http1::{BodyLimits, Decoder, Fields, Framing, HeadLimits, HeadScan, Refusal, RequestHead, ResponseHead, Step, Version};
+use crate::proxy::exchange;
+use crate::proxy::io::{Io, Stream};
+use crate::proxy::timer::{Timer, Wait};
+use crate::proxy::worker::Worker;
+use crate::settings::Limit;
+use crate::telemetry::Failure;
+
+/// Bytes that a waiting read makes room for.
+const READ_SIZE: usize = 4096;
+/// Bytes that are read and thrown away, at most, before a connection with an unread request body is closed.
+const LINGER_BYTES: usize = 1 << 20;
+/// How long that may take.
+const LINGER_TIME: Duration = Duration::from_secs(2);
+/// The connection preface of HTTP/2 (RFC 9113 3.4).
+pub const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// A client connection that speaks HTTP/1.1.
+pub struct Http1Client {
+    worker: Rc<Worker>,
+    io: Io,
+    peer: Peer,
+    timer: Timer,
+    input: RefCell<BytesMut>,
+    output: RefCell<OutQueue>,
+    decoder: RefCell<Option<Decoder>>,
+    /// `100 Continue` is owed before the body is read.
+    owes_continue: Cell<bool>,
+    at_end_of_input: Cell<bool>,
+    version: Cell<Version>,
+    takes_trailers: Cell<bool>,
+    /// The answer's end is told by closing.
+    until_close: Cell<bool>,
+    is_cut: Cell<bool>,
+    closes: Cell<bool>,
+}
+
+/// How a connection went on after its first bytes.
+pub enum Served {
+    /// It ended.
+    Done,
+    /// It began with the HTTP/2 preface: the connection with the bytes read so far.
+    Http2(Stream, Peer, BytesMut),
+}
+
+/// Serves a connection until it ends.
+pub async fn serve(worker: Rc<Worker>, stream: Stream, peer: Peer) -> Served {
+    let client = Http1Client::new(worker, stream, peer);
+    let allowance = client.worker.requests_allowed();
+    for served in 1.. {
+        match client.next_head(served == 1).await {
+            Next::Head(head, started) => {
+                let last = served >= allowance || !head.keep_alive;
+                let exchange = Box::pin(exchange::run(&client.worker, &client, head, started, last));
+                exchange.await;
+            }
+            Next::Refused(refusal, started) => exchange::refuse(&client.worker, &client, refusal, started).await,
+            Next::Http2 => {
+                let Http1Client { io, peer, input, .. } = client;
+                return Served::Http2(io.into_inner(), peer, input.into_inner());
+            }
+            Next::End => return Served::Done,
+        }
+        if client.closes.get() || !client.body_is_read() {
+            client.close().await;
+            return Served::Done;
+        }
+        client.output.borrow_mut().release();
+    }
+    Served::Done
+}
+
+enum Next {
+    Head(RequestHead, Instant),
+    Refused(Refusal, Instant),
+    Http2,
+    End,
+}
+
+impl Http1Client {
+    fn new(worker: Rc<Worker>, stream: Stream, peer: Peer) -> Http1Client {
+        Http1Client {
+            worker,
+            io: Io::new(stream),
+            peer,
+            timer: Timer::default(),
+            input: RefCell::default(),
+            output: RefCell::default(),
+            decoder: RefCell::default(),
+            owes_continue: Cell::new(false),
+            at_end_of_input: Cell::new(false),
+            version: Cell::new(Version::Http11),
+            takes_trailers: Cell::new(false),
+            until_close: Cell::new(false),
+            is_cut: Cell::new(false),
+            closes: Cell::new(false),
+        }
+    }
+
+    /// Waits for the next request head. An idle connection holds no buffer.
+    async fn next_head(&self, first: bool) -> Next {
+        let limits = self.worker.limits();
+        let head_limits = HeadLimits::request(limits);
+        let mut scan = HeadScan::default();
+        let mut started = None;
+        let mut wait = Wait::default();
+        loop {
+            if !self.input.borrow().is_empty() {
+                let started = *started.get_or_insert_with(Instant::now);
+                let mut input = self.input.borrow_mut();
+                if first && input.starts_with(H2_PREFACE.get(..input.len().min(H2_PREFACE.len())).unwrap_or_default()) {
+                    if input.len() >= H2_PREFACE.len() {
+                        return Next::Http2;
+                    }
+                } else {
+                    match scan.advance(&input, &head_limits) {
+                        Ok(Some(len)) => {
+                            return match RequestHead::parse(&mut input, len) {
+                                Ok(head) => {
+                                    self.begin(&head);
+                                    Next::Head(head, started)
+                                }
+                                Err(refusal) => Next::Refused(refusal, started),
+                            };
+                        }
+                        Ok(None) => {}
+                        Err(refusal) => return Next::Refused(refusal, started),
+                    }
+                }
+            }
+            let is_idle = started.is_none();
+            let (kind, longest) = match (is_idle, first) {
+                (true, false) => (Limit::keep_alive_idle, limits.keep_alive_idle),
+                _ => (Limit::head_time, limits.head_time),
+            };
+            let read = std::future::poll_fn(|cx| {
+                if let Poll::Ready(read) = self.poll_input(cx) {
+                    return Poll::Ready(Some(Ok(read)));
+                }
+                if is_idle && !first {
+                    if let Some(deadline) = self.worker.idle_deadline() {
+                        return self.timer.poll(cx, deadline).map(|()| None);
+                    }
+                }
+                wait.poll(cx, &self.timer, kind, longest).map(|limit| Some(Err(limit)))
+            });
+            match read.await {
+                Some(Ok(Ok(n))) if n > 0 => {}
+                None | Some(Ok(_)) => return Next::End,
+                Some(Err(limit)) => {
+                    self.worker.metrics().limit_hit(limit);
+                    let Some(started) = started else { return Next::End };
+                    let why = "no request head in time";
+                    let refusal = Refusal { status: 408, failure: Failure::TimeoutHead, limit: None, why };
+                    return Next::Refused(refusal, started);
+                }
+            }
+        }
+    }
+
+    fn begin(&self, head: &RequestHead) {
+        self.version.set(head.version);
+        self.takes_trailers.set(head.takes_trailers);
+        self.owes_continue.set(head.expect_continue && head.framing != Framing::None);
+        self.until_close.set(false);
+        self.is_cut.set(false);
+        self.closes.set(false);
+        let decoder = match head.framing {
+            Framing::None => None,
+            framing => Some(Decoder::new(framing, BodyLimits::from(self.worker.limits()))),
+        };
+        *self.decoder.borrow_mut() = decoder;
+    }
+
+    fn body_is_read(&self) -> bool {
+        self.decoder.borrow().as_ref().is_none_or(Decoder::is_done)
+    }
+
+    /// Reads some bytes; 0 = end of input.
+    fn poll_input(&self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        ready!(self.io.poll_readable(cx))?;
+        let mut input = self.input.borrow_mut();
+        if self.io.is_tls() && input.is_empty() {
+            let mut piece = [0; READ_SIZE];
+            let n = match self.io.poll_read_slice(cx, &mut piece) {
+                Poll::Ready(read) => read?,
+                Poll::Pending => return Poll::Pending,
+            };
+            input.extend_from_slice(piece.get(..n).unwrap_or_default());
+            return Poll::Ready(Ok(n));
+        }
+        let room = match &*self.decoder.borrow() {
+            Some(decoder) => decoder.remaining().unwrap_or(0).clamp(READ_SIZE as u64, 64 << 10) as usize,
+            None => READ_SIZE,
+        };
+        input.reserve(room);
+        let read = self.io.poll_read(cx, &mut input);
+        if read.is_pending() && input.is_empty() {
+            *input = BytesMut::new();
+        }
+        read
+    }
+
+    /// Writes what is left, ends our side, and reads for a while: closing with unread bytes would reset the connection
+    /// and take the answer with it.
+    async fn close(&self) {
+        let deadline = Instant::now() + LINGER_TIME;
+        let flushed = std::future::poll_fn(|cx| match self.poll_flush(cx) {
+            Poll::Ready(flushed) => Poll::Ready(flushed.is_ok()),
+            Poll::Pending => self.timer.poll(cx, deadline).map(|()| false),
+        })
+        .await;
+        if self.is_cut.get() {
+            return if self.until_close.get() { self.io.reset_on_close() } else { self.io.shutdown_abruptly() };
+        }
+        let shut = std::future::poll_fn(|cx| match self.io.poll_shutdown(cx) {
+            Poll::Ready(shut) => Poll::Ready(shut.is_ok()),
+            Poll::Pending => self.timer.poll(cx, deadline).map(|()| false),
+        });
+        if !flushed || !shut.await || self.at_end_of_input.get() {
+            return;
+        }
+        let mut left = LINGER_BYTES;
+        std::future::poll_fn(|cx| {
+            loop {
+                let mut piece = [0; READ_SIZE];
+                match self.io.poll_read_slice(cx, &mut piece) {
+                    Poll::Ready(Ok(n)) if n > 0 && left >= n => left -= n,
+                    Poll::Ready(_) => return Poll::Ready(()),
+                    Poll::Pending => return self.timer.poll(cx, deadline),
+                }
+            }
+        })
+        .await;
+    }
+
+    /// Whether the connection ends after this answer.
+    pub fn close_after(&self) {
+        self.closes.set(true);
+    }
+
+    /// The connection below, for tunnels.
+    pub fn io(&self) -> &Io {
+        &self.io
+    }
+
+    /// Bytes that came behind the request head, for tunnels.
+    pub fn take_input(&self) -> Bytes {
+        self.input.borrow_mut().split().freeze()
+    }
+
+    fn poll_body_step(&self, cx: &mut Context<'_>) -> Poll<Result<Part, ClientFault>> {
+        let mut slot = self.decoder.borrow_mut();
+        let Some(decoder) = slot.as_mut() else { return Poll::Ready(Ok(Part::End(None))) };
+        loop {
+            match decoder.next(&mut self.input.borrow_mut()) {
+                Ok(Step::Data(data)) => return Poll::Ready(Ok(Part::Data(data))),
+                Ok(Step::End(trailers)) => return Poll::Ready(Ok(Part::End(trailers))),
+                Ok(Step::NeedMore) => {}
+                Err(refusal) => return Poll::Ready(Err(ClientFault::Refused(refusal))),
+            }
+            let room = decoder.remaining().unwrap_or(0).clamp(READ_SIZE as u64, 64 << 10) as usize;
+            let mut input = self.input.borrow_mut();
+            input.reserve(room);
+            match ready!(self.io.poll_read(cx, &mut input)) {
+                Ok(n) if n > 0 => {}
+                _ => {
+                    self.at_end_of_input.set(true);
+                    return Poll::Ready(Err(ClientFault::Gone));
+                }
+            }
+        }
+    }
+}
+
+impl Client for Http1Client {
+    fn poll_body(&self, cx: &mut Context<'_>) -> Poll<Result<Part, ClientFault>> {
+        if self.owes_continue.replace(false) && self.input.borrow().is_empty() {
+            self.output.borrow_mut().head().extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+        }
+        if self.queued() > 0 && self.poll_flush(cx)?.is_pending() {
+            return Poll::Pending;
+        }
+        self.poll_body_step(cx)
+    }
+
+    fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            if self.input.borrow().len() >= self.worker.limits().buffer.bytes() {
+                return Poll::Pending;
+            }
+            match ready!(self.poll_input(cx)) {
+                Ok(n) if n > 0 => {}
+                _ => {
+                    self.at_end_of_input.set(true);
+                    return Poll::Ready(());
+                }
+            }
+        }
+    }
+
+    fn queue_interim(&self, head: &ResponseHead) {
+        if self.version.get() == Version::Http10 {
+            return;
+        }
+        let mut output = self.output.borrow_mut();
+        let out = output.head();
+        serialise::status_line(out, head.status, head.reason.of(&head.fields.bytes));
+        serialise::fields(out, &head.fields);
+        out.extend_from_slice(b"\r\n");
+    }
+
+    fn queue_head(&self, answer: &Answer<'_>, close: bool) {
+        let is_http10 = self.version.get() == Version::Http10;
+        let framing = match answer.body {
+            BodySize::None { .. } => Framing::None,
+            BodySize::Length(length) => Framing::Length(length),
+            BodySize::Unknown if is_http10 => Framing::UntilClose,
+            BodySize::Unknown => Framing::Chunked,
+        };
+        let close = close || framing == Framing::UntilClose;
+        self.until_close.set(framing == Framing::UntilClose);
+        self.closes.set(self.closes.get() || close);
+        // A client that was not told to send its body will not send it.
+        if self.owes_continue.get() {
+            self.closes.set(true);
+        }
+        let mut output = self.output.borrow_mut();
+        let out = output.head();
+        out.reserve(answer.fields.map_or(0, |fields| fields.bytes.len()) + 512);
+        serialise::status_line(out, answer.status, answer.reason);
+        if let Some(fields) = answer.fields {
+            serialise::fields(out, fields);
+        }
+        if !answer.has_date {
+            self.worker.clock().with_date(|date| serialise::field(out, b"Date", date));
+        }
+        for (name, value) in answer.extra {
+            serialise::field(out, name.as_bytes(), value);
+        }
+        match answer.body {
+            BodySize::None { length: Some(length) } => serialise::framing(out, Framing::Length(length)),
+            _ => serialise::framing(out, framing),
+        }
+        if let Some(token) = answer.upgrade {
+            out.extend_from_slice(b"Connection: upgrade\r\n");
+            serialise::field(out, b"Upgrade", token);
+        } else if self.closes.get() {
+            out.extend_from_slice(b"Connection: close\r\n");
+        } else if is_http10 {
+            out.extend_from_slice(b"Connection: keep-alive\r\n");
+        }
+        out.extend_from_slice(b"\r\n");
+        output.set_chunked(framing == Framing::Chunked);
+    }
+
+    fn queue_data(&self, data: Bytes) {
+        self.output.borrow_mut().data(data);
+    }
+
+    fn queue_end(&self, trailers: Option<&Fields>) {
+        self.output.borrow_mut().finish(trailers.filter(|_| self.takes_trailers.get()));
+    }
+
+    fn queued(&self) -> usize {
+        self.output.borrow().len()
+    }
+
+    fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<Result<(), ClientFault>> {
+        let mut output = self.output.borrow_mut();
+        match poll_write_queue(&self.io, &mut output, cx) {
+            Poll::Ready(Ok(())) => Poll::Ready(Ok(())),
+            Poll::Ready(Err(_)) => Poll::Ready(Err(ClientFault::Gone)),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    fn cut(&self) {
+        self.closes.set(true);
+        self.is_cut.set(true);
+    }
+
+    fn http1(&self) -> Option<&Http1Client> {
+        Some(self)
+    }
+
+    fn timer(&self) -> &Timer {
+        &self.timer
+    }
+
+    fn peer(&self) -> &Peer {
+        &self.peer
+    }
+}
+
+/// Writes a queue out, and hands on what TLS holds back.
+pub(in crate::proxy) fn poll_write_queue(io: &Io, queue: &mut OutQueue, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    if queue.is_empty() {
+        return io.poll_flush(cx);
+    }
+    while !queue.is_empty() {
+        let (pieces, count) = queue.pieces();
+        let written = ready!(io.poll_write(cx, pieces.get(..count).unwrap_or_default()))?;
+        if written == 0 {
+            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+        }
+        queue.advance(written);
+    }
+    io.poll_flush(cx)
+}

@@ -1,0 +1,73 @@
+//! The request as it goes upstream: whose headers are believed, which are ours.
+
+use http::Method;
+
+use super::downstream::Peer;
+use crate::http1::{Framing, Known, RequestHead, serialise};
+
+/// A request on its way to an endpoint.
+pub struct Outgoing<'a> {
+    /// The client's head.
+    pub head: &'a RequestHead,
+    /// Path to send (`uri::path`, `forward`).
+    pub path: &'a [u8],
+    /// Host to send, port included.
+    pub host: &'a [u8],
+    /// X-Request-ID.
+    pub request_id: &'a str,
+    /// The client.
+    pub peer: &'a Peer,
+    /// How the body is sent.
+    pub framing: Framing,
+    /// Ask the upstream to switch to this protocol.
+    pub upgrade: Option<&'a [u8]>,
+    /// Tell a gRPC back end that trailers are taken.
+    pub te_trailers: bool,
+}
+
+impl Outgoing<'_> {
+    /// The fields that we set ourselves, in this order. What a client sent under these names has been left out.
+    pub fn each_addition(&self, mut add: impl FnMut(&'static str, &[u8])) {
+        add("X-Request-ID", self.request_id.as_bytes());
+        let client = self.peer.client_text.as_bytes();
+        let scheme = self.peer.scheme().as_bytes();
+        add("X-Real-IP", client);
+        add("X-Forwarded-For", client);
+        add("X-Forwarded-Host", self.host);
+        add("X-Forwarded-Port", itoa::Buffer::new().format(self.peer.port).as_bytes());
+        add("X-Forwarded-Proto", scheme);
+        add("X-Forwarded-Scheme", scheme);
+        add("X-Scheme", scheme);
+        for (known, name) in [
+            (Known::XForwardedFor, "X-Original-Forwarded-For"),
+            (Known::XForwardedHost, "X-Original-Forwarded-Host"),
+        ] {
+            if let Some(value) = self.head.fields.get(known) {
+                add(name, value);
+            }
+        }
+    }
+
+    /// The method to send.
+    pub fn method(&self) -> &Method {
+        &self.head.method
+    }
+
+    /// Appends the head in HTTP/1.1: one Host first, then what the client sent, ours, and the framing.
+    pub fn write_http1(&self, out: &mut Vec<u8>) {
+        out.reserve(self.head.fields.bytes.len() + 512);
+        serialise::request_line(out, self.head.method.as_str(), self.path, self.head.query());
+        serialise::field(out, b"Host", self.host);
+        serialise::fields(out, &self.head.fields);
+        self.each_addition(|name, value| serialise::field(out, name.as_bytes(), value));
+        if self.te_trailers {
+            out.extend_from_slice(b"TE: trailers\r\n");
+        }
+        if let Some(token) = self.upgrade {
+            out.extend_from_slice(b"Connection: upgrade\r\n");
+            serialise::field(out, b"Upgrade", token);
+        }
+        serialise::framing(out, self.framing);
+        out.extend_from_slice(b"\r\n");
+    }
+}

@@ -1,0 +1,155 @@
+//! One connection's bytes, plain or TLS, readable and writable from two places of one task.
+
+use std::cell::RefCell;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::BytesMut;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsStream;
+
+/// A TCP connection with or without TLS.
+#[derive(Debug)]
+pub enum Stream {
+    /// Clear text.
+    Plain(TcpStream),
+    /// TLS, of either side.
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl Stream {
+    /// The TCP connection below.
+    pub fn tcp(&self) -> &TcpStream {
+        match self {
+            Stream::Plain(tcp) => tcp,
+            Stream::Tls(tls) => tls.get_ref().0,
+        }
+    }
+
+    /// Whether there is TLS.
+    pub fn is_tls(&self) -> bool {
+        matches!(self, Stream::Tls(_))
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Stream::Plain(tcp) => Pin::new(tcp).poll_read(cx, buf),
+            Stream::Tls(tls) => Pin::new(tls).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Stream::Plain(tcp) => Pin::new(tcp).poll_write(cx, buf),
+            Stream::Tls(tls) => Pin::new(tls).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Stream::Plain(tcp) => Pin::new(tcp).poll_write_vectored(cx, bufs),
+            Stream::Tls(tls) => Pin::new(tls).poll_write_vectored(cx, bufs),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Stream::Plain(_) => Poll::Ready(Ok(())),
+            Stream::Tls(tls) => Pin::new(tls).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Stream::Plain(tcp) => Pin::new(tcp).poll_shutdown(cx),
+            Stream::Tls(tls) => Pin::new(tls).poll_shutdown(cx),
+        }
+    }
+}
+
+/// A [`Stream`] shared by the reading and the writing half of one task: borrowed within a poll only.
+#[derive(Debug)]
+pub struct Io {
+    stream: RefCell<Stream>,
+}
+
+impl Io {
+    /// Shares `stream`.
+    pub fn new(stream: Stream) -> Io {
+        Io { stream: RefCell::new(stream) }
+    }
+
+    /// The stream back.
+    pub fn into_inner(self) -> Stream {
+        self.stream.into_inner()
+    }
+
+    /// Whether there is TLS.
+    pub fn is_tls(&self) -> bool {
+        self.stream.borrow().is_tls()
+    }
+
+    /// Waits until reading may give something; needs no buffer in clear text. Over TLS it is ready at once, since
+    /// decrypted bytes may be waiting.
+    pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &*self.stream.borrow() {
+            Stream::Plain(tcp) => tcp.poll_read_ready(cx),
+            Stream::Tls(_) => Poll::Ready(Ok(())),
+        }
+    }
+
+    /// Reads into the spare room of `buffer`; 0 = end of input.
+    pub fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<io::Result<usize>> {
+        tokio_util::io::poll_read_buf(Pin::new(&mut *self.stream.borrow_mut()), cx, buffer)
+    }
+
+    /// Reads into a fixed piece of memory; 0 = end of input.
+    pub fn poll_read_slice(&self, cx: &mut Context<'_>, piece: &mut [u8]) -> Poll<io::Result<usize>> {
+        let mut buf = ReadBuf::new(piece);
+        ready!(Pin::new(&mut *self.stream.borrow_mut()).poll_read(cx, &mut buf))?;
+        Poll::Ready(Ok(buf.filled().len()))
+    }
+
+    /// Writes some of `pieces`, in order.
+    pub fn poll_write(&self, cx: &mut Context<'_>, pieces: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let mut stream = self.stream.borrow_mut();
+        match pieces {
+            [piece] => Pin::new(&mut *stream).poll_write(cx, piece),
+            pieces => Pin::new(&mut *stream).poll_write_vectored(cx, pieces),
+        }
+    }
+
+    /// Hands on what TLS holds back.
+    pub fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.stream.borrow_mut()).poll_flush(cx)
+    }
+
+    /// Ends our side: close_notify over TLS, then FIN.
+    pub fn poll_shutdown(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.stream.borrow_mut()).poll_shutdown(cx)
+    }
+
+    /// Ends our side with FIN and without close_notify: over TLS, the sign of an answer that breaks off.
+    pub fn shutdown_abruptly(&self) {
+        let _gone_anyway = socket2::SockRef::from(self.stream.borrow().tcp()).shutdown(std::net::Shutdown::Write);
+    }
+
+    /// Makes the coming close a reset (RST): the sign of a close-delimited answer that breaks off.
+    pub fn reset_on_close(&self) {
+        let _gone_anyway = socket2::SockRef::from(self.stream.borrow().tcp()).set_linger(Some(std::time::Duration::ZERO));
+    }
+}

@@ -1,0 +1,211 @@
+//! What is noted of one exchange while it goes on, for the log line and the counters at its end.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use smallvec::SmallVec;
+use tokio::time::Instant;
+
+use super::downstream::Peer;
+use super::worker::Worker;
+use crate::http1::{Known, RequestHead, Version};
+use crate::live::Endpoint;
+use crate::table::{Pinned, Route, RouteRef};
+use crate::telemetry::{Attempt, Failure, Record};
+
+/// The notes of one exchange.
+pub struct Note {
+    started: Instant,
+    /// Status sent, or 499.
+    pub status: u16,
+    /// Why it failed, if it did.
+    pub failure: Option<Failure>,
+    /// Request bytes.
+    pub bytes_in: u64,
+    /// Body bytes of the answer.
+    pub bytes_out: u64,
+    /// The route and the table it stands in.
+    pub route: Option<(Rc<Pinned>, RouteRef)>,
+    /// Attempts.
+    pub attempts: SmallVec<[AttemptNote; 1]>,
+    made_id: [u8; 32],
+    /// Not logged and not counted (`/healthz`).
+    pub is_silent: bool,
+}
+
+/// One attempt.
+pub struct AttemptNote {
+    endpoint: Arc<Endpoint>,
+    started: Instant,
+    elapsed: Duration,
+    /// Status of the response head.
+    pub status: Option<u16>,
+    /// Body bytes received.
+    pub bytes: u64,
+}
+
+impl Note {
+    /// At the start of an exchange; `started` is when the first byte of the head came.
+    pub fn new(started: Instant) -> Note {
+        Note {
+            started,
+            status: 0,
+            failure: None,
+            bytes_in: 0,
+            bytes_out: 0,
+            route: None,
+            attempts: SmallVec::new(),
+            made_id: [0; 32],
+            is_silent: false,
+        }
+    }
+
+    /// When the exchange began.
+    pub fn started(&self) -> Instant {
+        self.started
+    }
+
+    /// Makes an id in case the client's is missing or not clean.
+    pub fn make_id(&mut self) {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut bits = (u128::from(fastrand::u64(..)) << 64) | u128::from(fastrand::u64(..));
+        for digit in &mut self.made_id {
+            *digit = DIGITS.get((bits & 15) as usize).copied().unwrap_or(b'0');
+            bits >>= 4;
+        }
+    }
+
+    /// The request's id: the client's, if it is 1 to 128 visible ASCII characters, else the one made.
+    pub fn id<'a>(&'a self, head: Option<&'a RequestHead>) -> &'a str {
+        let received = head.and_then(|head| clean_id(head.fields.get(Known::XRequestId)?));
+        received.unwrap_or_else(|| str::from_utf8(&self.made_id).unwrap_or_default())
+    }
+
+    /// Takes note of the choice of an endpoint.
+    pub fn attempt(&mut self, endpoint: &Arc<Endpoint>) {
+        self.attempts.push(AttemptNote {
+            endpoint: Arc::clone(endpoint),
+            started: Instant::now(),
+            elapsed: Duration::ZERO,
+            status: None,
+            bytes: 0,
+        });
+    }
+
+    /// The attempt under way.
+    pub fn last_attempt(&mut self) -> Option<&mut AttemptNote> {
+        self.attempts.last_mut()
+    }
+
+    /// Takes note of the end of the attempt under way.
+    pub fn attempt_ended(&mut self) {
+        if let Some(attempt) = self.attempts.last_mut() {
+            attempt.elapsed = attempt.started.elapsed();
+        }
+    }
+
+    /// The route, if there is one.
+    fn resolved(&self) -> Option<&Route> {
+        self.route.as_ref().map(|(table, at)| table.route(*at))
+    }
+
+    /// Counts and logs the finished exchange.
+    pub fn finish(&self, worker: &Worker, peer: &Peer, head: Option<&RequestHead>) {
+        if self.is_silent {
+            return;
+        }
+        let elapsed = self.started.elapsed();
+        let route = self.resolved();
+        if let Some(route) = route {
+            route.metrics.record(worker.index, self.status, elapsed);
+        }
+        if let Some(failure) = self.failure {
+            worker.metrics().failure(failure);
+        }
+        let attempts: SmallVec<[Attempt<'_>; 2]> = self
+            .attempts
+            .iter()
+            .map(|attempt| Attempt {
+                address: &attempt.endpoint.text,
+                status: attempt.status,
+                elapsed: attempt.elapsed,
+                bytes: attempt.bytes,
+            })
+            .collect();
+        let text = |octets| str::from_utf8(octets).unwrap_or_default();
+        let (method, host, target, protocol) = match head {
+            None => ("", "", "", "HTTP/1.1"),
+            Some(head) => (
+                head.method.as_str(),
+                text(head.part(head.authority)),
+                text(head.part(head.target)),
+                match head.version {
+                    Version::Http10 => "HTTP/1.0",
+                    Version::Http11 => "HTTP/1.1",
+                    Version::Http2 => "HTTP/2.0",
+                },
+            ),
+        };
+        let authorization = head.and_then(|head| head.fields.find("authorization"));
+        let user = authorization.and_then(crate::telemetry::access_log::basic_user);
+        worker.log(&Record {
+            time: worker.clock().now_nanos(),
+            request_id: self.id(head),
+            client: peer.client(),
+            user: user.as_deref(),
+            method,
+            scheme: peer.scheme(),
+            host: host_only(host),
+            target,
+            protocol,
+            status: self.status,
+            failure: self.failure,
+            bytes_in: self.bytes_in,
+            bytes_out: self.bytes_out,
+            elapsed,
+            route: route.map(|route| {
+                let ingress = &route.rule.origin.object.name;
+                (&*ingress.namespace, &*ingress.name, &*route.service, &*route.port)
+            }),
+            attempts: &attempts,
+            tls: peer.tls.as_ref().map(|tls| tls.version),
+            sni: peer.tls.as_ref().and_then(|tls| tls.server_name.as_deref()),
+            referer: head.and_then(|head| head.fields.get(Known::Referer)),
+            user_agent: head.and_then(|head| head.fields.get(Known::UserAgent)),
+        });
+    }
+}
+
+fn clean_id(value: &[u8]) -> Option<&str> {
+    let is_clean = (1..=128).contains(&value.len()) && value.iter().all(u8::is_ascii_graphic);
+    is_clean.then(|| str::from_utf8(value).ok())?
+}
+
+/// A host as received, without its port.
+fn host_only(authority: &str) -> &str {
+    match crate::uri::host::parse(authority.as_bytes()) {
+        Some(host) => host.name,
+        None => authority,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_made_id_is_32_hex_digits_and_a_clean_one_is_kept() {
+        let mut note = Note::new(Instant::now());
+        note.make_id();
+        let made = note.id(None).to_owned();
+        assert_eq!(made.len(), 32);
+        assert!(made.bytes().all(|digit| digit.is_ascii_hexdigit()));
+        note.make_id();
+        assert_ne!(note.id(None), made);
+        assert_eq!(clean_id(b"abc-1"), Some("abc-1"));
+        for bad in [&b""[..], b"a b", b"a\xff", &[b'a'; 129]] {
+            assert_eq!(clean_id(bad), None);
+        }
+    }
+}
