@@ -10,9 +10,10 @@ use tokio::time::Instant;
 use super::downstream::Peer;
 use super::worker::Worker;
 use crate::http1::{Known, RequestHead, Version};
+use crate::ir;
 use crate::live::Endpoint;
 use crate::table::{Pinned, Route, RouteRef};
-use crate::telemetry::{Attempt, Failure, Record};
+use crate::telemetry::{Attempt, Failure, Record, RouteMetrics};
 
 /// The notes of one exchange.
 pub struct Note {
@@ -25,13 +26,46 @@ pub struct Note {
     pub bytes_in: u64,
     /// Body bytes of the answer.
     pub bytes_out: u64,
-    /// The route and the table it stands in.
-    pub route: Option<(Rc<Pinned>, RouteRef)>,
+    route: NotedRoute,
     /// Attempts.
     pub attempts: SmallVec<[AttemptNote; 1]>,
-    made_id: [u8; 32],
+    /// X-Request-ID.
+    pub id: RequestId,
     /// Not logged and not counted (`/healthz`).
     pub is_silent: bool,
+}
+
+/// The route of an exchange. One request sees one table; a tunnel outlives it.
+enum NotedRoute {
+    None,
+    InTable(Rc<Pinned>, RouteRef),
+    Kept { rule: Arc<ir::Route>, metrics: RouteMetrics, service: Arc<str>, port: Arc<str> },
+}
+
+/// An id for a request, made in case the client's is missing or not clean.
+#[derive(Clone, Copy)]
+pub struct RequestId {
+    made: [u8; 32],
+}
+
+impl RequestId {
+    /// 32 hex digits.
+    fn make() -> RequestId {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut made = [0; 32];
+        let mut bits = (u128::from(fastrand::u64(..)) << 64) | u128::from(fastrand::u64(..));
+        for digit in &mut made {
+            *digit = DIGITS.get((bits & 15) as usize).copied().unwrap_or(b'0');
+            bits >>= 4;
+        }
+        RequestId { made }
+    }
+
+    /// The client's id, if it is 1 to 128 visible ASCII characters, else the one made.
+    pub fn text<'a>(&'a self, head: Option<&'a RequestHead>) -> &'a str {
+        let received = head.and_then(|head| clean_id(head.fields.get(Known::XRequestId)?));
+        received.unwrap_or_else(|| str::from_utf8(&self.made).unwrap_or_default())
+    }
 }
 
 /// One attempt.
@@ -54,9 +88,9 @@ impl Note {
             failure: None,
             bytes_in: 0,
             bytes_out: 0,
-            route: None,
+            route: NotedRoute::None,
             attempts: SmallVec::new(),
-            made_id: [0; 32],
+            id: RequestId::make(),
             is_silent: false,
         }
     }
@@ -66,20 +100,22 @@ impl Note {
         self.started
     }
 
-    /// Makes an id in case the client's is missing or not clean.
-    pub fn make_id(&mut self) {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let mut bits = (u128::from(fastrand::u64(..)) << 64) | u128::from(fastrand::u64(..));
-        for digit in &mut self.made_id {
-            *digit = DIGITS.get((bits & 15) as usize).copied().unwrap_or(b'0');
-            bits >>= 4;
-        }
+    /// Takes note of the route.
+    pub fn routed(&mut self, table: &Rc<Pinned>, at: RouteRef) {
+        self.route = NotedRoute::InTable(Rc::clone(table), at);
     }
 
-    /// The request's id: the client's, if it is 1 to 128 visible ASCII characters, else the one made.
-    pub fn id<'a>(&'a self, head: Option<&'a RequestHead>) -> &'a str {
-        let received = head.and_then(|head| clean_id(head.fields.get(Known::XRequestId)?));
-        received.unwrap_or_else(|| str::from_utf8(&self.made_id).unwrap_or_default())
+    /// Lets go of the table, keeping what the log line needs: a tunnel may live for hours.
+    pub fn unpin(&mut self) {
+        if let NotedRoute::InTable(table, at) = &self.route {
+            let Route { rule, metrics, service, port, .. } = table.route(*at);
+            self.route = NotedRoute::Kept {
+                rule: Arc::clone(rule),
+                metrics: metrics.clone(),
+                service: Arc::clone(service),
+                port: Arc::clone(port),
+            };
+        }
     }
 
     /// Takes note of the choice of an endpoint.
@@ -105,9 +141,16 @@ impl Note {
         }
     }
 
-    /// The route, if there is one.
-    fn resolved(&self) -> Option<&Route> {
-        self.route.as_ref().map(|(table, at)| table.route(*at))
+    /// The rule, counters, Service and port of the route.
+    fn resolved(&self) -> Option<(&ir::Route, &RouteMetrics, &str, &str)> {
+        match &self.route {
+            NotedRoute::None => None,
+            NotedRoute::InTable(table, at) => {
+                let route = table.route(*at);
+                Some((&route.rule, &route.metrics, &route.service, &route.port))
+            }
+            NotedRoute::Kept { rule, metrics, service, port } => Some((rule, metrics, service, port)),
+        }
     }
 
     /// Counts and logs the finished exchange.
@@ -117,8 +160,8 @@ impl Note {
         }
         let elapsed = self.started.elapsed();
         let route = self.resolved();
-        if let Some(route) = route {
-            route.metrics.record(worker.index, self.status, elapsed);
+        if let Some((_, metrics, ..)) = route {
+            metrics.record(worker.index, self.status, elapsed);
         }
         if let Some(failure) = self.failure {
             worker.metrics().failure(failure);
@@ -151,7 +194,7 @@ impl Note {
         let user = authorization.and_then(crate::telemetry::access_log::basic_user);
         worker.log(&Record {
             time: worker.clock().now_nanos(),
-            request_id: self.id(head),
+            request_id: self.id.text(head),
             client: peer.client(),
             user: user.as_deref(),
             method,
@@ -164,9 +207,9 @@ impl Note {
             bytes_in: self.bytes_in,
             bytes_out: self.bytes_out,
             elapsed,
-            route: route.map(|route| {
-                let ingress = &route.rule.origin.object.name;
-                (&*ingress.namespace, &*ingress.name, &*route.service, &*route.port)
+            route: route.map(|(rule, _, service, port)| {
+                let ingress = &rule.origin.object.name;
+                (&*ingress.namespace, &*ingress.name, service, port)
             }),
             attempts: &attempts,
             tls: peer.tls.as_ref().map(|tls| tls.version),
@@ -196,13 +239,10 @@ mod tests {
 
     #[test]
     fn a_made_id_is_32_hex_digits_and_a_clean_one_is_kept() {
-        let mut note = Note::new(Instant::now());
-        note.make_id();
-        let made = note.id(None).to_owned();
+        let made = RequestId::make().text(None).to_owned();
         assert_eq!(made.len(), 32);
         assert!(made.bytes().all(|digit| digit.is_ascii_hexdigit()));
-        note.make_id();
-        assert_ne!(note.id(None), made);
+        assert_ne!(RequestId::make().text(None), made);
         assert_eq!(clean_id(b"abc-1"), Some("abc-1"));
         for bad in [&b""[..], b"a b", b"a\xff", &[b'a'; 129]] {
             assert_eq!(clean_id(bad), None);

@@ -1,0 +1,200 @@
+//! One endpoint after another, until one answers or the rules say that it is enough.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+
+use http::Method;
+use smallvec::SmallVec;
+use tokio::time::Instant;
+
+use super::balance;
+use super::downstream::{Client, ClientFault};
+use super::error::{RetryClass, UpstreamFault};
+use super::forward::Outgoing;
+use super::note::Note;
+use super::reply::{Reply, Stop};
+use super::timer::Wait;
+use super::tunnel;
+use super::upload::{Upload, UploadFault};
+use super::upstream::{self, Upstream};
+use super::worker::Worker;
+use crate::http1::ResponseHead;
+use crate::ir;
+use crate::live::{Endpoint, InFlight};
+use crate::settings::Limit;
+use crate::table::{BackendRef, Route};
+use crate::telemetry::Failure;
+
+/// An endpoint that answered.
+pub struct Answered {
+    /// The connection, before the body of its answer.
+    pub upstream: Upstream,
+    /// The head of the answer.
+    pub response: ResponseHead,
+    /// Counts the request until it is done.
+    pub in_flight: InFlight,
+}
+
+/// Sends the request to one endpoint after another until one answers (CONTRACT "Retries").
+pub async fn reach<C: Client>(
+    worker: &Rc<Worker>,
+    client: &C,
+    route: &Route,
+    backend: &BackendRef,
+    request: &Outgoing<'_>,
+    upload: &mut Upload,
+    note: &mut Note,
+) -> Result<Answered, Stop> {
+    let began = Instant::now();
+    backend.live.retries.request(worker.index, began.into_std());
+    let retry = &route.rule.policy.retry;
+    let mut tried: SmallVec<[SocketAddr; 4]> = SmallVec::new();
+    let mut last = None;
+    loop {
+        let Some(endpoint) = balance::pick(backend, worker.index, &tried) else {
+            return Err(last.map_or_else(|| Stop::Reply(Reply::failed(503, Failure::NoEndpoints)), Stop::Upstream));
+        };
+        let in_flight = endpoint.begin();
+        note.attempt(&endpoint);
+        let outcome = attempt(worker, client, route, backend, &endpoint, request, upload).await;
+        tried.push(endpoint.address);
+        let may = |class| may_retry(retry, class, request.method(), upload, &tried, backend, began);
+        let fault = match outcome {
+            Ok((upstream, response)) => {
+                if let Some(attempt) = note.last_attempt() {
+                    attempt.status = Some(response.status);
+                }
+                if !retry.on.statuses.contains(&response.status) || !may(RetryClass::Status) {
+                    return Ok(Answered { upstream, response, in_flight });
+                }
+                UpstreamFault::Invalid
+            }
+            Err(UploadFault::Client(fault)) => return Err(fault.into()),
+            Err(UploadFault::Upstream(fault)) if !may(fault.retry_class()) => return Err(Stop::Upstream(fault)),
+            Err(UploadFault::Upstream(fault)) => fault,
+        };
+        last = Some(fault);
+        note.attempt_ended();
+        route.metrics.retry(worker.index);
+    }
+}
+
+/// Whether the request may be sent once more. Takes the retry out of the budget if it is charged.
+fn may_retry(
+    retry: &ir::Retry,
+    class: RetryClass,
+    method: &Method,
+    upload: &Upload,
+    tried: &[SocketAddr],
+    backend: &BackendRef,
+    began: Instant,
+) -> bool {
+    let ir::Retry { on, tries, timeout } = retry;
+    let most = match tries {
+        0 => backend.live.endpoints.load().candidates.len(),
+        tries => *tries as usize,
+    };
+    if tried.len() >= most || (!timeout.is_zero() && began.elapsed() >= *timeout) {
+        return false;
+    }
+    let is_asked = match class {
+        RetryClass::Never => false,
+        RetryClass::Free => return on.error,
+        RetryClass::FreeTimeout => return on.timeout,
+        RetryClass::Error => on.error,
+        RetryClass::Timeout => on.timeout,
+        RetryClass::InvalidHeader => on.invalid_header,
+        RetryClass::Status => true,
+    };
+    let is_safe = is_idempotent(method) || on.non_idempotent;
+    is_asked && is_safe && upload.can_send() && backend.live.retries.try_retry(Instant::now().into_std())
+}
+
+/// RFC 9110 9.2.2.
+fn is_idempotent(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE)
+}
+
+/// One attempt at one endpoint, up to the head of the final answer.
+async fn attempt<C: Client>(
+    worker: &Rc<Worker>,
+    client: &C,
+    route: &Route,
+    backend: &BackendRef,
+    endpoint: &Arc<Endpoint>,
+    request: &Outgoing<'_>,
+    upload: &mut Upload,
+) -> Result<(Upstream, ResponseHead), UploadFault> {
+    let timeouts = &route.rule.policy.timeouts;
+    let wants_fresh = request.upgrade.is_some();
+    let protocol = backend.settings.protocol;
+    let upstream = match upstream::pooled(worker, endpoint.address, protocol).filter(|_| !wants_fresh) {
+        Some(upstream) => upstream,
+        None => {
+            let connect = upstream::connect(worker, endpoint.address, protocol, timeouts.connect);
+            let mut connect = std::pin::pin!(connect);
+            let opened = std::future::poll_fn(|cx| match connect.as_mut().poll(cx) {
+                Poll::Ready(opened) => Poll::Ready(opened.map_err(UploadFault::Upstream)),
+                Poll::Pending if upload.is_complete() => {
+                    client.poll_gone(cx).map(|()| Err(UploadFault::Client(ClientFault::Gone)))
+                }
+                Poll::Pending => Poll::Pending,
+            });
+            opened.await?
+        }
+    };
+    upload.begin(&upstream, request);
+    let mut wait = Wait::default();
+    let mut interims = 0;
+    let mut broken = None;
+    let response = std::future::poll_fn(|cx| {
+        loop {
+            let mut is_uploading = false;
+            if broken.is_none() {
+                match upload.poll(cx, client, &upstream, timeouts.send) {
+                    Poll::Ready(Ok(())) => {}
+                    // The back end may have answered before it closed: its answer counts.
+                    Poll::Ready(Err(UploadFault::Upstream(fault))) => broken = Some(fault),
+                    Poll::Ready(Err(fault)) => return Poll::Ready(Err(fault)),
+                    Poll::Pending => is_uploading = true,
+                }
+            }
+            match upstream.poll_head(cx) {
+                Poll::Ready(Ok(head)) if head.status < 200 && head.status != 101 => {
+                    interims += 1;
+                    if interims > worker.limits().interim {
+                        worker.metrics().limit_hit(Limit::interim);
+                    } else if head.status != 100 {
+                        client.queue_interim(&head);
+                    }
+                    wait.progress();
+                    continue;
+                }
+                Poll::Ready(Ok(head)) if head.status == 101 && !tunnel::is_agreed(request, &head) => {
+                    return Poll::Ready(Err(UploadFault::Upstream(UpstreamFault::Invalid)));
+                }
+                Poll::Ready(Ok(head)) => return Poll::Ready(Ok(head)),
+                Poll::Ready(Err(fault)) => {
+                    return Poll::Ready(Err(UploadFault::Upstream(broken.unwrap_or(fault))));
+                }
+                Poll::Pending => {}
+            }
+            if client.queued() > 0 && client.poll_flush(cx).map_err(UploadFault::Client)?.is_pending() {
+                return Poll::Pending;
+            }
+            if upload.is_complete() && client.poll_gone(cx).is_ready() {
+                return Poll::Ready(Err(UploadFault::Client(ClientFault::Gone)));
+            }
+            if is_uploading {
+                wait.progress();
+                return Poll::Pending;
+            }
+            let late = wait.poll(cx, client.timer(), (), timeouts.read);
+            return late.map(|()| Err(UploadFault::Upstream(UpstreamFault::HeadTimeout)));
+        }
+    })
+    .await?;
+    Ok((upstream, response))
+}

@@ -1,0 +1,196 @@
+//! The life of one request, from its head to the end of its answer, whatever protocol each side speaks.
+
+use std::rc::Rc;
+use std::task::Poll;
+
+use tokio::time::Instant;
+
+use super::attempt::{self, Answered};
+use super::downstream::{Client, ClientFault, Part};
+use super::forward::Outgoing;
+use super::note::Note;
+use super::reply::{self, Reply, Stop};
+use super::respond;
+use super::tunnel::{self, Tunnel};
+use super::upload::{self, BodyRules, Upload};
+use super::worker::Worker;
+use crate::filter;
+use crate::http1::{Framing, Refusal, RequestHead};
+use crate::table::{Route, Target};
+use crate::telemetry::Failure;
+use crate::uri::{host, path};
+
+/// Serves one request. `started` is when its first byte came; `last`: the connection ends after it.
+pub async fn run<C: Client>(worker: &Rc<Worker>, client: &C, head: RequestHead, started: Instant, last: bool) {
+    let mut note = Note::new(started);
+    note.bytes_in = head.fields.bytes.len() as u64;
+    match serve(worker, client, &head, last, &mut note).await {
+        Ok(None) => {}
+        Ok(Some(tunnel)) => tunnel.run(worker, client, &mut note).await,
+        Err(stop) => end(worker, client, &head, last, stop, &mut note).await,
+    }
+    note.attempt_ended();
+    note.finish(worker, client.peer(), Some(&head));
+}
+
+/// Answers a head that could not be read, and ends the connection.
+pub async fn refuse<C: Client>(worker: &Rc<Worker>, client: &C, refusal: Refusal, started: Instant) {
+    let mut note = Note::new(started);
+    send(worker, client, None, &Reply::from(refusal), true, &mut note).await;
+    note.finish(worker, client.peer(), None);
+}
+
+/// The road of a request that nothing stops.
+async fn serve<C: Client>(
+    worker: &Rc<Worker>,
+    client: &C,
+    head: &RequestHead,
+    last: bool,
+    note: &mut Note,
+) -> Result<Option<Tunnel>, Stop> {
+    let host_name = host::parse(head.part(head.authority)).map_or("", |host| host.name);
+    let host = host::lookup(host_name);
+    let path = path::normalise(head.path()).map_err(|fault| Refusal::bad(fault.0))?;
+
+    let table = worker.table();
+    if path.matching == "/healthz" && !table.owns_host(&host) {
+        note.is_silent = true;
+        return Err(Stop::Reply(Reply::plain(if worker.is_draining() { 503 } else { 200 })));
+    }
+    let Some(at) = table.find(&host, &path.matching) else {
+        return Err(Stop::Reply(Reply::failed(404, Failure::NoRoute)));
+    };
+    note.routed(&table, at);
+    let route = table.route(at);
+
+    let rules = body_rules(worker, route);
+    if matches!(head.framing, Framing::Length(length) if rules.limit != 0 && length > rules.limit) {
+        return Err(upload::too_large().into());
+    }
+    if let Target::Closed(_) = route.target {
+        return Err(Stop::Reply(Reply::failed(503, Failure::Denied)));
+    }
+    let is_tls = client.peer().tls.is_some();
+    let asked = filter::Request { is_tls, host: host_name, path: head.path(), query: head.query() };
+    if let Some(reply) = filter::before(&route.rule.filters, &asked) {
+        return Err(Stop::Reply(reply.into()));
+    }
+    let Target::Backend(backend) = &route.target else {
+        return Err(Stop::Reply(Reply::failed(404, Failure::NoRoute)));
+    };
+
+    let mut upload = Upload::new(head.framing, rules);
+    upload.hold(client).await.map_err(Stop::from)?;
+    let upgrade = tunnel::offer(head, route);
+    let local = client.peer().local.to_string();
+    let id = note.id;
+    let outgoing = Outgoing {
+        head,
+        path: path.forward.as_bytes(),
+        host: match head.part(head.authority) {
+            [] => local.as_bytes(),
+            host => host,
+        },
+        request_id: id.text(Some(head)),
+        peer: client.peer(),
+        framing: upload.framing(head.framing),
+        upgrade: upgrade.as_deref(),
+        te_trailers: route.rule.policy.is_grpc,
+    };
+    let answered = attempt::reach(worker, client, route, backend, &outgoing, &mut upload, note).await?;
+    note.bytes_in += upload.received();
+    let Answered { response, .. } = &answered;
+    if response.status == 101 {
+        note.unpin();
+        return Ok(Some(Tunnel::begin(client, answered, &route.rule.policy, note)));
+    }
+    let close = last || worker.is_draining() || !upload.is_sent();
+    respond::forward(worker, client, route, answered, &mut upload, close, note).await?;
+    Ok(None)
+}
+
+fn body_rules(worker: &Worker, route: &Route) -> BodyRules {
+    let policy = &route.rule.policy;
+    let limits = worker.limits();
+    BodyRules {
+        limit: if policy.is_grpc { 0 } else { policy.body_limit.bytes },
+        gap: (!policy.is_grpc).then_some(limits.body_gap),
+        min_rate: if policy.is_grpc { 0 } else { limits.body_min_rate },
+        hold: if policy.buffer_request && !policy.is_grpc { limits.buffer.bytes() } else { 0 },
+        trailers: policy.request_trailers || policy.is_grpc,
+    }
+}
+
+impl From<ClientFault> for Stop {
+    fn from(fault: ClientFault) -> Stop {
+        match fault {
+            ClientFault::Gone => Stop::ClientGone,
+            ClientFault::Refused(refusal) => refusal.into(),
+        }
+    }
+}
+
+/// What is left to do when a request does not go the whole road.
+async fn end<C: Client>(
+    worker: &Rc<Worker>,
+    client: &C,
+    head: &RequestHead,
+    last: bool,
+    stop: Stop,
+    note: &mut Note,
+) {
+    let reply = match stop {
+        Stop::Reply(reply) => reply,
+        Stop::Upstream(fault) => Reply::failed(fault.status(), fault.failure()),
+        Stop::ClientGone => {
+            note.failure = Some(Failure::ClientGone);
+            if note.status == 0 {
+                note.status = 499;
+            }
+            return client.cut();
+        }
+        Stop::Cut(fault) => {
+            note.failure = Some(fault.failure());
+            return client.cut();
+        }
+    };
+    let close = last || reply.closes || worker.is_draining() || head.expect_continue || !discard(worker, client).await;
+    send(worker, client, Some(head), &reply, close, note).await;
+}
+
+/// Reads what is left of a request body, if it is there already: then the connection can go on.
+async fn discard<C: Client>(worker: &Worker, client: &C) -> bool {
+    let mut left = worker.limits().buffer.bytes();
+    std::future::poll_fn(|cx| {
+        loop {
+            match client.poll_body(cx) {
+                Poll::Ready(Ok(Part::End(_))) => return Poll::Ready(true),
+                Poll::Ready(Ok(Part::Data(data))) if data.len() <= left => left -= data.len(),
+                _ => return Poll::Ready(false),
+            }
+        }
+    })
+    .await
+}
+
+async fn send<C: Client>(
+    worker: &Rc<Worker>,
+    client: &C,
+    head: Option<&RequestHead>,
+    reply: &Reply,
+    close: bool,
+    note: &mut Note,
+) {
+    note.status = reply.status;
+    note.failure = reply.failure;
+    if let Some(limit) = reply.limit {
+        worker.metrics().limit_hit(limit);
+    }
+    let fields = note.response_fields(client.peer());
+    let id = note.id;
+    note.bytes_out = reply::queue(client, head.map(|head| &head.method), reply, id.text(head), &fields, close);
+    if respond::flush(worker, client).await.is_err() {
+        note.failure = note.failure.or(Some(Failure::ClientGone));
+        client.cut();
+    }
+}

@@ -1,0 +1,109 @@
+//! Answers of our own: refusals, redirects, errors.
+
+use bytes::Bytes;
+use http::Method;
+use smallvec::SmallVec;
+
+use super::downstream::{Answer, BodySize, Client};
+use super::error::UpstreamFault;
+use crate::http1::{Refusal, serialise};
+use crate::settings::Limit;
+use crate::telemetry::Failure;
+
+/// Why an exchange ends without an upstream's answer, or before its end.
+#[derive(Debug)]
+pub enum Stop {
+    /// We answer this.
+    Reply(Reply),
+    /// No endpoint could be made to answer.
+    Upstream(UpstreamFault),
+    /// The client went away.
+    ClientGone,
+    /// The upstream's answer breaks off after its head.
+    Cut(UpstreamFault),
+}
+
+/// An answer of our own.
+#[derive(Debug, Default)]
+pub struct Reply {
+    /// Status.
+    pub status: u16,
+    /// Reason for log and metric, when it is a failure.
+    pub failure: Option<Failure>,
+    /// The limit that was breached, if one was.
+    pub limit: Option<Limit>,
+    /// Further fields.
+    pub fields: SmallVec<[(&'static str, String); 2]>,
+    /// A line for the body's reader, under the title.
+    pub detail: Option<String>,
+    /// The connection must end, since its next bytes cannot be trusted.
+    pub closes: bool,
+}
+
+impl Reply {
+    /// An answer that says what failed.
+    pub fn failed(status: u16, failure: Failure) -> Reply {
+        Reply { status, failure: Some(failure), ..Reply::default() }
+    }
+}
+
+impl From<Refusal> for Reply {
+    fn from(refusal: Refusal) -> Reply {
+        let Refusal { status, failure, limit, .. } = refusal;
+        let mut fields = SmallVec::new();
+        if status == 405 {
+            // RFC 9110 15.5.6 asks for Allow; what a path allows only its back end knows.
+            fields.push(("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS".to_owned()));
+        }
+        Reply { status, failure: Some(failure), limit, fields, detail: None, closes: true }
+    }
+}
+
+impl From<Refusal> for Stop {
+    fn from(refusal: Refusal) -> Stop {
+        Stop::Reply(refusal.into())
+    }
+}
+
+/// The page of a status: nothing in it but the code and its phrase, and a detail if there is one.
+fn page(reply: &Reply) -> Bytes {
+    let title = format!("{} {}", reply.status, serialise::phrase(reply.status));
+    let detail = reply.detail.as_ref().map(|detail| format!("<p>{detail}</p>")).unwrap_or_default();
+    let body =
+        format!("<html><head><title>{title}</title></head><body><center><h1>{title}</h1>{detail}</center></body></html>");
+    Bytes::from(body)
+}
+
+/// Queues `reply` whole; `extra` are fields that the route adds to every answer.
+pub fn queue<C: Client>(
+    client: &C,
+    method: Option<&Method>,
+    reply: &Reply,
+    request_id: &str,
+    extra: &[(&str, &[u8])],
+    close: bool,
+) -> u64 {
+    let body = page(reply);
+    let mut fields: SmallVec<[(&str, &[u8]); 8]> = SmallVec::new();
+    fields.push(("Content-Type", b"text/html"));
+    fields.push(("X-Request-ID", request_id.as_bytes()));
+    fields.extend(reply.fields.iter().map(|(name, value)| (*name, value.as_bytes())));
+    fields.extend_from_slice(extra);
+    let is_head = method == Some(&Method::HEAD);
+    let length = body.len() as u64;
+    let answer = Answer {
+        status: reply.status,
+        reason: b"",
+        fields: None,
+        extra: &fields,
+        body: if is_head { BodySize::None { length: Some(length) } } else { BodySize::Length(length) },
+        has_date: false,
+        upgrade: None,
+    };
+    client.queue_head(&answer, close);
+    if !is_head {
+        client.queue_data(body);
+    }
+    client.queue_end(None);
+    if is_head { 0 } else { length }
+}

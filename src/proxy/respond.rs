@@ -1,0 +1,153 @@
+//! The upstream's answer on its way to the client.
+
+use std::rc::Rc;
+use std::task::Poll;
+
+use tokio::time::Instant;
+
+use super::attempt::Answered;
+use super::downstream::{Answer, BodySize, Client, ClientFault, Part};
+use super::error::UpstreamFault;
+use super::note::Note;
+use super::reply::Stop;
+use super::timer::Wait;
+use super::upload::{Upload, UploadFault};
+use super::worker::Worker;
+use crate::filter;
+use crate::http1::{Framing, ResponseHead};
+use crate::settings::Limit;
+use crate::table::Route;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Waiting {
+    Client,
+    Upstream,
+}
+
+/// Sends the answer on, part by part, while what is left of the request still goes up. The upstream connection goes back
+/// to the pool when both ended cleanly.
+pub async fn forward<C: Client>(
+    worker: &Rc<Worker>,
+    client: &C,
+    route: &Route,
+    answered: Answered,
+    upload: &mut Upload,
+    close: bool,
+    note: &mut Note,
+) -> Result<(), Stop> {
+    let Answered { upstream, mut response, in_flight } = answered;
+    queue_head(client, route, &mut response, close);
+    note.status = response.status;
+    upload.answer_began();
+
+    let timeouts = &route.rule.policy.timeouts;
+    let buffer = worker.limits().buffer.bytes();
+    let stall = worker.limits().write_stall;
+    let mut wait = Wait::default();
+    let mut is_uploading = !upload.is_sent();
+    let mut received = 0;
+    let ended = std::future::poll_fn(|cx| {
+        if is_uploading {
+            match upload.poll(cx, client, &upstream, timeouts.send) {
+                Poll::Ready(Err(UploadFault::Client(ClientFault::Gone))) => return Poll::Ready(Err(Stop::ClientGone)),
+                // A body that cannot be sent on does not spoil the answer; the connection just ends after it.
+                Poll::Ready(_) => is_uploading = false,
+                Poll::Pending => {}
+            }
+        }
+        loop {
+            if client.queued() >= buffer {
+                match client.poll_flush(cx) {
+                    Poll::Ready(Ok(())) => wait.progress(),
+                    Poll::Ready(Err(fault)) => return Poll::Ready(Err(fault.into())),
+                    Poll::Pending => {
+                        return wait.poll(cx, client.timer(), Waiting::Client, stall).map(|_| Err(stalled(worker)));
+                    }
+                }
+            }
+            match upstream.poll_body(cx) {
+                Poll::Ready(Ok(Part::Data(data))) => {
+                    wait.progress();
+                    received += data.len() as u64;
+                    client.queue_data(data);
+                }
+                Poll::Ready(Ok(Part::End(trailers))) => {
+                    client.queue_end(trailers.as_ref());
+                    return Poll::Ready(Ok(()));
+                }
+                Poll::Ready(Err(fault)) => return Poll::Ready(Err(Stop::Cut(fault))),
+                Poll::Pending => break,
+            }
+        }
+        match client.poll_flush(cx) {
+            Poll::Ready(Ok(())) => {}
+            Poll::Ready(Err(fault)) => return Poll::Ready(Err(fault.into())),
+            Poll::Pending => {
+                return wait.poll(cx, client.timer(), Waiting::Client, stall).map(|_| Err(stalled(worker)));
+            }
+        }
+        if !is_uploading && client.poll_gone(cx).is_ready() {
+            return Poll::Ready(Err(Stop::ClientGone));
+        }
+        let late = wait.poll(cx, client.timer(), Waiting::Upstream, timeouts.read);
+        late.map(|_| Err(Stop::Cut(UpstreamFault::BodyTimeout)))
+    })
+    .await;
+    note.bytes_out = received;
+    if let Some(attempt) = note.last_attempt() {
+        attempt.bytes = received;
+    }
+    ended?;
+    note.attempt_ended();
+    if upload.is_sent() {
+        upstream.give_back(worker, Instant::now());
+    }
+    drop(in_flight);
+    flush(worker, client).await
+}
+
+fn queue_head<C: Client>(client: &C, route: &Route, response: &mut ResponseHead, close: bool) {
+    let tls = client.peer().tls.as_ref();
+    let mut extra: smallvec::SmallVec<[(&str, &[u8]); 2]> = smallvec::SmallVec::new();
+    for field in filter::after(&route.rule.filters, tls.is_some(), tls.is_some_and(|tls| tls.is_self_made)) {
+        response.fields.skip_known(field.known);
+        extra.push((field.name, field.value.as_bytes()));
+    }
+    let body = match response.framing {
+        Framing::None => BodySize::None { length: response.named_length.filter(|_| response.status != 204) },
+        Framing::Length(length) => BodySize::Length(length),
+        Framing::Chunked | Framing::UntilClose => BodySize::Unknown,
+    };
+    let answer = Answer {
+        status: response.status,
+        reason: response.reason.of(&response.fields.bytes),
+        fields: Some(&response.fields),
+        extra: &extra,
+        body,
+        has_date: response.has_date,
+        upgrade: None,
+    };
+    client.queue_head(&answer, close);
+}
+
+fn stalled(worker: &Worker) -> Stop {
+    worker.metrics().limit_hit(Limit::write_stall);
+    Stop::ClientGone
+}
+
+/// Writes what is queued, as long as the client takes it.
+pub async fn flush<C: Client>(worker: &Worker, client: &C) -> Result<(), Stop> {
+    let mut wait = Wait::default();
+    let mut left = client.queued();
+    std::future::poll_fn(|cx| match client.poll_flush(cx) {
+        Poll::Ready(flushed) => Poll::Ready(flushed.map_err(Stop::from)),
+        Poll::Pending => {
+            let queued = client.queued();
+            if std::mem::replace(&mut left, queued) != queued {
+                wait.progress();
+            }
+            wait.poll(cx, client.timer(), (), worker.limits().write_stall).map(|()| Err(stalled(worker)))
+        }
+    })
+    .await
+}

@@ -1,0 +1,241 @@
+//! The request body on its way: held for a while, so that the request can be sent again, then streamed.
+
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use smallvec::SmallVec;
+use tokio::time::Instant;
+
+use super::downstream::{Client, ClientFault, Part};
+use super::error::UpstreamFault;
+use super::forward::Outgoing;
+use super::timer::Wait;
+use super::upstream::Upstream;
+use crate::http1::{Fields, Framing, Refusal};
+use crate::settings::Limit;
+use crate::telemetry::Failure;
+
+/// The mean of a slow client's body is judged over this time, after the first [`RATE_GRACE`].
+const RATE_WINDOW: Duration = Duration::from_secs(30);
+/// See [`RATE_WINDOW`].
+const RATE_GRACE: Duration = Duration::from_secs(10);
+
+/// What a body may not exceed.
+#[derive(Clone, Copy, Debug)]
+pub struct BodyRules {
+    /// Bytes; 0 = unlimited.
+    pub limit: u64,
+    /// Longest gap between two reads; `None` for gRPC, whose streams are silent for minutes.
+    pub gap: Option<Duration>,
+    /// Bytes a second; 0 = off.
+    pub min_rate: u64,
+    /// Bytes to hold before sending.
+    pub hold: usize,
+    /// Pass trailers on.
+    pub trailers: bool,
+}
+
+/// A request body between the client and an endpoint.
+pub struct Upload {
+    rules: BodyRules,
+    held: SmallVec<[Bytes; 2]>,
+    trailers: Option<Fields>,
+    /// Octets received.
+    pub received: u64,
+    is_complete: bool,
+    /// Something was sent that is not held any more: the request cannot be sent again.
+    is_spent: bool,
+    is_sent: bool,
+    wait: Wait<Waiting>,
+    window: Option<(Instant, u64)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Waiting {
+    Client,
+    Upstream,
+}
+
+/// Why an upload stops.
+#[derive(Clone, Copy, Debug)]
+pub enum UploadFault {
+    /// The client's side.
+    Client(ClientFault),
+    /// The upstream's side.
+    Upstream(UpstreamFault),
+}
+
+/// The body exceeds its limit.
+pub fn too_large() -> Refusal {
+    let why = "body exceeds proxy-body-size";
+    Refusal { status: 413, failure: Failure::BodyTooLarge, limit: Some(Limit::body), why }
+}
+
+fn too_slow(limit: Limit) -> ClientFault {
+    let why = "request body comes too slowly";
+    ClientFault::Refused(Refusal { status: 408, failure: Failure::TimeoutBody, limit: Some(limit), why })
+}
+
+impl Upload {
+    /// Nothing received yet.
+    pub fn new(framing: Framing, rules: BodyRules) -> Upload {
+        Upload {
+            rules,
+            held: SmallVec::new(),
+            trailers: None,
+            received: 0,
+            is_complete: framing == Framing::None,
+            is_spent: false,
+            is_sent: false,
+            wait: Wait::default(),
+            window: None,
+        }
+    }
+
+    /// The whole body was received.
+    pub fn is_complete(&self) -> bool {
+        self.is_complete
+    }
+
+    /// Everything was handed to the upstream.
+    pub fn is_sent(&self) -> bool {
+        self.is_sent
+    }
+
+    /// The request can be sent (again): nothing was sent that is not held.
+    pub fn can_send(&self) -> bool {
+        !self.is_spent
+    }
+
+    /// Receives until the body is complete or as much is held as may be.
+    pub async fn hold<C: Client>(&mut self, client: &C) -> Result<(), ClientFault> {
+        while !self.is_complete && self.held_bytes() < self.rules.hold {
+            let part = std::future::poll_fn(|cx| self.poll_receive(cx, client)).await?;
+            self.keep(part);
+        }
+        Ok(())
+    }
+
+    fn held_bytes(&self) -> usize {
+        self.held.iter().map(Bytes::len).sum()
+    }
+
+    fn keep(&mut self, part: Part) {
+        match part {
+            Part::Data(data) => self.held.push(data),
+            Part::End(trailers) => {
+                self.trailers = trailers.filter(|_| self.rules.trailers);
+                self.is_complete = true;
+            }
+        }
+    }
+
+    /// How the body is sent: with its length if that is known, else in chunks. A request without body stays one.
+    pub fn framing(&self, received: Framing) -> Framing {
+        match received {
+            Framing::None | Framing::Length(_) => received,
+            _ if self.is_complete && self.trailers.is_none() && !self.is_spent => {
+                Framing::Length(self.held_bytes() as u64)
+            }
+            _ => Framing::Chunked,
+        }
+    }
+
+    /// Queues the head and what is held; the rest is streamed by [`Upload::poll`].
+    pub fn begin(&mut self, upstream: &Upstream, request: &Outgoing<'_>) {
+        self.wait.progress();
+        let has_nothing_more = self.is_complete && self.held.is_empty() && self.trailers.is_none();
+        upstream.queue_head(request, has_nothing_more);
+        self.is_sent = self.is_complete;
+        if has_nothing_more {
+            return;
+        }
+        for data in &self.held {
+            upstream.queue_data(data.clone());
+        }
+        if self.is_complete {
+            upstream.queue_end(self.trailers.as_ref());
+        }
+    }
+
+    /// Streams the rest. Ready when all is handed to the upstream and written.
+    pub fn poll<C: Client>(
+        &mut self,
+        cx: &mut Context<'_>,
+        client: &C,
+        upstream: &Upstream,
+        send: Duration,
+    ) -> Poll<Result<(), UploadFault>> {
+        loop {
+            match upstream.poll_flush(cx) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(fault)) => return Poll::Ready(Err(UploadFault::Upstream(fault))),
+                Poll::Pending => {
+                    let stalled = self.wait.poll(cx, client.timer(), Waiting::Upstream, send);
+                    return stalled.map(|_| Err(UploadFault::Upstream(UpstreamFault::HeadTimeout)));
+                }
+            }
+            if self.is_sent {
+                return Poll::Ready(Ok(()));
+            }
+            match ready!(self.poll_receive(cx, client)).map_err(UploadFault::Client)? {
+                Part::Data(data) => {
+                    // From here on the held beginning alone is not the body any more.
+                    self.is_spent = true;
+                    self.held.clear();
+                    upstream.queue_data(data);
+                }
+                Part::End(trailers) => {
+                    self.is_complete = true;
+                    self.is_sent = true;
+                    upstream.queue_end(trailers.filter(|_| self.rules.trailers).as_ref());
+                }
+            }
+        }
+    }
+
+    /// The gap between reads is not judged any more: the answer has begun.
+    pub fn answer_began(&mut self) {
+        self.rules.gap = None;
+        self.rules.min_rate = 0;
+    }
+
+    fn poll_receive<C: Client>(
+        &mut self,
+        cx: &mut Context<'_>,
+        client: &C,
+    ) -> Poll<Result<Part, ClientFault>> {
+        let part = match client.poll_body(cx) {
+            Poll::Ready(part) => part?,
+            Poll::Pending => {
+                let Some(gap) = self.rules.gap else { return Poll::Pending };
+                let late = self.wait.poll(cx, client.timer(), Waiting::Client, gap);
+                return late.map(|_| Err(too_slow(Limit::body_gap)));
+            }
+        };
+        self.wait.progress();
+        if let Part::Data(data) = &part {
+            self.received += data.len() as u64;
+            if self.rules.limit != 0 && self.received > self.rules.limit {
+                return Poll::Ready(Err(ClientFault::Refused(too_large())));
+            }
+            if self.rules.min_rate != 0 && self.is_below_rate() {
+                return Poll::Ready(Err(too_slow(Limit::body_min_rate)));
+            }
+        }
+        Poll::Ready(Ok(part))
+    }
+
+    fn is_below_rate(&mut self) -> bool {
+        let now = Instant::now();
+        let (since, before) = *self.window.get_or_insert((now, self.received));
+        let elapsed = now - since;
+        let mean = (self.received - before) as f64 / elapsed.as_secs_f64().max(1.0);
+        let is_below = elapsed > RATE_GRACE && mean < self.rules.min_rate as f64;
+        if elapsed > RATE_WINDOW {
+            self.window = Some((now, self.received));
+        }
+        is_below
+    }
+}
