@@ -163,6 +163,13 @@ impl Fields {
         self.iter().find(|(_, n, _)| n.eq_ignore_ascii_case(name.as_bytes())).map(|(_, _, value)| value)
     }
 
+    /// Marks every line of this name as not passed on.
+    pub fn skip_known(&mut self, known: Known) {
+        for field in self.list.iter_mut().filter(|field| field.known == known) {
+            field.skip = true;
+        }
+    }
+
     /// Marks the lines that a `Connection` option names, unless the option would hit the host, the framing or a field
     /// that we set ourselves.
     pub(super) fn skip_named(&mut self, option: &[u8]) {

@@ -209,7 +209,8 @@ mod tests {
         status_line(&mut out, 503, b"");
         status_line(&mut out, 404, b"");
         status_line(&mut out, 200, b"Fine");
-        let expected = "HTTP/1.1 503 Service Temporarily Unavailable\r\nHTTP/1.1 404 Not Found\r\nHTTP/1.1 200 Fine\r\n";
+        let expected =
+            "HTTP/1.1 503 Service Temporarily Unavailable\r\nHTTP/1.1 404 Not Found\r\nHTTP/1.1 200 Fine\r\n";
         assert_eq!(String::from_utf8(out).unwrap(), expected);
     }
 }

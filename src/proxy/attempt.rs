@@ -1,5 +1,6 @@
 //! One endpoint after another, until one answers or the rules say that it is enough.
 
+use std::future::Future;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;

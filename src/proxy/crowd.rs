@@ -72,6 +72,11 @@ impl Crowd {
         self.seats.iter().map(|seat| seat.held.load(Ordering::Relaxed)).sum()
     }
 
+    /// Connections of one worker.
+    pub(crate) fn held(&self, worker: usize) -> usize {
+        self.seats.get(worker).map_or(0, |seat| seat.held.load(Ordering::Relaxed))
+    }
+
     /// Whether no further connection may be accepted.
     pub(crate) fn is_full(&self) -> bool {
         self.total() >= self.limit

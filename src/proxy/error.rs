@@ -35,14 +35,18 @@ pub enum UpstreamFault {
 pub enum RetryClass {
     /// After the head nothing can be repeated.
     Never,
-    /// No request byte was sent: any method, no charge.
+    /// No connection, so no request byte was sent: any method, no charge.
     Free,
+    /// The same, by time-out.
+    FreeTimeout,
     /// As an `error` of `proxy-next-upstream`.
     Error,
     /// As a `timeout` of `proxy-next-upstream`.
     Timeout,
     /// As an `invalid_header` of `proxy-next-upstream`.
     InvalidHeader,
+    /// A response status that `proxy-next-upstream` lists.
+    Status,
 }
 
 impl UpstreamFault {
@@ -69,7 +73,8 @@ impl UpstreamFault {
     /// Whether another attempt may be made.
     pub fn retry_class(self) -> RetryClass {
         match self {
-            UpstreamFault::Connect | UpstreamFault::ConnectTimeout => RetryClass::Free,
+            UpstreamFault::Connect => RetryClass::Free,
+            UpstreamFault::ConnectTimeout => RetryClass::FreeTimeout,
             UpstreamFault::Reset => RetryClass::Error,
             UpstreamFault::HeadTimeout => RetryClass::Timeout,
             UpstreamFault::Invalid => RetryClass::InvalidHeader,

@@ -131,14 +131,7 @@ impl From<ClientFault> for Stop {
 }
 
 /// What is left to do when a request does not go the whole road.
-async fn end<C: Client>(
-    worker: &Rc<Worker>,
-    client: &C,
-    head: &RequestHead,
-    last: bool,
-    stop: Stop,
-    note: &mut Note,
-) {
+async fn end<C: Client>(worker: &Rc<Worker>, client: &C, head: &RequestHead, last: bool, stop: Stop, note: &mut Note) {
     let reply = match stop {
         Stop::Reply(reply) => reply,
         Stop::Upstream(fault) => Reply::failed(fault.status(), fault.failure()),

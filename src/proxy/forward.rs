@@ -38,10 +38,9 @@ impl Outgoing<'_> {
         add("X-Forwarded-Proto", scheme);
         add("X-Forwarded-Scheme", scheme);
         add("X-Scheme", scheme);
-        for (known, name) in [
-            (Known::XForwardedFor, "X-Original-Forwarded-For"),
-            (Known::XForwardedHost, "X-Original-Forwarded-Host"),
-        ] {
+        for (known, name) in
+            [(Known::XForwardedFor, "X-Original-Forwarded-For"), (Known::XForwardedHost, "X-Original-Forwarded-Host")]
+        {
             if let Some(value) = self.head.fields.get(known) {
                 add(name, value);
             }

@@ -150,6 +150,7 @@ impl Io {
 
     /// Makes the coming close a reset (RST): the sign of a close-delimited answer that breaks off.
     pub fn reset_on_close(&self) {
-        let _gone_anyway = socket2::SockRef::from(self.stream.borrow().tcp()).set_linger(Some(std::time::Duration::ZERO));
+        let _gone_anyway =
+            socket2::SockRef::from(self.stream.borrow().tcp()).set_linger(Some(std::time::Duration::ZERO));
     }
 }

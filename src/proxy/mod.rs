@@ -1,10 +1,12 @@
 //! Sockets: client connections, the life of a request, connections to back ends.
 
+mod attempt;
 pub mod balance;
 mod bind;
 mod clock;
+mod connection;
 mod crowd;
-pub mod downstream;
+mod downstream;
 mod drain;
 mod error;
 mod exchange;
@@ -14,9 +16,16 @@ mod listener;
 mod note;
 mod port_holder;
 mod reply;
+mod respond;
+mod start;
 mod timer;
 mod tls;
 mod tunnel;
 mod upload;
 mod upstream;
 mod worker;
+
+pub use self::bind::BindError;
+pub use self::drain::Phase;
+pub use self::port_holder::port_holder;
+pub use self::start::{Shared, Sockets, StartError, Workers};

@@ -4,11 +4,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use smallvec::SmallVec;
 use tokio::time::Instant;
 
 use super::downstream::Peer;
 use super::worker::Worker;
+use crate::filter;
 use crate::http1::{Known, RequestHead, Version};
 use crate::ir;
 use crate::live::Endpoint;
@@ -67,6 +69,9 @@ impl RequestId {
         received.unwrap_or_else(|| str::from_utf8(&self.made).unwrap_or_default())
     }
 }
+
+/// Fields to add to an answer of our own.
+pub type ResponseFields = SmallVec<[(&'static str, Bytes); 1]>;
 
 /// One attempt.
 pub struct AttemptNote {
@@ -151,6 +156,14 @@ impl Note {
             }
             NotedRoute::Kept { rule, metrics, service, port } => Some((rule, metrics, service, port)),
         }
+    }
+
+    /// The fields that the route adds to every answer.
+    pub fn response_fields(&self, peer: &Peer) -> ResponseFields {
+        let Some((rule, ..)) = self.resolved() else { return ResponseFields::new() };
+        let is_self_made = peer.tls.as_ref().is_some_and(|tls| tls.is_self_made);
+        let fields = filter::after(&rule.filters, peer.tls.is_some(), is_self_made);
+        fields.map(|field| (field.name, Bytes::copy_from_slice(field.value.as_bytes()))).collect()
     }
 
     /// Counts and logs the finished exchange.

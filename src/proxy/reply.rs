@@ -6,6 +6,8 @@ use smallvec::SmallVec;
 
 use super::downstream::{Answer, BodySize, Client};
 use super::error::UpstreamFault;
+use super::note::ResponseFields;
+use crate::filter;
 use crate::http1::{Refusal, serialise};
 use crate::settings::Limit;
 use crate::telemetry::Failure;
@@ -33,7 +35,7 @@ pub struct Reply {
     /// The limit that was breached, if one was.
     pub limit: Option<Limit>,
     /// Further fields.
-    pub fields: SmallVec<[(&'static str, String); 2]>,
+    pub fields: SmallVec<[(&'static str, Bytes); 2]>,
     /// A line for the body's reader, under the title.
     pub detail: Option<String>,
     /// The connection must end, since its next bytes cannot be trusted.
@@ -41,6 +43,11 @@ pub struct Reply {
 }
 
 impl Reply {
+    /// An answer that is no failure.
+    pub fn plain(status: u16) -> Reply {
+        Reply { status, ..Reply::default() }
+    }
+
     /// An answer that says what failed.
     pub fn failed(status: u16, failure: Failure) -> Reply {
         Reply { status, failure: Some(failure), ..Reply::default() }
@@ -53,9 +60,16 @@ impl From<Refusal> for Reply {
         let mut fields = SmallVec::new();
         if status == 405 {
             // RFC 9110 15.5.6 asks for Allow; what a path allows only its back end knows.
-            fields.push(("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS".to_owned()));
+            fields.push(("allow", Bytes::from_static(b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")));
         }
         Reply { status, failure: Some(failure), limit, fields, detail: None, closes: true }
+    }
+}
+
+impl From<filter::Reply> for Reply {
+    fn from(reply: filter::Reply) -> Reply {
+        let filter::Reply { status, fields } = reply;
+        Reply { fields: fields.into_iter().collect(), ..Reply::plain(status) }
     }
 }
 
@@ -69,8 +83,9 @@ impl From<Refusal> for Stop {
 fn page(reply: &Reply) -> Bytes {
     let title = format!("{} {}", reply.status, serialise::phrase(reply.status));
     let detail = reply.detail.as_ref().map(|detail| format!("<p>{detail}</p>")).unwrap_or_default();
-    let body =
-        format!("<html><head><title>{title}</title></head><body><center><h1>{title}</h1>{detail}</center></body></html>");
+    let body = format!(
+        "<html><head><title>{title}</title></head><body><center><h1>{title}</h1>{detail}</center></body></html>"
+    );
     Bytes::from(body)
 }
 
@@ -80,15 +95,15 @@ pub fn queue<C: Client>(
     method: Option<&Method>,
     reply: &Reply,
     request_id: &str,
-    extra: &[(&str, &[u8])],
+    extra: &ResponseFields,
     close: bool,
 ) -> u64 {
     let body = page(reply);
     let mut fields: SmallVec<[(&str, &[u8]); 8]> = SmallVec::new();
     fields.push(("Content-Type", b"text/html"));
     fields.push(("X-Request-ID", request_id.as_bytes()));
-    fields.extend(reply.fields.iter().map(|(name, value)| (*name, value.as_bytes())));
-    fields.extend_from_slice(extra);
+    fields.extend(reply.fields.iter().map(|(name, value)| (*name, &**value)));
+    fields.extend(extra.iter().map(|(name, value)| (*name, &**value)));
     let is_head = method == Some(&Method::HEAD);
     let length = body.len() as u64;
     let answer = Answer {

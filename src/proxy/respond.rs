@@ -72,7 +72,7 @@ pub async fn forward<C: Client>(
                     client.queue_data(data);
                 }
                 Poll::Ready(Ok(Part::End(trailers))) => {
-                    client.queue_end(trailers.as_ref());
+                    client.queue_end(trailers.as_deref());
                     return Poll::Ready(Ok(()));
                 }
                 Poll::Ready(Err(fault)) => return Poll::Ready(Err(Stop::Cut(fault))),

@@ -40,9 +40,8 @@ pub struct BodyRules {
 pub struct Upload {
     rules: BodyRules,
     held: SmallVec<[Bytes; 2]>,
-    trailers: Option<Fields>,
-    /// Octets received.
-    pub received: u64,
+    trailers: Option<Box<Fields>>,
+    received: u64,
     is_complete: bool,
     /// Something was sent that is not held any more: the request cannot be sent again.
     is_spent: bool,
@@ -91,6 +90,11 @@ impl Upload {
             wait: Wait::default(),
             window: None,
         }
+    }
+
+    /// Octets received.
+    pub fn received(&self) -> u64 {
+        self.received
     }
 
     /// The whole body was received.
@@ -155,7 +159,7 @@ impl Upload {
             upstream.queue_data(data.clone());
         }
         if self.is_complete {
-            upstream.queue_end(self.trailers.as_ref());
+            upstream.queue_end(self.trailers.as_deref());
         }
     }
 
@@ -189,7 +193,7 @@ impl Upload {
                 Part::End(trailers) => {
                     self.is_complete = true;
                     self.is_sent = true;
-                    upstream.queue_end(trailers.filter(|_| self.rules.trailers).as_ref());
+                    upstream.queue_end(trailers.filter(|_| self.rules.trailers).as_deref());
                 }
             }
         }
@@ -201,11 +205,7 @@ impl Upload {
         self.rules.min_rate = 0;
     }
 
-    fn poll_receive<C: Client>(
-        &mut self,
-        cx: &mut Context<'_>,
-        client: &C,
-    ) -> Poll<Result<Part, ClientFault>> {
+    fn poll_receive<C: Client>(&mut self, cx: &mut Context<'_>, client: &C) -> Poll<Result<Part, ClientFault>> {
         let part = match client.poll_body(cx) {
             Poll::Ready(part) => part?,
             Poll::Pending => {

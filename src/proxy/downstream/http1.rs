@@ -11,7 +11,9 @@ use tokio::time::Instant;
 
 use super::{Answer, BodySize, Client, ClientFault, Part, Peer};
 use crate::http1::serialise::{self, OutQueue};
-use crate::http1::{BodyLimits, Decoder, Fields, Framing, HeadLimits, HeadScan, Refusal, RequestHead, ResponseHead, Step, Version};
+use crate::http1::{
+    BodyLimits, Decoder, Fields, Framing, HeadLimits, HeadScan, Refusal, RequestHead, ResponseHead, Step, Version,
+};
 use crate::proxy::exchange;
 use crate::proxy::io::{Io, Stream};
 use crate::proxy::timer::{Timer, Wait};

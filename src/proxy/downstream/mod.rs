@@ -1,6 +1,7 @@
 //! The client's side of an exchange: one interface, spoken in HTTP/1.1 and in HTTP/2.
 
 pub mod http1;
+pub mod http2;
 mod meter;
 mod wire;
 
@@ -56,7 +57,7 @@ pub enum Part {
     /// Body bytes, not empty.
     Data(Bytes),
     /// The end, with trailers if there were any.
-    End(Option<Fields>),
+    End(Option<Box<Fields>>),
 }
 
 /// Why a client gets no answer, or a refusal instead.

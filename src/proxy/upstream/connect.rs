@@ -32,5 +32,6 @@ async fn open(worker: &Worker, address: SocketAddr, protocol: Protocol) -> std::
     if !protocol.is_tls() {
         return Ok(Stream::Plain(tcp));
     }
-    worker.connector().connect(tcp, address, protocol).await
+    let tls = worker.connector().connect(tcp, address.ip(), protocol.is_http2()).await?;
+    Ok(Stream::Tls(Box::new(tls.into())))
 }

@@ -4,15 +4,40 @@ pub mod connect;
 pub mod http1;
 pub mod pool;
 
+use std::net::SocketAddr;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::time::Instant;
 
-use self::http1::Http1Upstream;
+use self::http1::{Http1Upstream, Idle};
+use self::pool::PoolKey;
 use super::downstream::Part;
 use super::error::UpstreamFault;
 use super::forward::Outgoing;
+use super::worker::Worker;
 use crate::http1::{Fields, ResponseHead};
+use crate::ir::Protocol;
+
+/// An idle connection to the endpoint, if there is a usable one.
+pub fn pooled(worker: &Worker, address: SocketAddr, protocol: Protocol) -> Option<Upstream> {
+    let key = PoolKey { address, protocol };
+    let idle = worker.pool().take(&key, Instant::now())?;
+    Some(Upstream::Http1(Box::new(Http1Upstream::new(idle, key, worker.limits()))))
+}
+
+/// A new connection to the endpoint, within `longest`.
+pub async fn connect(
+    worker: &Worker,
+    address: SocketAddr,
+    protocol: Protocol,
+    longest: Duration,
+) -> Result<Upstream, UpstreamFault> {
+    let stream = connect::connect(worker, address, protocol, longest).await?;
+    let key = PoolKey { address, protocol };
+    Ok(Upstream::Http1(Box::new(Http1Upstream::new(Idle::new(stream, Instant::now()), key, worker.limits()))))
+}
 
 /// One request at one endpoint.
 pub enum Upstream {
@@ -60,6 +85,17 @@ impl Upstream {
     pub fn poll_body(&self, cx: &mut Context<'_>) -> Poll<Result<Part, UpstreamFault>> {
         match self {
             Upstream::Http1(upstream) => upstream.poll_body(cx),
+        }
+    }
+
+    /// Lets go of the connection after the answer: back to the pool if it is clean, else it closes.
+    pub fn give_back(self, worker: &Worker, now: Instant) {
+        match self {
+            Upstream::Http1(upstream) => {
+                if let Some((key, idle)) = upstream.into_idle(now) {
+                    worker.pool().put(key, idle);
+                }
+            }
         }
     }
 
