@@ -35,6 +35,16 @@ pub enum CertificateOrigin {
     Secret(Name),
 }
 
+impl fmt::Display for CertificateOrigin {
+    /// `shop/tls`, or `self-made`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CertificateOrigin::SelfMade => f.write_str("self-made"),
+            CertificateOrigin::Secret(name) => name.fmt(f),
+        }
+    }
+}
+
 impl Certificate {
     /// Whether the certificate is for `name`: an exact name or a wildcard of one label (RFC 6125 6.4.3).
     pub fn covers(&self, name: &str) -> bool {

@@ -1,1 +1,245 @@
 //! The short text form of a configuration: what goldens, `check` and `/api/v1/config` print.
+//!
+//! One line for a route, with only what differs from a route that nobody set anything for. The same configuration is
+//! always the same bytes.
+
+use std::fmt::{self, Write};
+use std::time::Duration;
+
+use super::{
+    Backend, BodyLimit, Config, EndpointSets, EndpointSource, Filters, Policy, Problem, Rejected, Retry, RetryOn,
+    Route, Target, Timeouts, TlsRedirect, Upgrade,
+};
+
+/// What the text form needs to know besides the configuration.
+#[derive(Clone, Copy, Debug)]
+pub struct Form<'a> {
+    /// Port of the listener in clear text, if there is one.
+    pub http_port: Option<u16>,
+    /// Port of the TLS listener, if there is one.
+    pub https_port: Option<u16>,
+    /// The filters that every route has without being told.
+    pub filters: &'a Filters,
+    /// The policy of a route that nobody set anything for.
+    pub policy: &'a Policy,
+}
+
+impl Form<'_> {
+    /// Listeners, hosts with their routes, backends, certificates and rejected entries, each section only if it has
+    /// something in it. Ends with a line end unless empty.
+    pub fn config(&self, config: &Config) -> String {
+        let mut out = String::new();
+        if !config.hosts.is_empty() {
+            section(&mut out, &self.listeners());
+        }
+        for host in config.hosts.values() {
+            let _ = writeln!(out, "  {}", host.host);
+            table(&mut out, "    ", host.routes.iter().map(|route| self.route(route)).collect());
+        }
+        if !config.backends.is_empty() {
+            section(&mut out, "backends");
+            table(&mut out, "  ", config.backends.values().map(|backend| describe(backend)).collect());
+        }
+        if !config.certificates.is_empty() || config.default_certificate.is_some() {
+            section(&mut out, "certificates");
+            let own = config.certificates.iter().map(|(host, certificate)| (host.to_string(), certificate));
+            let default = config.default_certificate.iter().map(|certificate| ("default".to_owned(), certificate));
+            let line = |(host, certificate): (String, &std::sync::Arc<super::Certificate>)| {
+                vec![host, certificate.origin.to_string(), format!("serial {}", certificate.serial)]
+            };
+            table(&mut out, "  ", own.chain(default).map(line).collect());
+        }
+        if !config.rejected.is_empty() {
+            section(&mut out, "rejected");
+            table(&mut out, "  ", config.rejected.iter().map(|rejected| reject(rejected)).collect());
+        }
+        out
+    }
+
+    fn listeners(&self) -> String {
+        let http = self.http_port.map(|port| format!("http :{port}"));
+        let https = self.https_port.map(|port| format!("https :{port}"));
+        http.into_iter().chain(https).collect::<Vec<_>>().join(", ")
+    }
+
+    fn route(&self, route: &Route) -> Vec<String> {
+        let implicit = if route.implicit { " (implicit)" } else { "" };
+        let target = match &route.target {
+            Target::Backend(id) => format!("→ {id}"),
+            Target::Closed(reason) => format!("→ 503 {reason}"),
+            Target::NotFound => "→ 404".to_owned(),
+        };
+        let mut words = Vec::new();
+        filters(&mut words, &route.filters, self.filters);
+        policy(&mut words, &route.policy, self.policy);
+        vec![format!("{}{implicit}", route.path), target, words.join(" "), route.origin.object.to_string()]
+    }
+}
+
+/// The section of problems, each with what to do on a second line; empty without any.
+pub fn problems(problems: &[Problem]) -> String {
+    let mut out = String::new();
+    if !problems.is_empty() {
+        section(&mut out, "problems");
+    }
+    for Problem { object, severity, reason, field, message, hint } in problems {
+        let place = if field.is_empty() { String::new() } else { format!("{field}: ") };
+        let _ = writeln!(out, "  {object}  {} {reason}  {place}{message}", severity.as_str());
+        let _ = writeln!(out, "      {hint}");
+    }
+    out
+}
+
+/// The section of endpoints by backend; empty without any backend.
+pub fn endpoints(sets: &EndpointSets) -> String {
+    let mut out = String::new();
+    if !sets.is_empty() {
+        section(&mut out, "endpoints");
+    }
+    for (id, set) in sets {
+        let _ = writeln!(out, "  {id}");
+        let line = |endpoint: &super::Endpoint| {
+            let weight = if endpoint.weight == 1 { String::new() } else { format!("weight={} ", endpoint.weight) };
+            let draining = if endpoint.draining { "draining" } else { "" };
+            let pod = endpoint.pod.as_deref().unwrap_or_default();
+            vec![endpoint.address.to_string(), pod.to_owned(), format!("{weight}{draining}")]
+        };
+        table(&mut out, "    ", set.endpoints.iter().map(line).collect());
+    }
+    out
+}
+
+fn describe(backend: &Backend) -> Vec<String> {
+    let Backend { id, protocol, balance, source, origin: _ } = backend;
+    let source = match source {
+        EndpointSource::None => "nowhere".to_owned(),
+        EndpointSource::Slices { port_name, target_port, prefer_ipv6 } => {
+            let port = match (port_name.is_empty(), target_port) {
+                (false, Some(number)) => format!("{port_name} or {number}"),
+                (false, None) => port_name.to_string(),
+                (true, Some(number)) => format!("unnamed or {number}"),
+                (true, None) => "unnamed".to_owned(),
+            };
+            let family = if *prefer_ipv6 { ", IPv6 first" } else { "" };
+            format!("slices, port {port}{family}")
+        }
+        EndpointSource::Dns { name, port, allow_loopback: _ } => format!("dns {name}, port {port}"),
+    };
+    vec![id.to_string(), protocol.as_str().to_owned(), balance.as_str().to_owned(), source]
+}
+
+fn reject(rejected: &Rejected) -> Vec<String> {
+    let Rejected { host, path, origin, why } = rejected;
+    let path = path.as_deref().unwrap_or_default();
+    vec![host.to_string(), path.to_owned(), format!("{}: {why}", origin.object)]
+}
+
+fn filters(words: &mut Vec<String>, filters: &Filters, plain: &Filters) {
+    let Filters { tls_redirect, hsts } = filters;
+    if *tls_redirect != plain.tls_redirect {
+        words.push(match tls_redirect {
+            None => "no-ssl-redirect".to_owned(),
+            Some(TlsRedirect { status, port }) => {
+                let status = if *status == 308 { String::new() } else { format!("={status}") };
+                let port = port.map(|port| format!(":{port}")).unwrap_or_default();
+                format!("ssl-redirect{status}{port}")
+            }
+        });
+    }
+    if *hsts != plain.hsts {
+        words.push(hsts.as_ref().map_or("no-hsts".to_owned(), |hsts| format!("hsts={:?}", hsts.value)));
+    }
+}
+
+fn policy(words: &mut Vec<String>, policy: &Policy, plain: &Policy) {
+    let Policy { timeouts, body_limit, buffer_request, retry, upgrade, request_trailers, is_grpc } = policy;
+    let Timeouts { connect, read, send, tunnel_idle } = timeouts;
+    let times = [
+        ("connect", connect, &plain.timeouts.connect),
+        ("read", read, &plain.timeouts.read),
+        ("send", send, &plain.timeouts.send),
+        ("tunnel-idle", tunnel_idle, &plain.timeouts.tunnel_idle),
+    ];
+    words.extend(
+        times.iter().filter(|(_, time, plain)| time != plain).map(|(name, time, _)| format!("{name}={time:?}")),
+    );
+    if *body_limit != plain.body_limit {
+        words.push(format!("body={}", Size(body_limit)));
+    }
+    if *buffer_request != plain.buffer_request {
+        words.push(if *buffer_request { "buffered" } else { "unbuffered" }.to_owned());
+    }
+    if *retry != plain.retry {
+        words.push(retried(retry));
+    }
+    if *upgrade != plain.upgrade {
+        let upgrade = match upgrade {
+            Upgrade::Any => "any",
+            Upgrade::Off => "off",
+            Upgrade::Websocket => "websocket",
+        };
+        words.push(format!("upgrade={upgrade}"));
+    }
+    if *request_trailers != plain.request_trailers {
+        words.push(if *request_trailers { "trailers=pass" } else { "trailers=drop" }.to_owned());
+    }
+    if *is_grpc != plain.is_grpc {
+        words.push("grpc".to_owned());
+    }
+}
+
+/// `retry=error,timeout,http_503 tries=3 retry-time=10s`.
+fn retried(retry: &Retry) -> String {
+    let Retry { on, tries, timeout } = retry;
+    let RetryOn { error, timeout: on_timeout, invalid_header, non_idempotent, statuses } = on;
+    let named = [
+        ("error", *error),
+        ("timeout", *on_timeout),
+        ("invalid_header", *invalid_header),
+        ("non_idempotent", *non_idempotent),
+    ];
+    let named = named.iter().filter(|(_, is_on)| *is_on).map(|(name, _)| (*name).to_owned());
+    let on: Vec<String> = named.chain(statuses.iter().map(|status| format!("http_{status}"))).collect();
+    let on = if on.is_empty() { "off".to_owned() } else { on.join(",") };
+    let time = if *timeout == Duration::ZERO { String::new() } else { format!(" retry-time={timeout:?}") };
+    format!("retry={on} tries={tries}{time}")
+}
+
+struct Size<'a>(&'a BodyLimit);
+
+impl fmt::Display for Size<'_> {
+    /// `8m`, as annotations write it; `unlimited` for 0.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bytes = self.0.bytes;
+        if bytes == 0 {
+            return f.write_str("unlimited");
+        }
+        match [(30, "g"), (20, "m"), (10, "k")].iter().find(|(shift, _)| bytes.trailing_zeros() >= *shift) {
+            Some((shift, unit)) => write!(f, "{}{unit}", bytes >> shift),
+            None => bytes.fmt(f),
+        }
+    }
+}
+
+fn section(out: &mut String, title: &str) {
+    // Writing to a String cannot fail; so everywhere here.
+    let _ = writeln!(out, "{title}");
+}
+
+/// Rows with their columns below each other, two spaces apart, without trailing space.
+fn table(out: &mut String, indent: &str, rows: Vec<Vec<String>>) {
+    let mut widths: Vec<usize> = Vec::new();
+    for row in &rows {
+        widths.resize(widths.len().max(row.len()), 0);
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    for row in &rows {
+        let mut line = indent.to_owned();
+        for (cell, width) in row.iter().zip(&widths).filter(|(_, width)| **width > 0) {
+            let _ = write!(line, "{cell}{:1$}", "", width - cell.chars().count() + 2);
+        }
+        let _ = writeln!(out, "{}", line.trim_end());
+    }
+}
