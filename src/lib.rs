@@ -15,4 +15,5 @@ pub mod filter;
 pub mod table;
 pub mod proxy;
 pub mod source;
+pub mod admin;
 pub mod commands;

@@ -74,6 +74,11 @@ pub fn bind(addresses: &[IpAddr], port: u16, workers: usize) -> Result<Vec<Vec<B
     }
 }
 
+/// Binds one address for one thread and listens on it at once: for health and admin, which answer from the start.
+pub fn bind_one(address: SocketAddr) -> Result<TcpListener, BindError> {
+    bind_socket(address, false)?.listen().map_err(|error| BindError::Other { address, error })
+}
+
 fn bind_once(addresses: &[IpAddr], port: u16, workers: usize) -> Result<Vec<Vec<Bound>>, BindError> {
     let every: [IpAddr; 2] = [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()];
     let wanted = if addresses.is_empty() { &every[..] } else { addresses };

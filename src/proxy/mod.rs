@@ -25,7 +25,7 @@ mod upload;
 mod upstream;
 mod worker;
 
-pub use self::bind::BindError;
+pub use self::bind::{BindError, bind_one};
 pub use self::drain::Phase;
 pub use self::port_holder::port_holder;
 pub use self::start::{Shared, Sockets, StartError, Workers};

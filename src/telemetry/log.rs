@@ -91,8 +91,8 @@ impl Write for Line<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::sink::tests::Memory;
     use super::*;
+    use crate::telemetry::sink::tests::Memory;
 
     fn logged(level: LogLevel, format: LogFormat) -> String {
         let memory = Memory::default();

@@ -1,9 +1,9 @@
 use std::net::IpAddr;
 use std::sync::atomic::Ordering;
 
-use super::super::Failure;
-use super::super::sink::tests::Memory;
 use super::*;
+use crate::telemetry::Failure;
+use crate::telemetry::sink::tests::Memory;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::super::exposition::{Kind, Page};
+use crate::telemetry::exposition::{Kind, Page};
 
 /// Clock ticks a second in `/proc/self/stat`: USER_HZ, 100 on every architecture that Rust's Linux targets have.
 const TICKS: f64 = 100.0;

@@ -1,8 +1,8 @@
-use super::super::exposition::Exposition;
 use super::*;
 use crate::ir::{Kind as ObjectKind, Object, Reason, Severity};
 use crate::settings::Limit;
 use crate::telemetry::Failure;
+use crate::telemetry::exposition::Exposition;
 
 fn text(metrics: &Metrics) -> String {
     let mut page = Page::new(Exposition::Text);

@@ -1,0 +1,245 @@
+//! Why a request goes where it goes: the real match with its decisions, the near misses, and what was never considered.
+//!
+//! The admin API and `fairlead explain --manifests` both answer from here; the match itself is `table::explain`, which
+//! runs the look-up that requests use.
+
+use std::fmt::Write as _;
+
+use super::Listener;
+use super::shape::{Answer, Explanation, Lost, Origin, Rejected, Route, Step, endpoints};
+use crate::filter;
+use crate::table::{self, RouteRef, RoutingTable, Target};
+use crate::uri;
+
+/// The request to explain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// `GET`.
+    pub method: String,
+    /// As given, for the first line of the text form.
+    pub url: String,
+    /// Whether it comes over TLS.
+    pub is_tls: bool,
+    /// Name in the Host field, as received, without port.
+    pub host: String,
+    /// Path as received, without query.
+    pub path: String,
+    /// Query as received, with its `?`; empty when there is none.
+    pub query: String,
+}
+
+impl Request {
+    /// The request that a client makes of a URL. `Err` is one line that says what is wrong with it.
+    pub fn new(method: &str, url: &str) -> Result<Request, String> {
+        let wrong = |why: &str| format!("{url:?} is not a URL that can be asked: {why}");
+        let (scheme, rest) = url.split_once("://").ok_or_else(|| wrong("write it as http://host/path"))?;
+        let is_tls = match scheme.to_ascii_lowercase().as_str() {
+            "http" => false,
+            "https" => true,
+            _ => return Err(wrong("the scheme is http or https")),
+        };
+        let (authority, target) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+        let host = uri::host::parse(authority.as_bytes()).ok_or_else(|| wrong("the host is not one"))?;
+        let target = target.split('#').next().unwrap_or_default();
+        let (path, query) = target.split_at(target.find('?').unwrap_or(target.len()));
+        if method.is_empty() || !method.bytes().all(|octet| octet.is_ascii_alphanumeric() || octet == b'-') {
+            return Err(format!("{method:?} is not a method"));
+        }
+        Ok(Request {
+            method: method.to_owned(),
+            url: url.to_owned(),
+            is_tls,
+            host: host.name.to_owned(),
+            path: if path.is_empty() { "/" } else { path }.to_owned(),
+            query: query.to_owned(),
+        })
+    }
+}
+
+/// What `table` answers to `request`, and why. Endpoints are those of this moment.
+pub fn explain(table: &RoutingTable, listeners: &[Listener], request: &Request) -> Explanation {
+    let host = uri::host::lookup(&request.host);
+    let mut story = Explanation {
+        status: 0,
+        answer: Answer::Refused,
+        route: None,
+        endpoints: Vec::new(),
+        steps: Vec::new(),
+        lost: Vec::new(),
+        rejected: rejected(table, &host),
+    };
+    let scheme = if request.is_tls { "https" } else { "http" };
+    let Some(listener) = listeners.iter().find(|listener| listener.name == scheme).map(ToString::to_string) else {
+        tell(&mut story, "listener", format!("{scheme} is switched off, so nobody answers"));
+        return story;
+    };
+    tell(&mut story, "listener", listener.clone());
+    let path = match uri::path::normalise(request.path.as_bytes()) {
+        Ok(path) => path.matching,
+        Err(fault) => {
+            story.status = 400;
+            tell(&mut story, "path", format!("refused: {fault}"));
+            return story;
+        }
+    };
+    let trace = table::explain(table, &host, &path);
+    story.steps.extend(trace.steps.into_iter().map(|step| Step { stage: step.stage.to_owned(), text: step.text }));
+    let shape = |at: RouteRef| Route::new(&listener, table.host_of(at), &table.route(at).rule);
+    let written = |at: RouteRef| !matches!(table.route(at).target, Target::NotFound);
+    story.lost = trace
+        .lost
+        .into_iter()
+        .filter(|lost| written(lost.route))
+        .map(|lost| Lost { route: shape(lost.route), why: lost.why })
+        .collect();
+    let Some(at) = trace.route.filter(|at| written(*at)) else {
+        story.status = 404;
+        return story;
+    };
+    story.route = Some(shape(at));
+    let is_self_made = table.is_self_made(Some(&host));
+    finish(&mut story, table.route(at), request, is_self_made);
+    story
+}
+
+/// What happens on the route: filters in order, then the backend and its endpoints.
+fn finish(story: &mut Explanation, route: &table::Route, request: &Request, is_self_made: bool) {
+    let asked = filter::Request {
+        is_tls: request.is_tls,
+        host: &request.host,
+        path: request.path.as_bytes(),
+        query: request.query.as_bytes(),
+    };
+    let filters = &route.rule.filters;
+    if let Some(reply) = filter::before(filters, &asked) {
+        let location = reply.fields.iter().find(|(name, _)| *name == "location");
+        let location = location.map(|(_, value)| format!(" to {}", String::from_utf8_lossy(value))).unwrap_or_default();
+        tell(story, "filters", format!("answer {}{location}", reply.status));
+        story.status = reply.status;
+        story.answer = Answer::Replied;
+        return;
+    }
+    for field in filter::after(filters, request.is_tls, is_self_made) {
+        tell(story, "filters", format!("set {}: {} on the answer", field.name, field.value));
+    }
+    let backend = match &route.target {
+        Target::Backend(backend) => backend,
+        Target::Closed(reason) => {
+            tell(story, "backend", format!("closed: {reason}"));
+            story.status = 503;
+            return;
+        }
+        Target::NotFound => {
+            story.status = 404;
+            return;
+        }
+    };
+    let (id, protocol, balance) = (&backend.settings.id, backend.settings.protocol, backend.settings.balance);
+    tell(story, "backend", format!("{id} over {}, {}", protocol.as_str(), balance.as_str()));
+    story.endpoints = endpoints(&backend.live);
+    let ready: Vec<&str> =
+        story.endpoints.iter().filter(|one| one.state == "ready").map(|one| one.address.as_str()).collect();
+    let (text, status, answer) = match ready.as_slice() {
+        [] => ("none is ready".to_owned(), 503, Answer::Refused),
+        [only] => ((*only).to_owned(), 200, Answer::Routed),
+        several => (format!("one of {}", several.join(", ")), 200, Answer::Routed),
+    };
+    tell(story, "endpoint", text);
+    story.status = status;
+    story.answer = answer;
+}
+
+fn tell(story: &mut Explanation, stage: &str, text: String) {
+    story.steps.push(Step { stage: stage.to_owned(), text });
+}
+
+fn rejected(table: &RoutingTable, host: &str) -> Vec<Rejected> {
+    let of_host = table.config().rejected.iter().filter(|rejected| rejected.host.matches(host));
+    of_host.map(|one| Rejected { origin: Origin::new(&one.origin), why: one.why.clone() }).collect()
+}
+
+impl Explanation {
+    /// The text form: the answer in one line, then why, what lost, and what was not considered.
+    pub fn text(&self, request: &Request) -> String {
+        let mut out = format!("{} {} → ", request.method, request.url);
+        match self.status {
+            0 => out.push_str("no answer"),
+            status => out.push_str(&status.to_string()),
+        }
+        match &self.route {
+            None if self.status == 404 => out.push_str(" no route"),
+            None => {}
+            Some(route) => {
+                let _ = write!(out, " {} ({}, {})", target(route), object(&route.origin), path(route));
+            }
+        }
+        out.push_str("\nwhy:\n");
+        let width = self.steps.iter().map(|step| step.stage.len()).max().unwrap_or(0);
+        for step in &self.steps {
+            let _ = writeln!(out, "  {:width$}  {}", step.stage, step.text);
+        }
+        if !self.lost.is_empty() {
+            out.push_str("lost:\n");
+        }
+        let rows: Vec<_> = self.lost.iter().map(|lost| (path(&lost.route), target(&lost.route), lost)).collect();
+        let widths = (width_of(rows.iter().map(|row| &row.0)), width_of(rows.iter().map(|row| &row.1)));
+        for (path, target, lost) in &rows {
+            let origin = object(&lost.route.origin);
+            let _ = writeln!(out, "  {path:0$}  {target:1$}  {origin}: {2}", widths.0, widths.1, lost.why);
+        }
+        if !self.rejected.is_empty() {
+            out.push_str("not considered:\n");
+        }
+        for rejected in &self.rejected {
+            let field = if rejected.origin.field.is_empty() { "" } else { " " };
+            let _ = writeln!(out, "  {}{field}{}: {}", object(&rejected.origin), rejected.origin.field, rejected.why);
+        }
+        out
+    }
+}
+
+fn width_of<'a>(texts: impl Iterator<Item = &'a String>) -> usize {
+    texts.map(|text| text.chars().count()).max().unwrap_or(0)
+}
+
+/// What stands behind a route: `shop/web:http`, or why it is closed.
+fn target(route: &Route) -> String {
+    match (&route.backend, &route.closed) {
+        (Some(backend), _) => backend.clone(),
+        (None, Some(reason)) => format!("closed by {reason}"),
+        (None, None) => "nothing".to_owned(),
+    }
+}
+
+/// `^ /api`, as in the short text form.
+fn path(route: &Route) -> String {
+    format!("{} {}", if route.kind == "exact" { '=' } else { '^' }, route.path)
+}
+
+/// `ingress shop/web`.
+fn object(origin: &Origin) -> String {
+    let separator = if origin.namespace.is_empty() { "" } else { "/" };
+    format!("{} {}{separator}{}", origin.kind.to_ascii_lowercase(), origin.namespace, origin.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_becomes_the_request_a_client_makes_of_it() {
+        for (url, is_tls, host, path, query) in [
+            ("http://a.example", false, "a.example", "/", ""),
+            ("HTTPS://A.example:8443/x%2Fy?q=1#f", true, "A.example", "/x%2Fy", "?q=1"),
+            ("http://[::1]:80?q", false, "[::1]", "/", "?q"),
+        ] {
+            let request = Request::new("GET", url).unwrap();
+            let parts = (request.is_tls, &*request.host, &*request.path, &*request.query);
+            assert_eq!(parts, (is_tls, host, path, query), "{url}");
+        }
+        for url in ["a.example/", "ftp://a/", "http:///x", "http://user@a/", "http://a:port/"] {
+            assert!(Request::new("GET", url).unwrap_err().contains(url), "{url}");
+        }
+        assert!(Request::new("G T", "http://a/").is_err());
+    }
+}

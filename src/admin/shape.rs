@@ -1,0 +1,325 @@
+//! The JSON of the admin API, as types: what a key means and in which order the keys stand.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{ir, live, table};
+
+/// `/api/v1/routes`.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Routes {
+    /// Generation of the table that is served.
+    pub generation: u64,
+    /// Once for each listener.
+    pub routes: Vec<Route>,
+}
+
+/// One path of one host on one listener.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Route {
+    /// `https:443`.
+    pub listener: String,
+    /// As an Ingress writes it; `*` for any.
+    pub host: String,
+    /// `exact` or `prefix`.
+    #[serde(rename = "match")]
+    pub kind: String,
+    /// The path.
+    pub path: String,
+    /// `shop/api:80`; left out when the path is closed.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub backend: Option<String>,
+    /// The problem that closes the path; left out when it is open.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub closed: Option<String>,
+    /// What happens to a request, in order.
+    pub filters: Vec<String>,
+    /// Who asked for it.
+    pub origin: Origin,
+}
+
+/// An object and a field of it.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Origin {
+    /// `Ingress`.
+    pub kind: String,
+    /// Namespace; empty for cluster-scoped objects.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+    /// `spec.rules[0].http.paths[1]`; empty for the whole object.
+    pub field: String,
+}
+
+/// `/api/v1/backends`.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Backends {
+    /// By name.
+    pub backends: Vec<Backend>,
+}
+
+/// One Service port with its endpoints.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Backend {
+    /// `shop/api:80`.
+    pub name: String,
+    /// `http1`, `h2c`, `https`, `h2`.
+    pub protocol: String,
+    /// `least_conn`, `round_robin`.
+    pub balance: String,
+    /// Present endpoints, draining ones last.
+    pub endpoints: Vec<Endpoint>,
+}
+
+/// One endpoint at this moment.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Endpoint {
+    /// `10.0.0.7:8080`.
+    pub address: String,
+    /// Name of the Pod, when known.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub pod: Option<String>,
+    /// Relative weight.
+    pub weight: u32,
+    /// `ready`, `draining`, `unhealthy`, `ejected`, `starting`.
+    pub state: String,
+    /// Why it is in that state, when there is more to say.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub reason: Option<String>,
+    /// Since when, RFC 3339.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub since: Option<String>,
+    /// When it was checked last, RFC 3339.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub checked: Option<String>,
+    /// Requests in flight.
+    pub in_flight: u32,
+    /// Mean time to the response head, milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub latency_ms: Option<f64>,
+}
+
+/// `/api/v1/certificates`.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Certificates {
+    /// By Secret; the self-made one first.
+    pub certificates: Vec<Certificate>,
+}
+
+/// One certificate: names and dates, never keys.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Certificate {
+    /// DNS names that it covers.
+    pub names: Vec<String>,
+    /// `shop/tls`; left out for the one made at start.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub secret: Option<String>,
+    /// Hexadecimal.
+    pub serial: String,
+    /// RFC 3339.
+    pub not_before: String,
+    /// RFC 3339.
+    pub not_after: String,
+    /// Hosts that it is served for.
+    pub hosts: Vec<String>,
+    /// Whether it is served for every other name.
+    pub default: bool,
+}
+
+/// `/api/v1/problems`.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Problems {
+    /// In the order of every printed list.
+    pub problems: Vec<Problem>,
+}
+
+/// One thing that is wrong with one object.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Problem {
+    /// The object to blame.
+    pub object: Object,
+    /// `error`, `warning`, `info`.
+    pub severity: String,
+    /// Stable reason.
+    pub reason: String,
+    /// The field concerned; empty for the whole object.
+    pub field: String,
+    /// What is wrong.
+    pub message: String,
+    /// What to do.
+    pub hint: String,
+    /// Since when it stands, RFC 3339; left out where nothing is running.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub since: Option<String>,
+}
+
+/// An object and where it was read.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Object {
+    /// `Ingress`.
+    pub kind: String,
+    /// Namespace; empty for cluster-scoped objects and files.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+    /// File, in folder mode.
+    pub file: Option<String>,
+    /// Line in that file.
+    pub line: Option<u32>,
+}
+
+/// `/api/v1/explain`.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Explanation {
+    /// Status of the answer, as far as it is decided here; 200 stands for what the backend says, 0 for no answer.
+    pub status: u16,
+    /// Who answers.
+    pub answer: Answer,
+    /// The route that answers.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub route: Option<Route>,
+    /// Endpoints of its backend.
+    pub endpoints: Vec<Endpoint>,
+    /// Decisions, in order.
+    pub steps: Vec<Step>,
+    /// Routes of the same host that do not answer.
+    pub lost: Vec<Lost>,
+    /// Objects that asked for this host and are not served.
+    pub rejected: Vec<Rejected>,
+}
+
+/// Who answers a request.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Answer {
+    /// We do, with an error.
+    Refused,
+    /// We do, as asked: a redirect.
+    Replied,
+    /// A backend.
+    Routed,
+}
+
+/// One stage of a decision.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Step {
+    /// `listener`, `host`, `path`, `filters`, `backend`, `endpoint`.
+    pub stage: String,
+    /// What was decided.
+    pub text: String,
+}
+
+/// A candidate that lost.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Lost {
+    /// The route.
+    pub route: Route,
+    /// Why: `shorter prefix`.
+    pub why: String,
+}
+
+/// An object, or a part of it, that is not served.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Rejected {
+    /// The object and field.
+    pub origin: Origin,
+    /// Why: `class nginx is not ours`.
+    pub why: String,
+}
+
+impl Route {
+    /// The route of `rule` on `listener` (`https:443`).
+    pub fn new(listener: &str, host: &ir::HostPattern, rule: &ir::Route) -> Route {
+        let (backend, closed) = match &rule.target {
+            ir::Target::Backend(id) => (Some(id.to_string()), None),
+            ir::Target::Closed(reason) => (None, Some(reason.to_string())),
+            ir::Target::NotFound => (None, None),
+        };
+        Route {
+            listener: listener.to_owned(),
+            host: host.to_string(),
+            kind: rule.path.kind.as_str().to_owned(),
+            path: rule.path.path.to_string(),
+            backend,
+            closed,
+            filters: filters(&rule.filters).into_iter().map(str::to_owned).collect(),
+            origin: Origin::new(&rule.origin),
+        }
+    }
+}
+
+/// The names of the filters that are on, in the order in which they act.
+fn filters(filters: &ir::Filters) -> Vec<&'static str> {
+    let ir::Filters { tls_redirect, hsts } = filters;
+    let on = [(tls_redirect.is_some(), "ssl-redirect"), (hsts.is_some(), "hsts")];
+    on.into_iter().filter_map(|(is_on, name)| is_on.then_some(name)).collect()
+}
+
+impl Origin {
+    /// The JSON form of an origin.
+    pub fn new(origin: &ir::Origin) -> Origin {
+        Origin {
+            kind: origin.object.kind.as_str().to_owned(),
+            namespace: origin.object.name.namespace.to_string(),
+            name: origin.object.name.name.to_string(),
+            field: origin.field.to_string(),
+        }
+    }
+}
+
+impl Backend {
+    /// A backend with its endpoints of this moment.
+    pub fn new(backend: &table::BackendRef) -> Backend {
+        Backend {
+            name: backend.settings.id.to_string(),
+            protocol: backend.settings.protocol.as_str().to_owned(),
+            balance: backend.settings.balance.as_str().to_owned(),
+            endpoints: endpoints(&backend.live),
+        }
+    }
+}
+
+/// The endpoints of a backend at this moment, draining ones last.
+pub fn endpoints(backend: &live::Backend) -> Vec<Endpoint> {
+    let set = backend.endpoints.load();
+    let ready = set.candidates.iter().map(|endpoint| (endpoint, "ready"));
+    let draining = set.draining.iter().map(|endpoint| (endpoint, "draining"));
+    let shape = |(endpoint, state): (&std::sync::Arc<live::Endpoint>, &str)| Endpoint {
+        address: endpoint.text.to_string(),
+        pod: endpoint.pod().map(|pod| pod.to_string()),
+        weight: endpoint.weight.load(std::sync::atomic::Ordering::Relaxed),
+        state: state.to_owned(),
+        reason: None,
+        since: None,
+        checked: None,
+        in_flight: endpoint.in_flight.load(std::sync::atomic::Ordering::Relaxed),
+        latency_ms: None,
+    };
+    ready.chain(draining).map(shape).collect()
+}
+
+impl Problem {
+    /// A problem that stands since `since`, in seconds since the epoch.
+    pub fn new(problem: &ir::Problem, since: Option<i64>) -> Problem {
+        let object = &problem.object;
+        Problem {
+            object: Object {
+                kind: object.kind.as_str().to_owned(),
+                namespace: object.name.namespace.to_string(),
+                name: object.name.name.to_string(),
+                file: object.file.as_ref().map(ToString::to_string),
+                line: object.line,
+            },
+            severity: problem.severity.as_str().to_owned(),
+            reason: problem.reason.to_string(),
+            field: problem.field.clone(),
+            message: problem.message.clone(),
+            hint: problem.hint.clone(),
+            since: since.map(time),
+        }
+    }
+}
+
+/// RFC 3339 in UTC, from seconds since the epoch.
+pub fn time(second: i64) -> String {
+    jiff::Timestamp::from_second(second).unwrap_or_default().to_string()
+}

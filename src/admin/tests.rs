@@ -1,0 +1,443 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use futures::FutureExt;
+use http::header::{ACCEPT, ALLOW, CONTENT_TYPE, HOST};
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use serde_json::Value;
+
+use super::explain::{Request as Asked, explain};
+use super::*;
+use crate::ir::{HostPattern, Name, PathKind, Severity};
+use crate::settings::Limits;
+use crate::table::RoutingTable;
+
+fn get(view: &View, uri: &str) -> (StatusCode, String) {
+    let request = Request::builder().uri(uri).header(HOST, "127.0.0.1:10246").body(()).unwrap();
+    taken(api::answer(view, &request))
+}
+
+fn taken(response: Response<Full<bytes::Bytes>>) -> (StatusCode, String) {
+    let status = response.status();
+    let body = response.into_body().collect().now_or_never().unwrap().unwrap().to_bytes();
+    (status, String::from_utf8(body.to_vec()).unwrap())
+}
+
+fn health(view: &View, path: &str) -> (StatusCode, String) {
+    taken(health::answer(view, &Request::builder().uri(path).body(()).unwrap()))
+}
+
+#[test]
+fn routes_are_listed_for_each_listener_with_their_keys_in_order() {
+    let (status, body) = get(&shop(), "/api/v1/routes?host=a.example&namespace=shop");
+    assert_eq!(status, StatusCode::OK);
+    let origin = |field| format!(r#""origin":{{"kind":"Ingress","namespace":"shop","name":"web","field":"{field}"}}"#);
+    let row = |listener: &str| {
+        [
+            format!(
+                r#"{{"listener":"{listener}","host":"a.example","match":"exact","path":"/login","closed":"ServiceNotFound","filters":[],{}}}"#,
+                origin("spec.rules[0].http.paths[1]")
+            ),
+            format!(
+                r#"{{"listener":"{listener}","host":"a.example","match":"prefix","path":"/api","backend":"shop/api:80","filters":["ssl-redirect","hsts"],{}}}"#,
+                origin("spec.rules[0].http.paths[0]")
+            ),
+        ]
+        .join(",")
+    };
+    assert_eq!(body, format!(r#"{{"generation":1,"routes":[{},{}]}}"#, row("http:8080"), row("https:8443")));
+}
+
+#[test]
+fn a_filter_takes_the_host_a_name_belongs_to_and_nothing_of_other_namespaces() {
+    let view = shop();
+    let count = |query: &str, list: &str| {
+        let body: Value = serde_json::from_str(&get(&view, &format!("/api/v1/{list}{query}")).1).unwrap();
+        body[list].as_array().unwrap().len()
+    };
+    for (query, routes, backends, certificates, problems) in [
+        ("", 8, 2, 2, 2),
+        ("?namespace=shop", 6, 1, 1, 2),
+        ("?namespace=blog", 2, 1, 0, 0),
+        ("?host=a.example", 4, 1, 1, 1),
+        ("?host=x.wild.example", 2, 1, 0, 1),
+        ("?host=*.wild.example", 2, 1, 0, 1),
+        ("?host=*", 2, 1, 0, 0),
+        ("?host=rejected.example", 0, 0, 0, 1),
+        ("?namespace=blog&host=a.example", 0, 0, 0, 0),
+    ] {
+        assert_eq!(count(query, "routes"), routes, "routes{query}");
+        assert_eq!(count(query, "backends"), backends, "backends{query}");
+        assert_eq!(count(query, "certificates"), certificates, "certificates{query}");
+        assert_eq!(count(query, "problems"), problems, "problems{query}");
+    }
+}
+
+#[test]
+fn backends_show_their_endpoints_of_this_moment() {
+    let view = shop();
+    let api = view.registry.backend(&backend_id("shop", "api"));
+    let _in_flight = api.endpoints.load().candidates[0].begin();
+    let (_, body) = get(&view, "/api/v1/backends?namespace=shop");
+    assert_eq!(
+        body,
+        r#"{"backends":[{"name":"shop/api:80","protocol":"http1","balance":"least_conn","endpoints":[{"address":"10.0.0.7:8080","pod":"api-x","weight":3,"state":"ready","in_flight":1},{"address":"10.0.0.8:8080","weight":1,"state":"ready","in_flight":0},{"address":"10.0.0.9:8080","weight":1,"state":"draining","in_flight":0}]}]}"#
+    );
+}
+
+#[test]
+fn certificates_show_names_and_dates_and_never_keys() {
+    let (_, body) = get(&shop(), "/api/v1/certificates");
+    assert_eq!(
+        body,
+        r#"{"certificates":[{"names":["fairlead.invalid"],"serial":"01","not_before":"1970-01-01T00:00:00Z","not_after":"2026-11-22T10:00:00Z","hosts":[],"default":true},{"names":["a.example"],"secret":"shop/tls","serial":"0a1b","not_before":"1970-01-01T00:00:00Z","not_after":"2026-11-22T10:00:00Z","hosts":["a.example"],"default":false}]}"#
+    );
+}
+
+#[test]
+fn problems_say_what_is_wrong_and_what_to_do() {
+    let (_, body) = get(&shop(), "/api/v1/problems?host=a.example");
+    assert_eq!(
+        body,
+        r#"{"problems":[{"object":{"kind":"Ingress","namespace":"shop","name":"web","file":null,"line":null},"severity":"error","reason":"ServiceNotFound","field":"spec.rules[0].http.paths[1]","message":"no Service shop/cart","hint":"create it, or name one of: cart-v2, web","since":"2026-11-22T10:00:00Z"}]}"#
+    );
+}
+
+#[test]
+fn explain_tells_the_route_its_endpoints_and_who_lost() {
+    let view = shop();
+    let (status, body) = get(&view, "/api/v1/explain?url=https%3A%2F%2Fa.example%2Fapi%2Fv1&method=POST");
+    assert_eq!(status, StatusCode::OK, "{body}");
+    let told: Value = serde_json::from_str(&body).unwrap();
+    let keys: Vec<&str> = ["status", "answer", "route", "endpoints", "steps", "lost", "rejected"].to_vec();
+    let mut places: Vec<usize> = keys.iter().map(|key| body.find(&format!("\"{key}\":")).expect(key)).collect();
+    places.dedup();
+    assert!(places.is_sorted(), "{body}");
+    assert_eq!((told["status"].as_u64(), told["answer"].as_str()), (Some(200), Some("routed")));
+    assert_eq!(told["route"]["listener"], "https:8443");
+    assert_eq!(told["endpoints"].as_array().unwrap().len(), 3);
+    let stages: Vec<&str> = told["steps"].as_array().unwrap().iter().map(|s| s["stage"].as_str().unwrap()).collect();
+    assert_eq!(stages, ["listener", "host", "path", "filters", "backend", "endpoint"]);
+    assert_eq!(told["lost"][0]["route"]["path"], "/login");
+    assert_eq!(told["lost"][0]["why"], "exact path differs");
+    assert_eq!(told["rejected"].as_array().unwrap().len(), 0);
+}
+
+#[test]
+fn explain_in_text_begins_with_the_answer() {
+    let view = shop();
+    let text = |url: &str| {
+        let request = Asked::new("GET", url).unwrap();
+        explain(&view.table.load(), &view.listeners, &request).text(&request)
+    };
+    let first = |url: &str| text(url).lines().next().unwrap().to_owned();
+    for (url, line) in [
+        ("https://a.example/api", "200 shop/api:80 (ingress shop/web, ^ /api)"),
+        ("http://a.example/api", "308 shop/api:80 (ingress shop/web, ^ /api)"),
+        ("http://a.example/login", "503 closed by ServiceNotFound (ingress shop/web, = /login)"),
+        ("http://a.example/", "404 no route"),
+        ("http://b.example/", "503 blog/web:80 (ingress blog/web, ^ /)"),
+        ("http://a.example/%zz", "400"),
+    ] {
+        assert_eq!(first(url), format!("GET {url} → {line}"));
+    }
+    assert_eq!(
+        text("http://rejected.example/x"),
+        "GET http://rejected.example/x → 503 blog/web:80 (ingress blog/web, ^ /)\n\
+         why:\n  \
+           listener  http:8080\n  \
+           host      no rule for host rejected.example; rules without a host answer\n  \
+           path      ^ / is the longest prefix of /x\n  \
+           backend   blog/web:80 over http1, least_conn\n  \
+           endpoint  none is ready\n\
+         not considered:\n  \
+           ingress shop/foreign spec.rules[0]: class nginx is not ours\n"
+    );
+    assert!(
+        text("https://a.example/api")
+            .ends_with("lost:\n  = /login  closed by ServiceNotFound  ingress shop/web: exact path differs\n")
+    );
+}
+
+#[test]
+fn a_listener_that_is_off_answers_nothing() {
+    let mut view = shop();
+    view.listeners.truncate(1);
+    let request = Asked::new("GET", "https://a.example/api").unwrap();
+    let told = explain(&view.table.load(), &view.listeners, &request);
+    assert_eq!((told.status, told.answer), (0, shape::Answer::Refused));
+    assert!(told.text(&request).starts_with("GET https://a.example/api → no answer\n"));
+}
+
+#[test]
+fn a_wrong_question_is_told_in_json() {
+    let view = shop();
+    for (uri, status, part) in [
+        ("/api/v1/nothing", 404, "/api/v1/routes"),
+        ("/api/v1/routes?colour=red", 400, "colour"),
+        ("/api/v1/explain", 400, "url is missing"),
+        ("/api/v1/explain?url=a.example", 400, "http://host/path"),
+        ("/api/v1/explain?url=http://a/&method=G%20T", 400, "not a method"),
+    ] {
+        let (code, body) = get(&view, uri);
+        let told: Value = serde_json::from_str(&body).unwrap();
+        assert_eq!(code.as_u16(), status, "{uri}");
+        assert!(told["error"].as_str().unwrap().contains(part), "{uri}: {body}");
+        assert!(body.starts_with(r#"{"error":""#), "{body}");
+    }
+}
+
+#[test]
+fn only_reading_is_answered_and_only_under_a_local_name() {
+    let view = shop();
+    let post = Request::post("/api/v1/routes").header(HOST, "localhost").body(()).unwrap();
+    let response = api::answer(&view, &post);
+    assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED);
+    assert_eq!(response.headers()[ALLOW], "GET, HEAD");
+    let rebound = Request::get("/api/v1/routes").header(HOST, "evil.example").body(()).unwrap();
+    assert_eq!(taken(api::answer(&view, &rebound)).0, StatusCode::FORBIDDEN);
+    let post = Request::post("/readyz").body(()).unwrap();
+    assert_eq!(health::answer(&view, &post).status(), StatusCode::METHOD_NOT_ALLOWED);
+}
+
+#[test]
+fn the_page_and_the_short_text_are_there() {
+    let view = shop();
+    let (status, page) = get(&view, "/");
+    assert!(status == StatusCode::OK && page.starts_with("<!doctype html>"));
+    assert_eq!(get(&view, "/api/v1/config"), (StatusCode::OK, "2 backends\n".to_owned()));
+}
+
+#[test]
+fn health_and_readiness_say_why_not() {
+    let view = shop();
+    let ok = (StatusCode::OK, "ok\n".to_owned());
+    let not = |reason: &str| (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n"));
+    assert_eq!(health(&view, "/readyz"), not("listeners not bound"));
+    view.readiness.listeners_bound();
+    assert_eq!(health(&view, "/readyz"), not("waiting for the first table"));
+    view.readiness.table_served();
+    for path in ["/readyz", "/healthz", "/alive"] {
+        assert_eq!(health(&view, path), ok, "{path}");
+    }
+    drop(view.readiness.alive(crate::telemetry::Part::Control));
+    for path in ["/readyz", "/healthz", "/alive"] {
+        assert_eq!(health(&view, path), not("control thread dead"), "{path}");
+    }
+    assert_eq!(health(&view, "/nothing").0, StatusCode::NOT_FOUND);
+    assert_eq!(health(&view, "/api/v1/routes").0, StatusCode::NOT_FOUND);
+}
+
+#[test]
+fn metrics_come_in_the_form_asked_for_with_the_backends() {
+    let mut view = shop();
+    let scrape = |accept: &str| {
+        let request = Request::get("/metrics").header(ACCEPT, accept).body(()).unwrap();
+        let response = health::answer(&view, &request);
+        let form = response.headers()[CONTENT_TYPE].to_str().unwrap().to_owned();
+        (form, taken(response).1)
+    };
+    let (form, text) = scrape("text/plain");
+    assert!(form.starts_with("text/plain; version=0.0.4") && !text.contains("# EOF"), "{form}");
+    for line in [
+        r#"fairlead_backend_endpoints{namespace="shop",service="api",port="80",state="ready"} 2"#,
+        r#"fairlead_backend_endpoints{namespace="shop",service="api",port="80",state="draining"} 1"#,
+        r#"fairlead_backend_endpoints{namespace="blog",service="web",port="80",state="ready"} 0"#,
+        r#"fairlead_backend_in_flight{namespace="shop",service="api",port="80"} 0"#,
+    ] {
+        assert!(text.lines().any(|printed| printed == line), "{line} in\n{text}");
+    }
+    let (form, text) = scrape("application/openmetrics-text; version=1.0.0");
+    assert!(form.starts_with("application/openmetrics-text") && text.ends_with("# EOF\n"), "{form}");
+    view.settings.has_metrics = false;
+    assert_eq!(health(&view, "/metrics").0, StatusCode::NOT_FOUND);
+}
+
+#[test]
+fn without_per_ingress_backends_are_summed_under_empty_names() {
+    let mut view = shop();
+    view.metrics = Metrics::new(1, false);
+    let (_, text) = health(&view, "/metrics");
+    let line = r#"fairlead_backend_endpoints{namespace="",service="",port="80",state="ready"} 2"#;
+    assert!(text.lines().any(|printed| printed == line), "{text}");
+}
+
+/// Three hosts, two backends (one without endpoints), a closed path, a rejected Ingress, one certificate of a Secret.
+fn shop() -> View {
+    let web = object("shop", "web");
+    let blog = object("blog", "web");
+    let redirect = ir::Filters {
+        tls_redirect: Some(ir::TlsRedirect { status: 308, port: Some(8443) }),
+        hsts: Some(ir::Hsts { value: "max-age=31536000".into() }),
+    };
+    let plain = ir::Filters { tls_redirect: None, hsts: None };
+    let (api, no_endpoints) = (backend_id("shop", "api"), backend_id("blog", "web"));
+    let (first, second) = ("spec.rules[0].http.paths[0]", "spec.rules[0].http.paths[1]");
+    let closed = ir::Target::Closed(ir::Reason::ServiceNotFound);
+    let to_api = ir::Target::Backend(api.clone());
+    let hosts = [
+        host(
+            HostPattern::Exact("a.example".into()),
+            vec![
+                route(&web, second, PathKind::Exact, "/login", closed, plain.clone()),
+                route(&web, first, PathKind::Prefix, "/api", to_api.clone(), redirect),
+                implicit(route(&web, "", PathKind::Prefix, "/", ir::Target::NotFound, plain.clone())),
+            ],
+        ),
+        host(
+            HostPattern::Wildcard("wild.example".into()),
+            vec![route(&web, first, PathKind::Prefix, "/", to_api, plain.clone())],
+        ),
+        host(
+            HostPattern::Any,
+            vec![route(&blog, first, PathKind::Prefix, "/", ir::Target::Backend(no_endpoints.clone()), plain)],
+        ),
+    ];
+    let certificate = certificate(ir::CertificateOrigin::Secret(Name::new("shop", "tls")), "a.example", "0a1b");
+    let config = ir::Config {
+        hosts: hosts.into_iter().map(|host| (host.host.clone(), Arc::new(host))).collect(),
+        backends: [&api, &no_endpoints].into_iter().map(|id| (id.clone(), Arc::new(backend(id, &web)))).collect(),
+        certificates: [(HostPattern::Exact("a.example".into()), Arc::new(certificate))].into_iter().collect(),
+        default_certificate: None,
+        rejected: vec![Arc::new(ir::Rejected {
+            host: HostPattern::Exact("rejected.example".into()),
+            path: None,
+            origin: origin(&object("shop", "foreign"), "spec.rules[0]"),
+            why: "class nginx is not ours".to_owned(),
+        })],
+    };
+    let (registry, metrics) = (Arc::new(Registry::new(1)), Metrics::new(1, true));
+    let self_made = Arc::new(certificate_of_ourselves());
+    let table = RoutingTable::build(&Arc::new(config), None, &registry, &metrics, &self_made);
+    let endpoint = |address: &str, pod: Option<&str>, weight, draining| ir::Endpoint {
+        address: address.parse().unwrap(),
+        pod: pod.map(Into::into),
+        weight,
+        draining,
+    };
+    let endpoints = vec![
+        endpoint("10.0.0.7:8080", Some("api-x"), 3, false),
+        endpoint("10.0.0.8:8080", None, 1, false),
+        endpoint("10.0.0.9:8080", None, 1, true),
+    ];
+    registry.set_endpoints(&api, &ir::EndpointSet { endpoints });
+    let problems = vec![
+        standing(
+            &web,
+            ir::Reason::ServiceNotFound,
+            second,
+            "no Service shop/cart",
+            "create it, or name one of: cart-v2, web",
+        ),
+        standing(&object("shop", "foreign"), ir::Reason::ClassNotOurs, "", "class nginx is not ours", "none needed"),
+    ];
+    View {
+        table: Arc::new(SharedTable::new(Arc::new(table))),
+        registry,
+        metrics,
+        readiness: Readiness::new(),
+        problems: Arc::new(ArcSwap::from_pointee(problems)),
+        listeners: vec![Listener { name: "http", port: 8080 }, Listener { name: "https", port: 8443 }],
+        default_certificate: self_made,
+        short_text: |config| format!("{} backends\n", config.backends.len()),
+        settings: AnswerSettings { has_metrics: true, health_check_path: "/alive".to_owned() },
+    }
+}
+
+/// 2026-11-22T10:00:00Z.
+const WHEN: i64 = 1_795_341_600;
+
+fn standing(object: &Arc<ir::Object>, reason: ir::Reason, field: &str, message: &str, hint: &str) -> Standing {
+    let problem = ir::Problem {
+        object: Arc::clone(object),
+        severity: if field.is_empty() { Severity::Info } else { Severity::Error },
+        reason,
+        field: field.to_owned(),
+        message: message.to_owned(),
+        hint: hint.to_owned(),
+    };
+    Standing { problem, since: WHEN }
+}
+
+fn object(namespace: &str, name: &str) -> Arc<ir::Object> {
+    Arc::new(ir::Object { kind: ir::Kind::Ingress, name: Name::new(namespace, name), file: None, line: None })
+}
+
+fn origin(object: &Arc<ir::Object>, field: &str) -> ir::Origin {
+    ir::Origin { object: Arc::clone(object), field: field.into() }
+}
+
+fn backend_id(namespace: &str, name: &str) -> ir::BackendId {
+    ir::BackendId { service: Name::new(namespace, name), port: ir::PortKey::Number(80) }
+}
+
+fn backend(id: &ir::BackendId, object: &Arc<ir::Object>) -> ir::Backend {
+    ir::Backend {
+        id: id.clone(),
+        protocol: ir::Protocol::Http1,
+        balance: ir::Balance::LeastConn,
+        source: ir::EndpointSource::None,
+        origin: origin(object, ""),
+    }
+}
+
+fn host(host: HostPattern, routes: Vec<ir::Route>) -> ir::VirtualHost {
+    ir::VirtualHost { host, routes: routes.into_iter().map(Arc::new).collect() }
+}
+
+fn implicit(route: ir::Route) -> ir::Route {
+    ir::Route { implicit: true, ..route }
+}
+
+fn route(
+    object: &Arc<ir::Object>,
+    field: &str,
+    kind: PathKind,
+    path: &str,
+    target: ir::Target,
+    filters: ir::Filters,
+) -> ir::Route {
+    let limits = Limits::default();
+    ir::Route {
+        path: ir::PathMatch { kind, path: path.into() },
+        implicit: false,
+        origin: origin(object, field),
+        target,
+        filters,
+        policy: ir::Policy {
+            timeouts: ir::Timeouts {
+                connect: limits.connect_time,
+                read: limits.response_head_time,
+                send: limits.upstream_write_stall,
+                tunnel_idle: limits.tunnel_idle,
+            },
+            body_limit: ir::BodyLimit { bytes: 0 },
+            buffer_request: true,
+            retry: ir::Retry { on: ir::RetryOn::default(), tries: 3, timeout: Duration::ZERO },
+            upgrade: ir::Upgrade::Any,
+            request_trailers: false,
+            is_grpc: false,
+        },
+    }
+}
+
+fn certificate_of_ourselves() -> ir::Certificate {
+    certificate(ir::CertificateOrigin::SelfMade, "fairlead.invalid", "01")
+}
+
+fn certificate(origin: ir::CertificateOrigin, name: &str, serial: &str) -> ir::Certificate {
+    let made = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
+    let key = rustls_pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+    let signer = rustls::crypto::aws_lc_rs::sign::any_supported_type(&key).unwrap();
+    ir::Certificate {
+        origin,
+        names: vec![name.into()],
+        serial: serial.to_owned(),
+        not_before: 0,
+        not_after: WHEN,
+        fingerprint: [serial.len() as u8; 32],
+        key: Arc::new(rustls::sign::CertifiedKey::new(vec![made.cert.der().clone()], signer)),
+    }
+}
