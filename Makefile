@@ -26,12 +26,14 @@ demo: ## Build and run the demo: a small shop on http://127.0.0.1:8080 and https
 check: ## The quick inner loop: format, clippy with warnings as errors, unit tests
 	@scripts/setup.sh build
 	$(CARGO) fmt --check
+	$(CARGO) fmt --check --manifest-path fuzz/Cargo.toml
 	$(CARGO) clippy --all-targets -- -D warnings
 	$(CARGO) test --lib
 
 test: ## Everything: check, all tests, docs, fuzz corpus, licences, h2spec, the binary from outside
 	@scripts/setup.sh test
 	$(CARGO) fmt --check
+	$(CARGO) fmt --check --manifest-path fuzz/Cargo.toml
 	$(CARGO) clippy --all-targets -- -D warnings
 	$(CARGO) test
 	$(MAKE) --no-print-directory docs deny h2spec blackbox
@@ -50,10 +52,11 @@ h2spec: ## The HTTP/2 conformance test h2spec: 145 of 145, over TLS and in clear
 	$(CARGO) build --bin fairlead
 	python3 tests/blackbox/h2spec.py $(BINARY) .tools/bin/h2spec
 
-blackbox: ## Folder mode seen from outside, on the built binary
+blackbox: ## Folder mode and the demo seen from outside, on the built binary
 	@scripts/setup.sh test
 	$(CARGO) build --bin fairlead
 	python3 tests/blackbox/folder_mode.py $(BINARY)
+	python3 tests/blackbox/demo.py $(BINARY)
 
 fuzz: ## Run each fuzz target for FUZZ_SECONDS (30)
 	@scripts/setup.sh fuzz

@@ -21,36 +21,12 @@ import threading
 import time
 from collections.abc import Callable
 
+from checks import check, eventually, finish
 from served import Backend, Fairlead, free_ports, ingress, service
 
 SHOP, WILD = "shop.example", "a.wild.example"
 CHANGES = 30
 SERVED_WITHIN_SECONDS = 0.15
-
-failed: list[str] = []
-passed = 0
-
-
-def check(name: str, holds: object, detail: object = "") -> None:
-    """Counts and prints one fact."""
-    global passed
-    if holds:
-        passed += 1
-        print(f"ok    {name}", flush=True)
-    else:
-        failed.append(name)
-        print(f"FAIL  {name}: {str(detail)[-600:]}", flush=True)
-
-
-def eventually(holds: Callable[[], object], seconds: float = 5) -> float | None:
-    """Seconds until `holds` was true; None if it never was."""
-    started = time.monotonic()
-    while time.monotonic() < started + seconds:
-        if holds():
-            return time.monotonic() - started
-        time.sleep(0.002)
-    return None
-
 
 class Folder:
     """The manifests; files appear whole, as editors and git write them."""
@@ -402,8 +378,7 @@ def main() -> int:
         commands(site, folder, run)
         seeing(site)
         drain(site)
-    print(f"{passed} passed, {len(failed)} failed")
-    return 1 if failed else 0
+    return finish()
 
 
 if __name__ == "__main__":
