@@ -74,7 +74,7 @@ metadata:
   name: {name}
   annotations: {{nginx.ingress.kubernetes.io/ssl-redirect: "false"}}
 spec:
-{f'  tls: [{{hosts: [{host}], secretName: tls}}]' if host == HOST else '  ingressClassName: fairlead'}
+{f"  tls: [{{hosts: [{host}], secretName: tls}}]" if host == HOST else "  ingressClassName: fairlead"}
   rules:
   - host: {host}
     http:

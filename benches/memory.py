@@ -39,7 +39,15 @@ def idle_connection(binary: str, flags: list[str]) -> float:
             # Buffers, pools and code pages that any load brings are not the connections' own.
             measure.load(*address, "--connections", 64, "--seconds", 1, "--warm-up", 0)
             before = measure.resident(proxy.process.pid)
-            command = [measure.load_generator(), *address, "--connections", str(CONNECTIONS), "--idle", "--warm-up", "0"]
+            command = [
+                measure.load_generator(),
+                *address,
+                "--connections",
+                str(CONNECTIONS),
+                "--idle",
+                "--warm-up",
+                "0",
+            ]
             with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as idle:
                 idle.stdout.readline()
                 time.sleep(1)  # whatever is let go after the answer

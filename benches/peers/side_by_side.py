@@ -40,7 +40,8 @@ http {{
         '"$http_user_agent" $request_length $request_time [$server_name] [] $upstream_addr $upstream_response_length '
         '$upstream_response_time $upstream_status $request_id';
     access_log {work}/nginx.log line buffer=64k flush=1s;
-    client_body_temp_path {work}; proxy_temp_path {work}; fastcgi_temp_path {work}; uwsgi_temp_path {work}; scgi_temp_path {work};
+    client_body_temp_path {work}; proxy_temp_path {work};
+    fastcgi_temp_path {work}; uwsgi_temp_path {work}; scgi_temp_path {work};
     gzip off;
     server_tokens off;
     keepalive_timeout 75s;
@@ -90,9 +91,10 @@ def main() -> None:
         (origin,) = free_ports(1)
         measure.manifests(work / "manifests", origin)
         pin = ["taskset", "-c", str(PROXY_CPU)]
-        with Nginx(work, origin) as nginx, Fairlead(
-            chosen.binary, work / "manifests", work, "--workers", "1", wrap=pin
-        ) as fairlead:
+        with (
+            Nginx(work, origin) as nginx,
+            Fairlead(chosen.binary, work / "manifests", work, "--workers", "1", wrap=pin) as fairlead,
+        ):
             for case, (load, tls, goal) in CASES.items():
                 if chosen.only in case:
                     compare(case, load, tls, goal, origin, {"nginx": nginx, "fairlead": fairlead}, chosen)
@@ -107,9 +109,19 @@ def compare(case: str, load: list, tls: bool, goal: float | None, origin: int, p
             watched = [part for pid in processes(proxy.process.pid) for part in ("--watch-pid", pid)]
             runs[name].append(
                 measure.load(
-                    "--origin", f"127.0.0.1:{origin}", "--target", f"127.0.0.1:{proxy.https if tls else proxy.http}",
-                    "--seconds", chosen.seconds, "--warm-up", 1, "--host", measure.HOST, *watched,
-                    *(["--tls"] if tls else []), *load,
+                    "--origin",
+                    f"127.0.0.1:{origin}",
+                    "--target",
+                    f"127.0.0.1:{proxy.https if tls else proxy.http}",
+                    "--seconds",
+                    chosen.seconds,
+                    "--warm-up",
+                    1,
+                    "--host",
+                    measure.HOST,
+                    *watched,
+                    *(["--tls"] if tls else []),
+                    *load,
                     cpu=LOAD_CPU,
                 )  # fmt: skip
             )

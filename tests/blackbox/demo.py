@@ -1,4 +1,4 @@
-"""The demo as a newcomer meets it: demo.py FAIRLEAD. Each printed curl line is pasted into a shell; then an edit, then Ctrl-C."""
+"""The demo as a newcomer meets it: demo.py FAIRLEAD. Pastes each printed curl line, edits as told, presses Ctrl-C."""
 
 from __future__ import annotations
 

@@ -28,6 +28,7 @@ SHOP, WILD = "shop.example", "a.wild.example"
 CHANGES = 30
 SERVED_WITHIN_SECONDS = 0.15
 
+
 class Folder:
     """The manifests; files appear whole, as editors and git write them."""
 
@@ -92,10 +93,14 @@ class Site:
                     received += part
             return received
 
-    def _ask(self, connection: http.client.HTTPConnection, method: str, path: str, fields: dict, body: object) -> Answer:
+    def _ask(
+        self, connection: http.client.HTTPConnection, method: str, path: str, fields: dict, body: object
+    ) -> Answer:
         try:
             certificate = connection.sock.getpeercert(True) if isinstance(connection.sock, ssl.SSLSocket) else None
-            connection.request(method, path, body=body, headers=fields, encode_chunked=not isinstance(body, (bytes, type(None))))
+            connection.request(
+                method, path, body=body, headers=fields, encode_chunked=not isinstance(body, (bytes, type(None)))
+            )
             answer = connection.getresponse()
             received = {name.lower(): value for name, value in answer.getheaders()}
             return Answer(answer.status, received, answer.read(), certificate)
@@ -132,7 +137,10 @@ def routes(site: Site) -> None:
     ):  # fmt: skip
         answer = site.get_tls(SHOP, path)
         check(f"{SHOP}{path} is answered by {server}", answer.server == server, (answer.status, answer.body))
-    check("the path reaches the back end as sent", site.get_tls(SHOP, "/api/a%20b?q=%2F").echo.get("path") == "/api/a%20b?q=%2F")
+    check(
+        "the path reaches the back end as sent",
+        site.get_tls(SHOP, "/api/a%20b?q=%2F").echo.get("path") == "/api/a%20b?q=%2F",
+    )
     check("hosts ignore case and port", site.get("A.Wild.EXAMPLE:8080", "/").server == "other")
     check("a wildcard takes one label", site.get(WILD, "/").server == "other")
     for host in ("a.b.wild.example", "wild.example", "nobody.example"):
@@ -161,16 +169,29 @@ def tls(site: Site, expected: bytes) -> None:
 
 def messages(site: Site) -> None:
     """What back ends and clients see of a message."""
-    got = site.get(WILD, "/", X_Forwarded_For="6.6.6.6", X_Custom="1", X_Real_IP="6.6.6.6", TE="trailers").echo.get("headers", {})
+    got = site.get(WILD, "/", X_Forwarded_For="6.6.6.6", X_Custom="1", X_Real_IP="6.6.6.6", TE="trailers").echo.get(
+        "headers", {}
+    )
     check("X-Forwarded-For is not believed", got.get("x-forwarded-for") == "127.0.0.1", got)
     check("X-Real-IP is the client", got.get("x-real-ip") == "127.0.0.1", got)
     check("Host is kept, other fields pass", got.get("host") == WILD and got.get("x-custom") == "1", got)
-    check("X-Request-ID and the scheme are added", len(got.get("x-request-id", "")) == 32 and got.get("x-forwarded-proto") == "http", got)
+    check(
+        "X-Request-ID and the scheme are added",
+        len(got.get("x-request-id", "")) == 32 and got.get("x-forwarded-proto") == "http",
+        got,
+    )
     check("hop-by-hop fields stay here", not {"te", "keep-alive"} & got.keys(), got)
-    check("a request id that fits is kept", site.get(WILD, "/", X_Request_ID="mine").echo["headers"].get("x-request-id") == "mine")
+    check(
+        "a request id that fits is kept",
+        site.get(WILD, "/", X_Request_ID="mine").echo["headers"].get("x-request-id") == "mine",
+    )
 
     head = site.get(WILD, "/", "HEAD")
-    check("HEAD: fields and no body", head.status == 200 and int(head.fields["content-length"]) > 0 and head.body == b"", head.fields)
+    check(
+        "HEAD: fields and no body",
+        head.status == 200 and int(head.fields["content-length"]) > 0 and head.body == b"",
+        head.fields,
+    )
     for size in (0, 1000, 300_000):
         check(f"a body of {size} bytes arrives", site.get(WILD, "/", "POST", b"x" * size).echo.get("received") == size)
     check("a body over 1 MiB: 413", site.get(WILD, "/", "POST", b"x" * (1_048_576 + 1)).status in (0, 413))
@@ -179,14 +200,19 @@ def messages(site: Site) -> None:
     check("pipelined requests are answered in order", 0 < answers.find(b'"/1"') < answers.find(b'"/2"'), answers)
     for name, text in (
         ("two lengths", f"POST / HTTP/1.1\r\nHost: {WILD}\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab"),
-        ("a length and chunks", f"POST / HTTP/1.1\r\nHost: {WILD}\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+        (
+            "a length and chunks",
+            f"POST / HTTP/1.1\r\nHost: {WILD}\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        ),
         ("no host", "GET / HTTP/1.1\r\n\r\n"),
         ("a bare line feed", f"GET / HTTP/1.1\nHost: {WILD}\n\n"),
         ("a space before the colon", f"GET / HTTP/1.1\r\nHost : {WILD}\r\n\r\n"),
         ("junk", "\x01\x02\x03\r\n\r\n"),
     ):
         answer = site.raw(text)
-        check(f"{name}: 400 and closed", answer.startswith(b"HTTP/1.1 400 ") and answer.count(b"HTTP/1.1 ") == 1, answer)
+        check(
+            f"{name}: 400 and closed", answer.startswith(b"HTTP/1.1 400 ") and answer.count(b"HTTP/1.1 ") == 1, answer
+        )
 
 
 class Clients:
@@ -237,10 +263,15 @@ def changes(site: Site, folder: Folder, work: pathlib.Path, backends: list[Backe
             folder.write("new.yaml", ingress("new", f"n{n}.example", [("/", "Prefix", "api")]))
             served.append(eventually(lambda n=n: site.get(f"n{n}.example", "/").server == "api") or 5.0)
         middle = statistics.median(served)
-        check(f"a changed file is served: median {middle * 1000:.0f} ms", middle <= SERVED_WITHIN_SECONDS, sorted(served))
+        check(
+            f"a changed file is served: median {middle * 1000:.0f} ms", middle <= SERVED_WITHIN_SECONDS, sorted(served)
+        )
         check("the rule before is gone", site.get(f"n{CHANGES - 2}.example", "/").status == 404)
         folder.remove("new.yaml")
-        check("a deleted file takes its route along", eventually(lambda: site.get(f"n{CHANGES - 1}.example", "/").status == 404))
+        check(
+            "a deleted file takes its route along",
+            eventually(lambda: site.get(f"n{CHANGES - 1}.example", "/").status == 404),
+        )
 
         unready = "".join(service(each, ready=each.name != "api") for each in backends)
         folder.write("services.yaml", unready)
@@ -251,11 +282,17 @@ def changes(site: Site, folder: Folder, work: pathlib.Path, backends: list[Backe
         for _ in range(3):
             text, certificate = secret(work, SHOP)
             folder.write("secret.yaml", text)
-            check("a new certificate is served", eventually(lambda c=certificate: site.get_tls(SHOP, "/").certificate == c))
+            check(
+                "a new certificate is served",
+                eventually(lambda c=certificate: site.get_tls(SHOP, "/").certificate == c),
+            )
 
         for n in range(200):
             folder.write(f"many-{n}.yaml", ingress(f"many-{n}", f"m{n}.example", [("/", "Prefix", "web")]))
-        check("two hundred files at once are all served", eventually(lambda: site.get("m199.example", "/").server == "web", 10))
+        check(
+            "two hundred files at once are all served",
+            eventually(lambda: site.get("m199.example", "/").server == "web", 10),
+        )
         for n in range(200):
             folder.remove(f"many-{n}.yaml")
         check("and all gone", eventually(lambda: site.get("m199.example", "/").status == 404, 10))
@@ -289,7 +326,11 @@ def commands(site: Site, folder: Folder, run: Callable) -> None:
     running = run("explain", f"https://{SHOP}/api/x", "--admin", site.proxy.admin)
     first = f"GET https://{SHOP}/api/x → 200 default/api"
     for name, done in (("a folder", offline), ("a running proxy", running)):
-        check(f"explain from {name}: exit 0, the answer first", done.returncode == 0 and done.stdout.startswith(first), done)
+        check(
+            f"explain from {name}: exit 0, the answer first",
+            done.returncode == 0 and done.stdout.startswith(first),
+            done,
+        )
     done = run("explain", "http://nobody.example/", "--manifests", folder.path)
     check("explain without a route: exit 1", done.returncode == 1 and "404" in done.stdout, done)
     done = run("check", folder.path)
@@ -297,7 +338,11 @@ def commands(site: Site, folder: Folder, run: Callable) -> None:
     last = done.stdout.strip().splitlines()[-1:] or [""]
     check("check ends with the counts", "error" in last[0] and "warning" in last[0], last)
     done = run("check", folder.path, "-o", "json")
-    check("check -o json is JSON", isinstance(json.loads(done.stdout or "null"), dict) and "routes" in json.loads(done.stdout), done)
+    check(
+        "check -o json is JSON",
+        isinstance(json.loads(done.stdout or "null"), dict) and "routes" in json.loads(done.stdout),
+        done,
+    )
     for name, arguments in (
         ("an unknown flag", ["serve", "--no-such-flag"]),
         ("a value that is none", ["serve", "--http-port", "many"]),
@@ -306,9 +351,18 @@ def commands(site: Site, folder: Folder, run: Callable) -> None:
     ):
         done = run(*arguments)
         lines = [line for line in done.stderr.splitlines() if line.strip()]
-        check(f"{name}: exit 2, one line", done.returncode == 2 and len(lines) == 1 and "panicked" not in done.stderr, done)
+        check(
+            f"{name}: exit 2, one line",
+            done.returncode == 2 and len(lines) == 1 and "panicked" not in done.stderr,
+            done,
+        )
     ports = free_ports(3)
-    taken = [f"--http-port={site.proxy.http}", f"--https-port={ports[0]}", f"--health-port={ports[1]}", f"--admin-address=127.0.0.1:{ports[2]}"]
+    taken = [
+        f"--http-port={site.proxy.http}",
+        f"--https-port={ports[0]}",
+        f"--health-port={ports[1]}",
+        f"--admin-address=127.0.0.1:{ports[2]}",
+    ]
     done = run("serve", "--manifests", folder.path, "--bind-address=127.0.0.1", *taken)
     check("a port in use: exit 1, names it", done.returncode == 1 and str(site.proxy.http) in done.stderr, done)
     for command in ("serve", "demo", "check", "explain", "routes", "backends", "certificates", "problems"):
@@ -324,9 +378,18 @@ def seeing(site: Site) -> None:
     connection.request("GET", "/metrics")
     text = connection.getresponse().read().decode()
     connection.close()
-    for name in ("fairlead_requests_total{", "fairlead_table_generation", "fairlead_build_info{", "fairlead_connections_total{"):
+    for name in (
+        "fairlead_requests_total{",
+        "fairlead_table_generation",
+        "fairlead_build_info{",
+        "fairlead_connections_total{",
+    ):
         check(f"/metrics has {name.rstrip('{')}", name in text, text)
-    check("no panic was counted", "fairlead_panics_total 0" in text, [line for line in text.splitlines() if "panic" in line])
+    check(
+        "no panic was counted",
+        "fairlead_panics_total 0" in text,
+        [line for line in text.splitlines() if "panic" in line],
+    )
     lines = lambda: [line for line in site.proxy.out.read_text().splitlines() if '"GET /api/v1 HTTP/1.1" 200' in line]  # noqa: E731
     check("the access log has the requests", eventually(lines, 3), site.proxy.out.read_text()[-300:])
 

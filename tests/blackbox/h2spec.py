@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 
-from served import Backend, Fairlead, service, ingress
+from served import Backend, Fairlead, ingress, service
 
 CASES = 145
 

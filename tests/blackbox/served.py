@@ -90,7 +90,8 @@ class Fairlead:
         self.out, self.err = work / "out", work / "err"
         self.ready_seconds = ready_seconds
         self.arguments = [
-            *wrap, str(pathlib.Path(binary).resolve()), "serve", "--manifests", str(folder), "--bind-address", "127.0.0.1",
+            *wrap, str(pathlib.Path(binary).resolve()), "serve",
+            "--manifests", str(folder), "--bind-address", "127.0.0.1",
             "--http-port", str(self.http), "--https-port", str(self.https),
             "--health-port", str(self.health), "--admin-address", self.admin, *flags,
         ]  # fmt: skip
