@@ -2,5 +2,6 @@
 
 mod architecture;
 mod docs;
+mod routing;
 #[cfg(test)]
 mod fuzz_corpus;
