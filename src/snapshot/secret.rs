@@ -40,10 +40,6 @@ pub fn read(name: &Name, data: &BTreeMap<String, Vec<u8>>) -> SecretContent {
 /// Leaf and key are compared here rather than by rustls, which refuses certificates of X.509 v1.
 pub fn certificate(origin: CertificateOrigin, chain: &[u8], key: &[u8]) -> Result<Certificate, String> {
     let chain = read_chain(chain)?;
-    let key_der = read_key(key)?;
-    let signing = any_supported_type(&key_der).map_err(|_| {
-        "tls.key is not a key that can be used: RSA, ECDSA (P-256, P-384, P-521) and Ed25519 are".to_owned()
-    })?;
     let mut leaves = Vec::with_capacity(chain.len());
     for (index, der) in chain.iter().enumerate() {
         let (_, parsed) = X509Certificate::from_der(der)
@@ -52,6 +48,10 @@ pub fn certificate(origin: CertificateOrigin, chain: &[u8], key: &[u8]) -> Resul
     }
     let Some(leaf) = leaves.first() else { return Err("tls.crt holds no certificate".to_owned()) };
     check_strength(leaf)?;
+    let key_der = read_key(key)?;
+    let signing = any_supported_type(&key_der).map_err(|_| {
+        "tls.key is not a key that can be used: RSA, ECDSA (P-256, P-384, P-521) and Ed25519 are".to_owned()
+    })?;
     check_pair(&leaves, signing.as_ref())?;
 
     let mut hash = digest::Context::new(&digest::SHA256);
@@ -162,4 +162,119 @@ fn names(leaf: &X509Certificate<'_>) -> Vec<Arc<str>> {
 
 fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    macro_rules! file {
+        ($name:literal) => {
+            include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/certificates/", $name))
+        };
+    }
+
+    fn made(name: &str, algorithm: &'static rcgen::SignatureAlgorithm) -> (String, String) {
+        let key = rcgen::KeyPair::generate_for(algorithm).unwrap();
+        let params = rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap();
+        (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
+    }
+
+    fn read_parts(chain: Option<&str>, key: Option<&str>) -> Result<Arc<Certificate>, String> {
+        let parts = [("tls.crt", chain), ("tls.key", key)];
+        let data = parts.into_iter().filter_map(|(name, part)| Some((name.to_owned(), part?.as_bytes().to_vec())));
+        match read(&Name::new("shop", "tls"), &data.collect()) {
+            SecretContent::Certificate(certificate) => Ok(certificate),
+            SecretContent::Unusable(why) => Err(why),
+        }
+    }
+
+    #[test]
+    fn every_kind_of_key_is_served() {
+        let (p256, p256_key) = made("a.example", &rcgen::PKCS_ECDSA_P256_SHA256);
+        let (p384, p384_key) = made("a.example", &rcgen::PKCS_ECDSA_P384_SHA384);
+        let (ed25519, ed25519_key) = made("a.example", &rcgen::PKCS_ED25519);
+        for (chain, key, names) in [
+            (p256.as_str(), p256_key.as_str(), "a.example"),
+            (&p384, &p384_key, "a.example"),
+            (&ed25519, &ed25519_key, "a.example"),
+            (&format!("{p256}{p384}"), &format!("some words\n{p256_key}"), "a.example"),
+            (file!("rsa-pkcs1.crt"), file!("rsa-pkcs1.key"), "*.a.example b.example"),
+            (file!("ec-v1.crt"), file!("ec-v1.key"), "v1.example"),
+        ] {
+            let certificate = read_parts(Some(chain), Some(key)).unwrap();
+            assert_eq!(certificate.names.join(" "), names);
+            assert_eq!(certificate.origin, CertificateOrigin::Secret(Name::new("shop", "tls")));
+            assert!(!certificate.serial.is_empty() && certificate.not_before < certificate.not_after);
+            assert_eq!(certificate.key.cert.len(), chain.matches("BEGIN").count());
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_served_says_why_and_shows_no_key() {
+        let (chain, key) = made("a.example", &rcgen::PKCS_ECDSA_P256_SHA256);
+        let (other, other_key) = made("b.example", &rcgen::PKCS_ECDSA_P256_SHA256);
+        let block = |label: &str, body: &str| format!("-----BEGIN {label}-----\n{body}\n-----END {label}-----\n");
+        let huge = "x".repeat(1 << 20);
+        for (chain, key, why) in [
+            (None, Some(key.as_str()), "tls.crt is missing"),
+            (Some(chain.as_str()), None, "tls.key is missing"),
+            (Some(""), Some(&key), "tls.crt is empty"),
+            (Some(&chain), Some(""), "tls.key is empty"),
+            (Some("junk"), Some(&key), "tls.crt holds no PEM certificate"),
+            (Some(&huge), Some(&key), "tls.crt holds no PEM certificate"),
+            (Some(&key), Some(&key), "tls.crt holds no PEM certificate"),
+            (Some(&chain), Some(&chain), "tls.key holds no PEM private key"),
+            (Some(&chain[..60]), Some(&key), "tls.crt is not PEM: a section has no END line"),
+            (Some(&chain), Some(&key[..60]), "tls.key is not PEM: a section has no END line"),
+            (Some(&block("CERTIFICATE", "%%")), Some(&key), "tls.crt is not PEM: a section is not base64"),
+            (Some(&block("CERTIFICATE", "AAAA")), Some(&key), "certificate 1 in tls.crt cannot be read"),
+            (
+                Some(&format!("{chain}{}", block("CERTIFICATE", "AAAA"))),
+                Some(&key),
+                "certificate 2 in tls.crt cannot be read",
+            ),
+            (
+                Some(&chain),
+                Some(&block("PRIVATE KEY", "AAAA")),
+                "tls.key is not a key that can be used: RSA, ECDSA (P-256, P-384, P-521) and Ed25519 are",
+            ),
+            (Some(&chain), Some(file!("encrypted.key")), "tls.key is encrypted"),
+            (Some(&chain), Some(&other_key), "tls.key does not belong to tls.crt"),
+            (
+                Some(&format!("{other}{chain}")),
+                Some(&key),
+                "tls.key belongs to certificate 2 in tls.crt; the one it belongs to must stand first",
+            ),
+            (
+                Some(file!("weak-rsa.crt")),
+                Some(file!("weak-rsa.key")),
+                "its RSA key has 1024 bits, and clients refuse fewer than 2048",
+            ),
+        ] {
+            let said = read_parts(chain, key).unwrap_err();
+            assert!(said.starts_with(why), "{said:?} should begin with {why:?}");
+        }
+    }
+
+    #[test]
+    fn the_fingerprint_tells_keys_and_chains_apart() {
+        let (chain, key) = made("a.example", &rcgen::PKCS_ECDSA_P256_SHA256);
+        let (other, _) = made("b.example", &rcgen::PKCS_ECDSA_P256_SHA256);
+        let one = read_parts(Some(&chain), Some(&key)).unwrap();
+        assert_eq!(one, read_parts(Some(&chain), Some(&key)).unwrap());
+        assert_ne!(one, read_parts(Some(&format!("{chain}{other}")), Some(&key)).unwrap());
+        assert!(!format!("{one:?}").contains("key"));
+    }
+
+    #[test]
+    fn the_default_certificate_is_valid_from_yesterday_for_ten_years() {
+        const DAY: i64 = 86_400;
+        let now = 1_767_323_045;
+        let made = self_made(now).unwrap();
+        assert_eq!(made.origin, CertificateOrigin::SelfMade);
+        assert!(made.not_before < now - DAY && now - 3 * DAY < made.not_before);
+        assert!((now + 3650 * DAY..now + 3653 * DAY).contains(&made.not_after));
+        assert_ne!(made.fingerprint, self_made(now).unwrap().fingerprint);
+    }
 }
