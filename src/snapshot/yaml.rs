@@ -82,7 +82,7 @@ fn unreadable(file: &Arc<str>, document: usize, fault: Fault) -> Problem {
         reason: Reason::ManifestUnreadable,
         field: String::new(),
         message: format!("{file}:{}: {} (document {document})", fault.line, fault.what),
-        hint: "correct the file; until then its last good objects are served".to_owned(),
+        hint: "correct the document".to_owned(),
     }
 }
 
