@@ -15,5 +15,6 @@ pub mod filter;
 pub mod table;
 pub mod proxy;
 pub mod source;
+pub mod controller;
 pub mod admin;
 pub mod commands;

@@ -19,6 +19,7 @@ use arc_swap::ArcSwap;
 
 pub use self::api::ShortText;
 pub use self::server::{Listeners, Server};
+use crate::controller::Standing;
 use crate::ir;
 use crate::live::Registry;
 use crate::table::SharedTable;
@@ -53,15 +54,6 @@ pub struct AnswerSettings {
     pub has_metrics: bool,
     /// `--health-check-path`: answered as `/healthz` is.
     pub health_check_path: String,
-}
-
-/// A problem and since when it stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Standing {
-    /// The problem.
-    pub problem: ir::Problem,
-    /// Seconds since the epoch.
-    pub since: i64,
 }
 
 /// A traffic listener. Prints as `https:443`.

@@ -22,7 +22,7 @@ pub use self::objects::{
 };
 pub use self::received::Received;
 pub use self::strings::Strings;
-use crate::ir::{Name, Problem};
+use crate::ir::{Kind, Name, Object, Problem};
 
 /// Everything received, by name.
 #[derive(Clone, Debug, Default)]
@@ -67,5 +67,18 @@ impl Snapshot {
             Received::Secret(secret) => put(&mut self.secrets, name, secret),
             Received::Service(service) => put(&mut self.services, name, service),
         }
+    }
+
+    /// Where an object stands now. EndpointSlices are not found: nothing is blamed on them.
+    pub fn object(&self, kind: Kind, name: &Name) -> Option<&Arc<Object>> {
+        let meta = match kind {
+            Kind::Ingress => self.ingresses.get(name).map(|ingress| &ingress.meta),
+            Kind::IngressClass => self.classes.get(name).map(|class| &class.meta),
+            Kind::Pod => self.pods.get(name).map(|pod| &pod.meta),
+            Kind::Secret => self.secrets.get(name).map(|secret| &secret.meta),
+            Kind::Service => self.services.get(name).map(|service| &service.meta),
+            Kind::ConfigMap | Kind::EndpointSlice | Kind::File | Kind::Flag | Kind::Namespace => None,
+        };
+        meta.map(|meta| &meta.object)
     }
 }

@@ -5,4 +5,4 @@ pub mod dns;
 pub mod folder;
 
 pub use self::delta::Delta;
-pub use self::folder::{FolderSource, OpenError};
+pub use self::folder::{Changed, FolderSource, OpenError};

@@ -1,0 +1,334 @@
+//! The control loop: what changed is compiled and served, and what is wrong is kept for those who ask.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use arc_swap::ArcSwap;
+use tokio::time::sleep_until;
+use tracing::{error, info, warn};
+
+use crate::compile::{self, Compiled, Compiler, Resolved};
+use crate::ir::{
+    Backend, BackendId, Certificate, EndpointSource, Kind, Name, Object, PortKey, Problem, Reason, Severity,
+};
+use crate::live::Registry;
+use crate::settings::CompileOptions;
+use crate::snapshot::Snapshot;
+use crate::source::dns::Dns;
+use crate::source::{Delta, FolderSource};
+use crate::table::{RoutingTable, SharedTable};
+use crate::telemetry::{Metrics, Readiness};
+
+/// How often old tables are looked at while there are any.
+const SWEEP: Duration = Duration::from_millis(100);
+/// How often cells that nobody refers to are looked for otherwise.
+const IDLE_SWEEP: Duration = Duration::from_secs(5);
+/// New problems that one change may log; the rest is a number, and the admin API has all.
+const LOGGED: usize = 50;
+
+/// A problem and since when it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// The problem.
+    pub problem: Problem,
+    /// Seconds since the epoch.
+    pub since: i64,
+}
+
+/// What the loop writes and others read.
+#[derive(Clone)]
+pub struct Outlets {
+    /// The table that is served.
+    pub table: Arc<SharedTable>,
+    /// Backends with their endpoints.
+    pub registry: Arc<Registry>,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// Told of the first table.
+    pub readiness: Arc<Readiness>,
+    /// What is wrong now, sorted.
+    pub problems: Arc<ArcSwap<Vec<Standing>>>,
+    /// Served for names without a certificate when no default is configured.
+    pub default_certificate: Arc<Certificate>,
+}
+
+/// Turns snapshots into what is served.
+pub struct Controller {
+    outlets: Outlets,
+    options: CompileOptions,
+    /// What the flags had wrong.
+    flags: Vec<Problem>,
+    compiler: Compiler,
+    compiled: Compiled,
+    /// Why a backend has no endpoint.
+    endpoints: BTreeMap<BackendId, Vec<Problem>>,
+    dns: Dns,
+    /// The snapshot was not compiled to the end.
+    is_behind: bool,
+}
+
+impl Controller {
+    /// Nothing compiled yet. `flags` are problems that stay as long as the process.
+    pub fn new(outlets: Outlets, options: CompileOptions, flags: Vec<Problem>) -> Controller {
+        Controller {
+            outlets,
+            options,
+            flags,
+            compiler: Compiler::default(),
+            compiled: Compiled::default(),
+            endpoints: BTreeMap::new(),
+            dns: Dns::default(),
+            is_behind: true,
+        }
+    }
+
+    /// Serves what the source has, and whatever it has next, for ever. While a change is applied, further ones pile up
+    /// in the source and are one change then.
+    pub async fn run(mut self, mut source: FolderSource) -> Infallible {
+        enum Event {
+            Files(crate::source::Changed),
+            Names,
+            Sweep,
+        }
+        let snapshot = Arc::clone(source.snapshot());
+        self.apply(&snapshot, &Delta::default(), Instant::now(), seconds_since_epoch());
+        let mut next_sweep = tokio::time::Instant::now() + SWEEP;
+        loop {
+            let event = tokio::select! {
+                changed = source.changed() => Event::Files(changed),
+                () = self.dns.changed() => Event::Names,
+                () = sleep_until(next_sweep) => Event::Sweep,
+            };
+            let snapshot = Arc::clone(source.snapshot());
+            match event {
+                Event::Files(changed) => {
+                    self.apply(&snapshot, &changed.delta, changed.since, seconds_since_epoch());
+                    next_sweep = next_sweep.min(tokio::time::Instant::now() + SWEEP);
+                }
+                Event::Names => self.apply_names(&snapshot, seconds_since_epoch()),
+                Event::Sweep => {
+                    let left = self.outlets.table.sweep();
+                    self.outlets.registry.sweep();
+                    next_sweep = tokio::time::Instant::now() + if left > 0 { SWEEP } else { IDLE_SWEEP };
+                }
+            }
+        }
+    }
+
+    /// Serves a snapshot. `delta` is the difference to the last one and `since` when its first event came; `now` is
+    /// seconds since the epoch. A panic on the way is counted and leaves what was served before.
+    pub fn apply(&mut self, snapshot: &Snapshot, delta: &Delta, since: Instant, now: i64) {
+        // The second road goes first: it is quick, and goes on even if compiling breaks down.
+        let services = &delta.endpoints;
+        let mut is_applied = self.survive("endpoints", |this| this.second_road(snapshot, services)).is_some();
+        let must_serve = delta.routes || self.is_behind;
+        if must_serve || delta.report {
+            self.is_behind = must_serve;
+            match self.survive("compile", |this| this.first_road(snapshot, must_serve)) {
+                Some(()) => self.is_behind = false,
+                None => {
+                    // Its memory may be half-written.
+                    self.compiler = Compiler::default();
+                    self.is_behind = true;
+                    is_applied = false;
+                }
+            }
+        }
+        let problems = self.report(snapshot, now);
+        let generation = self.outlets.table.generation();
+        let elapsed = since.elapsed();
+        if is_applied {
+            self.outlets.metrics.applied(generation, elapsed);
+        }
+        let (routes, ms) = (self.routes(), elapsed.as_millis());
+        info!(generation, routes, endpoints_of = services.len(), problems, ms, "applied");
+    }
+
+    /// Takes over what DNS said since.
+    pub fn apply_names(&mut self, snapshot: &Snapshot, now: i64) {
+        self.survive("endpoints", |this| {
+            let config = Arc::clone(&this.compiled.config);
+            let resolved = this.dns.names().resolved();
+            for backend in config.backends.values().filter(|backend| dns_name(backend).is_some()) {
+                this.set_endpoints(snapshot, backend, &resolved);
+            }
+        });
+        let problems = self.report(snapshot, now);
+        info!(problems, "external names resolved");
+    }
+
+    /// Replaces the endpoints of the backends of `services`, and touches no table.
+    fn second_road(&mut self, snapshot: &Snapshot, services: &BTreeSet<Name>) {
+        let config = Arc::clone(&self.compiled.config);
+        let resolved = self.dns.names().resolved();
+        for service in services {
+            // The least port there is.
+            let first = BackendId { service: service.clone(), port: PortKey::Name("".into()) };
+            let backends = config.backends.range(first..).take_while(|(id, _)| id.service == *service);
+            for (_, backend) in backends {
+                self.set_endpoints(snapshot, backend, &resolved);
+            }
+        }
+    }
+
+    /// Compiles, and serves the result as a new table. Endpoints of new backends are there before the table that sends
+    /// requests to them.
+    fn first_road(&mut self, snapshot: &Snapshot, must_serve: bool) {
+        let compiled = self.compiler.compile(snapshot, &self.options);
+        if !must_serve {
+            self.compiled.problems = compiled.problems;
+            return;
+        }
+        let names = compiled.config.backends.values().filter_map(|backend| dns_name(backend).cloned());
+        self.dns.follow(names.collect::<BTreeSet<_>>());
+        let before = std::mem::replace(&mut self.compiled, compiled);
+        let config = Arc::clone(&self.compiled.config);
+        let resolved = self.dns.names().resolved();
+        for (id, backend) in &config.backends {
+            let known = before.config.backends.get(id);
+            let is_same = known.is_some_and(|known| Arc::ptr_eq(known, backend) || known == backend);
+            if self.is_behind_on(id) || !is_same {
+                self.set_endpoints(snapshot, backend, &resolved);
+            }
+        }
+        self.endpoints.retain(|id, _| config.backends.contains_key(id));
+
+        let Outlets { table, registry, metrics, readiness, default_certificate, .. } = &self.outlets;
+        let previous = table.load();
+        let next = RoutingTable::build(&config, Some(&previous), registry, metrics, default_certificate);
+        table.publish(Arc::new(next));
+        readiness.table_served();
+        let certificates = config.certificates.values().chain(&config.default_certificate);
+        metrics.set_certificates(certificates.map(Arc::as_ref));
+    }
+
+    /// Its endpoints were never set, be it because a panic came first.
+    fn is_behind_on(&self, id: &BackendId) -> bool {
+        !self.endpoints.contains_key(id)
+    }
+
+    fn set_endpoints(&mut self, snapshot: &Snapshot, backend: &Backend, resolved: &Resolved) {
+        let (set, problems) = compile::endpoints(snapshot, backend, resolved);
+        self.outlets.registry.set_endpoints(&backend.id, &set);
+        self.endpoints.insert(backend.id.clone(), problems);
+    }
+
+    /// Publishes what is wrong now and logs what is new in it; gives the number.
+    fn report(&self, snapshot: &Snapshot, now: i64) -> usize {
+        let mut problems: Vec<Problem> = self.flags.clone();
+        problems.extend_from_slice(&self.compiled.problems);
+        problems.extend(self.endpoints.values().flatten().cloned());
+        problems.extend(self.stale_names());
+        for problem in &mut problems {
+            relocate(problem, snapshot);
+        }
+        problems.sort();
+        problems.dedup();
+        self.outlets.metrics.set_problems(&problems);
+
+        let before = self.outlets.problems.load_full();
+        let known: BTreeMap<_, i64> =
+            before.iter().map(|standing| (identity(&standing.problem), standing.since)).collect();
+        let mut unlogged = 0_usize;
+        let mut logged = 0_usize;
+        let standing: Vec<Standing> = problems
+            .into_iter()
+            .map(|problem| {
+                let since = known.get(&identity(&problem)).copied();
+                match since {
+                    None if logged < LOGGED => {
+                        logged += 1;
+                        log(&problem);
+                    }
+                    None => unlogged += 1,
+                    Some(_) => {}
+                }
+                Standing { problem, since: since.unwrap_or(now) }
+            })
+            .collect();
+        if unlogged > 0 {
+            warn!(count = unlogged, "further new problems; `fairlead problems` lists all");
+        }
+        let count = standing.len();
+        self.outlets.problems.store(Arc::new(standing));
+        count
+    }
+
+    /// Backends whose name has addresses that are overdue.
+    fn stale_names(&self) -> Vec<Problem> {
+        let stale = self.dns.names().stale(Instant::now());
+        if stale.is_empty() {
+            return Vec::new();
+        }
+        let problem = |backend: &Arc<Backend>| {
+            let name = dns_name(backend)?;
+            let why = stale.get(name)?;
+            let service = Object { kind: Kind::Service, name: backend.id.service.clone(), file: None, line: None };
+            Some(Problem {
+                object: Arc::new(service),
+                severity: Severity::Warning,
+                reason: Reason::ExternalNameUnresolved,
+                field: "spec.externalName".to_owned(),
+                message: format!("{name} cannot be resolved any more ({why}); its last addresses are used"),
+                hint: "check the name, and that DNS answers here".to_owned(),
+            })
+        };
+        self.compiled.config.backends.values().filter_map(problem).collect()
+    }
+
+    fn routes(&self) -> usize {
+        self.compiled.config.hosts.values().map(|host| host.routes.len()).sum()
+    }
+
+    /// Runs a step that must not end the control thread.
+    fn survive<T>(&mut self, step: &'static str, work: impl FnOnce(&mut Self) -> T) -> Option<T> {
+        match catch_unwind(AssertUnwindSafe(|| work(self))) {
+            Ok(done) => Some(done),
+            Err(_) => {
+                self.outlets.metrics.panicked();
+                error!(step, "a change could not be applied; what was served before stays");
+                None
+            }
+        }
+    }
+}
+
+fn dns_name(backend: &Backend) -> Option<&Arc<str>> {
+    match &backend.source {
+        EndpointSource::Dns { name, .. } => Some(name),
+        EndpointSource::None | EndpointSource::Slices { .. } => None,
+    }
+}
+
+/// An object that only moved is not compiled again, so its problems still have the old file and line.
+fn relocate(problem: &mut Problem, snapshot: &Snapshot) {
+    // These are about a document, not about the object that counts under its name.
+    let is_of_document = matches!(problem.reason, Reason::DuplicateObject | Reason::ManifestUnreadable);
+    if let (false, Some(object)) = (is_of_document, snapshot.object(problem.object.kind, &problem.object.name)) {
+        problem.object = Arc::clone(object);
+    }
+}
+
+/// What makes a problem the same one as before, though it moved or is put in other words.
+fn identity(problem: &Problem) -> (Kind, Name, Reason, String, Option<String>) {
+    let Problem { object, reason, field, message, .. } = problem;
+    // Of these an object may have several.
+    let message = field.is_empty().then(|| message.clone());
+    (object.kind, object.name.clone(), *reason, field.clone(), message)
+}
+
+fn log(problem: &Problem) {
+    let Problem { object, severity, reason, field, message, hint } = problem;
+    match severity {
+        Severity::Error | Severity::Warning => warn!(%object, %reason, field, message, hint, "problem"),
+        Severity::Info => info!(%object, %reason, field, message, hint, "problem"),
+    }
+}
+
+fn seconds_since_epoch() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
