@@ -9,6 +9,7 @@ use k8s_openapi::api::discovery::v1 as discovery;
 use k8s_openapi::api::networking::v1 as networking;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use serde::Deserialize;
 
 use super::{
     AddressFamily, EndpointSlice, Ingress, IngressBackend, IngressClass, IngressPath, IngressRule, IngressTls, Meta,
@@ -212,7 +213,7 @@ impl Reducer<'_> {
     }
 
     /// `None` for a Pod without a weight.
-    pub(super) fn pod(&mut self, from: core::Pod) -> Result<Option<Pod>, String> {
+    pub(super) fn pod(&mut self, from: PodMetadata) -> Result<Option<Pod>, String> {
         let meta = self.meta(Kind::Pod, &from.metadata)?;
         let labels = from.metadata.labels.unwrap_or_default();
         let Some(weight) = labels.get(WEIGHT) else { return Ok(None) };
@@ -277,4 +278,11 @@ fn port_number(number: i32, field: impl Fn() -> String) -> Result<u16, String> {
 
 fn is_tcp(protocol: Option<&str>) -> bool {
     matches!(protocol, None | Some("" | "TCP"))
+}
+
+/// A Pod, as far as it is read: its specification is by far the largest of all, and reading it would be paid for in
+/// every build.
+#[derive(Deserialize)]
+pub(super) struct PodMetadata {
+    metadata: ObjectMeta,
 }

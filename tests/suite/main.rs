@@ -1,7 +1,9 @@
 //! Every integration test is a module of this one binary: each further binary would link the whole program once more.
 
 mod architecture;
+mod bed;
 mod docs;
+mod exchange;
 mod routing;
 #[cfg(test)]
 mod fuzz_corpus;

@@ -1,0 +1,140 @@
+//! A whole data plane in the test's process: YAML in, sockets out, tables swapped at will.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use fairlead::compile::{self, Compiler};
+use fairlead::ir;
+use fairlead::live::Registry;
+use fairlead::proxy::{Phase, Shared, Sockets, Workers};
+use fairlead::settings::{CompileOptions, Limits};
+use fairlead::snapshot::{Snapshot, secret, yaml};
+use fairlead::table::{RoutingTable, SharedTable};
+use fairlead::telemetry::{AccessLog, Metrics};
+
+/// Running workers on loopback, and what is needed to give them another table.
+pub struct Bed {
+    /// Where http is served.
+    pub http: SocketAddr,
+    /// Where https is served.
+    pub https: SocketAddr,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    workers: Option<Workers>,
+    shared: Shared,
+    registry: Registry,
+    compiler: Compiler,
+    options: CompileOptions,
+    default_certificate: Arc<ir::Certificate>,
+}
+
+impl Bed {
+    /// Serves `manifests` with default limits on two workers.
+    pub fn start(manifests: &str) -> Bed {
+        Bed::with(manifests, Limits::default(), 2, None)
+    }
+
+    /// Serves `manifests` under `limits` on `workers` workers.
+    pub fn with(manifests: &str, limits: Limits, workers: usize, access_log: Option<Arc<AccessLog>>) -> Bed {
+        let default_certificate = Arc::new(secret::self_made(now()).unwrap());
+        let metrics = Metrics::new(workers, true);
+        let table = Arc::new(SharedTable::new(Arc::new(RoutingTable::empty(&default_certificate))));
+        let limits = Arc::new(limits);
+        let shared = Shared { table, limits: Arc::clone(&limits), metrics: Arc::clone(&metrics), access_log };
+        let sockets = Sockets::bind(&[IpAddr::V4(Ipv4Addr::LOCALHOST)], Some(0), Some(0), workers).unwrap();
+        let (http, https) = (sockets.http_addresses()[0], sockets.https_addresses()[0]);
+        let options = CompileOptions {
+            http_port: Some(http.port()),
+            https_port: Some(https.port()),
+            limits: Limits::clone(&limits),
+            ..CompileOptions::default()
+        };
+        let registry = Registry::new(workers);
+        let compiler = Compiler::default();
+        let mut bed =
+            Bed { http, https, metrics, workers: None, shared, registry, compiler, options, default_certificate };
+        bed.apply(manifests);
+        bed.workers = Some(sockets.start(&bed.shared).unwrap());
+        bed
+    }
+
+    /// Serves other manifests from now on.
+    pub fn apply(&mut self, manifests: &str) {
+        let parsed = yaml::read(manifests, "test.yaml");
+        assert!(parsed.problems.is_empty(), "{:?}", parsed.problems);
+        self.apply_snapshot(&parsed.into_snapshot());
+    }
+
+    /// Serves another snapshot from now on.
+    pub fn apply_snapshot(&mut self, snapshot: &Snapshot) {
+        let compiled = self.compiler.compile(snapshot, &self.options);
+        for (id, backend) in &compiled.config.backends {
+            let (set, _problems) = compile::endpoints(snapshot, backend, &compile::Resolved::default());
+            self.registry.set_endpoints(id, &set);
+        }
+        let before = self.shared.table.load();
+        let table = RoutingTable::build(
+            &compiled.config,
+            Some(&before),
+            &self.registry,
+            &self.metrics,
+            &self.default_certificate,
+        );
+        self.shared.table.publish(Arc::new(table));
+        self.shared.table.sweep();
+        self.registry.sweep();
+    }
+
+    /// The workers, to lead them out.
+    pub fn workers(&self) -> &Workers {
+        self.workers.as_ref().unwrap()
+    }
+
+    /// Closes and waits; whether every connection ended by itself within `patience`.
+    pub fn drain(&mut self, patience: Duration) -> bool {
+        let workers = self.workers.take().unwrap();
+        workers.enter(Phase::Closing);
+        workers.wait(patience)
+    }
+}
+
+impl Drop for Bed {
+    fn drop(&mut self) {
+        if let Some(workers) = self.workers.take() {
+            workers.enter(Phase::Closing);
+            workers.enter(Phase::Ending);
+            workers.wait(Duration::from_secs(5));
+        }
+        if !std::thread::panicking() {
+            assert_eq!(self.metrics.panics(), 0, "a worker panicked");
+        }
+    }
+}
+
+/// Seconds since the epoch.
+pub fn now() -> i64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs().cast_signed()
+}
+
+/// A Service `name` with one EndpointSlice of `addresses`, all ready.
+pub fn service(name: &str, addresses: &[SocketAddr]) -> String {
+    let mut text = format!(
+        "apiVersion: v1\nkind: Service\nmetadata: {{name: {name}}}\nspec: {{ports: [{{name: http, port: 80}}]}}\n---\n"
+    );
+    for (i, address) in addresses.iter().enumerate() {
+        text += &format!(
+            "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {{name: {name}-{i}, labels: {{kubernetes.io/service-name: {name}}}}}\naddressType: IPv4\nports: [{{name: http, port: {}, protocol: TCP}}]\nendpoints: [{{addresses: [\"{}\"]}}]\n---\n",
+            address.port(),
+            address.ip(),
+        );
+    }
+    text
+}
+
+/// An Ingress `name` that sends `path` (Prefix) of `host` to Service `service`, with `annotations` as YAML flow text.
+pub fn ingress(name: &str, host: &str, path: &str, service: &str, annotations: &str) -> String {
+    format!(
+        "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {{name: {name}, annotations: {{{annotations}}}}}\nspec:\n  rules:\n  - host: \"{host}\"\n    http:\n      paths:\n      - {{path: \"{path}\", pathType: Prefix, backend: {{service: {{name: {service}, port: {{name: http}}}}}}}}\n---\n"
+    )
+}
