@@ -210,3 +210,140 @@ fn provider() -> Arc<CryptoProvider> {
 
 const HTTP2: &[u8] = b"h2";
 const HTTP11: &[u8] = b"http/1.1";
+
+#[cfg(test)]
+mod tests {
+    use rustls::version::{TLS12, TLS13};
+    use tokio::io::AsyncReadExt;
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::ir::{CertificateOrigin, Config, Name};
+    use crate::table::fixture::{World, certificate, pattern};
+    use crate::telemetry::Metrics;
+
+    /// The configuration for a table in which `*.shop.example` has a certificate of its own.
+    fn config(world: &World) -> (Arc<ServerConfig>, [Arc<CertifiedKey>; 2]) {
+        let own = certificate(CertificateOrigin::Secret(Name::new("shop", "tls")), "*.shop.example");
+        let keys = [Arc::clone(&own.key), Arc::clone(&world.self_made.key)];
+        let mut config = Config::default();
+        config.certificates.insert(pattern("*.shop.example"), own);
+        let table = Arc::new(world.build(&Arc::new(config), None));
+        (server_config(move || Some(Arc::clone(&table))).unwrap(), keys)
+    }
+
+    /// A client that prefers what we like least.
+    fn client(version: &'static rustls::SupportedProtocolVersion, alpn: &[&[u8]]) -> ClientConfig {
+        let mut provider = (*provider()).clone();
+        provider.cipher_suites.reverse();
+        let mut config = ClientConfig::builder_with_provider(Arc::new(provider))
+            .with_protocol_versions(&[version])
+            .unwrap()
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(AnyCertificate))
+            .with_no_client_auth();
+        config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
+        config
+    }
+
+    async fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (near, far) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
+        (near.unwrap(), far.unwrap().0)
+    }
+
+    /// One handshake; what each side knows of it.
+    async fn shake(
+        server: &Arc<ServerConfig>,
+        client: &Arc<ClientConfig>,
+        name: &str,
+        metrics: &Metrics,
+    ) -> (client::TlsStream<TcpStream>, Accepted) {
+        let (near, far) = pair().await;
+        let connector = TlsConnector::from(Arc::clone(client));
+        let name = ServerName::try_from(name.to_owned()).unwrap();
+        let accept = accept(server, far, Duration::from_secs(10), metrics.worker(0));
+        let (near, far) = tokio::join!(connector.connect(name, near), accept);
+        (near.unwrap(), far.unwrap())
+    }
+
+    fn served(stream: &client::TlsStream<TcpStream>) -> &CertificateDer<'static> {
+        &stream.get_ref().1.peer_certificates().unwrap()[0]
+    }
+
+    #[tokio::test]
+    async fn the_server_name_chooses_the_certificate() {
+        let world = World::new();
+        let (server, [own, self_made]) = config(&world);
+        let client = Arc::new(client(&TLS13, &[]));
+        for (name, expected) in [("a.shop.example", &own), ("A.Shop.Example", &own), ("b.example", &self_made)] {
+            let (near, far) = shake(&server, &client, name, &world.metrics).await;
+            assert!(served(&near) == &expected.cert[0], "{name}");
+            assert_eq!(far.server_name.as_deref(), Some(&*name.to_ascii_lowercase()));
+        }
+        let (near, far) = shake(&server, &client, "127.0.0.1", &world.metrics).await;
+        assert!(served(&near) == &self_made.cert[0] && far.server_name.is_none());
+    }
+
+    #[tokio::test]
+    async fn both_versions_negotiate_http2_first_and_aes_128() {
+        let world = World::new();
+        let (server, _) = config(&world);
+        let cases: [(_, &[&[u8]], _, _, _); 4] = [
+            (&TLS13, &[HTTP2, HTTP11], true, "TLSv1.3", CipherSuite::TLS13_AES_128_GCM_SHA256),
+            (&TLS12, &[HTTP11, HTTP2], true, "TLSv1.2", CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256),
+            (&TLS13, &[HTTP11], false, "TLSv1.3", CipherSuite::TLS13_AES_128_GCM_SHA256),
+            (&TLS12, &[], false, "TLSv1.2", CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256),
+        ];
+        for (version, alpn, is_http2, name, suite) in cases {
+            let (near, far) = shake(&server, &Arc::new(client(version, alpn)), "a.shop.example", &world.metrics).await;
+            assert_eq!((far.is_http2, far.version), (is_http2, name));
+            assert_eq!(near.get_ref().1.negotiated_cipher_suite().unwrap().suite(), suite);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_ticket_resumes_a_session_once_it_was_read() {
+        let world = World::new();
+        let (server, _) = config(&world);
+        for version in [&TLS12, &TLS13] {
+            let client = Arc::new(client(version, &[HTTP11]));
+            let (mut near, far) = shake(&server, &client, "a.shop.example", &world.metrics).await;
+            drop(far);
+            let _cut = near.read(&mut [0]).await;
+            let (near, _) = shake(&server, &client, "a.shop.example", &world.metrics).await;
+            assert_eq!(near.get_ref().1.handshake_kind(), Some(HandshakeKind::Resumed), "{version:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_silent_client_is_late_and_a_babbling_one_fails() {
+        let world = World::new();
+        let (server, _) = config(&world);
+        let (_near, far) = pair().await;
+        tokio::time::pause();
+        let late = accept(&server, far, Duration::from_secs(10), world.metrics.worker(0)).await;
+        assert!(matches!(late, Err(HandshakeError::Late)));
+        tokio::time::resume();
+        let (near, far) = pair().await;
+        near.try_write(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+        let failed = accept(&server, far, Duration::from_secs(10), world.metrics.worker(0)).await;
+        assert!(matches!(failed, Err(HandshakeError::Failed(_))));
+    }
+
+    #[tokio::test]
+    async fn a_backend_needs_no_name_and_no_trust() {
+        let world = World::new();
+        let (server, _) = config(&world);
+        let backends = BackendTls::new().unwrap();
+        for is_http2 in [false, true] {
+            let (near, far) = pair().await;
+            let address = near.peer_addr().unwrap().ip();
+            let accept = accept(&server, far, Duration::from_secs(10), world.metrics.worker(0));
+            let (near, far) = tokio::join!(backends.connect(near, address, is_http2), accept);
+            near.unwrap();
+            let far = far.unwrap();
+            assert_eq!((far.server_name, far.is_http2), (None, is_http2));
+        }
+    }
+}
