@@ -1,0 +1,463 @@
+//! HTTP/2 to back ends (gRPC): few connections for each address, many streams on each.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use h2::client::{Builder, Connection, ResponseFuture, SendRequest};
+use h2::{Ping, RecvStream};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{Method, Request, Response, Uri};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::connect::connect;
+use super::pool::PoolKey;
+use crate::http1::head::HeadBuilder;
+use crate::http1::framing::Evidence;
+use crate::http1::{Fields, Framing, Known, ResponseHead, Span, Version};
+use crate::proxy::downstream::Part;
+use crate::proxy::downstream::wire::{self, Tap, Wire};
+use crate::proxy::error::UpstreamFault;
+use crate::proxy::forward::Outgoing;
+use crate::proxy::io::Stream;
+use crate::proxy::outbox::{Gone, Outbox, append};
+use crate::proxy::timer::Timer;
+use crate::proxy::worker::Worker;
+use crate::settings::Limits;
+use crate::settings::limits::{POOL_AGE, POOL_IDLE_TIME, POOL_REQUESTS};
+
+/// The HTTP/2 connections of one worker to back ends.
+#[derive(Default)]
+pub struct Http2Pool {
+    slots: RefCell<HashMap<PoolKey, Slot, foldhash::fast::RandomState>>,
+}
+
+/// The connections to one address, and the attempt to make another.
+#[derive(Default)]
+struct Slot {
+    links: Vec<Rc<Link>>,
+    attempt: Option<Rc<Attempt>>,
+}
+
+/// One connection.
+struct Link {
+    send: SendRequest<Bytes>,
+    state: Rc<LinkState>,
+    opened: Instant,
+    requests: Cell<u64>,
+}
+
+/// What the connection's own task knows of it too.
+struct LinkState {
+    streams: Cell<usize>,
+    idle_since: Cell<Instant>,
+    is_over: Cell<bool>,
+}
+
+/// A connection being made; everybody who needs one waits for the same.
+#[derive(Default)]
+struct Attempt {
+    outcome: Cell<Option<Result<(), UpstreamFault>>>,
+    ended: Notify,
+}
+
+impl Http2Pool {
+    /// A stream to the endpoint of `key`: on a connection that has room, else on a new one, made within `longest`.
+    pub async fn stream(
+        &self,
+        worker: &Rc<Worker>,
+        key: PoolKey,
+        longest: Duration,
+    ) -> Result<Http2Upstream, UpstreamFault> {
+        loop {
+            if let Some(link) = self.link_with_room(&key) {
+                return Ok(Http2Upstream::new(&link, key, worker.limits()));
+            }
+            let attempt = self.attempt(worker, key, longest);
+            while attempt.outcome.get().is_none() {
+                attempt.ended.notified().await;
+            }
+            attempt.outcome.get().unwrap_or(Err(UpstreamFault::Connect))?;
+        }
+    }
+
+    /// Closes what has been idle too long. To be called every few seconds.
+    pub fn sweep(&self, now: Instant) {
+        self.slots.borrow_mut().retain(|_, slot| {
+            slot.links.retain(|link| link.is_usable(now));
+            !slot.links.is_empty() || slot.attempt.is_some()
+        });
+    }
+
+    /// The usable connection with the fewest streams.
+    fn link_with_room(&self, key: &PoolKey) -> Option<Rc<Link>> {
+        let mut slots = self.slots.borrow_mut();
+        let links = &mut slots.get_mut(key)?.links;
+        let now = Instant::now();
+        links.retain(|link| link.is_usable(now));
+        let link = links.iter().min_by_key(|link| link.state.streams.get())?;
+        (link.state.streams.get() < link.most_streams()).then(|| Rc::clone(link))
+    }
+
+    /// The attempt under way, begun if there is none. It does not end with the request that began it.
+    fn attempt(&self, worker: &Rc<Worker>, key: PoolKey, longest: Duration) -> Rc<Attempt> {
+        let mut slots = self.slots.borrow_mut();
+        let slot = slots.entry(key).or_default();
+        if let Some(attempt) = &slot.attempt {
+            return Rc::clone(attempt);
+        }
+        let attempt = Rc::new(Attempt::default());
+        slot.attempt = Some(Rc::clone(&attempt));
+        let (worker, ended) = (Rc::clone(worker), Rc::clone(&attempt));
+        tokio::task::spawn_local(async move {
+            let made = make(&worker, key, longest).await;
+            let outcome = made.as_ref().map(|_| ()).map_err(|fault| *fault);
+            if let Some(slot) = worker.http2_pool().slots.borrow_mut().get_mut(&key) {
+                slot.attempt = None;
+                slot.links.extend(made);
+            }
+            ended.outcome.set(Some(outcome));
+            ended.ended.notify_waiters();
+        });
+        attempt
+    }
+}
+
+impl Link {
+    fn is_usable(&self, now: Instant) -> bool {
+        let idle_too_long = self.state.streams.get() == 0
+            && now.saturating_duration_since(self.state.idle_since.get()) >= POOL_IDLE_TIME;
+        if self.state.is_over.get()
+            || idle_too_long
+            || now.saturating_duration_since(self.opened) >= POOL_AGE
+            || self.requests.get() >= POOL_REQUESTS
+        {
+            return false;
+        }
+        // A GOAWAY shows here before the connection is over.
+        !matches!(self.send.clone().poll_ready(&mut Context::from_waker(Waker::noop())), Poll::Ready(Err(_)))
+    }
+
+    fn most_streams(&self) -> usize {
+        self.send.current_max_send_streams().min(MOST_STREAMS)
+    }
+}
+
+async fn make(worker: &Rc<Worker>, key: PoolKey, longest: Duration) -> Result<Rc<Link>, UpstreamFault> {
+    let deadline = Instant::now() + longest;
+    let stream = connect(worker, key.address, key.protocol, longest).await?;
+    let (io, tap) = wire::split(stream, Bytes::new(), None);
+    let handshake = builder(worker.limits()).handshake::<_, Bytes>(io);
+    let (send, connection) = tokio::time::timeout_at(deadline, handshake)
+        .await
+        .map_err(|_| UpstreamFault::ConnectTimeout)?
+        .map_err(|_| UpstreamFault::Connect)?;
+    let now = Instant::now();
+    let state = Rc::new(LinkState { streams: Cell::new(0), idle_since: Cell::new(now), is_over: Cell::new(false) });
+    tokio::task::spawn_local(drive(connection, tap, Rc::clone(&state)));
+    Ok(Rc::new(Link { send, state, opened: now, requests: Cell::new(0) }))
+}
+
+fn builder(limits: &Limits) -> Builder {
+    let mut builder = Builder::new();
+    builder
+        .enable_push(false)
+        .initial_max_send_streams(MOST_STREAMS)
+        .max_header_list_size(u32::try_from(limits.response_head.0).unwrap_or(u32::MAX))
+        .initial_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buffer_size(limits.buffer.bytes());
+    builder
+}
+
+/// The connection's own task: moves bytes, and asks a back end that is silent whether it is there.
+async fn drive(mut connection: Connection<Wire<Stream>, Bytes>, tap: Tap<Stream>, state: Rc<LinkState>) {
+    let timer = Timer::default();
+    let mut pings = connection.ping_pong();
+    let mut next_look = Instant::now() + SILENCE;
+    let mut awaits_pong = false;
+    let mut connection = pin!(connection);
+    poll_fn(|cx| {
+        loop {
+            if connection.as_mut().poll(cx).is_ready() || matches!(tap.poll_push(cx), Poll::Ready(Err(_))) {
+                return Poll::Ready(());
+            }
+            if state.streams.get() == 0 {
+                tap.release();
+            }
+            if timer.poll(cx, next_look).is_pending() {
+                return Poll::Pending;
+            }
+            next_look = Instant::now() + SILENCE;
+            let Some(pings) = &mut pings else { continue };
+            if awaits_pong && pings.poll_pong(cx).is_ready() {
+                awaits_pong = false;
+            }
+            if tap.take_heard() || state.streams.get() == 0 {
+                continue;
+            }
+            if awaits_pong {
+                return Poll::Ready(());
+            }
+            awaits_pong = pings.send_ping(Ping::opaque()).is_ok();
+        }
+    })
+    .await;
+    state.is_over.set(true);
+}
+
+/// One request on a stream of its own.
+pub struct Http2Upstream {
+    send: RefCell<SendRequest<Bytes>>,
+    state: Rc<LinkState>,
+    scheme: Scheme,
+    is_reused: bool,
+    most_fields: usize,
+    to_head: Cell<bool>,
+    /// The request's head, until it is sent.
+    request: RefCell<Option<Request<()>>>,
+    output: RefCell<Outbox>,
+    response: RefCell<Option<ResponseFuture>>,
+    body: RefCell<Option<RecvStream>>,
+    /// Bytes given to the exchange, for which the back end gets no new window as yet.
+    unreleased: Cell<usize>,
+}
+
+impl Http2Upstream {
+    fn new(link: &Link, key: PoolKey, limits: &Limits) -> Http2Upstream {
+        link.state.streams.set(link.state.streams.get() + 1);
+        let requests = link.requests.get();
+        link.requests.set(requests + 1);
+        Http2Upstream {
+            send: RefCell::new(link.send.clone()),
+            state: Rc::clone(&link.state),
+            scheme: if key.protocol.is_tls() { Scheme::HTTPS } else { Scheme::HTTP },
+            is_reused: requests > 0,
+            most_fields: usize::try_from(limits.response_fields).unwrap_or(usize::MAX),
+            to_head: Cell::new(false),
+            request: RefCell::default(),
+            output: RefCell::default(),
+            response: RefCell::default(),
+            body: RefCell::default(),
+            unreleased: Cell::new(0),
+        }
+    }
+
+    /// Queues the request head. `end`: no body follows.
+    pub fn queue_head(&self, request: &Outgoing<'_>, end: bool) {
+        self.to_head.set(*request.method() == Method::HEAD);
+        let mut output = self.output.borrow_mut();
+        if let Framing::Length(length) = request.framing {
+            output.expect(length);
+        }
+        if end {
+            output.finish(None);
+        }
+        *self.request.borrow_mut() = head(request, self.scheme.clone());
+    }
+
+    /// Queues body bytes.
+    pub fn queue_data(&self, data: Bytes) {
+        self.output.borrow_mut().push(data);
+    }
+
+    /// Queues the end of the body.
+    pub fn queue_end(&self, trailers: Option<&Fields>) {
+        self.output.borrow_mut().finish(trailers);
+    }
+
+    /// Sends what is queued, as far as the back end's windows allow.
+    pub fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<Result<(), UpstreamFault>> {
+        let mut output = self.output.borrow_mut();
+        if self.request.borrow().is_some() {
+            let mut send = self.send.borrow_mut();
+            ready!(send.poll_ready(cx)).map_err(|_| UpstreamFault::Connect)?;
+            if let Some(request) = self.request.take() {
+                let sent = send.send_request(request, output.is_empty_message());
+                let (response, stream) = sent.map_err(|_| UpstreamFault::Connect)?;
+                *self.response.borrow_mut() = Some(response);
+                output.open(stream);
+            }
+        }
+        if self.response.borrow().is_none() && self.body.borrow().is_none() {
+            return Poll::Ready(Err(UpstreamFault::Invalid));
+        }
+        match output.poll_send(cx) {
+            // A back end may answer without taking the whole body (RFC 9113 8.1); what it has to say is in the answer.
+            Poll::Ready(Ok(()) | Err(Gone)) => Poll::Ready(Ok(())),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// The next response head, interim ones included.
+    pub fn poll_head(&self, cx: &mut Context<'_>) -> Poll<Result<ResponseHead, UpstreamFault>> {
+        let mut slot = self.response.borrow_mut();
+        let Some(response) = slot.as_mut() else { return Poll::Ready(Err(UpstreamFault::Reset)) };
+        if let Poll::Ready(Some(Ok(interim))) = response.poll_informational(cx) {
+            return Poll::Ready(self.response_head(&interim, false));
+        }
+        let response = ready!(pin!(response).poll(cx));
+        *slot = None;
+        let response = response.map_err(|error| fault(&error))?;
+        let head = self.response_head(&response, response.body().is_end_stream());
+        *self.body.borrow_mut() = Some(response.into_body());
+        Poll::Ready(head)
+    }
+
+    /// The next part of the body.
+    pub fn poll_body(&self, cx: &mut Context<'_>) -> Poll<Result<Part, UpstreamFault>> {
+        let mut slot = self.body.borrow_mut();
+        let Some(body) = slot.as_mut() else { return Poll::Ready(Err(UpstreamFault::Cut)) };
+        let consumed = self.unreleased.take();
+        if consumed > 0 && body.flow_control().release_capacity(consumed).is_err() {
+            return Poll::Ready(Err(UpstreamFault::Cut));
+        }
+        loop {
+            match ready!(body.poll_data(cx)) {
+                Some(Ok(data)) if data.is_empty() => {}
+                Some(Ok(data)) => {
+                    self.unreleased.set(data.len());
+                    return Poll::Ready(Ok(Part::Data(data)));
+                }
+                Some(Err(_)) => return Poll::Ready(Err(UpstreamFault::Cut)),
+                None => break,
+            }
+        }
+        let trailers = ready!(body.poll_trailers(cx)).map_err(|_| UpstreamFault::Cut)?;
+        Poll::Ready(Ok(Part::End(trailers.map(|trailers| self.fields(&trailers).0))))
+    }
+
+    /// The connection had served a request before this one.
+    pub fn is_reused(&self) -> bool {
+        self.is_reused
+    }
+
+    fn response_head<B>(&self, response: &Response<B>, ends: bool) -> Result<ResponseHead, UpstreamFault> {
+        let status = response.status().as_u16();
+        if status == 101 || response.headers().len() > self.most_fields {
+            return Err(UpstreamFault::Invalid);
+        }
+        let (fields, evidence, has_date) = self.fields(response.headers());
+        let evidence = evidence.ok_or(UpstreamFault::Invalid)?;
+        let framing = evidence.response(Version::Http11, status, self.to_head.get());
+        let framing = match framing.map_err(|_| UpstreamFault::Invalid)? {
+            Framing::UntilClose if ends => Framing::Length(0),
+            Framing::UntilClose => Framing::Chunked,
+            framing => framing,
+        };
+        Ok(ResponseHead {
+            fields,
+            version: Version::Http2,
+            status,
+            reason: Span::default(),
+            framing,
+            named_length: evidence.named_length(),
+            keep_alive: true,
+            upgrade: None,
+            has_date,
+        })
+    }
+
+    /// The fields, what they say about the body (`None`: nonsense), and whether there is a `Date`.
+    fn fields(&self, map: &HeaderMap) -> (Fields, Option<Evidence>, bool) {
+        let mut builder = HeadBuilder::response();
+        let mut evidence = Some(Evidence::default());
+        let mut has_date = false;
+        for (name, value) in map {
+            let value = value.as_bytes().trim_ascii();
+            let known = builder.field(name.as_str().as_bytes(), value);
+            has_date |= known == Known::Date;
+            if evidence.as_mut().is_some_and(|evidence| evidence.line(known, value).is_err()) {
+                evidence = None;
+            }
+        }
+        (builder.finish(), evidence, has_date)
+    }
+}
+
+impl Drop for Http2Upstream {
+    fn drop(&mut self) {
+        let left = self.state.streams.get().saturating_sub(1);
+        self.state.streams.set(left);
+        if left == 0 {
+            self.state.idle_since.set(Instant::now());
+        }
+    }
+}
+
+/// What a broken stream means before its head came. What the back end says it did not look at may be sent again
+/// (RFC 9113 8.7), as if there had been no connection.
+fn fault(error: &h2::Error) -> UpstreamFault {
+    let is_refused = error.reason() == Some(h2::Reason::REFUSED_STREAM);
+    if error.is_remote() && (is_refused || error.is_go_away()) {
+        UpstreamFault::Connect
+    } else if error.is_library() {
+        UpstreamFault::Invalid
+    } else {
+        UpstreamFault::Reset
+    }
+}
+
+/// The head in HTTP/2; `None` if its host or path cannot be written there.
+fn head(outgoing: &Outgoing<'_>, scheme: Scheme) -> Option<Request<()>> {
+    let uri = Uri::builder()
+        .scheme(scheme)
+        .authority(Authority::try_from(outgoing.host).ok()?)
+        .path_and_query(target(outgoing.path, outgoing.head.query())?)
+        .build()
+        .ok()?;
+    let mut request = Request::new(());
+    *request.method_mut() = outgoing.method().clone();
+    *request.uri_mut() = uri;
+    let fields = request.headers_mut();
+    fields.reserve(outgoing.head.fields.list.len() + ADDITIONS);
+    append(fields, &outgoing.head.fields);
+    outgoing.each_addition(|name, value| {
+        if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_bytes(value)) {
+            fields.append(name, value);
+        }
+    });
+    if outgoing.te_trailers {
+        fields.insert(header::TE, HeaderValue::from_static("trailers"));
+    }
+    if let Framing::Length(length) = outgoing.framing {
+        fields.insert(header::CONTENT_LENGTH, length.into());
+    }
+    Some(request)
+}
+
+/// Path and query; octets that `http` does not take in a path are escaped.
+fn target(path: &[u8], query: &[u8]) -> Option<PathAndQuery> {
+    let mut target = Vec::with_capacity(path.len() + query.len());
+    target.extend_from_slice(path);
+    target.extend_from_slice(query);
+    PathAndQuery::try_from(target.as_slice()).ok().or_else(|| {
+        let mut escaped = String::with_capacity(target.len() + 16);
+        for octet in &target {
+            if matches!(octet, b'<' | b'>' | b'`' | b'"' | b'{' | b'}' | b'^' | b'|' | b'\\') {
+                escaped.push_str(&format!("%{octet:02X}"));
+            } else {
+                escaped.push(char::from(*octet));
+            }
+        }
+        PathAndQuery::try_from(escaped).ok()
+    })
+}
+
+/// Fields that are added to a request, about.
+const ADDITIONS: usize = 12;
+/// Streams on one connection before another is made.
+const MOST_STREAMS: usize = 100;
+/// Windows for what back ends send: as wide as those for clients (RELIABILITY, "HTTP/2").
+const STREAM_WINDOW: u32 = 256 << 10;
+/// See [`STREAM_WINDOW`].
+const CONNECTION_WINDOW: u32 = 1 << 20;
+/// A back end with open streams that is silent for so long is asked whether it is there, and after as long again given up.
+const SILENCE: Duration = Duration::from_secs(20);
