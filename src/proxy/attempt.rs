@@ -102,8 +102,8 @@ fn may_retry(
     }
     let is_asked = match class {
         RetryClass::Never => false,
-        RetryClass::Free => return on.error,
-        RetryClass::FreeTimeout => return on.timeout,
+        RetryClass::Free => return on.error && upload.can_send(),
+        RetryClass::FreeTimeout => return on.timeout && upload.can_send(),
         RetryClass::Error => on.error,
         RetryClass::Timeout => on.timeout,
         RetryClass::InvalidHeader => on.invalid_header,

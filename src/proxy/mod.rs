@@ -14,6 +14,7 @@ mod forward;
 mod io;
 mod listener;
 mod note;
+mod outbox;
 mod port_holder;
 mod reply;
 mod respond;

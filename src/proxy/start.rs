@@ -224,7 +224,9 @@ async fn look_after(worker: Rc<Worker>) {
         tokio::time::sleep(FLUSH).await;
         worker.flush_log();
         if turn % SWEEP_EVERY == 0 {
-            worker.pool().sweep(tokio::time::Instant::now());
+            let now = tokio::time::Instant::now();
+            worker.pool().sweep(now);
+            worker.http2_pool().sweep(now);
         }
         drop(worker.table());
     }

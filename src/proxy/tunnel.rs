@@ -131,6 +131,7 @@ impl Tunnel {
 fn http1(upstream: &Upstream) -> Option<&super::upstream::http1::Http1Upstream> {
     match upstream {
         Upstream::Http1(upstream) => Some(upstream),
+        Upstream::Http2(_) => None,
     }
 }
 

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::clock::Clock;
 use super::drain::{Drain, Phase};
 use super::tls::BackendTls;
+use super::upstream::http2::Http2Pool;
 use super::upstream::pool::Pool;
 use crate::settings::Limits;
 use crate::table::{Pin, Pinned};
@@ -31,6 +32,7 @@ pub struct Worker {
     drain: Rc<Drain>,
     connector: BackendTls,
     pool: Pool,
+    http2_pool: Http2Pool,
     clock: Clock,
     closing_since: Cell<Option<Instant>>,
     connections: RefCell<Connections>,
@@ -62,6 +64,7 @@ impl Worker {
             drain,
             connector,
             pool: Pool::default(),
+            http2_pool: Http2Pool::default(),
             clock: Clock::default(),
             closing_since: Cell::default(),
             connections: RefCell::default(),
@@ -91,6 +94,11 @@ impl Worker {
     /// Idle upstream connections.
     pub fn pool(&self) -> &Pool {
         &self.pool
+    }
+
+    /// HTTP/2 connections to back ends.
+    pub fn http2_pool(&self) -> &Http2Pool {
+        &self.http2_pool
     }
 
     /// The time of day.

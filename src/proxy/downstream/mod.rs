@@ -3,7 +3,7 @@
 pub mod http1;
 pub mod http2;
 mod meter;
-mod wire;
+pub(super) mod wire;
 
 use std::net::{IpAddr, SocketAddr};
 use std::task::{Context, Poll};

@@ -19,8 +19,8 @@ use tokio::time::Instant;
 
 use super::connect::connect;
 use super::pool::PoolKey;
-use crate::http1::head::HeadBuilder;
 use crate::http1::framing::Evidence;
+use crate::http1::head::HeadBuilder;
 use crate::http1::{Fields, Framing, Known, ResponseHead, Span, Version};
 use crate::proxy::downstream::Part;
 use crate::proxy::downstream::wire::{self, Tap, Wire};
@@ -69,6 +69,11 @@ struct Attempt {
 }
 
 impl Http2Pool {
+    /// A stream on a connection that has room, if there is one.
+    pub fn take(&self, key: &PoolKey, limits: &Limits) -> Option<Http2Upstream> {
+        self.link_with_room(key).map(|link| Http2Upstream::new(&link, *key, limits))
+    }
+
     /// A stream to the endpoint of `key`: on a connection that has room, else on a new one, made within `longest`.
     pub async fn stream(
         &self,
@@ -77,8 +82,8 @@ impl Http2Pool {
         longest: Duration,
     ) -> Result<Http2Upstream, UpstreamFault> {
         loop {
-            if let Some(link) = self.link_with_room(&key) {
-                return Ok(Http2Upstream::new(&link, key, worker.limits()));
+            if let Some(upstream) = self.take(&key, worker.limits()) {
+                return Ok(upstream);
             }
             let attempt = self.attempt(worker, key, longest);
             while attempt.outcome.get().is_none() {
@@ -331,7 +336,7 @@ impl Http2Upstream {
             }
         }
         let trailers = ready!(body.poll_trailers(cx)).map_err(|_| UpstreamFault::Cut)?;
-        Poll::Ready(Ok(Part::End(trailers.map(|trailers| self.fields(&trailers).0))))
+        Poll::Ready(Ok(Part::End(trailers.map(|trailers| Box::new(self.fields(&trailers).0)))))
     }
 
     /// The connection had served a request before this one.

@@ -2,9 +2,11 @@
 
 pub mod connect;
 pub mod http1;
+pub mod http2;
 pub mod pool;
 
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -12,6 +14,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use self::http1::{Http1Upstream, Idle};
+use self::http2::Http2Upstream;
 use self::pool::PoolKey;
 use super::downstream::Part;
 use super::error::UpstreamFault;
@@ -20,22 +23,29 @@ use super::worker::Worker;
 use crate::http1::{Fields, ResponseHead};
 use crate::ir::Protocol;
 
-/// An idle connection to the endpoint, if there is a usable one.
+/// An exchange on a connection that is there already, if one is usable and has room.
 pub fn pooled(worker: &Worker, address: SocketAddr, protocol: Protocol) -> Option<Upstream> {
     let key = PoolKey { address, protocol };
+    if protocol.is_http2() {
+        return worker.http2_pool().take(&key, worker.limits()).map(|upstream| Upstream::Http2(Box::new(upstream)));
+    }
     let idle = worker.pool().take(&key, Instant::now())?;
     Some(Upstream::Http1(Box::new(Http1Upstream::new(idle, key, worker.limits()))))
 }
 
-/// A new connection to the endpoint, within `longest`.
+/// An exchange on a new connection to the endpoint, made within `longest`.
 pub async fn connect(
-    worker: &Worker,
+    worker: &Rc<Worker>,
     address: SocketAddr,
     protocol: Protocol,
     longest: Duration,
 ) -> Result<Upstream, UpstreamFault> {
-    let stream = connect::connect(worker, address, protocol, longest).await?;
     let key = PoolKey { address, protocol };
+    if protocol.is_http2() {
+        let upstream = worker.http2_pool().stream(worker, key, longest).await?;
+        return Ok(Upstream::Http2(Box::new(upstream)));
+    }
+    let stream = connect::connect(worker, address, protocol, longest).await?;
     Ok(Upstream::Http1(Box::new(Http1Upstream::new(Idle::new(stream, Instant::now()), key, worker.limits()))))
 }
 
@@ -43,6 +53,8 @@ pub async fn connect(
 pub enum Upstream {
     /// Over an HTTP/1.1 connection of its own for the time of the exchange.
     Http1(Box<Http1Upstream>),
+    /// On a stream of a shared HTTP/2 connection.
+    Http2(Box<Http2Upstream>),
 }
 
 impl Upstream {
@@ -50,6 +62,7 @@ impl Upstream {
     pub fn queue_head(&self, request: &Outgoing<'_>, end: bool) {
         match self {
             Upstream::Http1(upstream) => upstream.queue_head(request, end),
+            Upstream::Http2(upstream) => upstream.queue_head(request, end),
         }
     }
 
@@ -57,6 +70,7 @@ impl Upstream {
     pub fn queue_data(&self, data: Bytes) {
         match self {
             Upstream::Http1(upstream) => upstream.queue_data(data),
+            Upstream::Http2(upstream) => upstream.queue_data(data),
         }
     }
 
@@ -64,6 +78,7 @@ impl Upstream {
     pub fn queue_end(&self, trailers: Option<&Fields>) {
         match self {
             Upstream::Http1(upstream) => upstream.queue_end(trailers),
+            Upstream::Http2(upstream) => upstream.queue_end(trailers),
         }
     }
 
@@ -71,6 +86,7 @@ impl Upstream {
     pub fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<Result<(), UpstreamFault>> {
         match self {
             Upstream::Http1(upstream) => upstream.poll_flush(cx),
+            Upstream::Http2(upstream) => upstream.poll_flush(cx),
         }
     }
 
@@ -78,6 +94,7 @@ impl Upstream {
     pub fn poll_head(&self, cx: &mut Context<'_>) -> Poll<Result<ResponseHead, UpstreamFault>> {
         match self {
             Upstream::Http1(upstream) => upstream.poll_head(cx),
+            Upstream::Http2(upstream) => upstream.poll_head(cx),
         }
     }
 
@@ -85,6 +102,7 @@ impl Upstream {
     pub fn poll_body(&self, cx: &mut Context<'_>) -> Poll<Result<Part, UpstreamFault>> {
         match self {
             Upstream::Http1(upstream) => upstream.poll_body(cx),
+            Upstream::Http2(upstream) => upstream.poll_body(cx),
         }
     }
 
@@ -96,6 +114,8 @@ impl Upstream {
                     worker.pool().put(key, idle);
                 }
             }
+            // A stream is over with its exchange; the connection never left the pool.
+            Upstream::Http2(upstream) => drop(upstream),
         }
     }
 
@@ -103,6 +123,7 @@ impl Upstream {
     pub fn is_reused(&self) -> bool {
         match self {
             Upstream::Http1(upstream) => upstream.is_reused(),
+            Upstream::Http2(upstream) => upstream.is_reused(),
         }
     }
 }

@@ -59,7 +59,7 @@ impl Http2Client {
         };
         let Some(trailers) = trailers else { return Poll::Ready(Ok(Part::End(None))) };
         Poll::Ready(match request::trailers(&trailers, self.connection.worker.limits()) {
-            Ok(fields) => Ok(Part::End(Some(fields))),
+            Ok(fields) => Ok(Part::End(Some(Box::new(fields)))),
             Err(Fault::Refused(refusal)) => Err(ClientFault::Refused(refusal)),
             Err(Fault::Malformed(_)) => {
                 self.connection.fault();

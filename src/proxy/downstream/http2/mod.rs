@@ -20,9 +20,9 @@ use tokio::time::Instant;
 
 use self::client::Http2Client;
 use self::request::Fault;
-use super::{Client, Peer};
 use super::meter::Meter;
 use super::wire::{self, Tap, Wire};
+use super::{Client, Peer};
 use crate::proxy::exchange;
 use crate::proxy::io::Stream;
 use crate::proxy::timer::Timer;
@@ -56,7 +56,6 @@ pub async fn serve(worker: Rc<Worker>, stream: Stream, peer: Peer, read: Bytes) 
     let timer = Timer::default();
     let Some(connection) = handshake(&shared, io, &timer).await else { return };
     let mut driver = Driver::new(Rc::clone(&shared), connection, timer);
-    let _woken_by_the_drain = poll_fn(|cx| Poll::Ready(shared.worker.register(cx.waker().clone()))).await;
     poll_fn(|cx| driver.poll(cx)).await;
     // The connection goes first: what it leaves open is reset, and its exchanges end.
     let Driver { connection, timer, lingers, .. } = driver;

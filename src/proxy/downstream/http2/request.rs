@@ -4,8 +4,8 @@ use http::header::{self, HeaderMap, HeaderValue};
 use http::request::Parts;
 use http::{Method, Uri};
 
-use crate::http1::head::{HeadBuilder, METHOD_REFUSED};
 use crate::http1::framing::Evidence;
+use crate::http1::head::{HeadBuilder, METHOD_REFUSED};
 use crate::http1::{Fields, Framing, Known, Refusal, RequestHead, Span, Version};
 use crate::settings::{Limit, Limits};
 use crate::telemetry::Failure;
