@@ -113,7 +113,7 @@ fn decode(value: &str) -> Option<String> {
 }
 
 /// The short text form of a configuration, as the compiler's goldens print it.
-pub type ShortText = fn(&ir::Config) -> String;
+pub type ShortText = Box<dyn Fn(&ir::Config) -> String + Send + Sync>;
 
 #[cfg(test)]
 mod tests {

@@ -300,21 +300,27 @@ pub fn endpoints(backend: &live::Backend) -> Vec<Endpoint> {
 impl Problem {
     /// A problem that stands since `since`, in seconds since the epoch.
     pub fn new(problem: &ir::Problem, since: Option<i64>) -> Problem {
-        let object = &problem.object;
         Problem {
-            object: Object {
-                kind: object.kind.as_str().to_owned(),
-                namespace: object.name.namespace.to_string(),
-                name: object.name.name.to_string(),
-                file: object.file.as_ref().map(ToString::to_string),
-                line: object.line,
-            },
+            object: Object::new(&problem.object),
             severity: problem.severity.as_str().to_owned(),
             reason: problem.reason.to_string(),
             field: problem.field.clone(),
             message: problem.message.clone(),
             hint: problem.hint.clone(),
             since: since.map(time),
+        }
+    }
+}
+
+impl Object {
+    /// The JSON form of an object.
+    pub fn new(object: &ir::Object) -> Object {
+        Object {
+            kind: object.kind.as_str().to_owned(),
+            namespace: object.name.namespace.to_string(),
+            name: object.name.name.to_string(),
+            file: object.file.as_ref().map(ToString::to_string),
+            line: object.line,
         }
     }
 }

@@ -341,7 +341,7 @@ fn shop() -> View {
         problems: Arc::new(ArcSwap::from_pointee(problems)),
         listeners: vec![Listener { name: "http", port: 8080 }, Listener { name: "https", port: 8443 }],
         default_certificate: self_made,
-        short_text: |config| format!("{} backends\n", config.backends.len()),
+        short_text: Box::new(|config| format!("{} backends\n", config.backends.len())),
         settings: AnswerSettings { has_metrics: true, health_check_path: "/alive".to_owned() },
     }
 }

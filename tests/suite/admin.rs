@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use fairlead::admin::{AnswerSettings, Listener, Listeners, Server, View};
-use fairlead::ir::{Certificate, CertificateOrigin};
 use fairlead::live::Registry;
+use fairlead::snapshot::secret;
 use fairlead::table::{RoutingTable, SharedTable};
 use fairlead::telemetry::{Metrics, Readiness};
 
@@ -119,7 +119,7 @@ impl Running {
     fn start(health: &[SocketAddr], admin: &[SocketAddr]) -> Running {
         // The free port of the first address may be taken on the second.
         let listeners = (0..10).find_map(|_| Listeners::bind(health, admin).ok()).unwrap();
-        let certificate = Arc::new(certificate());
+        let certificate = Arc::new(secret::self_made(0).unwrap());
         let view = Arc::new(View {
             table: Arc::new(SharedTable::new(Arc::new(RoutingTable::empty(&certificate)))),
             registry: Arc::new(Registry::new(1)),
@@ -128,7 +128,7 @@ impl Running {
             problems: Arc::new(ArcSwap::from_pointee(Vec::new())),
             listeners: vec![Listener { name: "http", port: 80 }],
             default_certificate: certificate,
-            short_text: |_| String::new(),
+            short_text: Box::new(|_| String::new()),
             settings: AnswerSettings { has_metrics: true, health_check_path: "/healthz".to_owned() },
         });
         Running {
@@ -152,19 +152,4 @@ fn ask(address: SocketAddr, bytes: &str) -> String {
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer);
     String::from_utf8(answer).unwrap()
-}
-
-fn certificate() -> Certificate {
-    let made = rcgen::generate_simple_self_signed(["fairlead.invalid".to_owned()]).unwrap();
-    let key = rustls_pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
-    let signer = rustls::crypto::aws_lc_rs::sign::any_supported_type(&key).unwrap();
-    Certificate {
-        origin: CertificateOrigin::SelfMade,
-        names: Vec::new(),
-        serial: String::new(),
-        not_before: 0,
-        not_after: 0,
-        fingerprint: [0; 32],
-        key: Arc::new(rustls::sign::CertifiedKey::new(vec![made.cert.der().clone()], signer)),
-    }
 }
