@@ -3,8 +3,11 @@
 mod admin;
 mod architecture;
 mod bed;
+mod clients;
 mod docs;
 mod exchange;
+mod origin;
+mod swap;
 mod routing;
 #[cfg(test)]
 mod fuzz_corpus;
