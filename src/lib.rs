@@ -17,4 +17,5 @@ pub mod proxy;
 pub mod source;
 pub mod controller;
 pub mod admin;
+pub mod app;
 pub mod commands;

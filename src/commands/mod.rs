@@ -1,8 +1,13 @@
 //! What people type: the commands of `fairlead`, their words in and their text out.
 
 mod admin_client;
+mod check;
+mod demo;
+mod explain;
 mod flags;
 mod listing;
+mod offline;
+mod serve;
 mod table;
 
 use std::io::Write;
@@ -11,9 +16,11 @@ use std::path::Path;
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, Command};
 
+use crate::app::StartError;
 use crate::settings::Unusable;
 use crate::settings::arguments::{Given, arguments, complaint, normalise};
 use crate::settings::flag::Flag;
+use crate::settings::flags::SERVE;
 
 /// It worked; for `check` no error was found, for `explain` a route answers.
 const OK: u8 = 0;
@@ -35,6 +42,15 @@ impl Stop {
 
     fn unusable(line: impl Into<String>) -> Stop {
         Stop { code: UNUSABLE, line: line.into() }
+    }
+}
+
+impl From<StartError> for Stop {
+    fn from(error: StartError) -> Stop {
+        match error {
+            StartError::Source(_) => Stop::unusable(error.to_string()),
+            _ => Stop::failed(error.to_string()),
+        }
     }
 }
 
@@ -157,6 +173,38 @@ struct Positional {
 
 const VERBS: &[Verb] = &[
     Verb {
+        name: "serve",
+        about: "Serve manifests: controller and proxy in one",
+        after: SERVE_AFTER,
+        flags: || SERVE,
+        positional: None,
+        run: serve::run,
+    },
+    Verb {
+        name: "demo",
+        about: "Serve a small shop with nothing else installed, and say what to try",
+        after: "",
+        flags: || flags::DEMO,
+        positional: None,
+        run: demo::run,
+    },
+    Verb {
+        name: "check",
+        about: "Say what manifests mean and what is wrong with them",
+        after: CHECK_AFTER,
+        flags: flags::check,
+        positional: Some(Positional { name: "PATH", help: "File or folder of YAML or JSON", repeatable: true }),
+        run: check::run,
+    },
+    Verb {
+        name: "explain",
+        about: "Say which route answers a URL and why, and why the others do not",
+        after: EXPLAIN_AFTER,
+        flags: flags::explain,
+        positional: Some(Positional { name: "URL", help: "As in http://host/path", repeatable: false }),
+        run: explain::run,
+    },
+    Verb {
         name: "routes",
         about: "List the routes of a running Fairlead",
         after: "",
@@ -189,6 +237,15 @@ const VERBS: &[Verb] = &[
         run: |call| listing::run(&call.given, &listing::PROBLEMS),
     },
 ];
+
+const SERVE_AFTER: &str = "\
+Every flag can be set by the environment: --http-port is FAIRLEAD_HTTP_PORT. A flag wins over the environment.
+One dash is as good as two; booleans are --x or --x=false; times are seconds or 250ms, 10s, 5m, 1h.
+Exit codes: 0 after a clean drain, 1 failure, 2 unusable arguments or settings.";
+
+const CHECK_AFTER: &str = "Exit codes: 0 no error, 1 at least one error, 2 unusable arguments.";
+
+const EXPLAIN_AFTER: &str = "Exit codes: 0 a route answers, 1 none does, 2 unusable arguments.";
 
 fn parser(program: &'static str) -> Command {
     Command::new(program)

@@ -139,6 +139,11 @@ impl Workers {
         !self.threads.iter().any(JoinHandle::is_finished)
     }
 
+    /// Whether every worker ended, as they do after [`Phase::Closing`] when their last connection is gone.
+    pub fn have_ended(&self) -> bool {
+        self.threads.iter().all(JoinHandle::is_finished)
+    }
+
     /// Waits for the workers to end, after [`Phase::Closing`], for `patience`; then ends what is left. Whether
     /// everything ended by itself.
     pub fn wait(self, patience: Duration) -> bool {

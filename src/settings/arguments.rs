@@ -63,6 +63,18 @@ impl Given {
         Ok(Given { flags, texts })
     }
 
+    /// What flags would be given by these texts; for a caller that is no command line.
+    pub fn of(flags: &'static [Flag], said: &[(&str, String)]) -> Result<Given, Unusable> {
+        let mut texts: BTreeMap<&'static str, Vec<String>> = BTreeMap::new();
+        for (name, text) in said {
+            let flag = flags.iter().find(|flag| flag.is_named(name));
+            let flag = flag.ok_or_else(|| Unusable(format!("unknown flag --{name}")))?;
+            flag.value.check(text).map_err(|why| Unusable(format!("--{name}: {why}")))?;
+            texts.entry(flag.name).or_default().push(text.clone());
+        }
+        Ok(Given { flags, texts })
+    }
+
     /// The texts of a repeatable flag.
     pub fn all(&self, name: &str) -> &[String] {
         self.texts.get(name).map_or(&[], Vec::as_slice)

@@ -81,10 +81,13 @@ mod tests {
     fn docs_defaults_is_what_the_tables_print() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/defaults.md");
         let printed = defaults_page();
-        if std::env::var_os("BLESS").is_some() {
+        if std::env::var_os("GOLDEN_WRITE").is_some() {
             std::fs::write(path, &printed).unwrap();
         }
         let written = std::fs::read_to_string(path).unwrap_or_default();
-        assert!(written == printed, "docs/defaults.md is out of date; run BLESS=1 cargo test --lib docs_defaults");
+        assert!(
+            written == printed,
+            "docs/defaults.md is out of date; run GOLDEN_WRITE=1 cargo test --lib docs_defaults"
+        );
     }
 }

@@ -14,27 +14,22 @@ impl Settings {
     /// The settings that `given` says. `Err` is one line: a value that cannot be read, or two that contradict.
     pub fn read(given: &Given) -> Result<Settings, Unusable> {
         refuse_contradictions(given)?;
-        let port = |name| given.read(name, flag::port).map(|port| port.filter(|port| *port != 0));
-        let (http_port, https_port) = (port("http-port")?, port("https-port")?);
-        let mut limits = Limits::default();
-        for text in given.all("limit") {
-            limits.set_list(text).map_err(|why| Unusable(format!("--limit: {why}")))?;
-        }
+        let options = CompileOptions::read(given)?;
         let duration = |name| given.read(name, units::duration).map(Option::unwrap_or_default);
         let settings = Settings {
             manifests: given.all("manifests").iter().map(PathBuf::from).collect(),
-            http_port,
-            https_port,
+            http_port: options.http_port,
+            https_port: options.https_port,
             bind_addresses: addresses(given, "bind-address")?,
-            health_addresses: health_addresses(given, port("health-port")?)?,
+            health_addresses: health_addresses(given, port(given, "health-port")?)?,
             health_check_path: given.text("health-check-path").unwrap_or_default().to_owned(),
             admin_address: admin_address(given)?,
             workers: match given.read("workers", |text| text.parse().map_err(|_| format!("{text:?} is too many")))? {
                 Some(workers) => workers,
                 None => available_parallelism().map_or(1, usize::from),
             },
-            options: compile_options(given, http_port, https_port, &limits)?,
-            limits,
+            limits: options.limits.clone(),
+            options,
             shutdown_grace_period: duration("shutdown-grace-period")?,
             drain_timeout: duration("drain-timeout")?,
             metrics: given.is_on("enable-metrics")?,
@@ -51,28 +46,35 @@ impl Settings {
     }
 }
 
-fn compile_options(
-    given: &Given,
-    http_port: Option<u16>,
-    https_port: Option<u16>,
-    limits: &Limits,
-) -> Result<CompileOptions, Unusable> {
-    let text = |name| Arc::from(given.text(name).unwrap_or_default());
-    Ok(CompileOptions {
-        ingress_class: text("ingress-class"),
-        controller_class: text("controller-class"),
-        watch_ingress_without_class: given.is_on("watch-ingress-without-class")?,
-        ingress_class_by_name: given.is_on("ingress-class-by-name")?,
-        annotations_prefix: given.text("annotations-prefix").unwrap_or_default().trim_end_matches('/').into(),
-        disable_catch_all: given.is_on("disable-catch-all")?,
-        disable_external_name: given.is_on("disable-svc-external-name")?,
-        default_backend_service: given.read("default-backend-service", flag::object)?,
-        default_ssl_certificate: given.read("default-ssl-certificate", flag::object)?,
-        folder: given.is_set("manifests"),
-        http_port,
-        https_port,
-        limits: limits.clone(),
-    })
+impl CompileOptions {
+    /// The options that `given` says, of `serve` or of a command that compiles without serving.
+    pub fn read(given: &Given) -> Result<CompileOptions, Unusable> {
+        let mut limits = Limits::default();
+        for text in given.all("limit") {
+            limits.set_list(text).map_err(|why| Unusable(format!("--limit: {why}")))?;
+        }
+        let text = |name| Arc::from(given.text(name).unwrap_or_default());
+        Ok(CompileOptions {
+            ingress_class: text("ingress-class"),
+            controller_class: text("controller-class"),
+            watch_ingress_without_class: given.is_on("watch-ingress-without-class")?,
+            ingress_class_by_name: given.is_on("ingress-class-by-name")?,
+            annotations_prefix: given.text("annotations-prefix").unwrap_or_default().trim_end_matches('/').into(),
+            disable_catch_all: given.is_on("disable-catch-all")?,
+            disable_external_name: given.is_on("disable-svc-external-name")?,
+            default_backend_service: given.read("default-backend-service", flag::object)?,
+            default_ssl_certificate: given.read("default-ssl-certificate", flag::object)?,
+            // The only source of this version.
+            folder: true,
+            http_port: port(given, "http-port")?,
+            https_port: port(given, "https-port")?,
+            limits,
+        })
+    }
+}
+
+fn port(given: &Given, name: &str) -> Result<Option<u16>, Unusable> {
+    given.read(name, flag::port).map(|port| port.filter(|port| *port != 0))
 }
 
 /// Pairs of which one makes the other meaningless, as in ingress-nginx's own checks.

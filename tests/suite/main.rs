@@ -1,7 +1,7 @@
 //! Every integration test is a module of this one binary: each further binary would link the whole program once more.
 
-mod admin;
 mod architecture;
+mod cli;
 mod bed;
 mod clients;
 mod docs;
@@ -11,4 +11,3 @@ mod swap;
 mod routing;
 #[cfg(test)]
 mod fuzz_corpus;
-mod telemetry;

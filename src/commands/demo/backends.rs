@@ -90,7 +90,9 @@ fn answer(name: &str, request: &Request<Incoming>) -> Response<Full<Bytes>> {
     let path = request.uri().path();
     let host = request.headers().get("host").and_then(|host| host.to_str().ok()).unwrap_or_default();
     let (kind, body) = match name {
-        "site" => ("text/html", format!("<!doctype html><title>Site</title><h1>A static site</h1><p>{}</p>\n", page(path))),
+        "site" => {
+            ("text/html", format!("<!doctype html><title>Site</title><h1>A static site</h1><p>{}</p>\n", page(path)))
+        }
         _ => ("application/json", format!("{}\n", serde_json::json!({ "server": name, "host": host, "path": path }))),
     };
     let mut response = Response::new(Full::new(Bytes::from(body)));

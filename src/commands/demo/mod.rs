@@ -4,15 +4,19 @@ mod backends;
 mod changes;
 mod folder;
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use self::backends::Backends;
-use self::changes::changes;
+use self::changes::Told;
 use self::folder::{AUTHORITY, Folder, SHOP};
 use super::{Call, OK, Stop, print_text};
-use crate::app::{Addresses, Ended, Logs, Published, Running, Signals};
+use crate::app::{Addresses, Ended, Logs, Running, Signals};
+use crate::controller::Standing;
+use crate::ir::Config;
+use crate::settings::flags::SERVE;
 use crate::settings::{Given, Settings, flag, units};
 
 /// Serves the demo until Ctrl-C.
@@ -32,10 +36,8 @@ pub(super) fn run(call: &Call<'_>) -> Result<u8, Stop> {
     let settings = settings(&call.given, folder.path())?;
     let patience = settings.drain_timeout;
     let running = Running::start(settings, Logs::Quiet).map_err(|error| with_flag(&error.into(), call))?;
-    let first = running.wait_for_table();
-    print_text(&greeting(call.program, &folder, &running.addresses()));
-    print_problems(&first);
-    watch(&running, &signals, first);
+    print_text(&greeting(call.program, &folder, running.addresses()));
+    watch(&running, &signals);
     print_text(&format!("\nDraining: open requests have {}.\n", units::show_duration(patience)));
     let ended = running.drain(&signals);
     if folder.is_temporary() {
@@ -44,45 +46,50 @@ pub(super) fn run(call: &Call<'_>) -> Result<u8, Stop> {
     Ok(if ended == Ended::Drained { OK } else { super::FAILED })
 }
 
-/// Prints each publication's changes until a signal comes.
-fn watch(running: &Running, signals: &Signals, first: Published) {
-    let mut shown = first;
+/// Prints what changes until a signal comes.
+fn watch(running: &Running, signals: &Signals) {
+    let (mut config, mut problems) = (running.config(), running.problems());
+    let mut shown = told(&config, &problems);
+    print_lines(&shown.problems());
     while !signals.came_within(LOOK_EVERY) {
-        let published = running.published();
-        if published.generation == shown.generation && published.problems == shown.problems {
+        let now = (running.config(), running.problems());
+        if Arc::ptr_eq(&now.0, &config) && Arc::ptr_eq(&now.1, &problems) {
             continue;
         }
-        let before = (&*shown.config, shown.problems.as_slice());
-        for line in changes(before, (&*published.config, published.problems.as_slice())) {
-            print_text(&format!("{line}\n"));
-        }
-        shown = published;
+        (config, problems) = now;
+        let told = told(&config, &problems);
+        print_lines(&told.since(&shown));
+        shown = told;
     }
 }
 
-fn print_problems(published: &Published) {
-    let nothing = crate::ir::Config::default();
-    let with = (&nothing, published.problems.as_slice());
-    for line in changes((&nothing, &[]), with) {
-        print_text(&format!("{line}\n"));
+fn told(config: &Config, problems: &[Standing]) -> Told {
+    Told::of(config, problems.iter().map(|standing| &standing.problem))
+}
+
+fn print_lines(lines: &[String]) {
+    if !lines.is_empty() {
+        print_text(&format!("{}\n", lines.join("\n")));
     }
 }
 
+/// As `serve` with flags would have it, on loopback only. Port 0 means any free one here, not "off".
 fn settings(given: &Given, manifests: &Path) -> Result<Settings, Stop> {
-    let mut settings = Settings::folder(manifests);
+    let text = |name: &str| given.text(name).unwrap_or_default().to_owned();
+    let mut said = vec![
+        ("manifests", manifests.display().to_string()),
+        ("bind-address", "127.0.0.1".to_owned()),
+        ("admin-address", text("admin-address")),
+        ("drain-timeout", text("drain-timeout")),
+    ];
+    said.extend(given.text("workers").map(|workers| ("workers", workers.to_owned())));
+    let mut settings = Settings::read(&Given::of(SERVE, &said)?)?;
     let port = |name| Ok::<u16, Stop>(given.read(name, flag::port)?.unwrap_or(0));
-    let loopback = IpAddr::from(Ipv4Addr::LOCALHOST);
-    settings.bind_addresses = vec![loopback];
     settings.http_port = Some(port("http-port")?);
     settings.https_port = Some(port("https-port")?);
-    settings.health_addresses = vec![SocketAddr::new(loopback, port("health-port")?)];
-    if let Some(address) = given.read("admin-address", flag::address)? {
-        settings.admin_address = address;
-    }
-    if let Some(workers) = given.read("workers", |text| text.parse().map_err(|_| format!("{text:?} is too many")))? {
-        settings.workers = workers;
-    }
-    settings.drain_timeout = given.read("drain-timeout", units::duration)?.unwrap_or_default();
+    settings.options.http_port = settings.http_port;
+    settings.options.https_port = settings.https_port;
+    settings.health_addresses = vec![(Ipv4Addr::LOCALHOST, port("health-port")?).into()];
     Ok(settings)
 }
 

@@ -1,0 +1,160 @@
+//! `fairlead check PATH…`: what manifests mean and what is wrong with them, without serving anything.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+
+use serde::Serialize;
+
+use super::offline::{self, Loaded};
+use super::{Call, FAILED, OK, Stop, print_text};
+use crate::admin::shape;
+use crate::compile::{self, AnnotationFate};
+use crate::ir::{Object, Problem, Severity, Target, text};
+use crate::settings::CompileOptions;
+use crate::snapshot::Ingress;
+
+/// The JSON form (FORMATS 2).
+#[derive(Serialize)]
+struct Report {
+    routes: Vec<shape::Route>,
+    problems: Vec<shape::Problem>,
+    annotations: Vec<Annotation>,
+    errors: usize,
+    warnings: usize,
+}
+
+/// What became of one annotation.
+#[derive(Serialize)]
+struct Annotation {
+    object: shape::Object,
+    name: String,
+    fate: &'static str,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    note: String,
+    #[serde(skip)]
+    shown: String,
+}
+
+/// Checks the paths that were named. The exit code says whether there is an error.
+pub(super) fn run(call: &Call<'_>) -> Result<u8, Stop> {
+    let given = &call.given;
+    offline::refuse_cluster(given)?;
+    let options = CompileOptions::read(given)?;
+    let loaded = offline::load(&call.words, &options)?;
+    let count = |severity| loaded.problems.iter().filter(|problem| problem.severity == severity).count();
+    let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
+    let annotations = annotations(&loaded, &options);
+    let output = if given.text("output") == Some("json") {
+        let report = Report {
+            routes: routes(&loaded, &options),
+            problems: loaded.problems.iter().map(|problem| shape::Problem::new(problem, None)).collect(),
+            annotations,
+            errors,
+            warnings,
+        };
+        serde_json::to_string_pretty(&report).map_err(|error| Stop::failed(error.to_string()))?
+    } else {
+        let (filters, policy) = compile::plain(&options);
+        let form = text::Form {
+            http_port: options.http_port,
+            https_port: options.https_port,
+            filters: &filters,
+            policy: &policy,
+        };
+        let mut output = form.config(&loaded.config);
+        if !annotations.is_empty() {
+            output.push_str("annotations\n");
+        }
+        for Annotation { object: _, name, fate, note, shown } in &annotations {
+            let note = if note.is_empty() { String::new() } else { format!(": {note}") };
+            let _ = writeln!(output, "  {shown}  {name}  {fate}{note}");
+        }
+        output.push_str(&text::problems(&loaded.problems));
+        let _ = write!(output, "{}, {}", counted(errors, "error"), counted(warnings, "warning"));
+        output
+    };
+    print_text(&format!("{output}\n"));
+    Ok(if errors > 0 { FAILED } else { OK })
+}
+
+/// `1 error`, `2 errors`.
+fn counted(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
+fn routes(loaded: &Loaded, options: &CompileOptions) -> Vec<shape::Route> {
+    let listeners = loaded.listeners(options);
+    let mut routes = Vec::new();
+    for listener in &listeners {
+        for host in loaded.config.hosts.values() {
+            let written = host.routes.iter().filter(|route| route.target != Target::NotFound);
+            routes.extend(written.map(|route| shape::Route::new(&listener.to_string(), &host.host, route)));
+        }
+    }
+    routes
+}
+
+/// Every annotation that somebody here reads, by object and name.
+fn annotations(loaded: &Loaded, options: &CompileOptions) -> Vec<Annotation> {
+    let served: BTreeSet<&Object> = {
+        let routes = loaded.config.hosts.values().flat_map(|host| &host.routes);
+        routes.map(|route| &*route.origin.object).collect()
+    };
+    let ingresses = loaded.snapshot.ingresses.values().flat_map(|ingress| {
+        let rejected = rejection(loaded, ingress, &served);
+        ingress.annotations.keys().map(move |name| (&ingress.meta.object, name, rejected.clone()))
+    });
+    let services = loaded
+        .snapshot
+        .services
+        .values()
+        .flat_map(|service| service.annotations.keys().map(move |name| (&service.meta.object, name, None)));
+    ingresses
+        .chain(services)
+        .filter_map(|(object, name, rejected)| {
+            let (prefix, short) = name.split_once('/')?;
+            if prefix != OURS && *prefix != *options.annotations_prefix {
+                return None;
+            }
+            let (fate, note) = match rejected {
+                Some(why) => ("ignored", why),
+                None => fate(prefix, short, problem_of(loaded, object, name)),
+            };
+            let shape = shape::Object::new(object);
+            Some(Annotation { object: shape, name: name.to_string(), fate, note, shown: object.to_string() })
+        })
+        .collect()
+}
+
+/// Why nothing of an Ingress is served, if that is so.
+fn rejection(loaded: &Loaded, ingress: &Ingress, served: &BTreeSet<&Object>) -> Option<String> {
+    if served.contains(&*ingress.meta.object) {
+        return None;
+    }
+    let rejected = loaded.config.rejected.iter().find(|one| *one.origin.object == *ingress.meta.object)?;
+    Some(rejected.why.clone())
+}
+
+fn problem_of<'l>(loaded: &'l Loaded, object: &Object, name: &str) -> Option<&'l Problem> {
+    let field = format!("metadata.annotations[{name}]");
+    loaded.problems.iter().find(|problem| *problem.object == *object && problem.field == field)
+}
+
+fn fate(prefix: &str, name: &str, problem: Option<&Problem>) -> (&'static str, String) {
+    let row =
+        compile::annotations().find(|row| row.name == name && (if prefix == OURS { row.ours } else { row.nginx }));
+    let note = problem.map(|problem| problem.message.clone()).unwrap_or_default();
+    let fate = match row.map(|row| row.fate()) {
+        // A guard with the value that switches it off asks for nothing.
+        Some(AnnotationFate::Refused) if problem.is_none() => "honoured",
+        Some(AnnotationFate::Refused) => "refused",
+        Some(AnnotationFate::Honoured) if problem.is_none() => "honoured",
+        // An ignored annotation without a problem asks for what is done anyway.
+        Some(AnnotationFate::Ignored) if problem.is_none() => "honoured",
+        Some(AnnotationFate::Honoured | AnnotationFate::Ignored) | None => "ignored",
+    };
+    (fate, note)
+}
+
+/// The prefix that is always ours.
+const OURS: &str = "fairlead.dev";

@@ -1,0 +1,65 @@
+//! `fairlead explain URL`: which route answers and why, from a folder or from a running Fairlead; one text for both.
+
+use super::admin_client::{escape, get_json};
+use super::{Call, FAILED, OK, Stop, offline, print_text};
+use crate::admin::explain::{Request, explain};
+use crate::admin::shape::{Answer, Explanation};
+use crate::settings::{CompileOptions, flag};
+
+/// Explains one request.
+pub(super) fn run(call: &Call<'_>) -> Result<u8, Stop> {
+    let given = &call.given;
+    offline::refuse_cluster(given)?;
+    let mut url = call.words.first().cloned().unwrap_or_default();
+    for field in given.all("header") {
+        let Some((name, value)) = field.split_once(':').filter(|(name, _)| !name.trim().is_empty()) else {
+            return Err(Stop::unusable(format!("-H {field:?} is not \"NAME: VALUE\"")));
+        };
+        if name.trim().eq_ignore_ascii_case("host") {
+            url = with_host(&url, value.trim());
+        }
+    }
+    given.read("client-ip", |text| {
+        text.parse::<std::net::IpAddr>().map_err(|_| format!("{text:?} is not an IP address"))
+    })?;
+    let method = given.text("request").unwrap_or("GET");
+    let request = Request::new(method, &url).map_err(Stop::unusable)?;
+    let explanation = if given.is_set("manifests") {
+        if given.is_set("admin") {
+            return Err(Stop::unusable("--manifests and --admin exclude each other; give one of them"));
+        }
+        let options = CompileOptions::read(given)?;
+        let loaded = offline::load(given.all("manifests"), &options)?;
+        explain(&loaded.table()?, &loaded.listeners(&options), &request)
+    } else {
+        ask(call, method, &url)?
+    };
+    print_text(&explanation.text(&request));
+    Ok(if explanation.answer == Answer::Refused { FAILED } else { OK })
+}
+
+fn ask(call: &Call<'_>, method: &str, url: &str) -> Result<Explanation, Stop> {
+    let address = call.given.read("admin", flag::address)?.ok_or_else(|| Stop::unusable("--admin is empty"))?;
+    let answer = get_json(address, &format!("/api/v1/explain?url={}&method={}", escape(url), escape(method)))?;
+    serde_json::from_value(answer)
+        .map_err(|_| Stop::failed(format!("{address} answers in a form that this version does not know")))
+}
+
+/// The URL as a request with this Host field would have it.
+fn with_host(url: &str, host: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let target = rest.find(['/', '?', '#']).and_then(|at| rest.get(at..)).unwrap_or_default();
+    format!("{scheme}://{host}{target}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_field_takes_the_place_of_the_authority() {
+        assert_eq!(with_host("https://127.0.0.1:8443/x?y", "a.example"), "https://a.example/x?y");
+        assert_eq!(with_host("http://127.0.0.1", "a.example"), "http://a.example");
+        assert_eq!(with_host("nonsense", "a.example"), "nonsense");
+    }
+}
