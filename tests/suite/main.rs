@@ -1,8 +1,9 @@
 //! Every integration test is a module of this one binary: each further binary would link the whole program once more.
 
+mod admin;
 mod architecture;
-mod cli;
 mod bed;
+mod cli;
 mod clients;
 mod docs;
 mod exchange;
@@ -11,3 +12,4 @@ mod swap;
 mod routing;
 #[cfg(test)]
 mod fuzz_corpus;
+mod telemetry;

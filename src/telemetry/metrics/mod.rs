@@ -164,13 +164,12 @@ impl Metrics {
         for (reason, count) in totals.failures() {
             failures.count(&[("reason", reason)], count);
         }
-        let mut present = page.family(Kind::Gauge, "fairlead_connections", "Client connections open.");
-        for (listener, _, idle, active) in totals.connections() {
-            present.count(&[("listener", listener), ("state", "active")], active);
-            present.count(&[("listener", listener), ("state", "idle")], idle);
+        let mut present = page.family(Kind::Gauge, "fairlead_connections", "Client connections now.");
+        for (listener, _, open) in totals.connections() {
+            present.count(&[("listener", listener), ("state", "open")], open);
         }
         let mut accepted = page.family(Kind::Counter, "fairlead_connections_total", "Client connections accepted.");
-        for (listener, opened, ..) in totals.connections() {
+        for (listener, opened, _) in totals.connections() {
             accepted.count(&[("listener", listener)], opened);
         }
         let mut limits = page.family(Kind::Counter, "fairlead_limit_hits_total", "Breaches of a limit.");

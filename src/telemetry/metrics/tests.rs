@@ -114,19 +114,16 @@ fn workers_add_up_and_open_connections_are_a_difference() {
         let worker = metrics.worker(index);
         worker.opened(true);
         worker.opened(true);
-        worker.busy(true);
         worker.failure(Failure::NoRoute);
         worker.limit_hit(Limit::head_time);
         worker.handshake("TLSv1.3", true, true);
         worker.panicked();
     }
-    metrics.worker(0).idle(true);
     metrics.worker(0).closed(true);
     metrics.panicked();
     let printed = samples(&metrics);
     for line in [
-        "fairlead_connections{listener=\"https\",state=\"active\"} 1",
-        "fairlead_connections{listener=\"https\",state=\"idle\"} 2",
+        "fairlead_connections{listener=\"https\",state=\"open\"} 3",
         "fairlead_connections_total{listener=\"https\"} 4",
         "fairlead_failures_total{reason=\"no_route\"} 2",
         "fairlead_limit_hits_total{limit=\"head-time\"} 2",

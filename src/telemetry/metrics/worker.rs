@@ -17,14 +17,12 @@ pub struct WorkerMetrics {
     panics: Cell,
 }
 
-/// Connections of one listener, all counted upwards: the present number is a difference, which holds over workers too
+/// Connections of one listener, both counted upwards: the present number is a difference, which holds over workers too
 /// when a connection moves.
 #[derive(Default)]
 struct Connections {
     opened: Cell,
     closed: Cell,
-    begun: Cell,
-    ended: Cell,
 }
 
 impl WorkerMetrics {
@@ -48,8 +46,7 @@ impl WorkerMetrics {
         add(&self.limits, limit as usize);
     }
 
-    /// Counts an accepted connection of listener `http` or `https`; it is open until [`WorkerMetrics::closed`], and
-    /// `idle` but between [`WorkerMetrics::busy`] and [`WorkerMetrics::idle`].
+    /// Counts an accepted connection of listener `http` or `https`; it is open until [`WorkerMetrics::closed`].
     pub fn opened(&self, is_tls: bool) {
         self.listener(is_tls).opened.add(1);
     }
@@ -57,16 +54,6 @@ impl WorkerMetrics {
     /// Counts the end of a connection.
     pub fn closed(&self, is_tls: bool) {
         self.listener(is_tls).closed.add(1);
-    }
-
-    /// A connection began to work on a request (its first stream, with HTTP/2).
-    pub fn busy(&self, is_tls: bool) {
-        self.listener(is_tls).begun.add(1);
-    }
-
-    /// A connection has no request any more; called for every [`WorkerMetrics::busy`], before `closed`.
-    pub fn idle(&self, is_tls: bool) {
-        self.listener(is_tls).ended.add(1);
     }
 
     /// Counts a TLS handshake: protocol version (`TLSv1.3`; empty when none was agreed), whether it resumed a session,
@@ -113,18 +100,16 @@ impl Totals<'_> {
         })
     }
 
-    /// Listeners that had connections: name, accepted, idle now, active now.
-    pub(super) fn connections(&self) -> impl Iterator<Item = (&'static str, u64, u64, u64)> + '_ {
+    /// Listeners that had connections: name, accepted, open now.
+    pub(super) fn connections(&self) -> impl Iterator<Item = (&'static str, u64, u64)> + '_ {
         LISTENERS.iter().enumerate().filter_map(|(index, name)| {
             let sum = |cell: fn(&Connections) -> &Cell| {
                 self.sum(|worker| worker.listeners.get(index).map_or(0, |listener| cell(listener).load()))
             };
-            // What ends is read before what begins: a reading in between must not come out below zero.
-            let (ended, closed) = (sum(|listener| &listener.ended), sum(|listener| &listener.closed));
-            let (begun, opened) = (sum(|listener| &listener.begun), sum(|listener| &listener.opened));
-            let active = begun.saturating_sub(ended);
-            let open = opened.saturating_sub(closed);
-            (opened > 0).then(|| (*name, opened, open.saturating_sub(active), active))
+            // What ended is read first: a connection that opens and ends in between must not come out below zero.
+            let closed = sum(|listener| &listener.closed);
+            let opened = sum(|listener| &listener.opened);
+            (opened > 0).then(|| (*name, opened, opened.saturating_sub(closed)))
         })
     }
 

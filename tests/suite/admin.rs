@@ -1,0 +1,155 @@
+//! The health port and the admin address over real sockets.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use fairlead::admin::{AnswerSettings, Listener, Listeners, Server, View};
+use fairlead::live::Registry;
+use fairlead::snapshot::secret;
+use fairlead::table::{RoutingTable, SharedTable};
+use fairlead::telemetry::{Metrics, Readiness};
+
+/// Longer than anything here takes on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+#[test]
+fn both_ports_answer_on_every_address_and_each_only_its_own() {
+    let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+    let other: SocketAddr = "127.0.0.2:0".parse().unwrap();
+    let running = Running::start(&[any, other], &[any, other]);
+    assert_eq!((running.health.len(), running.admin.len()), (2, 2));
+    for address in &running.health {
+        assert!(get(*address, "/healthz").starts_with("HTTP/1.1 200 "));
+        assert!(get(*address, "/metrics").contains("\nfairlead_table_generation 0\n"));
+        assert!(get(*address, "/api/v1/routes").starts_with("HTTP/1.1 404 "));
+    }
+    for address in &running.admin {
+        assert!(get(*address, "/api/v1/routes").ends_with("\r\n\r\n{\"generation\":0,\"routes\":[]}"));
+        assert!(get(*address, "/metrics").starts_with("HTTP/1.1 404 "));
+    }
+}
+
+#[test]
+fn readiness_follows_the_process() {
+    let running = Running::loopback();
+    let ready = || get(running.health[0], "/readyz");
+    assert!(ready().ends_with("listeners not bound\n"));
+    running.view.readiness.listeners_bound();
+    running.view.readiness.table_served();
+    assert!(ready().starts_with("HTTP/1.1 200 "));
+    running.view.readiness.begin_draining();
+    let answer = ready();
+    assert!(answer.starts_with("HTTP/1.1 503 ") && answer.ends_with("\r\n\r\ndraining\n"), "{answer}");
+}
+
+#[test]
+fn clients_that_send_nothing_keep_no_probe_waiting() {
+    let running = Running::loopback();
+    let silent: Vec<_> = (0..50).map(|_| TcpStream::connect(running.health[0]).unwrap()).collect();
+    assert!(get(running.health[0], "/healthz").starts_with("HTTP/1.1 200 "));
+    drop(silent);
+}
+
+#[test]
+fn a_connection_carries_one_request() {
+    let running = Running::loopback();
+    let answer =
+        ask(running.health[0], "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\nGET /healthz HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{answer}");
+}
+
+#[test]
+fn heads_out_of_bounds_are_refused() {
+    let running = Running::loopback();
+    let long = format!("GET /{} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", "x".repeat(64 << 10));
+    let many = format!("GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n{}\r\n", "a: b\r\n".repeat(100));
+    for head in [long, many] {
+        let answer = ask(running.admin[0], &head);
+        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "{answer}");
+    }
+}
+
+#[test]
+fn a_foreign_name_is_refused_and_nothing_but_reading_is_allowed() {
+    let running = Running::loopback();
+    let address = running.admin[0];
+    assert!(ask(address, "GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n").starts_with("HTTP/1.1 403 "));
+    assert!(
+        ask(address, "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n").starts_with("HTTP/1.1 405 ")
+    );
+    let head = ask(address, "HEAD /api/v1/routes HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    assert!(head.starts_with("HTTP/1.1 200 ") && head.ends_with("\r\n\r\n"), "{head}");
+}
+
+#[test]
+fn a_port_in_use_is_named_with_its_holder() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    for (health, admin) in [(vec![address], vec![]), (vec![], vec![address])] {
+        let error = Listeners::bind(&health, &admin).unwrap_err().to_string();
+        assert!(error.contains(&address.to_string()), "{error}");
+        assert!(error.contains(&format!("process {}", std::process::id())), "{error}");
+    }
+}
+
+#[test]
+fn the_server_ends_when_it_is_dropped() {
+    let running = Running::loopback();
+    let address = running.health[0];
+    drop(running);
+    assert!(TcpStream::connect(address).is_err());
+}
+
+struct Running {
+    view: Arc<View>,
+    health: Vec<SocketAddr>,
+    admin: Vec<SocketAddr>,
+    _server: Server,
+}
+
+impl Running {
+    fn loopback() -> Running {
+        let address: SocketAddr = "127.0.0.1:0".parse().unwrap();
+        Running::start(&[address], &[address])
+    }
+
+    fn start(health: &[SocketAddr], admin: &[SocketAddr]) -> Running {
+        // The free port of the first address may be taken on the second.
+        let listeners = (0..10).find_map(|_| Listeners::bind(health, admin).ok()).unwrap();
+        let certificate = Arc::new(secret::self_made(0).unwrap());
+        let view = Arc::new(View {
+            table: Arc::new(SharedTable::new(Arc::new(RoutingTable::empty(&certificate)))),
+            registry: Arc::new(Registry::new(1)),
+            metrics: Metrics::new(1, true),
+            readiness: Readiness::new(),
+            problems: Arc::new(ArcSwap::from_pointee(Vec::new())),
+            listeners: vec![Listener { name: "http", port: 80 }],
+            default_certificate: certificate,
+            short_text: Box::new(|_| String::new()),
+            settings: AnswerSettings { has_metrics: true, health_check_path: "/healthz".to_owned() },
+        });
+        Running {
+            health: listeners.health_addresses(),
+            admin: listeners.admin_addresses(),
+            _server: Server::start(listeners, Arc::clone(&view)).unwrap(),
+            view,
+        }
+    }
+}
+
+fn get(address: SocketAddr, path: &str) -> String {
+    ask(address, &format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n\r\n"))
+}
+
+/// Everything that comes back until the server closes. A refusal may reset the connection before all is sent.
+fn ask(address: SocketAddr, bytes: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let _ = stream.write_all(bytes.as_bytes());
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    String::from_utf8(answer).unwrap()
+}
