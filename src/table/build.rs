@@ -8,7 +8,7 @@ use super::host::{ByName, Host};
 use super::paths::Paths;
 use super::{BackendRef, Route, RoutingTable, Target};
 use crate::ir;
-use crate::live::Registry;
+use crate::live::{self, Registry};
 use crate::telemetry::Metrics;
 
 /// What [`RoutingTable::build`] does. One changed Ingress among ten thousand costs a walk over the hosts and backends,
@@ -28,17 +28,20 @@ pub(super) fn build(
             generation: 1,
             names: names(&hosts),
             hosts,
+            cells: config.backends.keys().map(|id| registry.backend(id)).collect(),
             certificates: Arc::new(Certificates::new(&config.certificates, default_certificate)),
             config: Arc::clone(config),
         };
     };
-    let (hosts, same_names) = builder.hosts(previous);
+    let (cells, changed) = builder.cells(previous);
+    let (hosts, same_names) = builder.hosts(previous, &changed);
     let same_certificates = previous.certificates.has_default(default_certificate)
         && same_pointers(&previous.config.certificates, &config.certificates);
     RoutingTable {
         generation: previous.generation + 1,
         names: if same_names { Arc::clone(&previous.names) } else { names(&hosts) },
         hosts,
+        cells,
         certificates: if same_certificates {
             Arc::clone(&previous.certificates)
         } else {
@@ -56,21 +59,34 @@ struct Builder<'a> {
     numbers: BTreeMap<u16, Arc<str>>,
 }
 
-impl Builder<'_> {
-    /// The hosts in the order of the configuration, and whether their names are those of `previous`.
-    fn hosts(&mut self, previous: &RoutingTable) -> (Box<[Arc<Host>]>, bool) {
-        let changed = changed_backends(&previous.config.backends, &self.config.backends);
-        let mut before = previous.config.hosts.iter().zip(&previous.hosts).peekable();
+impl<'a> Builder<'a> {
+    /// The cells of the backends in the order of the configuration, and those backends of `previous` whose settings
+    /// changed.
+    fn cells(&self, previous: &RoutingTable) -> (Arc<[Arc<live::Backend>]>, BTreeSet<&'a ir::BackendId>) {
+        let mut changed = BTreeSet::new();
+        let mut same = previous.config.backends.len() == self.config.backends.len();
+        for (id, backend, found) in join(&previous.config.backends, &previous.cells, &self.config.backends) {
+            same &= found.is_some();
+            if found.is_some_and(|(old, _)| !Arc::ptr_eq(old, backend) && old != backend) {
+                changed.insert(id);
+            }
+        }
+        if same {
+            return (Arc::clone(&previous.cells), changed);
+        }
+        let cells = join(&previous.config.backends, &previous.cells, &self.config.backends)
+            .map(|(id, _, found)| found.map_or_else(|| self.registry.backend(id), |(_, cell)| Arc::clone(cell)));
+        (cells.collect(), changed)
+    }
+
+    /// The hosts in the order of the configuration, and whether their names are those of `previous`. A host that is the
+    /// same is compiled again if it names a `changed` backend: it holds the identity, not the settings.
+    fn hosts(&mut self, previous: &RoutingTable, changed: &BTreeSet<&ir::BackendId>) -> (Box<[Arc<Host>]>, bool) {
         let mut same_names = previous.hosts.len() == self.config.hosts.len();
         let mut hosts = Vec::with_capacity(self.config.hosts.len());
-        for (pattern, host) in &self.config.hosts {
-            let same = |&((name, old), _): &((&ir::HostPattern, &Arc<ir::VirtualHost>), _)| {
-                Arc::ptr_eq(old, host) || name == pattern
-            };
-            while before.next_if(|at| !same(at) && at.0.0 < pattern).is_some() {}
-            let found = before.next_if(same);
+        for (_, host, found) in join(&previous.config.hosts, &previous.hosts, &self.config.hosts) {
             same_names &= found.is_some();
-            let kept = found.filter(|((_, old), _)| Arc::ptr_eq(old, host) && !names_any(host, &changed));
+            let kept = found.filter(|(old, _)| Arc::ptr_eq(old, host) && !names_any(host, changed));
             hosts.push(kept.map_or_else(|| self.host(host), |(_, compiled)| Arc::clone(compiled)));
         }
         (hosts.into(), same_names)
@@ -124,22 +140,19 @@ fn names(hosts: &[Arc<Host>]) -> Arc<ByName<u32>> {
     Arc::new(ByName::new(places))
 }
 
-/// Backends of both configurations whose settings differ. A host may be the same and name one of them: it holds the
-/// identity, not the settings.
-fn changed_backends<'a>(
-    before: &BTreeMap<ir::BackendId, Arc<ir::Backend>>,
-    now: &'a BTreeMap<ir::BackendId, Arc<ir::Backend>>,
-) -> BTreeSet<&'a ir::BackendId> {
-    let mut before = before.values().peekable();
-    let mut changed = BTreeSet::new();
-    for (id, backend) in now {
-        let same = |old: &&Arc<ir::Backend>| Arc::ptr_eq(old, backend) || old.id == *id;
-        while before.next_if(|old| !same(old) && old.id < *id).is_some() {}
-        if before.next_if(same).is_some_and(|old| !Arc::ptr_eq(old, backend) && old != backend) {
-            changed.insert(id);
-        }
-    }
-    changed
+/// The entries of `now`, each with the entry of `before` that has the same key and its part of `parts`. Equal pointers
+/// save comparing keys.
+fn join<'a, 'n, K: Ord, V, T>(
+    before: &'a BTreeMap<K, Arc<V>>,
+    parts: &'a [T],
+    now: &'n BTreeMap<K, Arc<V>>,
+) -> impl Iterator<Item = (&'n K, &'n Arc<V>, Option<(&'a Arc<V>, &'a T)>)> {
+    let mut before = before.iter().zip(parts).peekable();
+    now.iter().map(move |(key, value)| {
+        while before.next_if(|((old_key, old), _)| !Arc::ptr_eq(old, value) && *old_key < key).is_some() {}
+        let found = before.next_if(|((old_key, old), _)| Arc::ptr_eq(old, value) || *old_key == key);
+        (key, value, found.map(|((_, old), part)| (old, part)))
+    })
 }
 
 fn names_any(host: &ir::VirtualHost, backends: &BTreeSet<&ir::BackendId>) -> bool {
@@ -247,6 +260,25 @@ mod tests {
             _ => panic!("no backend"),
         };
         assert!(Arc::ptr_eq(&live(&first), &live(&second)));
+    }
+
+    #[test]
+    fn a_backend_without_a_route_keeps_its_endpoints_until_a_route_names_it() {
+        let world = World::new();
+        let both = config(LeastConn, TWO);
+        let mut unused = ir::Config::clone(&both);
+        unused.hosts.remove(&pattern("b.example"));
+        let unused = Arc::new(unused);
+        world.set_endpoints(&backend_id("api"), &[("10.0.0.1:80", 1)]);
+        let mut table = world.build(&unused, None);
+        for config in [&unused, &both] {
+            world.registry.sweep();
+            table = world.build(config, Some(&table));
+        }
+        let Target::Backend(found) = &table.route(table.find("b.example", "/").unwrap()).target else {
+            panic!("no backend")
+        };
+        assert_eq!(found.live.endpoints.load().candidates.len(), 1);
     }
 
     #[test]

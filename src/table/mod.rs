@@ -31,6 +31,8 @@ pub struct RoutingTable {
     hosts: Box<[Arc<Host>]>,
     /// Places in `hosts`.
     names: Arc<ByName<u32>>,
+    /// By the backends of the configuration: a cell lives as long as a table has its backend, with or without a route.
+    cells: Arc<[Arc<live::Backend>]>,
     certificates: Arc<Certificates>,
     config: Arc<ir::Config>,
 }
@@ -82,6 +84,7 @@ impl RoutingTable {
             generation: 0,
             hosts: Box::default(),
             names: Arc::new(ByName::new([].into_iter())),
+            cells: Arc::default(),
             certificates: Arc::new(Certificates::new(&BTreeMap::new(), default_certificate)),
             config: Arc::default(),
         }
