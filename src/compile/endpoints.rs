@@ -172,7 +172,8 @@ fn why_none(
     candidates: &BTreeMap<SocketAddr, Candidate>,
 ) -> (String, String) {
     let service = &backend.id.service;
-    let has_endpoints = slices.is_some_and(|slices| slices.values().any(|slice| !slice.endpoints.is_empty()));
+    let is_read = |slice: &Arc<EndpointSlice>| slice.family != AddressFamily::Other && !slice.endpoints.is_empty();
+    let has_endpoints = slices.is_some_and(|slices| slices.values().any(is_read));
     if !has_endpoints {
         let message = format!("Service {service} has no endpoint, so requests get 503");
         let hint = "check that its selector matches Pods, or add an EndpointSlice labelled kubernetes.io/service-name";

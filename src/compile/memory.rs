@@ -19,7 +19,8 @@ use super::merge::{self, Claimant, Fallback};
 use super::resolve::{Resolution, first_port, resolve};
 use super::view::{Classes, Lookup, View, is_ours};
 use crate::ir::{
-    BackendId, Certificate, Config, HostPattern, Kind, Name, Object, Origin, Problem, Reason, Severity, Target,
+    BackendId, Certificate, Config, HostPattern, Kind, Name, Object, Origin, PortKey, Problem, Reason, Severity,
+    Target, VirtualHost,
 };
 use crate::settings::CompileOptions;
 use crate::snapshot::{Ingress, Snapshot};
@@ -36,6 +37,8 @@ pub(super) struct Memory {
     readers: BTreeMap<Lookup, BTreeSet<Name>>,
     hosts: BTreeMap<HostPattern, BTreeMap<Age, Arc<HostClaim>>>,
     backends: BTreeMap<BackendId, BTreeMap<Claimant, Arc<BackendClaim>>>,
+    /// How many routes lead to a backend; one that only lost paths name is not served.
+    uses: BTreeMap<BackendId, usize>,
     flags: Flags,
     ledger: Ledger,
     fields: Fields,
@@ -80,6 +83,7 @@ impl Memory {
             readers: BTreeMap::new(),
             hosts: BTreeMap::new(),
             backends: BTreeMap::new(),
+            uses: BTreeMap::new(),
             flags: Flags { fallback: no_fallback(), backend: None, certificate: None, problems: Vec::new() },
             ledger: Ledger::default(),
             fields: Fields::default(),
@@ -100,7 +104,7 @@ impl Memory {
         }
         self.flags(snapshot, &mut dirty);
         if !dirty.hosts.is_empty() || !dirty.backends.is_empty() || dirty.ledger {
-            self.rebuild(&dirty);
+            self.rebuild(dirty);
         }
         Compiled { config: Arc::clone(&self.config), problems: self.ledger.problems(&snapshot.problems) }
     }
@@ -231,54 +235,102 @@ impl Memory {
     }
 
     /// Merges what changed into a configuration that shares everything else with the one before.
-    fn rebuild(&mut self, dirty: &Dirty) {
-        let config = Arc::make_mut(&mut self.config);
-        config.default_certificate.clone_from(&self.flags.certificate);
+    fn rebuild(&mut self, mut dirty: Dirty) {
+        let mut config = Arc::clone(&self.config);
+        let next = Arc::make_mut(&mut config);
+        next.default_certificate.clone_from(&self.flags.certificate);
         for pattern in &dirty.hosts {
-            let source = Source::Host(pattern.clone());
-            let claims = self.hosts.get(pattern).filter(|claims| !claims.is_empty());
-            let fallback = &self.flags.fallback;
-            let Some(claims) = claims else {
-                self.hosts.remove(pattern);
-                config.certificates.remove(pattern);
-                self.ledger.set(source, Vec::new(), Vec::new());
-                if *pattern == HostPattern::Any && fallback.target != Target::NotFound {
-                    let host = merge::unclaimed(fallback, &self.options);
-                    config.hosts.insert(pattern.clone(), Arc::new(host));
-                } else {
-                    config.hosts.remove(pattern);
-                }
-                continue;
-            };
-            let previous = config.hosts.get(pattern);
-            let merged = merge::host(pattern, claims.values(), fallback, &self.options, previous.map(Arc::as_ref));
-            if previous.is_none_or(|previous| *previous != merged.host) {
-                config.hosts.insert(pattern.clone(), merged.host);
+            let old = next.hosts.get(pattern).cloned();
+            self.rebuild_host(pattern, next);
+            let new = next.hosts.get(pattern);
+            if old.as_ref() != new {
+                count(&mut self.uses, old.as_ref(), new, &mut dirty.backends);
             }
-            match merged.certificate {
-                Some(certificate) => config.certificates.insert(pattern.clone(), certificate),
-                None => config.certificates.remove(pattern),
-            };
-            self.ledger.set(source, merged.problems, merged.rejected);
         }
         for id in &dirty.backends {
-            let source = Source::Backend(id.clone());
-            match self.backends.get(id).and_then(|claims| merge::backend(claims.iter())) {
-                Some((backend, problems)) => {
-                    if config.backends.get(id).is_none_or(|old| **old != backend) {
-                        config.backends.insert(id.clone(), Arc::new(backend));
-                    }
-                    self.ledger.set(source, problems, Vec::new());
+            self.rebuild_backend(id, next);
+        }
+        next.rejected = self.ledger.rejected();
+        self.config = config;
+    }
+
+    fn rebuild_host(&mut self, pattern: &HostPattern, config: &mut Config) {
+        let source = Source::Host(pattern.clone());
+        let fallback = &self.flags.fallback;
+        let Some(claims) = self.hosts.get(pattern).filter(|claims| !claims.is_empty()) else {
+            self.hosts.remove(pattern);
+            config.certificates.remove(pattern);
+            self.ledger.set(source, Vec::new(), Vec::new());
+            if *pattern == HostPattern::Any && fallback.target != Target::NotFound {
+                config.hosts.insert(pattern.clone(), Arc::new(merge::unclaimed(fallback, &self.options)));
+            } else {
+                config.hosts.remove(pattern);
+            }
+            return;
+        };
+        let previous = config.hosts.get(pattern);
+        let merged = merge::host(pattern, claims.values(), fallback, &self.options, previous.map(Arc::as_ref));
+        if previous.is_none_or(|previous| *previous != merged.host) {
+            config.hosts.insert(pattern.clone(), merged.host);
+        }
+        match merged.certificate {
+            Some(certificate) => config.certificates.insert(pattern.clone(), certificate),
+            None => config.certificates.remove(pattern),
+        };
+        self.ledger.set(source, merged.problems, merged.rejected);
+    }
+
+    fn rebuild_backend(&mut self, id: &BackendId, config: &mut Config) {
+        let claims = self.backends.get(id).filter(|claims| !claims.is_empty());
+        let merged = claims.and_then(|claims| merge::backend(claims.iter()));
+        if claims.is_none() {
+            self.backends.remove(id);
+        }
+        let is_used = self.uses.contains_key(id);
+        match merged.filter(|_| is_used) {
+            Some((backend, problems)) => {
+                if config.backends.get(id).is_none_or(|old| **old != backend) {
+                    config.backends.insert(id.clone(), Arc::new(backend));
                 }
-                None => {
-                    self.backends.remove(id);
-                    config.backends.remove(id);
-                    self.ledger.set(source, Vec::new(), Vec::new());
-                }
+                self.ledger.set(Source::Backend(id.clone()), problems, Vec::new());
+            }
+            None => {
+                config.backends.remove(id);
+                self.ledger.set(Source::Backend(id.clone()), Vec::new(), Vec::new());
             }
         }
-        config.rejected = self.ledger.rejected();
     }
+}
+
+/// Counts the routes that lead to each backend anew for one host, and tells which backends came into use or went out.
+fn count(
+    uses: &mut BTreeMap<BackendId, usize>,
+    old: Option<&Arc<VirtualHost>>,
+    new: Option<&Arc<VirtualHost>>,
+    dirty: &mut BTreeSet<BackendId>,
+) {
+    for id in new.into_iter().flat_map(|host| backends(host)) {
+        let used = uses.entry(id.clone()).or_insert(0);
+        *used += 1;
+        if *used == 1 {
+            dirty.insert(id.clone());
+        }
+    }
+    for id in old.into_iter().flat_map(|host| backends(host)) {
+        let Some(used) = uses.get_mut(id) else { continue };
+        *used -= 1;
+        if *used == 0 {
+            uses.remove(id);
+            dirty.insert(id.clone());
+        }
+    }
+}
+
+fn backends(host: &VirtualHost) -> impl Iterator<Item = &BackendId> {
+    host.routes.iter().filter_map(|route| match &route.target {
+        Target::Backend(id) => Some(id),
+        Target::Closed(_) | Target::NotFound => None,
+    })
 }
 
 fn read_flags(snapshot: &Snapshot, classes: Classes, options: &CompileOptions) -> Flags {
@@ -326,7 +378,7 @@ fn read_flags(snapshot: &Snapshot, classes: Classes, options: &CompileOptions) -
 }
 
 fn default_backend(name: &Name, view: &mut View<'_>) -> Resolution {
-    let port = view.service(name).map_or(crate::ir::PortKey::Number(80), first_port);
+    let port = view.service(name).map_or(PortKey::Number(80), first_port);
     let mut found = resolve(view, name, &port);
     // That the Host is kept is known to whoever makes an external default backend.
     found.fault = found.fault.filter(|fault| fault.severity != Severity::Info);

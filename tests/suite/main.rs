@@ -7,9 +7,11 @@ mod cli;
 mod clients;
 mod docs;
 mod exchange;
-mod origin;
-mod swap;
-mod routing;
 #[cfg(test)]
 mod fuzz_corpus;
+mod golden;
+mod memo;
+mod origin;
+mod routing;
+mod swap;
 mod telemetry;

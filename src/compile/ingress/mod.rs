@@ -164,7 +164,7 @@ impl Draft<'_, '_, '_> {
                     Severity::Error,
                     Reason::PathInvalid,
                     &**field,
-                    format!("path {written:?} {why}"),
+                    format!("path {written:?}: {why}"),
                     "write a path as clients request it, as in /shop, with pathType Exact or Prefix",
                 ));
                 self.reject(host.clone(), written, field, "the path is invalid");

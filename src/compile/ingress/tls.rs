@@ -16,27 +16,33 @@ pub(super) fn claim(ingress: &Ingress, host: &HostPattern, view: &mut View<'_>) 
     }
     let object = &ingress.meta.object;
     let name = host.to_string();
+    // Entries without Secret ask for the default certificate, and then getting it is no problem.
+    let asks = ingress.tls.iter().any(|entry| secret_name(ingress, entry).is_some());
+    let default = |message: String, hint: String| CertificateClaim {
+        field: "spec.tls".into(),
+        secret: None,
+        certificate: None,
+        problems: if asks {
+            vec![problem(object, Severity::Error, Reason::CertificateMismatch, "spec.tls", message, hint)]
+        } else {
+            Vec::new()
+        },
+    };
     if *host == HostPattern::Any {
-        let problems = vec![problem(
-            object,
-            Severity::Error,
-            Reason::CertificateMismatch,
-            "spec.tls",
-            "a rule without host has no server name, so the default certificate is served",
-            "give the rule a host, or use --default-ssl-certificate",
-        )];
-        return Some(CertificateClaim { field: "spec.tls".into(), secret: None, certificate: None, problems });
+        let mut claim = default(
+            "a rule without host has no server name, so the default certificate is served".to_owned(),
+            "give the rule a host, or use --default-ssl-certificate".to_owned(),
+        );
+        if view.options.default_ssl_certificate.is_some() {
+            claim.problems.clear();
+        }
+        return Some(claim);
     }
     let Some((index, entry)) = listing(ingress, host).or_else(|| covering(ingress, &name, view)) else {
-        let problems = vec![problem(
-            object,
-            Severity::Error,
-            Reason::CertificateMismatch,
-            "spec.tls",
+        return Some(default(
             format!("no entry lists {name} and no certificate covers it, so the default certificate is served"),
             format!("add {name} to the hosts of an entry"),
-        )];
-        return Some(CertificateClaim { field: "spec.tls".into(), secret: None, certificate: None, problems });
+        ));
     };
     let field = format!("spec.tls[{index}]");
     let mut claim =

@@ -204,7 +204,7 @@ fn apply(row: &Row, value: &Value<'_>, settings: &mut Settings) -> Option<Findin
             Some(Finding {
                 severity: Severity::Error,
                 reason: guard.reason(),
-                message: format!("{name} guards access and is not honoured, so the paths of this Ingress answer 503"),
+                message: format!("{name} {}, so the paths of this Ingress answer 503", guard.why()),
                 hint: guard.hint().to_owned(),
             })
         }

@@ -77,10 +77,18 @@ impl Guard {
         }
     }
 
+    /// Why it closes the paths, as a sentence part.
+    pub(super) fn why(self) -> &'static str {
+        match self {
+            Guard::Access | Guard::Authentication => "guards access and is not honoured",
+            Guard::Snippet => "is raw configuration, which is never run",
+        }
+    }
+
     pub(super) fn hint(self) -> &'static str {
         match self {
             Guard::Access | Guard::Authentication => "remove it to serve the paths without this guard",
-            Guard::Snippet => "raw configuration is never run: remove it, or say the same with annotations",
+            Guard::Snippet => "remove it, or say the same with annotations",
         }
     }
 }
