@@ -1,10 +1,15 @@
 //! The targets. Each takes any bytes and panics if a rule that must hold for all bytes does not.
 
 use bytes::BytesMut;
+use fairlead::compile::{Resolved, compile, endpoints};
 use fairlead::http1::{
-    BodyLimits, Decoder, Fields, Framing, HeadLimits, HeadScan, RequestHead, ResponseHead, Step, Version,
+    BodyLimits, Decoder, Fields, Framing, HeadLimits, HeadScan, RequestHead, ResponseHead, Step, Version, serialise,
 };
-use fairlead::settings::Limits;
+use fairlead::live::Registry;
+use fairlead::settings::{CompileOptions, Limits};
+use fairlead::snapshot::{secret, yaml};
+use fairlead::table::RoutingTable;
+use fairlead::telemetry::Metrics;
 use fairlead::uri;
 
 use super::second;
@@ -16,6 +21,7 @@ pub type Target = fn(&[u8]);
 pub const ALL: &[(&str, Target)] = &[
     ("chunked", chunked),
     ("host", host),
+    ("manifests", manifests),
     ("path", path),
     ("request_head", request_head),
     ("response_head", response_head),
@@ -37,6 +43,29 @@ pub fn request_head(data: &[u8]) {
     assert_eq!(head.framing, framing(&second.body, Framing::None));
     let authority = head.part(head.authority);
     assert!(authority.is_empty() && head.version == Version::Http10 || uri::host::parse(authority).is_some());
+    forwarded(&head);
+}
+
+/// What is sent upstream for `head` is read the same by a strict second parser: one Host, one framing or none, and of
+/// the client's fields none that is for one hop only or that an upstream could take for another.
+fn forwarded(head: &RequestHead) {
+    let Ok(path) = uri::path::normalise(head.path()) else { return };
+    let host = head.part(head.authority);
+    let mut out = Vec::new();
+    serialise::request_line(&mut out, head.method.as_str(), path.forward.as_bytes(), head.query());
+    serialise::field(&mut out, b"Host", host);
+    serialise::fields(&mut out, &head.fields);
+    serialise::framing(&mut out, head.framing);
+    out.extend_from_slice(b"\r\n");
+    let sent = second::head::request(&out).unwrap_or_else(|| panic!("sent, but not read: {}", out.escape_ascii()));
+    assert_eq!(sent.len, out.len());
+    assert_eq!(sent.start[2], b"HTTP/1.1");
+    assert_eq!(sent.values("host").collect::<Vec<_>>(), [host]);
+    assert_eq!(framing(&sent.body, Framing::None), head.framing);
+    for name in ["connection", "keep-alive", "proxy-connection", "te", "upgrade", "expect", "proxy", "x-real-ip"] {
+        assert_eq!(sent.values(name).count(), 0, "{name}");
+    }
+    assert!(!sent.fields.iter().any(|(name, _)| name.contains(&b'_')));
 }
 
 /// A response head that is taken is read the same by a strict second parser. The first octet says whether it answers a
@@ -103,6 +132,40 @@ pub fn host(data: &[u8]) {
     }
     let lookup = uri::host::lookup(host.name);
     assert!(!lookup.is_empty() && !lookup.contains(|char: char| char.is_ascii_uppercase()));
+}
+
+/// Any text compiles to a table that answers, twice to the same.
+pub fn manifests(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let snapshot = yaml::read(text, "fuzz.yaml").into_snapshot();
+    let options = CompileOptions::default();
+    let compiled = compile(&snapshot, &options);
+    assert_eq!(compiled, compile(&snapshot, &options));
+    let (registry, metrics) = (Registry::new(1), Metrics::new(1, true));
+    for (id, backend) in &compiled.config.backends {
+        let (set, _) = endpoints(&snapshot, backend, &Resolved::default());
+        registry.set_endpoints(id, &set);
+    }
+    CERTIFICATE.with(|certificate| {
+        let table = RoutingTable::build(&compiled.config, None, &registry, &metrics, certificate);
+        for (at, host, route) in table.routes() {
+            assert_eq!(table.host_of(at), host);
+            assert!(compiled.config.hosts.contains_key(host));
+            assert!(std::sync::Arc::ptr_eq(&table.route(at).rule, &route.rule));
+        }
+        for host in ["", "a.example", "b.a.example"] {
+            for path in ["/", "/a", "/a/b"] {
+                let _route = table.find(host, path).map(|at| table.route(at));
+            }
+            let _certificate = table.certificate(Some(host));
+        }
+    });
+}
+
+thread_local! {
+    /// Made once: making a key takes longer than all the rest.
+    static CERTIFICATE: std::sync::Arc<fairlead::ir::Certificate> =
+        std::sync::Arc::new(secret::self_made(1_790_000_000).unwrap_or_else(|why| panic!("{why}")));
 }
 
 /// The end of the head in `data`, which must be the same however `data` comes in.

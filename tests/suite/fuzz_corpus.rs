@@ -51,25 +51,31 @@ fn every_corpus_input_passes() {
     }
 }
 
+/// Octets that mean something in one of the formats.
+const OCTETS: [u8; 15] = [0, b'\t', b'\n', b'\r', b' ', b'"', b'%', b'.', b'/', b'0', b':', b';', b'a', 0x7F, 0xFF];
+
+/// `bytes` with one octet removed, replaced or inserted, in every way.
+fn edits(bytes: &[u8]) -> impl Iterator<Item = Vec<u8>> {
+    (0..bytes.len()).flat_map(move |at| {
+        let (head, tail) = bytes.split_at(at);
+        let removed = std::iter::once([head, &tail[1..]].concat());
+        let changed =
+            OCTETS.chunks(1).flat_map(move |octet| [[head, octet, &tail[1..]].concat(), [head, octet, tail].concat()]);
+        removed.chain(changed)
+    })
+}
+
 #[test]
 fn every_corpus_input_with_one_octet_edited_passes() {
     for (name, target) in targets::ALL {
+        // Compiling manifests takes a thousand times as long as parsing a head.
+        let most = if *name == "manifests" { 100 } else { 3_000 };
         let folder = fuzz().join("corpus").join(name);
         for input in names(&folder) {
             let bytes = fs::read(folder.join(&input)).unwrap();
-            for at in 0..bytes.len().min(400) {
-                let mut shorter = bytes.clone();
-                shorter.remove(at);
-                call(name, &input, *target, &shorter);
-                for octet in [0, b'\t', b'\n', b'\r', b' ', b'"', b'%', b'.', b'/', b'0', b':', b';', b'a', 0x7F, 0xFF]
-                {
-                    let mut other = bytes.clone();
-                    other[at] = octet;
-                    call(name, &input, *target, &other);
-                    let mut longer = bytes.clone();
-                    longer.insert(at, octet);
-                    call(name, &input, *target, &longer);
-                }
+            let step = edits(&bytes).count() / most + 1;
+            for edited in edits(&bytes).step_by(step) {
+                call(name, &input, *target, &edited);
             }
         }
     }

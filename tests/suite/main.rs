@@ -15,3 +15,5 @@ mod origin;
 mod routing;
 mod swap;
 mod telemetry;
+#[cfg(test)]
+mod wire;
