@@ -5,8 +5,10 @@ mod architecture;
 mod bed;
 mod cli;
 mod clients;
+mod controller;
 mod docs;
 mod exchange;
+mod folder;
 #[cfg(test)]
 mod fuzz_corpus;
 mod golden;

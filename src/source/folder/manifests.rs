@@ -247,3 +247,64 @@ fn duplicate(object: &Received, owner: &Received) -> Problem {
         hint: "remove one of the two, or rename it".to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SERVICE: &str = "{apiVersion: v1, kind: Service, metadata: {name: a}, spec: {ports: [{port: 80}]}}\n";
+
+    /// A folder with one file, its manifests, and the time at which the file was written.
+    fn written(text: &str) -> (tempfile::TempDir, PathBuf, Manifests, SystemTime) {
+        let folder = tempfile::TempDir::new().unwrap();
+        let path = folder.path().join("a.yaml");
+        fs::write(&path, text).unwrap();
+        let manifests = Manifests::new(&[folder.path().to_owned()], "x");
+        let at = changed(&path);
+        (folder, path, manifests, at)
+    }
+
+    fn changed(path: &Path) -> SystemTime {
+        use std::os::unix::fs::MetadataExt;
+        let metadata = fs::metadata(path).unwrap();
+        SystemTime::UNIX_EPOCH + Duration::new(metadata.ctime() as u64, metadata.ctime_nsec() as u32)
+    }
+
+    #[test]
+    fn a_file_is_read_when_it_has_been_quiet_and_not_before() {
+        let ms = Duration::from_millis;
+        let (_folder, path, mut manifests, at) = written("{apiVersion: v1, kind: Serv");
+        let scan = manifests.scan(at + ms(19), QUIET);
+        assert!(scan.is_waiting && scan.delta.is_empty());
+        fs::write(&path, SERVICE).unwrap();
+        let at = changed(&path);
+        assert!(manifests.scan(at + ms(19), QUIET).is_waiting);
+        let scan = manifests.scan(at + ms(20), QUIET);
+        assert!(!scan.is_waiting && scan.delta.routes && !scan.delta.report);
+    }
+
+    #[test]
+    fn a_file_from_the_future_is_read_all_the_same() {
+        let (_folder, _, mut manifests, at) = written(SERVICE);
+        let scan = manifests.scan(at - Duration::from_secs(3600), QUIET);
+        assert!(!scan.is_waiting && scan.delta.routes);
+    }
+
+    #[test]
+    fn only_files_whose_stamp_is_new_or_fresh_are_read_again() {
+        let (_folder, _, mut manifests, at) = written(SERVICE);
+        let forget = |manifests: &mut Manifests| {
+            for file in manifests.files.values_mut() {
+                file.hash = None;
+            }
+        };
+        let is_read = |manifests: &Manifests| manifests.files.values().all(|file| file.hash.is_some());
+        manifests.scan(at + QUIET, QUIET);
+        forget(&mut manifests);
+        manifests.scan(at + SETTLED, QUIET);
+        assert!(is_read(&manifests), "two writes may have one time");
+        forget(&mut manifests);
+        manifests.scan(at + 2 * SETTLED, QUIET);
+        assert!(!is_read(&manifests));
+    }
+}

@@ -1,0 +1,163 @@
+//! The control loop from objects to what is served: which road a change takes, and what is said of it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use fairlead::controller::{Controller, Outlets};
+use fairlead::live::Registry;
+use fairlead::settings::CompileOptions;
+use fairlead::snapshot::{Snapshot, secret, yaml};
+use fairlead::source::{Delta, FolderSource};
+use fairlead::table::{RoutingTable, SharedTable};
+use fairlead::telemetry::{Metrics, Readiness};
+
+const INGRESS: &str = "---\n{apiVersion: networking.k8s.io/v1, kind: Ingress, metadata: {name: web}, spec: {rules: [{host: a.example,\n \
+     http: {paths: [{path: /, pathType: Prefix, backend: {service: {name: web, port: {number: 80}}}}]}}]}}\n";
+const SERVICE: &str = "---\n{apiVersion: v1, kind: Service, metadata: {name: web}, spec: {ports: [{port: 80}]}}\n";
+const SLICE: &str = "---\n{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, addressType: IPv4, ports: [{port: 8080}],\n \
+     metadata: {name: web-1, labels: {kubernetes.io/service-name: web}}, endpoints: [{addresses: [10.0.0.1]}]}\n";
+
+/// A controller, what it writes, and the snapshot it saw last.
+struct World {
+    controller: Controller,
+    outlets: Outlets,
+    snapshot: Snapshot,
+    now: i64,
+}
+
+fn outlets() -> Outlets {
+    let default_certificate = Arc::new(secret::self_made(1_767_323_045).unwrap());
+    Outlets {
+        table: Arc::new(SharedTable::new(Arc::new(RoutingTable::empty(&default_certificate)))),
+        registry: Arc::new(Registry::new(1)),
+        metrics: Metrics::new(1, true),
+        readiness: Readiness::new(),
+        problems: Arc::new(ArcSwap::default()),
+        default_certificate,
+    }
+}
+
+impl World {
+    fn new() -> World {
+        let outlets = outlets();
+        let controller = Controller::new(outlets.clone(), CompileOptions::default(), Vec::new());
+        World { controller, outlets, snapshot: Snapshot::default(), now: 0 }
+    }
+
+    fn serve(&mut self, text: &str) {
+        let next = yaml::read(text, "f.yaml").into_snapshot();
+        let delta = Delta::between(&self.snapshot, &next);
+        self.snapshot = next;
+        self.now += 1;
+        self.controller.apply(&self.snapshot, &delta, Instant::now(), self.now);
+    }
+
+    fn endpoints(&self) -> Vec<String> {
+        let backends = self.outlets.registry.backends();
+        let addresses = |backend: &Arc<fairlead::live::Backend>| -> Vec<String> {
+            backend.endpoints.load().iter().map(|endpoint| endpoint.address.to_string()).collect()
+        };
+        backends.iter().flat_map(addresses).collect()
+    }
+
+    fn problems(&self) -> Vec<(String, Option<u32>, i64)> {
+        let standing = self.outlets.problems.load();
+        standing.iter().map(|s| (s.problem.reason.to_string(), s.problem.object.line, s.since)).collect()
+    }
+}
+
+#[test]
+fn nothing_is_ready_before_the_first_table() {
+    let mut world = World::new();
+    world.outlets.readiness.listeners_bound();
+    assert!(world.outlets.readiness.ready().is_err());
+    world.serve("");
+    assert!(world.outlets.readiness.ready().is_ok(), "an empty folder is served too");
+    assert_eq!(world.outlets.table.generation(), 1);
+}
+
+#[test]
+fn routes_make_a_table_and_endpoints_do_not() {
+    let mut world = World::new();
+    world.serve(&format!("{INGRESS}{SERVICE}{SLICE}"));
+    assert!(world.outlets.table.load().find("a.example", "/x").is_some());
+    assert_eq!(world.endpoints(), ["10.0.0.1:8080"]);
+    let first = world.outlets.table.generation();
+    world.serve(&format!("{INGRESS}{SERVICE}{}", SLICE.replace("10.0.0.1", "10.0.0.2")));
+    assert_eq!(world.endpoints(), ["10.0.0.2:8080"]);
+    assert_eq!(world.outlets.table.generation(), first, "the second road touches no table");
+    world.serve(&format!("{}{SERVICE}{SLICE}", INGRESS.replace("a.example", "b.example")));
+    assert_eq!(world.outlets.table.generation(), first + 1);
+    assert!(world.outlets.table.load().find("a.example", "/").is_none());
+    assert_eq!(world.endpoints(), ["10.0.0.1:8080"], "one change may take both roads");
+}
+
+#[test]
+fn a_backend_that_comes_later_has_its_endpoints_at_once() {
+    let mut world = World::new();
+    world.serve(&format!("{SERVICE}{SLICE}"));
+    assert!(world.endpoints().is_empty(), "nobody names it");
+    world.serve(&format!("{INGRESS}{SERVICE}{SLICE}"));
+    assert_eq!(world.endpoints(), ["10.0.0.1:8080"]);
+    world.serve(&format!("{INGRESS}{}{SLICE}", SERVICE.replace("port: 80}", "port: 80, targetPort: 9}")));
+    assert_eq!(world.endpoints(), ["10.0.0.1:8080"], "the slice has the port");
+}
+
+#[test]
+fn a_problem_stands_since_it_came_and_is_blamed_where_the_object_stands_now() {
+    let mut world = World::new();
+    world.serve(&format!("{INGRESS}{SERVICE}"));
+    assert_eq!(world.problems(), [("NoEndpoints".to_owned(), Some(5), 1)]);
+    let generation = world.outlets.table.generation();
+    world.serve(&format!("# moved\n\n{INGRESS}{SERVICE}"));
+    assert_eq!(world.problems(), [("NoEndpoints".to_owned(), Some(7), 1)]);
+    assert_eq!(world.outlets.table.generation(), generation, "moving makes no table");
+    world.serve(&format!("{INGRESS}{SERVICE}---\n]["));
+    assert_eq!(world.problems().len(), 2);
+    assert!(world.problems().iter().any(|(reason, _, since)| reason == "ManifestUnreadable" && *since == 3));
+    world.serve(&format!("{INGRESS}{SERVICE}{SLICE}"));
+    assert_eq!(world.problems(), []);
+}
+
+#[test]
+fn an_object_that_moved_takes_its_compiled_problem_along() {
+    let mut world = World::new();
+    world.serve(INGRESS);
+    let lines = |world: &World| world.problems().iter().map(|(_, line, _)| *line).collect::<Vec<_>>();
+    assert_eq!(lines(&world), [Some(2)]);
+    world.serve(&format!("\n\n{INGRESS}"));
+    assert_eq!(lines(&world), [Some(4)]);
+}
+
+#[tokio::test]
+async fn the_loop_serves_what_the_folder_has_and_gets_and_frees_old_tables() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let path = folder.path().join("a.yaml");
+    std::fs::write(&path, format!("{INGRESS}{SERVICE}{SLICE}")).unwrap();
+    let source = FolderSource::open(&[folder.path().to_owned()], "x").unwrap();
+    let outlets = outlets();
+    let controller = Controller::new(outlets.clone(), CompileOptions::default(), Vec::new());
+    let has = async |host: &str| {
+        while outlets.table.load().find(host, "/").is_none() {
+            tokio::task::yield_now().await;
+        }
+    };
+    let test = async {
+        has("a.example").await;
+        let first = Arc::downgrade(&outlets.table.load());
+        for host in ["b.example", "c.example"] {
+            let text = format!("{}{SERVICE}{SLICE}", INGRESS.replace("a.example", host));
+            std::fs::write(path.with_extension("tmp"), text).unwrap();
+            std::fs::rename(path.with_extension("tmp"), &path).unwrap();
+            has(host).await;
+        }
+        while first.upgrade().is_some() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        never = controller.run(source) => match never {},
+        done = tokio::time::timeout(Duration::from_secs(20), test) => done.expect("what the folder says is not served"),
+    }
+}
