@@ -12,6 +12,7 @@ mod folder;
 #[cfg(test)]
 mod fuzz_corpus;
 mod golden;
+mod http2;
 mod memo;
 mod origin;
 mod routing;

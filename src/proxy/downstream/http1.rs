@@ -129,6 +129,11 @@ impl Http1Client {
                     }
                 } else {
                     match scan.advance(&input, &head_limits) {
+                        Ok(Some(len)) if first && is_no_http(&input) => {
+                            self.worker.metrics().failure(Failure::BadRequest);
+                            drop(input.split_to(len));
+                            return Next::End;
+                        }
                         Ok(Some(len)) => {
                             return match RequestHead::parse(&mut input, len) {
                                 Ok(head) => {
@@ -285,6 +290,19 @@ impl Http1Client {
                 }
             }
         }
+    }
+}
+
+/// Whether the first line can only be another protocol: three words, of which neither the second is a target nor the
+/// third a version. An answer in HTTP/1.1 would tell such a client nothing (RFC 9113 3.4 lets a bad preface end so).
+fn is_no_http(input: &[u8]) -> bool {
+    let line = input.split(|octet| *octet == b'\r').next().unwrap_or_default();
+    let mut words = line.splitn(3, |octet| *octet == b' ');
+    match (words.next(), words.next(), words.next()) {
+        (Some(_), Some(target), Some(version)) => {
+            memchr::memchr2(b'/', b'*', target).is_none() && memchr::memchr(b'/', version).is_none()
+        }
+        _ => false,
     }
 }
 

@@ -1,3 +1,3 @@
 //! Client, proxy and back end over loopback, one file for each feature.
 
-mod plain;
+pub mod plain;

@@ -1,0 +1,193 @@
+//! HTTP/2 to back ends: gRPC as it looks on the wire, without its library.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use h2::server::SendResponse;
+use h2::{Reason, RecvStream};
+use http::{HeaderMap, Request, Response};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+
+use super::run;
+use crate::bed::{Bed, ingress, service};
+use crate::clients::h2;
+
+/// A back end that speaks HTTP/2 in clear text, until dropped.
+struct Grpc {
+    address: SocketAddr,
+    connections: Arc<AtomicUsize>,
+    _stop: oneshot::Sender<()>,
+}
+
+impl Grpc {
+    fn start() -> Grpc {
+        let (stop, mut stopped) = oneshot::channel::<()>();
+        let (tell, told) = std::sync::mpsc::channel();
+        let connections = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&connections);
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async move {
+                let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+                tell.send(listener.local_addr().unwrap()).unwrap();
+                loop {
+                    tokio::select! {
+                        _ = &mut stopped => return,
+                        accepted = listener.accept() => {
+                            count.fetch_add(1, Ordering::Relaxed);
+                            tokio::spawn(serve(accepted.unwrap().0));
+                        }
+                    }
+                }
+            });
+        });
+        Grpc { address: told.recv().unwrap(), connections, _stop: stop }
+    }
+
+    fn bed(&self) -> Bed {
+        let annotations = "nginx.ingress.kubernetes.io/backend-protocol: GRPC";
+        Bed::with(
+            &(service("web", &[self.address]) + &ingress("web", "a.example", "/", "web", annotations)),
+            fairlead::settings::Limits::default(),
+            1,
+            None,
+        )
+    }
+}
+
+async fn serve(socket: TcpStream) {
+    let mut connection = h2::server::handshake(socket).await.unwrap();
+    let mut refused = false;
+    while let Some(Ok((request, mut respond))) = connection.accept().await {
+        if request.uri().path() == "/refuse-once" && !std::mem::replace(&mut refused, true) {
+            respond.send_reset(Reason::REFUSED_STREAM);
+            continue;
+        }
+        tokio::spawn(answer(request, respond));
+    }
+}
+
+/// Echoes each message as it comes, then the status in trailers; `/only-trailers` has nothing else; `/break` breaks off when told.
+async fn answer(request: Request<RecvStream>, mut respond: SendResponse<Bytes>) {
+    let te = request.headers().get("te").map_or("", |te| te.to_str().unwrap()).to_owned();
+    let authority = request.uri().authority().unwrap().to_string();
+    let head = Response::builder().header("content-type", "application/grpc").header("x-te", te);
+    let head = head.header("x-authority", authority);
+    if request.uri().path() == "/only-trailers" {
+        respond.send_response(head.header("grpc-status", "5").body(()).unwrap(), true).unwrap();
+        return;
+    }
+    let breaks = request.uri().path() == "/break";
+    let mut body = request.into_body();
+    let mut send = respond.send_response(head.body(()).unwrap(), false).unwrap();
+    while let Some(Ok(data)) = body.data().await {
+        let _gone = body.flow_control().release_capacity(data.len());
+        if breaks && data == "break" {
+            send.send_reset(Reason::CANCEL);
+            return;
+        }
+        let _gone = send.send_data(data, false);
+    }
+    let mut trailers = HeaderMap::new();
+    trailers.insert("grpc-status", "0".parse().unwrap());
+    let _gone = send.send_trailers(trailers);
+}
+
+fn post(path: &str) -> Request<()> {
+    Request::post(format!("http://a.example{path}"))
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        .body(())
+        .unwrap()
+}
+
+#[test]
+fn messages_pass_in_both_directions_one_by_one_and_trailers_at_the_end() {
+    let grpc = Grpc::start();
+    let bed = grpc.bed();
+    run(async {
+        let client = h2(TcpStream::connect(bed.http).await.unwrap()).await;
+        let (response, mut send) = client.ready().await.unwrap().send_request(post("/echo"), false).unwrap();
+        let response = response.await.unwrap();
+        assert_eq!(response.headers()["x-te"], "trailers");
+        assert_eq!(response.headers()["x-authority"], "a.example");
+        let mut body = response.into_body();
+        for message in ["one", "two", "three"] {
+            send.send_data(Bytes::from(message), false).unwrap();
+            assert_eq!(body.data().await.unwrap().unwrap(), message);
+        }
+        send.send_data(Bytes::new(), true).unwrap();
+        assert!(body.data().await.is_none());
+        assert_eq!(body.trailers().await.unwrap().unwrap()["grpc-status"], "0");
+    });
+}
+
+#[test]
+fn an_answer_of_trailers_only_stays_one_frame() {
+    let grpc = Grpc::start();
+    let bed = grpc.bed();
+    run(async {
+        let client = h2(TcpStream::connect(bed.http).await.unwrap()).await;
+        let (response, _) = client.ready().await.unwrap().send_request(post("/only-trailers"), true).unwrap();
+        let response = response.await.unwrap();
+        assert_eq!(response.headers()["grpc-status"], "5");
+        assert!(response.body().is_end_stream());
+    });
+}
+
+#[test]
+fn an_answer_that_the_back_end_resets_is_reset() {
+    let grpc = Grpc::start();
+    let bed = grpc.bed();
+    run(async {
+        let client = h2(TcpStream::connect(bed.http).await.unwrap()).await;
+        let (response, mut send) = client.ready().await.unwrap().send_request(post("/break"), false).unwrap();
+        send.send_data(Bytes::from("x"), false).unwrap();
+        let mut body = response.await.unwrap().into_body();
+        assert_eq!(body.data().await.unwrap().unwrap(), "x");
+        send.send_data(Bytes::from("break"), false).unwrap();
+        let error = loop {
+            match body.data().await {
+                Some(Ok(_)) => {}
+                Some(Err(error)) => break error,
+                None => panic!("a broken answer ended"),
+            }
+        };
+        assert_eq!(error.reason(), Some(Reason::INTERNAL_ERROR));
+    });
+}
+
+#[test]
+fn many_calls_share_one_connection() {
+    let grpc = Grpc::start();
+    let bed = grpc.bed();
+    run(async {
+        let client = h2(TcpStream::connect(bed.http).await.unwrap()).await;
+        let calls = (0..50).map(|i| {
+            let client = client.clone();
+            async move {
+                let (response, mut send) = client.ready().await.unwrap().send_request(post("/echo"), false).unwrap();
+                send.send_data(Bytes::from(format!("call {i}")), true).unwrap();
+                let mut body = response.await.unwrap().into_body();
+                assert_eq!(body.data().await.unwrap().unwrap(), format!("call {i}"));
+                assert!(body.trailers().await.unwrap().is_some());
+            }
+        });
+        futures::future::join_all(calls).await;
+    });
+    assert_eq!(grpc.connections.load(Ordering::Relaxed), 1);
+}
+
+#[test]
+fn a_stream_that_the_back_end_refused_is_sent_again() {
+    let grpc = Grpc::start();
+    let bed = grpc.bed();
+    run(async {
+        let client = h2(TcpStream::connect(bed.http).await.unwrap()).await;
+        let (response, _) = client.ready().await.unwrap().send_request(post("/refuse-once"), true).unwrap();
+        assert_eq!(response.await.unwrap().status(), 200);
+    });
+}
