@@ -5,9 +5,11 @@ mod architecture;
 mod bed;
 mod cli;
 mod clients;
+#[cfg(test)]
 mod controller;
 mod docs;
 mod exchange;
+#[cfg(test)]
 mod folder;
 #[cfg(test)]
 mod fuzz_corpus;
