@@ -69,9 +69,11 @@ release: ## The optimised binary, target/release/fairlead
 bench: ## Benchmarks beside their goals: look-ups, compile, instructions, memory
 	@scripts/setup.sh bench
 	$(CARGO) build --release --bin fairlead --bench peers
-	$(CARGO) bench --bench routing
-	python3 benches/instructions/per_request.py $(RELEASE)
-	python3 benches/memory.py $(RELEASE)
+	missed=0; \
+	$(CARGO) bench --bench routing || missed=1; \
+	python3 benches/instructions/per_request.py $(RELEASE) || missed=1; \
+	python3 benches/memory.py $(RELEASE) || missed=1; \
+	exit $$missed
 
 bench-peers: ## The same load side by side with nginx, one worker each on one core
 	@scripts/setup.sh bench
