@@ -12,6 +12,7 @@ mod connection_fields;
 mod cut_answers;
 mod expect;
 mod host;
+mod http2;
 mod interim;
 mod reuse;
 mod sizes;

@@ -1,7 +1,7 @@
 //! Plays scripts: a client and an upstream on loopback sockets, and the proxy between them.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use socket2::SockRef;
@@ -32,6 +32,7 @@ impl Stage {
     /// With limits as `--limit` takes them.
     pub(super) fn with_limits(limits: &[(&str, &str)]) -> Stage {
         let upstream = TcpListener::bind("127.0.0.1:0").unwrap();
+        upstream.set_nonblocking(true).unwrap();
         let proxy = proxy::start(upstream.local_addr().unwrap(), limits);
         Stage { proxy, upstream }
     }
@@ -42,8 +43,30 @@ impl Stage {
         assert!(failures.is_empty(), "{} scripts failed\n\n{}", failures.len(), failures.join("\n\n"));
     }
 
+    /// Where clients connect.
+    pub(super) fn http(&self) -> SocketAddr {
+        self.proxy.http
+    }
+
+    /// Whether no connection with a byte on it waits at the upstream.
+    pub(super) fn upstream_is_untouched(&self) -> bool {
+        std::iter::from_fn(|| self.upstream.accept().ok()).all(|(stream, _)| {
+            stream.set_nonblocking(false).unwrap();
+            Side::new(stream).expect_nothing("the upstream").is_ok()
+        })
+    }
+
+    /// Waits for `pattern` on a new upstream connection, answers with `bytes`, and closes.
+    pub(super) fn answer(&self, pattern: &str, bytes: &str) -> Result<(), String> {
+        let mut scene = Scene::open(self, Pace::Whole);
+        scene.step(&Step::ToUpstream(pattern.as_bytes().to_vec(), On::New))?;
+        scene.step(&Step::Upstream(bytes.as_bytes().to_vec()))
+    }
+
     fn play_one(&self, script: &Script) -> Result<(), String> {
         for pace in script.paces() {
+            // What the performance before may have left.
+            while self.upstream.accept().is_ok() {}
             let mut scene = Scene::open(self, pace);
             for (index, step) in script.steps.iter().enumerate() {
                 let played = scene.step(step);
@@ -67,8 +90,6 @@ struct Scene<'a> {
 
 impl Scene<'_> {
     fn open(stage: &Stage, pace: Pace) -> Scene<'_> {
-        stage.upstream.set_nonblocking(true).unwrap();
-        while stage.upstream.accept().is_ok() {}
         let client = Side::new(TcpStream::connect(stage.proxy.http).unwrap());
         Scene { stage, pace, client, upstream: None, left: Vec::new() }
     }
