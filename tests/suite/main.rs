@@ -13,8 +13,10 @@ mod exchange;
 mod folder;
 #[cfg(test)]
 mod fuzz_corpus;
+#[cfg(test)]
 mod golden;
 mod http2;
+#[cfg(test)]
 mod memo;
 mod origin;
 mod routing;
