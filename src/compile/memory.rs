@@ -23,15 +23,15 @@ use crate::ir::{
     Target, VirtualHost,
 };
 use crate::settings::CompileOptions;
-use crate::snapshot::{Ingress, Snapshot};
+use crate::snapshot::{Ingress, IngressClass, Secret, Service, Snapshot};
 
 /// Everything remembered.
 pub(super) struct Memory {
     options: CompileOptions,
-    ingresses: Seen,
-    classes: Seen,
-    services: Seen,
-    secrets: Seen,
+    ingresses: Seen<Ingress>,
+    classes: Seen<IngressClass>,
+    services: Seen<Service>,
+    secrets: Seen<Secret>,
     class_summary: Classes,
     remembered: BTreeMap<Name, Remembered>,
     readers: BTreeMap<Lookup, BTreeSet<Name>>,
