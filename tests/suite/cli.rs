@@ -1,7 +1,8 @@
 //! The real binary: flags, errors, exit codes, `check`, `explain`, and the demo's own curl lines.
 
 use std::fs;
-use std::process::{Command, Output};
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Output, Stdio};
 
 use tempfile::TempDir;
 
@@ -86,5 +87,143 @@ fn an_admin_address_where_nobody_is_fails_with_exit_1() {
         let (code, out, err) = run(&[command, "--admin", &free]);
         assert_eq!((code, out.as_str(), err.lines().count()), (1, "", 1), "{command}: {err}");
         assert!(err.contains(&free), "{err}");
+    }
+}
+
+/// A Service, an Ingress with a good path and one that names no Service; what is put into `annotations` is added.
+fn manifests(annotations: &str) -> TempDir {
+    let folder = TempDir::new().unwrap();
+    let text = format!(
+        r#"apiVersion: v1
+kind: Service
+metadata: {{name: web, namespace: shop}}
+spec: {{ports: [{{name: http, port: 80}}]}}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {{name: web-1, namespace: shop, labels: {{kubernetes.io/service-name: web}}}}
+addressType: IPv4
+ports: [{{name: http, port: 8080}}]
+endpoints: [{{addresses: ["127.0.0.1"]}}]
+---
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {{name: web, namespace: shop, annotations: {{{annotations}}}}}
+spec:
+  rules:
+  - host: a.example
+    http:
+      paths:
+      - {{path: /, pathType: Prefix, backend: {{service: {{name: web, port: {{name: http}}}}}}}}
+"#
+    );
+    fs::write(folder.path().join("shop.yaml"), text).unwrap();
+    folder
+}
+
+#[test]
+fn check_ends_with_the_counts_and_its_exit_code_says_whether_there_is_an_error() {
+    let folder =
+        manifests(r#"nginx.ingress.kubernetes.io/proxy-body-size: 8m, nginx.ingress.kubernetes.io/no-such: "1""#);
+    let path = folder.path().to_str().unwrap();
+    let (code, out, err) = run(&["check", path]);
+    assert_eq!((code, err.as_str()), (0, ""), "{out}");
+    assert!(out.contains("^ /  → shop/web:http  body=8m  ingress shop/web"), "{out}");
+    assert!(out.contains("nginx.ingress.kubernetes.io/proxy-body-size  honoured"), "{out}");
+    assert_eq!(out.lines().last(), Some("0 errors, 1 warning"));
+
+    fs::write(folder.path().join("bad.yaml"), "][\n").unwrap();
+    let (code, out, _) = run(&["check", path]);
+    assert!(code == 1 && out.contains("bad.yaml:1:"), "{out}");
+    assert_eq!(out.lines().last(), Some("1 error, 1 warning"));
+
+    let (code, out, _) = run(&["check", "-o", "json", path]);
+    let report: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, &report["errors"], &report["warnings"]), (1, &1.into(), &1.into()));
+    assert_eq!(report["routes"][0]["backend"], "shop/web:http");
+    let fates: Vec<&str> =
+        report["annotations"].as_array().unwrap().iter().map(|row| row["fate"].as_str().unwrap()).collect();
+    assert_eq!(fates, ["ignored", "honoured"]);
+}
+
+#[test]
+fn explain_names_the_route_and_its_exit_code_says_whether_one_answers() {
+    let folder = manifests("");
+    let path = folder.path().to_str().unwrap();
+    let (code, out, _) = run(&["explain", "http://a.example/x", "--manifests", path]);
+    assert_eq!(
+        (code, out.lines().next()),
+        (0, Some("GET http://a.example/x → 200 shop/web:http (ingress shop/web, ^ /)"))
+    );
+    let (code, out, _) = run(&["explain", "http://127.0.0.1/x", "-H", "Host: a.example", "-XPUT", "--manifests", path]);
+    assert!(code == 0 && out.starts_with("PUT http://a.example/x → 200"), "{out}");
+    let (code, out, _) = run(&["explain", "http://b.example/", "--manifests", path]);
+    assert!(code == 1 && out.starts_with("GET http://b.example/ → 404 no route"), "{out}");
+}
+
+#[test]
+fn a_port_in_use_is_told_with_its_holder_and_exit_1() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let (folder, flag) = (manifests(""), format!("--http-port={port}"));
+    let path = folder.path().to_str().unwrap();
+    let rest = ["--https-port=0", "--health-port=0", "--bind-address=127.0.0.1", "--admin-address=127.0.0.1:0"];
+    let (code, _, err) = run(&[&["serve", "--manifests", path, &flag], &rest[..]].concat());
+    let holder = format!("(process {})", std::process::id());
+    assert!(code == 1 && err.contains(&format!(":{port}")) && err.contains(&holder), "{code} {err}");
+
+    let (code, _, err) = run(&["demo", &flag, "--https-port=0", "--health-port=0", "--admin-address=127.0.0.1:0"]);
+    assert!(code == 1 && err.contains("--http-port") && err.lines().count() == 1, "{code} {err}");
+}
+
+#[test]
+fn every_curl_line_of_the_demo_works_as_pasted_and_ctrl_c_leaves_nothing_behind() {
+    let temporary = TempDir::new().unwrap();
+    let ports = ["--http-port=0", "--https-port=0", "--health-port=0", "--admin-address=127.0.0.1:0"];
+    let mut command = Command::new(BINARY);
+    command.arg("demo").args(ports).env("TMPDIR", temporary.path()).stdout(Stdio::piped());
+    let mut demo = Ended(command.spawn().unwrap());
+    let mut lines = BufReader::new(demo.0.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let mut curls = Vec::new();
+    for line in lines.by_ref().take_while(|line| !line.starts_with("Ctrl-C")) {
+        curls.extend(line.trim().starts_with("curl ").then(|| line.trim().to_owned()));
+    }
+    assert_eq!(curls.len(), 4);
+    let servers: Vec<String> = curls.iter().map(|line| pasted(line)).collect();
+    assert!(servers[0].contains("A static site"), "{servers:?}");
+    assert!(servers[1].contains(r#""host":"blue.tenants.localhost""#), "{servers:?}");
+    assert!(servers[2].contains(r#""server":"web""#), "{servers:?}");
+    let heavy = servers[3].matches("api-heavy").count();
+    let light = servers[3].matches("api-light").count();
+    assert!(heavy + light == 8 && heavy > light && light > 0, "{servers:?}");
+
+    let folder = fs::read_dir(temporary.path()).unwrap().next().unwrap().unwrap().path();
+    let shop = fs::read_to_string(folder.join("shop.yaml")).unwrap();
+    fs::write(folder.join("shop.yaml"), shop.replace("/api", "/v2")).unwrap();
+    let told: Vec<String> =
+        lines.by_ref().filter(|line| line.contains("/v2") || line.contains("/api")).take(2).collect();
+    assert_eq!(told, ["+ shop.localhost ^ /v2 → shop/api:http", "- shop.localhost ^ /api"]);
+
+    let id = rustix::process::Pid::from_child(&demo.0);
+    rustix::process::kill_process(id, rustix::process::Signal::INT).unwrap();
+    assert!(demo.0.wait().unwrap().success());
+    assert_eq!(fs::read_dir(temporary.path()).unwrap().count(), 0);
+}
+
+/// What a line prints when it is pasted into a shell; an answer of 400 and more is an error.
+fn pasted(line: &str) -> String {
+    let line = line.replacen("curl -s ", "curl -sSf --max-time 20 ", 1);
+    let (code, out, err) = told(Command::new("sh").args(["-c", &line]).output().unwrap());
+    assert_eq!(code, 0, "{line}: {err} (curl must be installed)");
+    out
+}
+
+/// A process that does not outlive its test.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }

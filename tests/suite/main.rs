@@ -1,5 +1,12 @@
 //! Every integration test is a module of this one binary: each further binary would link the whole program once more.
 
+#![allow(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "everything here is a test; the lints' own exemption ends at functions marked as tests"
+)]
+
 mod admin;
 mod architecture;
 mod bed;
