@@ -101,10 +101,6 @@ fn dispatch(
     let Some((_, matches)) = matches.subcommand() else {
         return Err(Stop::unusable(format!("no command (see {program} --help)")));
     };
-    if matches.try_get_one::<bool>("version").ok().flatten() == Some(&true) {
-        print_text(&format!("fairlead {}\n", env!("CARGO_PKG_VERSION")));
-        return Ok(OK);
-    }
     let given = Given::collect(flags, matches, environment)?;
     let words = verb.positional.as_ref().and_then(|positional| matches.get_many::<String>(positional.name));
     let words = words.into_iter().flatten().cloned().collect();
@@ -261,10 +257,11 @@ fn parser(program: &'static str) -> Command {
 fn subparser(program: &str, verb: &'static Verb) -> Command {
     let mut command = Command::new(verb.name)
         .bin_name(format!("{program} {}", verb.name))
+        .display_name("fairlead")
+        .version(env!("CARGO_PKG_VERSION"))
         .about(verb.about)
         .after_help(verb.after)
-        .args(arguments((verb.flags)()))
-        .arg(Arg::new("version").long("version").action(ArgAction::SetTrue).help("Print version").display_order(1001));
+        .args(arguments((verb.flags)()));
     if let Some(Positional { name, help, repeatable }) = verb.positional {
         let action = if repeatable { ArgAction::Append } else { ArgAction::Set };
         let arity = if repeatable { (1..).into() } else { clap::builder::ValueRange::from(1) };
