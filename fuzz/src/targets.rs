@@ -6,6 +6,7 @@ use fairlead::http1::{
     BodyLimits, Decoder, Fields, Framing, HeadLimits, HeadScan, RequestHead, ResponseHead, Step, Version, serialise,
 };
 use fairlead::live::Registry;
+use fairlead::proxy::meter::{Breach, Meter};
 use fairlead::settings::{CompileOptions, Limits};
 use fairlead::snapshot::{secret, yaml};
 use fairlead::table::RoutingTable;
@@ -20,6 +21,7 @@ pub type Target = fn(&[u8]);
 /// Every target.
 pub const ALL: &[(&str, Target)] = &[
     ("chunked", chunked),
+    ("frame_meter", frame_meter),
     ("host", host),
     ("manifests", manifests),
     ("path", path),
@@ -132,6 +134,28 @@ pub fn host(data: &[u8]) {
     }
     let lookup = uri::host::lookup(host.name);
     assert!(!lookup.is_empty() && !lookup.contains(|char: char| char.is_ascii_uppercase()));
+}
+
+/// Frames are judged the same however they come in, and as the second reader judges them. The first octet says how they
+/// come.
+pub fn frame_meter(data: &[u8]) {
+    let Some((first, data)) = data.split_first() else { return };
+    let limits = Limits { h2_control_frames: 3, h2_resets: 2, ..Limits::default() };
+    let now = std::time::Instant::now();
+    let feed = |size: usize| {
+        let mut meter = Meter::new(&limits);
+        data.chunks(size.max(1)).find_map(|piece| meter.feed(piece, now).err())
+    };
+    let whole = feed(data.len());
+    assert_eq!(feed(usize::from(*first)), whole, "in pieces of {first}");
+    assert_eq!(feed(1), whole, "one by one");
+    let wanted = second::frames::first_breach(data, limits.h2_control_frames, limits.h2_resets);
+    let breach = whole.map(|breach| match breach {
+        Breach::ControlFrames => "control",
+        Breach::EmptyContinuation => "continuation",
+        Breach::Resets => "resets",
+    });
+    assert_eq!(breach, wanted);
 }
 
 /// Any text compiles to a table that answers, twice to the same.

@@ -27,6 +27,7 @@ mod upstream;
 mod worker;
 
 pub use self::bind::{BindError, bind_one};
+pub use self::downstream::meter;
 pub use self::drain::Phase;
 pub use self::port_holder::port_holder;
 pub use self::start::{Shared, Sockets, StartError, Workers};

@@ -10,7 +10,7 @@ use crate::settings::{Limit, Limits};
 
 /// Why a client is sent away with GOAWAY ENHANCE_YOUR_CALM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Breach {
+pub enum Breach {
     /// Too many frames that carry nothing, in one minute.
     ControlFrames,
     /// A CONTINUATION frame without payload.
@@ -21,7 +21,7 @@ pub(crate) enum Breach {
 
 impl Breach {
     /// The limit that it is counted under.
-    pub(crate) fn limit(self) -> Limit {
+    pub fn limit(self) -> Limit {
         match self {
             Breach::ControlFrames | Breach::EmptyContinuation => Limit::h2_control_frames,
             Breach::Resets => Limit::h2_resets,
@@ -31,7 +31,7 @@ impl Breach {
 
 /// The state of one connection: a few counters and at most one frame head.
 #[derive(Clone, Debug)]
-pub(crate) struct Meter {
+pub struct Meter {
     control: Rate,
     resets: Rate,
     /// Bytes of the connection preface (RFC 9113 3.4) still to come.
@@ -44,7 +44,7 @@ pub(crate) struct Meter {
 
 impl Meter {
     /// A meter at the start of a connection, before the preface.
-    pub(crate) fn new(limits: &Limits) -> Meter {
+    pub fn new(limits: &Limits) -> Meter {
         Meter {
             control: Rate::new(limits.h2_control_frames, CONTROL_SPAN),
             resets: Rate::new(limits.h2_resets, RESET_SPAN),
@@ -56,7 +56,7 @@ impl Meter {
     }
 
     /// Looks at the next bytes from the client. They may be cut anywhere. After a breach the meter is not asked again.
-    pub(crate) fn feed(&mut self, bytes: &[u8], now: Instant) -> Result<(), Breach> {
+    pub fn feed(&mut self, bytes: &[u8], now: Instant) -> Result<(), Breach> {
         let mut bytes = bytes;
         take(&mut bytes, &mut self.preface);
         loop {
@@ -79,7 +79,7 @@ impl Meter {
     }
 
     /// Counts a stream that we reset for the client's fault.
-    pub(crate) fn fault(&mut self, now: Instant) -> Result<(), Breach> {
+    pub fn fault(&mut self, now: Instant) -> Result<(), Breach> {
         self.resets.count(now).map_err(|Over| Breach::Resets)
     }
 

@@ -2,7 +2,7 @@
 
 pub mod http1;
 pub mod http2;
-mod meter;
+pub mod meter;
 pub(super) mod wire;
 
 use std::net::{IpAddr, SocketAddr};
