@@ -140,6 +140,7 @@ impl Running {
             table: Arc::clone(&outlets.table),
             limits: Arc::new(settings.limits.clone()),
             metrics,
+            readiness: Arc::clone(&outlets.readiness),
             access_log: access_log.clone(),
         };
         let workers = sockets.start(&shared)?;

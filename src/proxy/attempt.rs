@@ -73,8 +73,13 @@ pub async fn reach<C: Client>(
                 UpstreamFault::Invalid
             }
             Err(UploadFault::Client(fault)) => return Err(fault.into()),
-            Err(UploadFault::Upstream(fault)) if !may(fault.retry_class()) => return Err(Stop::Upstream(fault)),
-            Err(UploadFault::Upstream(fault)) => fault,
+            Err(UploadFault::Upstream(fault)) => {
+                note.attempt_failed(fault.status());
+                if !may(fault.retry_class()) {
+                    return Err(Stop::Upstream(fault));
+                }
+                fault
+            }
         };
         last = Some(fault);
         note.attempt_ended();

@@ -100,11 +100,6 @@ impl Note {
         }
     }
 
-    /// When the exchange began.
-    pub fn started(&self) -> Instant {
-        self.started
-    }
-
     /// Takes note of the route.
     pub fn routed(&mut self, table: &Rc<Pinned>, at: RouteRef) {
         self.route = NotedRoute::InTable(Rc::clone(table), at);
@@ -137,6 +132,13 @@ impl Note {
     /// The attempt under way.
     pub fn last_attempt(&mut self) -> Option<&mut AttemptNote> {
         self.attempts.last_mut()
+    }
+
+    /// Takes note that the attempt under way gave nothing; `status` stands for it in the log, as nginx has it.
+    pub fn attempt_failed(&mut self, status: u16) {
+        if let Some(attempt) = self.attempts.last_mut() {
+            attempt.status = Some(status);
+        }
     }
 
     /// Takes note of the end of the attempt under way.

@@ -20,7 +20,7 @@ use super::tls::{self, BackendTls};
 use super::worker::Worker;
 use crate::settings::Limits;
 use crate::table::{Pin, SharedTable};
-use crate::telemetry::{AccessLog, Metrics};
+use crate::telemetry::{AccessLog, Metrics, Part, Readiness};
 
 /// What the workers share.
 #[derive(Clone)]
@@ -31,6 +31,8 @@ pub struct Shared {
     pub limits: Arc<Limits>,
     /// Counters, with a cell for each worker.
     pub metrics: Arc<Metrics>,
+    /// Where a worker that dies is missed.
+    pub readiness: Arc<Readiness>,
     /// The access log; `None` = off.
     pub access_log: Option<Arc<AccessLog>>,
 }
@@ -187,6 +189,7 @@ impl Thread {
     }
 
     async fn serve(self) -> io::Result<()> {
+        let _alive = self.shared.readiness.alive(Part::Worker);
         let Thread { index, shared, crowd, config, connector, listeners, door, phase } = self;
         let drain = Rc::new(Drain::default());
         let log = shared.access_log.as_ref().map(AccessLog::writer);

@@ -11,7 +11,7 @@ use fairlead::proxy::{Phase, Shared, Sockets, Workers};
 use fairlead::settings::{CompileOptions, Limits};
 use fairlead::snapshot::{Snapshot, secret, yaml};
 use fairlead::table::{RoutingTable, SharedTable};
-use fairlead::telemetry::{AccessLog, Metrics};
+use fairlead::telemetry::{AccessLog, Metrics, Readiness};
 
 /// Running workers on loopback, and what is needed to give them another table.
 pub struct Bed {
@@ -41,7 +41,13 @@ impl Bed {
         let metrics = Metrics::new(workers, true);
         let table = Arc::new(SharedTable::new(Arc::new(RoutingTable::empty(&default_certificate))));
         let limits = Arc::new(limits);
-        let shared = Shared { table, limits: Arc::clone(&limits), metrics: Arc::clone(&metrics), access_log };
+        let shared = Shared {
+            table,
+            limits: Arc::clone(&limits),
+            metrics: Arc::clone(&metrics),
+            readiness: Readiness::new(),
+            access_log,
+        };
         let sockets = Sockets::bind(&[IpAddr::V4(Ipv4Addr::LOCALHOST)], Some(0), Some(0), workers).unwrap();
         let (http, https) = (sockets.http_addresses()[0], sockets.https_addresses()[0]);
         let options = CompileOptions {

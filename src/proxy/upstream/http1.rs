@@ -173,11 +173,6 @@ impl Http1Upstream {
         }
     }
 
-    /// The connection had served a request before this one.
-    pub fn is_reused(&self) -> bool {
-        self.idle.requests > 0
-    }
-
     /// The connection below, for tunnels.
     pub fn io(&self) -> &Io {
         &self.idle.io

@@ -223,7 +223,6 @@ pub struct Http2Upstream {
     send: RefCell<SendRequest<Bytes>>,
     state: Rc<LinkState>,
     scheme: Scheme,
-    is_reused: bool,
     most_fields: usize,
     to_head: Cell<bool>,
     /// The request's head, until it is sent.
@@ -244,7 +243,6 @@ impl Http2Upstream {
             send: RefCell::new(link.send.clone()),
             state: Rc::clone(&link.state),
             scheme: if key.protocol.is_tls() { Scheme::HTTPS } else { Scheme::HTTP },
-            is_reused: requests > 0,
             most_fields: usize::try_from(limits.response_fields).unwrap_or(usize::MAX),
             to_head: Cell::new(false),
             request: RefCell::default(),
@@ -337,11 +335,6 @@ impl Http2Upstream {
         }
         let trailers = ready!(body.poll_trailers(cx)).map_err(|_| UpstreamFault::Cut)?;
         Poll::Ready(Ok(Part::End(trailers.map(|trailers| Box::new(self.fields(&trailers).0)))))
-    }
-
-    /// The connection had served a request before this one.
-    pub fn is_reused(&self) -> bool {
-        self.is_reused
     }
 
     fn response_head<B>(&self, response: &Response<B>, ends: bool) -> Result<ResponseHead, UpstreamFault> {

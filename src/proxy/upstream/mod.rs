@@ -118,12 +118,4 @@ impl Upstream {
             Upstream::Http2(upstream) => drop(upstream),
         }
     }
-
-    /// The connection had served a request before this one.
-    pub fn is_reused(&self) -> bool {
-        match self {
-            Upstream::Http1(upstream) => upstream.is_reused(),
-            Upstream::Http2(upstream) => upstream.is_reused(),
-        }
-    }
 }
