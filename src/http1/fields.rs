@@ -175,10 +175,11 @@ impl Fields {
     pub(super) fn skip_named(&mut self, option: &[u8]) {
         for i in 0..self.list.len() {
             let Some(field) = self.list.get(i).copied() else { break };
-            if field.known == Known::Other && self.name(&field).eq_ignore_ascii_case(option) {
-                if let Some(field) = self.list.get_mut(i) {
-                    field.skip = true;
-                }
+            if field.known == Known::Other
+                && self.name(&field).eq_ignore_ascii_case(option)
+                && let Some(field) = self.list.get_mut(i)
+            {
+                field.skip = true;
             }
         }
     }

@@ -136,11 +136,11 @@ impl OutQueue {
         let mut pieces = [IoSlice::new(&[]); 3];
         let mut count = 0;
         for piece in [&self.head[..], &self.body[..], &self.tail[..]] {
-            if !piece.is_empty() {
-                if let Some(slot) = pieces.get_mut(count) {
-                    *slot = IoSlice::new(piece);
-                    count += 1;
-                }
+            if !piece.is_empty()
+                && let Some(slot) = pieces.get_mut(count)
+            {
+                *slot = IoSlice::new(piece);
+                count += 1;
             }
         }
         (pieces, count)

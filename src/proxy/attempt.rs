@@ -55,7 +55,7 @@ pub async fn reach<C: Client>(
     let mut last = None;
     loop {
         let Some(endpoint) = balance::pick(backend, worker.index, &tried) else {
-            return Err(last.map_or_else(|| Stop::Reply(Reply::failed(503, Failure::NoEndpoints)), Stop::Upstream));
+            return Err(last.map_or_else(|| Reply::failed(503, Failure::NoEndpoints).into(), Stop::Upstream));
         };
         let in_flight = endpoint.begin();
         note.attempt(&endpoint);

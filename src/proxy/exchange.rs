@@ -55,10 +55,10 @@ async fn serve<C: Client>(
     let table = worker.table();
     if path.matching == "/healthz" && !table.owns_host(&host) {
         note.is_silent = true;
-        return Err(Stop::Reply(Reply::plain(if worker.is_draining() { 503 } else { 200 })));
+        return Err(Reply::plain(if worker.is_draining() { 503 } else { 200 }).into());
     }
     let Some(at) = table.find(&host, &path.matching) else {
-        return Err(Stop::Reply(Reply::failed(404, Failure::NoRoute)));
+        return Err(Reply::failed(404, Failure::NoRoute).into());
     };
     note.routed(&table, at);
     let route = table.route(at);
@@ -68,15 +68,15 @@ async fn serve<C: Client>(
         return Err(upload::too_large().into());
     }
     if let Target::Closed(_) = route.target {
-        return Err(Stop::Reply(Reply::failed(503, Failure::Denied)));
+        return Err(Reply::failed(503, Failure::Denied).into());
     }
     let is_tls = client.peer().tls.is_some();
     let asked = filter::Request { is_tls, host: host_name, path: head.path(), query: head.query() };
     if let Some(reply) = filter::before(&route.rule.filters, &asked) {
-        return Err(Stop::Reply(reply.into()));
+        return Err(Reply::from(reply).into());
     }
     let Target::Backend(backend) = &route.target else {
-        return Err(Stop::Reply(Reply::failed(404, Failure::NoRoute)));
+        return Err(Reply::failed(404, Failure::NoRoute).into());
     };
 
     let mut upload = Upload::new(head.framing, rules);
@@ -133,7 +133,7 @@ impl From<ClientFault> for Stop {
 /// What is left to do when a request does not go the whole road.
 async fn end<C: Client>(worker: &Rc<Worker>, client: &C, head: &RequestHead, last: bool, stop: Stop, note: &mut Note) {
     let reply = match stop {
-        Stop::Reply(reply) => reply,
+        Stop::Reply(reply) => *reply,
         Stop::Upstream(fault) => Reply::failed(fault.status(), fault.failure()),
         Stop::ClientGone => {
             note.failure = Some(Failure::ClientGone);

@@ -16,7 +16,7 @@ use crate::telemetry::Failure;
 #[derive(Debug)]
 pub enum Stop {
     /// We answer this.
-    Reply(Reply),
+    Reply(Box<Reply>),
     /// No endpoint could be made to answer.
     Upstream(UpstreamFault),
     /// The client went away.
@@ -73,9 +73,15 @@ impl From<filter::Reply> for Reply {
     }
 }
 
+impl From<Reply> for Stop {
+    fn from(reply: Reply) -> Stop {
+        Stop::Reply(Box::new(reply))
+    }
+}
+
 impl From<Refusal> for Stop {
     fn from(refusal: Refusal) -> Stop {
-        Stop::Reply(refusal.into())
+        Stop::Reply(Box::new(refusal.into()))
     }
 }
 

@@ -140,13 +140,16 @@ fn names(hosts: &[Arc<Host>]) -> Arc<ByName<u32>> {
     Arc::new(ByName::new(places))
 }
 
+/// The value that stood under a key before, with its part.
+type Found<'a, V, T> = Option<(&'a Arc<V>, &'a T)>;
+
 /// The entries of `now`, each with the entry of `before` that has the same key and its part of `parts`. Equal pointers
 /// save comparing keys.
 fn join<'a, 'n, K: Ord, V, T>(
     before: &'a BTreeMap<K, Arc<V>>,
     parts: &'a [T],
     now: &'n BTreeMap<K, Arc<V>>,
-) -> impl Iterator<Item = (&'n K, &'n Arc<V>, Option<(&'a Arc<V>, &'a T)>)> {
+) -> impl Iterator<Item = (&'n K, &'n Arc<V>, Found<'a, V, T>)> {
     let mut before = before.iter().zip(parts).peekable();
     now.iter().map(move |(key, value)| {
         while before.next_if(|((old_key, old), _)| !Arc::ptr_eq(old, value) && *old_key < key).is_some() {}

@@ -7,27 +7,23 @@
     reason = "everything here is a test; the lints' own exemption ends at functions marked as tests"
 )]
 
+#![cfg(test)]
+
 mod admin;
 mod architecture;
 mod bed;
 mod cli;
 mod clients;
-#[cfg(test)]
 mod controller;
 mod docs;
 mod exchange;
-#[cfg(test)]
 mod folder;
-#[cfg(test)]
 mod fuzz_corpus;
-#[cfg(test)]
 mod golden;
 mod http2;
-#[cfg(test)]
 mod memo;
 mod origin;
 mod routing;
 mod swap;
 mod telemetry;
-#[cfg(test)]
 mod wire;

@@ -85,6 +85,7 @@ pub async fn serve(worker: Rc<Worker>, stream: Stream, peer: Peer) -> Served {
     Served::Done
 }
 
+#[allow(clippy::large_enum_variant, reason = "made once a request and taken apart at once")]
 enum Next {
     Head(RequestHead, Instant),
     Refused(Refusal, Instant),
@@ -135,11 +136,13 @@ impl Http1Client {
                             return Next::End;
                         }
                         Ok(Some(len)) => {
+                            let line = first.then(|| FirstLine::of(&input));
                             return match RequestHead::parse(&mut input, len) {
                                 Ok(head) => {
                                     self.begin(&head);
                                     Next::Head(head, started)
                                 }
+                                Err(_) if line.is_some_and(|line| !line.is_like_http()) => Next::End,
                                 Err(refusal) => Next::Refused(refusal, started),
                             };
                         }
@@ -157,10 +160,11 @@ impl Http1Client {
                 if let Poll::Ready(read) = self.poll_input(cx) {
                     return Poll::Ready(Some(Ok(read)));
                 }
-                if is_idle && !first {
-                    if let Some(deadline) = self.worker.idle_deadline() {
-                        return self.timer.poll(cx, deadline).map(|()| None);
-                    }
+                if is_idle
+                    && !first
+                    && let Some(deadline) = self.worker.idle_deadline()
+                {
+                    return self.timer.poll(cx, deadline).map(|()| None);
                 }
                 wait.poll(cx, &self.timer, kind, longest).map(|limit| Some(Err(limit)))
             });
@@ -423,6 +427,29 @@ impl Client for Http1Client {
 
     fn peer(&self) -> &Peer {
         &self.peer
+    }
+}
+
+/// What the first line of a connection says of the protocol that is spoken on it.
+struct FirstLine {
+    has_version: bool,
+    has_path: bool,
+}
+
+impl FirstLine {
+    fn of(input: &[u8]) -> FirstLine {
+        let line = input.get(..memchr::memchr(b'\n', input).unwrap_or(input.len())).unwrap_or_default();
+        let mut words = line.split(|octet| *octet == b' ').skip(1);
+        FirstLine {
+            has_path: words.next().is_some_and(|word| word.starts_with(b"/")),
+            has_version: memchr::memmem::find(line, b"HTTP/").is_some(),
+        }
+    }
+
+    /// Whether an answer in HTTP would be understood: one to another protocol, or to a broken HTTP/2 preface
+    /// (RFC 9113 3.4), would be taken for frames of that protocol.
+    fn is_like_http(&self) -> bool {
+        self.has_version || self.has_path
     }
 }
 

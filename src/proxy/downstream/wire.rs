@@ -216,10 +216,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Wire<S> {
         if length < LARGE && shared.out.len() - shared.written + length > GATHER {
             ready!(shared.poll_drain(cx))?;
         }
-        while length >= LARGE {
-            match ready!(shared.poll_write_through(cx, bufs))? {
-                0 => {}
-                count => return Poll::Ready(Ok(count)),
+        if length >= LARGE {
+            loop {
+                match ready!(shared.poll_write_through(cx, bufs))? {
+                    0 => {}
+                    count => return Poll::Ready(Ok(count)),
+                }
             }
         }
         for buf in bufs {

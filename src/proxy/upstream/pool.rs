@@ -59,14 +59,4 @@ impl Pool {
         });
         self.count.set(count);
     }
-
-    /// Idle connections.
-    pub fn len(&self) -> usize {
-        self.count.get()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
 }
