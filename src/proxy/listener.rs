@@ -153,3 +153,83 @@ fn is_exhaustion(error: &io::Error) -> bool {
 const FULL_PAUSE: Duration = Duration::from_millis(20);
 /// How long accepting rests when the system has no file or memory left.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::net::TcpStream as Client;
+
+    use super::*;
+    use crate::settings::Limits;
+
+    fn door<F>(metrics: &Arc<Metrics>, limits: &Limits, serve: F) -> (Door<F>, SocketAddr, std::net::TcpListener) {
+        let bound =
+            super::super::bind::bind(&[std::net::Ipv4Addr::LOCALHOST.into()], 0, 1).unwrap().remove(0).remove(0);
+        let address = bound.address();
+        let (crowd, _) = Crowd::new(1, limits, 1000);
+        let door = Door { worker: 0, crowd, metrics: Arc::clone(metrics), drain: Rc::default(), serve };
+        (door, address, bound.listen().unwrap())
+    }
+
+    async fn local(test: impl Future<Output = ()>) {
+        let limited = tokio::time::timeout(Duration::from_secs(10), test);
+        tokio::task::LocalSet::new().run_until(limited).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_panic_ends_its_connection_is_counted_and_leaves_the_others() {
+        let metrics = Metrics::new(1, false);
+        let served = Rc::new(RefCell::new(0));
+        let count = Rc::clone(&served);
+        let (door, address, listener) = door(&metrics, &Limits::default(), move |_: Arrival| {
+            let count = Rc::clone(&count);
+            async move {
+                *count.borrow_mut() += 1;
+                assert!(*count.borrow() != 1, "the first connection panics");
+            }
+        });
+        local(async {
+            let clients = [Client::connect(address).unwrap(), Client::connect(address).unwrap()];
+            let drain = Rc::clone(&door.drain);
+            let closing = async {
+                while door.crowd.total() > 0 || *served.borrow() < 2 {
+                    tokio::task::yield_now().await;
+                }
+                drain.enter(Phase::Closing);
+            };
+            let (listened, ()) = tokio::join!(door.listen(listener, false), closing);
+            listened.unwrap();
+            drop(clients);
+        })
+        .await;
+        assert_eq!((*served.borrow(), metrics.panics()), (2, 1));
+    }
+
+    #[tokio::test]
+    async fn what_waits_in_the_queue_is_served_before_the_socket_closes() {
+        let metrics = Metrics::new(1, false);
+        let served = Rc::new(RefCell::new(0));
+        let count = Rc::clone(&served);
+        let (door, address, listener) = door(&metrics, &Limits::default(), move |_: Arrival| {
+            *count.borrow_mut() += 1;
+            async {}
+        });
+        local(async {
+            let clients: Vec<_> = (0..5).map(|_| Client::connect(address).unwrap()).collect();
+            door.drain.enter(Phase::Closing);
+            door.listen(listener, false).await.unwrap();
+            drop(clients);
+        })
+        .await;
+        assert_eq!(*served.borrow(), 5);
+        assert!(Client::connect(address).is_err(), "nobody listens any more");
+    }
+
+    #[test]
+    fn only_our_own_want_of_room_makes_accepting_rest() {
+        let exhausted = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
+        let gone = [Errno::CONNABORTED, Errno::PROTO, Errno::NETDOWN, Errno::HOSTUNREACH];
+        assert!(exhausted.iter().all(|errno| is_exhaustion(&(*errno).into())));
+        assert!(!gone.iter().any(|errno| is_exhaustion(&(*errno).into())));
+    }
+}

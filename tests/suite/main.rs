@@ -26,4 +26,5 @@ mod origin;
 mod routing;
 mod swap;
 mod telemetry;
+mod tls;
 mod wire;

@@ -237,8 +237,7 @@ pub struct Http2Upstream {
 impl Http2Upstream {
     fn new(link: &Link, key: PoolKey, limits: &Limits) -> Http2Upstream {
         link.state.streams.set(link.state.streams.get() + 1);
-        let requests = link.requests.get();
-        link.requests.set(requests + 1);
+        link.requests.set(link.requests.get() + 1);
         Http2Upstream {
             send: RefCell::new(link.send.clone()),
             state: Rc::clone(&link.state),

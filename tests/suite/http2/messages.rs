@@ -12,8 +12,8 @@ use http::{Method, Request, StatusCode};
 use tokio::net::TcpStream;
 
 use super::frames::{
-    CONTINUATION, DATA, END_STREAM, GOAWAY, HEADERS, INTERNAL_ERROR, NO_ERROR, PING, PROTOCOL_ERROR, RST_STREAM, Raw,
-    block,
+    ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, INTERNAL_ERROR, NO_ERROR, PING, PROTOCOL_ERROR,
+    RST_STREAM, Raw, SETTINGS, WINDOW_UPDATE, block,
 };
 use super::run;
 use crate::bed::{Bed, ingress, service};
@@ -281,4 +281,65 @@ fn a_drain_says_goodbye_and_lets_open_streams_end() {
     });
     assert!(bed.drain(Duration::from_secs(10)));
     assert_eq!(reader.join().unwrap(), 1, "the open stream ends before the connection");
+}
+
+#[test]
+fn an_idle_connection_is_told_to_go_and_then_closed() {
+    let origin = Origin::start("web");
+    let manifests = service("web", &[origin.address]) + &ingress("web", "a.example", "/", "web", "");
+    let limits = Limits { h2_idle: Duration::from_millis(50), ..Limits::default() };
+    let bed = Bed::with(&manifests, limits, 1, None);
+    let mut client = Raw::connect(bed.http);
+    client.get(1, "a.example", "/", &[]);
+    assert_eq!(client.status(), 200);
+    assert_eq!(client.goaway(), Some(NO_ERROR));
+}
+
+#[test]
+fn a_client_that_does_not_read_loses_its_connection_and_the_work_upstream() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let manifests = service("web", &[listener.local_addr().unwrap()]) + &ingress("web", "a.example", "/", "web", "");
+    let limits = Limits { write_stall: Duration::from_millis(100), ..Limits::default() };
+    let bed = Bed::with(&manifests, limits, 1, None);
+    let mut client = Raw::connect(bed.http);
+    // Windows as wide as they get, so that only the socket holds the answer back.
+    client.frame(SETTINGS, 0, 0, &[0, 4, 0x7f, 0xff, 0xff, 0xff]);
+    client.frame(WINDOW_UPDATE, 0, 0, &0x7000_0000_u32.to_be_bytes());
+    client.get(1, "a.example", "/", &[]);
+    let (mut upstream, _) = listener.accept().unwrap();
+    upstream.set_write_timeout(Some(Duration::from_secs(10))).unwrap();
+    upstream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n").unwrap();
+    let piece = vec![b'x'; 1 << 20];
+    let error = (0..1000).find_map(|_| upstream.write_all(&piece).err()).expect("nobody takes a gigabyte");
+    assert_ne!(error.kind(), std::io::ErrorKind::WouldBlock, "the upstream connection is still open");
+}
+
+#[test]
+fn an_upload_is_held_back_until_the_back_end_reads() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let annotation = "nginx.ingress.kubernetes.io/proxy-body-size: \"0\"";
+    let manifests =
+        service("web", &[listener.local_addr().unwrap()]) + &ingress("web", "a.example", "/", "web", annotation);
+    let bed = Bed::with(&manifests, Limits::default(), 1, None);
+    let mut client = Raw::connect(bed.http);
+    // Our window counts once it is acknowledged.
+    client.frame(SETTINGS, ACK, 0, &[]);
+    client.frame(HEADERS, END_HEADERS, 1, &block("POST", "a.example", "/", &[]));
+    let window = 256 << 10;
+    let mut sent = 0;
+    while sent < window {
+        client.frame(DATA, 0, 1, &[b'x'; 8 << 10]);
+        sent += 8 << 10;
+    }
+    // The stream's window is used up. It opens again only as far as the back end's socket takes the bytes.
+    let (mut upstream, _) = listener.accept().unwrap();
+    let mut received = 0;
+    let mut piece = vec![0; 64 << 10];
+    while received < window {
+        let n = upstream.read(&mut piece).unwrap();
+        assert!(n > 0, "the upload breaks off");
+        received += n;
+    }
+    let update = client.read_kind(&[WINDOW_UPDATE]).unwrap();
+    assert!(update.stream <= 1);
 }
