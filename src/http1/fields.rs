@@ -200,6 +200,11 @@ impl Span {
         slice(bytes, self.start, self.len)
     }
 
+    /// Whether it is no octet long.
+    pub fn is_empty(self) -> bool {
+        self.len == 0
+    }
+
     /// Where `part`, a slice of `whole`, stands in it.
     pub(super) fn within(whole: &[u8], part: &[u8]) -> Span {
         Span { start: offset(whole, part), len: len32(part.len()) }

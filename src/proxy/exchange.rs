@@ -82,15 +82,13 @@ async fn serve<C: Client>(
     let mut upload = Upload::new(head.framing, rules);
     upload.hold(client).await.map_err(Stop::from)?;
     let upgrade = tunnel::offer(head, route);
-    let local = client.peer().local.to_string();
+    // HTTP/1.0 may come without a host; a back end gets one all the same.
+    let local = head.authority.is_empty().then(|| client.peer().local.to_string());
     let id = note.id;
     let outgoing = Outgoing {
         head,
         path: path.forward.as_bytes(),
-        host: match head.part(head.authority) {
-            [] => local.as_bytes(),
-            host => host,
-        },
+        host: local.as_deref().map_or_else(|| head.part(head.authority), str::as_bytes),
         request_id: id.text(Some(head)),
         peer: client.peer(),
         framing: upload.framing(head.framing),

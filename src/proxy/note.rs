@@ -54,11 +54,13 @@ impl RequestId {
     /// 32 hex digits.
     fn make() -> RequestId {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let mut made = [0; 32];
-        let mut bits = (u128::from(fastrand::u64(..)) << 64) | u128::from(fastrand::u64(..));
-        for digit in &mut made {
-            *digit = DIGITS.get((bits & 15) as usize).copied().unwrap_or(b'0');
-            bits >>= 4;
+        let mut made = [b'0'; 32];
+        for half in made.chunks_exact_mut(16) {
+            let mut bits = fastrand::u64(..);
+            for digit in half {
+                *digit = DIGITS.get((bits & 15) as usize).copied().unwrap_or(b'0');
+                bits >>= 4;
+            }
         }
         RequestId { made }
     }

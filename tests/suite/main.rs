@@ -7,8 +7,6 @@
     reason = "everything here is a test; the lints' own exemption ends at functions marked as tests"
 )]
 
-#![cfg(test)]
-
 mod admin;
 mod architecture;
 mod bed;
