@@ -107,6 +107,8 @@ fn finish(story: &mut Explanation, route: &table::Route, request: &Request, is_s
     let asked = filter::Request {
         is_tls: request.is_tls,
         host: &request.host,
+        // A URL names the port that is asked, not one that a mapping stands for.
+        port: None,
         path: request.path.as_bytes(),
         query: request.query.as_bytes(),
     };

@@ -269,7 +269,7 @@ fn shop() -> View {
     let web = object("shop", "web");
     let blog = object("blog", "web");
     let redirect = ir::Filters {
-        tls_redirect: Some(ir::TlsRedirect { status: 308, port: Some(8443) }),
+        tls_redirect: Some(ir::TlsRedirect { status: 308, port: Some(8443), only_from: None }),
         hsts: Some(ir::Hsts { value: "max-age=31536000".into() }),
     };
     let plain = ir::Filters { tls_redirect: None, hsts: None };

@@ -18,8 +18,9 @@ pub(super) fn filters(redirect: Redirect, has_tls: bool, options: &CompileOption
     };
     // In a cluster the port that clients see is the load balancer's, which is not known here.
     let port = (options.folder && https_port != 443).then_some(https_port);
+    let only_from = options.http_port.filter(|_| options.folder);
     Filters {
-        tls_redirect: is_redirected.then_some(TlsRedirect { status: 308, port }),
+        tls_redirect: is_redirected.then_some(TlsRedirect { status: 308, port, only_from }),
         hsts: Some(Hsts { value: Arc::clone(&HSTS) }),
     }
 }

@@ -14,6 +14,8 @@ pub struct Request<'a> {
     pub is_tls: bool,
     /// Host as received, without port; an IPv6 address in its brackets.
     pub host: &'a str,
+    /// Port of the host as received.
+    pub port: Option<u16>,
     /// Path as received.
     pub path: &'a [u8],
     /// Query as received, with its `?`; empty when there is none.
@@ -60,7 +62,7 @@ mod tests {
 
     fn filters() -> ir::Filters {
         ir::Filters {
-            tls_redirect: Some(ir::TlsRedirect { status: 308, port: None }),
+            tls_redirect: Some(ir::TlsRedirect { status: 308, port: None, only_from: None }),
             hsts: Some(ir::Hsts { value: "max-age=31536000; includeSubDomains".into() }),
         }
     }
@@ -68,14 +70,14 @@ mod tests {
     #[test]
     fn only_requests_in_clear_text_are_redirected() {
         for (is_tls, status) in [(false, Some(308)), (true, None)] {
-            let request = Request { is_tls, host: "a.example", path: b"/", query: b"" };
+            let request = Request { is_tls, host: "a.example", port: None, path: b"/", query: b"" };
             assert_eq!(before(&filters(), &request).map(|reply| reply.status), status);
         }
     }
 
     #[test]
     fn a_route_without_filters_changes_nothing() {
-        let request = Request { is_tls: false, host: "a.example", path: b"/", query: b"" };
+        let request = Request { is_tls: false, host: "a.example", port: None, path: b"/", query: b"" };
         assert_eq!(before(&ir::Filters::default(), &request), None);
         assert_eq!(after(&ir::Filters::default(), true, false).count(), 0);
     }

@@ -138,6 +138,9 @@ pub struct TlsRedirect {
     pub status: u16,
     /// The https port to write; `None` when it is 443 or not to be written.
     pub port: Option<u16>,
+    /// Redirect only requests whose Host names this port, or none. In a folder: another port says that the client came
+    /// through a mapping, and where https is behind that nobody knows, so a redirect would lead nowhere.
+    pub only_from: Option<u16>,
 }
 
 /// `Strict-Transport-Security` (RFC 6797).

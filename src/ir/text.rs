@@ -139,7 +139,7 @@ fn filters(words: &mut Vec<String>, filters: &Filters, plain: &Filters) {
     if *tls_redirect != plain.tls_redirect {
         words.push(match tls_redirect {
             None => "no-ssl-redirect".to_owned(),
-            Some(TlsRedirect { status, port }) => {
+            Some(TlsRedirect { status, port, only_from: _ }) => {
                 let status = if *status == 308 { String::new() } else { format!("={status}") };
                 let port = port.map(|port| format!(":{port}")).unwrap_or_default();
                 format!("ssl-redirect{status}{port}")

@@ -48,7 +48,8 @@ async fn serve<C: Client>(
     last: bool,
     note: &mut Note,
 ) -> Result<Option<Tunnel>, Stop> {
-    let host_name = host::parse(head.part(head.authority)).map_or("", |host| host.name);
+    let authority = host::parse(head.part(head.authority));
+    let (host_name, port) = authority.map_or(("", None), |host| (host.name, host.port));
     let host = host::lookup(host_name);
     let path = path::normalise(head.path()).map_err(|fault| Refusal::bad(fault.0))?;
 
@@ -71,7 +72,7 @@ async fn serve<C: Client>(
         return Err(Reply::failed(503, Failure::Denied).into());
     }
     let is_tls = client.peer().tls.is_some();
-    let asked = filter::Request { is_tls, host: host_name, path: head.path(), query: head.query() };
+    let asked = filter::Request { is_tls, host: host_name, port, path: head.path(), query: head.query() };
     if let Some(reply) = filter::before(&route.rule.filters, &asked) {
         return Err(Reply::from(reply).into());
     }
