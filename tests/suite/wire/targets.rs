@@ -19,7 +19,6 @@ fn target(sent: &str, forwarded: &str) -> Script {
 #[test]
 fn a_bad_request_line_is_refused() {
     let bad = [
-        "GET",
         "GET /",
         "GET  / HTTP/1.1",
         "GET /  HTTP/1.1",
@@ -55,6 +54,12 @@ fn a_bad_request_line_is_refused() {
         "GET /%00 HTTP/1.1",
     ];
     Stage::new().play(bad.map(|line| refused_line(line, 400)));
+}
+
+#[test]
+fn what_is_not_like_http_gets_no_answer() {
+    let script = |line: &str| script(line).client(format!("{line}\r\nHost: a.example\r\n\r\n")).closed();
+    Stage::new().play(["GET", "GET a", "SSH-2.0-x"].map(script));
 }
 
 #[test]
