@@ -315,15 +315,17 @@ fn a_client_that_does_not_read_loses_its_connection_and_the_work_upstream() {
 }
 
 #[test]
-fn an_upload_is_held_back_until_the_back_end_reads() {
+fn an_upload_gets_new_window_as_the_back_end_takes_it() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let annotation = "nginx.ingress.kubernetes.io/proxy-body-size: \"0\"";
     let manifests =
         service("web", &[listener.local_addr().unwrap()]) + &ingress("web", "a.example", "/", "web", annotation);
     let bed = Bed::with(&manifests, Limits::default(), 1, None);
     let mut client = Raw::connect(bed.http);
-    // Our window counts once it is acknowledged.
+    // The stream's window counts once it is acknowledged, the connection's once it came.
+    client.read_kind(&[SETTINGS]).unwrap();
     client.frame(SETTINGS, ACK, 0, &[]);
+    client.read_kind(&[WINDOW_UPDATE]).unwrap();
     client.frame(HEADERS, END_HEADERS, 1, &block("POST", "a.example", "/", &[]));
     let window = 256 << 10;
     let mut sent = 0;
@@ -331,8 +333,9 @@ fn an_upload_is_held_back_until_the_back_end_reads() {
         client.frame(DATA, 0, 1, &[b'x'; 8 << 10]);
         sent += 8 << 10;
     }
-    // The stream's window is used up. It opens again only as far as the back end's socket takes the bytes.
+    // The window is used up, and opens again as bytes go on.
     let (mut upstream, _) = listener.accept().unwrap();
+    upstream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
     let mut received = 0;
     let mut piece = vec![0; 64 << 10];
     while received < window {
