@@ -63,8 +63,10 @@ pub struct Controller {
     flags: Vec<Problem>,
     compiler: Compiler,
     compiled: Compiled,
-    /// Why a backend has no endpoint.
+    /// What is wrong with the endpoints of a backend; of most backends nothing.
     endpoints: BTreeMap<BackendId, Vec<Problem>>,
+    /// A panic came before the endpoints of all backends were set.
+    has_unset: bool,
     dns: Dns,
     /// The snapshot was not compiled to the end.
     is_behind: bool,
@@ -80,6 +82,7 @@ impl Controller {
             compiler: Compiler::default(),
             compiled: Compiled::default(),
             endpoints: BTreeMap::new(),
+            has_unset: false,
             dns: Dns::default(),
             is_behind: true,
         }
@@ -93,8 +96,10 @@ impl Controller {
             Names,
             Sweep,
         }
-        let snapshot = Arc::clone(source.snapshot());
-        self.apply(&snapshot, &Delta::default(), Instant::now(), seconds_since_epoch());
+        // No snapshot is held while it waits: the source changes its own in place if nobody else has it.
+        let first = Arc::clone(source.snapshot());
+        self.apply(&first, &Delta::default(), Instant::now(), seconds_since_epoch());
+        drop(first);
         let mut next_sweep = tokio::time::Instant::now() + SWEEP;
         loop {
             let event = tokio::select! {
@@ -166,7 +171,7 @@ impl Controller {
         let resolved = self.dns.names().resolved();
         for service in services {
             // The least port there is.
-            let first = BackendId { service: service.clone(), port: PortKey::Name("".into()) };
+            let first = BackendId::new(service.clone(), PortKey::Name("".into()));
             let backends = config.backends.range(first..).take_while(|(id, _)| id.service == *service);
             for (_, backend) in backends {
                 self.set_endpoints(snapshot, backend, &resolved);
@@ -185,16 +190,23 @@ impl Controller {
         let names = compiled.config.backends.values().filter_map(|backend| dns_name(backend).cloned());
         self.dns.follow(names.collect::<BTreeSet<_>>());
         let before = std::mem::replace(&mut self.compiled, compiled);
+        let had_unset = std::mem::replace(&mut self.has_unset, true);
         let config = Arc::clone(&self.compiled.config);
         let resolved = self.dns.names().resolved();
+        let mut known = before.config.backends.values().peekable();
         for (id, backend) in &config.backends {
-            let known = before.config.backends.get(id);
-            let is_same = known.is_some_and(|known| Arc::ptr_eq(known, backend) || known == backend);
-            if self.is_behind_on(id) || !is_same {
+            // Both are sorted, and nearly all are the same: then no identity has to be compared.
+            while known.next_if(|known| !Arc::ptr_eq(known, backend) && known.id < *id).is_some() {}
+            let same = known.next_if(|known| Arc::ptr_eq(known, backend) || known.id == *id);
+            let is_same = same.is_some_and(|known| Arc::ptr_eq(known, backend) || known == backend);
+            if !is_same || had_unset {
                 self.set_endpoints(snapshot, backend, &resolved);
             }
         }
-        self.endpoints.retain(|id, _| config.backends.contains_key(id));
+        self.has_unset = false;
+        if self.endpoints.keys().any(|id| !config.backends.contains_key(id)) {
+            self.endpoints.retain(|id, _| config.backends.contains_key(id));
+        }
 
         let Outlets { table, registry, metrics, readiness, default_certificate, .. } = &self.outlets;
         let previous = table.load();
@@ -205,15 +217,14 @@ impl Controller {
         metrics.set_certificates(certificates.map(Arc::as_ref));
     }
 
-    /// Its endpoints were never set, be it because a panic came first.
-    fn is_behind_on(&self, id: &BackendId) -> bool {
-        !self.endpoints.contains_key(id)
-    }
-
     fn set_endpoints(&mut self, snapshot: &Snapshot, backend: &Backend, resolved: &Resolved) {
         let (set, problems) = compile::endpoints(snapshot, backend, resolved);
         self.outlets.registry.set_endpoints(&backend.id, &set);
-        self.endpoints.insert(backend.id.clone(), problems);
+        if problems.is_empty() {
+            self.endpoints.remove(&backend.id);
+        } else {
+            self.endpoints.insert(backend.id.clone(), problems);
+        }
     }
 
     /// Publishes what is wrong now and logs what is new in it; gives the number.

@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -300,6 +301,7 @@ fn shop() -> View {
         hosts: hosts.into_iter().map(|host| (host.host.clone(), Arc::new(host))).collect(),
         backends: [&api, &no_endpoints].into_iter().map(|id| (id.clone(), Arc::new(backend(id, &web)))).collect(),
         certificates: [(HostPattern::Exact("a.example".into()), Arc::new(certificate))].into_iter().collect(),
+        defaulted: BTreeSet::new(),
         default_certificate: None,
         rejected: vec![Arc::new(ir::Rejected {
             host: HostPattern::Exact("rejected.example".into()),
@@ -370,7 +372,7 @@ fn origin(object: &Arc<ir::Object>, field: &str) -> ir::Origin {
 }
 
 fn backend_id(namespace: &str, name: &str) -> ir::BackendId {
-    ir::BackendId { service: Name::new(namespace, name), port: ir::PortKey::Number(80) }
+    ir::BackendId::new(Name::new(namespace, name), ir::PortKey::Number(80))
 }
 
 fn backend(id: &ir::BackendId, object: &Arc<ir::Object>) -> ir::Backend {
@@ -405,8 +407,8 @@ fn route(
         implicit: false,
         origin: origin(object, field),
         target,
-        filters,
-        policy: ir::Policy {
+        filters: Arc::new(filters),
+        policy: Arc::new(ir::Policy {
             timeouts: ir::Timeouts {
                 connect: limits.connect_time,
                 read: limits.response_head_time,
@@ -419,7 +421,7 @@ fn route(
             upgrade: ir::Upgrade::Any,
             request_trailers: false,
             is_grpc: false,
-        },
+        }),
     }
 }
 

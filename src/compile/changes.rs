@@ -9,7 +9,7 @@ use crate::snapshot::Meta;
 
 /// All objects of one kind at the last look.
 pub(super) struct Seen<T> {
-    objects: Vec<(Name, Arc<T>)>,
+    objects: Vec<Arc<T>>,
 }
 
 impl<T> Default for Seen<T> {
@@ -40,20 +40,21 @@ impl<T> Seen<T> {
                 (None, None) => break,
                 (Some(_), None) => Ordering::Less,
                 (None, Some(_)) => Ordering::Greater,
-                (Some((_, seen)), Some((_, object))) if Arc::ptr_eq(seen, object) => Ordering::Equal,
-                (Some((old, _)), Some((new, _))) => old.cmp(*new),
+                (Some(seen), Some((_, object))) if Arc::ptr_eq(seen, object) => Ordering::Equal,
+                (Some(seen), Some((new, _))) => meta(seen).object.name.cmp(*new),
             };
             let came_or_went = order != Ordering::Equal;
             is_other_set |= came_or_went;
             match order {
                 Ordering::Less => {
-                    changes.extend(old.next().map(|(name, _)| Change { name: name.clone(), came_or_went }));
+                    let gone = old.next().map(|seen| meta(seen).object.name.clone());
+                    changes.extend(gone.map(|name| Change { name, came_or_went }));
                 }
                 Ordering::Greater => {
                     changes.extend(new.next().map(|(name, _)| Change { name: name.clone(), came_or_went }));
                 }
                 Ordering::Equal => {
-                    let (Some((name, seen)), Some((_, object))) = (old.next(), new.next()) else { continue };
+                    let (Some(seen), Some((name, object))) = (old.next(), new.next()) else { continue };
                     if Arc::ptr_eq(seen, object) {
                         continue;
                     }
@@ -65,8 +66,7 @@ impl<T> Seen<T> {
             }
         }
         if is_other_set {
-            self.objects.clear();
-            self.objects.extend(now.iter().map(|(name, object)| (name.clone(), Arc::clone(object))));
+            self.objects = now.values().map(Arc::clone).collect();
         }
         changes
     }

@@ -11,9 +11,9 @@ use crate::ir::{
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Outcome {
     /// Hosts, sorted, each once.
-    pub(super) hosts: Vec<Arc<HostClaim>>,
+    pub(super) hosts: Box<[Arc<HostClaim>]>,
     /// Backends, sorted, each once.
-    pub(super) backends: Vec<Arc<BackendClaim>>,
+    pub(super) backends: Box<[Arc<BackendClaim>]>,
     /// What is wrong with it whatever the others say.
     pub(super) problems: Vec<Problem>,
     /// What is not served whatever the others say.
@@ -28,13 +28,13 @@ pub(super) struct HostClaim {
     /// The Ingress.
     pub(super) origin: Origin,
     /// Its paths, as ordered in the object.
-    pub(super) routes: Vec<RouteClaim>,
+    pub(super) routes: Box<[RouteClaim]>,
     /// What a request for no declared path gets if this Ingress is the host's first.
     pub(super) root: RootClaim,
     /// It has a `tls` section: requests to the host in clear text can be redirected.
     pub(super) has_tls: bool,
     /// The certificate it asks for, if it has a `tls` section.
-    pub(super) certificate: Option<CertificateClaim>,
+    pub(super) certificate: Option<Box<CertificateClaim>>,
 }
 
 /// One path of one Ingress on one host.
@@ -56,7 +56,7 @@ pub(super) struct RootClaim {
     /// Its own `spec.defaultBackend`.
     pub(super) own: Option<Target>,
     /// Times and sizes towards `own`.
-    pub(super) policy: Policy,
+    pub(super) policy: Arc<Policy>,
     /// When requests in clear text are redirected.
     pub(super) redirect: Redirect,
     /// No backend may be reached through it: an access rule of the Ingress cannot be honoured.

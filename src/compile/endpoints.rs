@@ -71,7 +71,7 @@ fn from_slices(
     prefer_ipv6: bool,
 ) -> (EndpointSet, Vec<Problem>) {
     let slices = snapshot.slices.get(&backend.id.service);
-    let candidates = candidates(slices.into_iter().flat_map(BTreeMap::values), port);
+    let candidates = candidates(slices.into_iter().flatten(), port);
     let object = blamed(snapshot, backend);
     // A Pod with two addresses must not count twice, so one family is used as long as it has something to use.
     let best = |ipv6: bool| {
@@ -168,12 +168,12 @@ fn weight<'a>(snapshot: &'a Snapshot, backend: &Backend, pod: &Arc<str>) -> Resu
 
 fn why_none(
     backend: &Backend,
-    slices: Option<&BTreeMap<Arc<str>, Arc<EndpointSlice>>>,
+    slices: Option<&Vec<Arc<EndpointSlice>>>,
     candidates: &BTreeMap<SocketAddr, Candidate>,
 ) -> (String, String) {
     let service = &backend.id.service;
     let is_read = |slice: &Arc<EndpointSlice>| slice.family != AddressFamily::Other && !slice.endpoints.is_empty();
-    let has_endpoints = slices.is_some_and(|slices| slices.values().any(is_read));
+    let has_endpoints = slices.is_some_and(|slices| slices.iter().any(is_read));
     if !has_endpoints {
         let message = format!("Service {service} has no endpoint, so requests get 503");
         let hint = "check that its selector matches Pods, or add an EndpointSlice labelled kubernetes.io/service-name";

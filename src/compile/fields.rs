@@ -9,9 +9,15 @@ const SHARED: usize = 32;
 #[derive(Default)]
 pub(super) struct Fields {
     paths: Vec<Vec<Arc<str>>>,
+    whole: Arc<str>,
 }
 
 impl Fields {
+    /// The empty name: the whole object.
+    pub(super) fn whole(&self) -> Arc<str> {
+        Arc::clone(&self.whole)
+    }
+
     /// The field of a path.
     pub(super) fn path(&mut self, rule: usize, path: usize) -> Arc<str> {
         if rule >= SHARED || path >= SHARED {

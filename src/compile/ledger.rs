@@ -25,13 +25,13 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
-    /// Replaces what is known of `source`.
-    pub(super) fn set(&mut self, source: Source, problems: Vec<Problem>, rejected: Vec<Arc<Rejected>>) {
+    /// Replaces what is known of `source`; whether that may be something else than before.
+    pub(super) fn set(&mut self, source: Source, problems: Vec<Problem>, rejected: Vec<Arc<Rejected>>) -> bool {
         if problems.is_empty() && rejected.is_empty() {
-            self.entries.remove(&source);
-        } else {
-            self.entries.insert(source, (problems, rejected));
+            return self.entries.remove(&source).is_some();
         }
+        self.entries.insert(source, (problems, rejected));
+        true
     }
 
     /// All problems with `more`, sorted, each once.

@@ -4,23 +4,24 @@
 //! backends that they concern; only hosts and backends with other claims than before are merged again. A property test
 //! holds the result equal to compiling from nothing.
 
-use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
+use std::mem;
 use std::sync::Arc;
 
 use super::Compiled;
 use super::age::Age;
 use super::changes::{Change, Seen};
 use super::claim::{BackendClaim, HostClaim, Outcome, problem};
-use super::fields::Fields;
+use super::few::Few;
 use super::ingress::{self, tls};
 use super::ledger::{Ledger, Source};
-use super::merge::{self, Claimant, Fallback};
+use super::merge::{self, Choice, Claimant, Fallback};
 use super::resolve::{Resolution, first_port, resolve};
+use super::shared::Shared;
 use super::view::{Classes, Lookup, View, is_ours};
 use crate::ir::{
-    BackendId, Certificate, Config, HostPattern, Kind, Name, Object, Origin, PortKey, Problem, Reason, Severity,
-    Target, VirtualHost,
+    BackendId, Certificate, Config, HostPattern, Kind, Name, Object, Origin, PortKey, Problem, Reason, Rejected,
+    Severity, Target, VirtualHost,
 };
 use crate::settings::CompileOptions;
 use crate::snapshot::{Ingress, IngressClass, Secret, Service, Snapshot};
@@ -34,22 +35,29 @@ pub(super) struct Memory {
     secrets: Seen<Secret>,
     class_summary: Classes,
     remembered: BTreeMap<Name, Remembered>,
-    readers: BTreeMap<Lookup, BTreeSet<Name>>,
-    hosts: BTreeMap<HostPattern, BTreeMap<Age, Arc<HostClaim>>>,
-    backends: BTreeMap<BackendId, BTreeMap<Claimant, Arc<BackendClaim>>>,
-    /// How many routes lead to a backend; one that only lost paths name is not served.
-    uses: BTreeMap<BackendId, usize>,
+    readers: BTreeMap<Lookup, Few<Name, ()>>,
+    hosts: BTreeMap<HostPattern, Few<Arc<Age>, Arc<HostClaim>>>,
+    backends: BTreeMap<BackendId, Named>,
     flags: Flags,
     ledger: Ledger,
-    fields: Fields,
+    shared: Shared,
     config: Arc<Config>,
 }
 
 /// One Ingress as it was compiled.
 struct Remembered {
-    age: Age,
-    outcome: Outcome,
-    lookups: BTreeSet<Lookup>,
+    age: Arc<Age>,
+    hosts: Box<[Arc<HostClaim>]>,
+    backends: Box<[Arc<BackendClaim>]>,
+    lookups: Box<[Lookup]>,
+}
+
+/// What is said of one backend.
+#[derive(Default)]
+struct Named {
+    claims: Few<Claimant, Arc<BackendClaim>>,
+    /// How many routes lead to it; one that only lost paths name is not served.
+    uses: usize,
 }
 
 /// What the flags and IngressClasses come to.
@@ -83,10 +91,9 @@ impl Memory {
             readers: BTreeMap::new(),
             hosts: BTreeMap::new(),
             backends: BTreeMap::new(),
-            uses: BTreeMap::new(),
             flags: Flags { fallback: no_fallback(), backend: None, certificate: None, problems: Vec::new() },
             ledger: Ledger::default(),
-            fields: Fields::default(),
+            shared: Shared::default(),
             config: Arc::default(),
         }
     }
@@ -99,12 +106,17 @@ impl Memory {
     /// Brings everything remembered up to `snapshot`.
     pub(super) fn update(&mut self, snapshot: &Snapshot) -> Compiled {
         let mut dirty = Dirty::default();
-        for name in self.outdated(snapshot) {
-            self.replace(&name, snapshot, &mut dirty);
+        let outdated = self.outdated(snapshot);
+        for name in &outdated {
+            self.replace(name, snapshot, &mut dirty);
         }
         self.flags(snapshot, &mut dirty);
+        let is_large = outdated.len() > snapshot.ingresses.len() / 2;
         if !dirty.hosts.is_empty() || !dirty.backends.is_empty() || dirty.ledger {
-            self.rebuild(dirty);
+            self.rebuild(dirty, is_large);
+        }
+        if is_large {
+            self.pack();
         }
         Compiled { config: Arc::clone(&self.config), problems: self.ledger.problems(&snapshot.problems) }
     }
@@ -129,14 +141,21 @@ impl Memory {
         changed.extend(secrets.into_iter().map(|change| Lookup::Secret(change.name)));
 
         let ingresses = self.ingresses.changes(&snapshot.ingresses, |ingress| &ingress.meta);
-        let readers = changed.iter().filter_map(|lookup| self.readers.get(lookup)).flatten().cloned();
+        let readers = changed.iter().filter_map(|lookup| self.readers.get(lookup));
+        let readers = readers.flat_map(Few::iter).map(|(name, ())| name.clone());
         ingresses.into_iter().map(|change| change.name).chain(readers).collect()
     }
 
     /// Compiles one Ingress and puts its claims in the place of those it had.
     fn replace(&mut self, name: &Name, snapshot: &Snapshot, dirty: &mut Dirty) {
         let old = self.remembered.remove(name);
-        let new = snapshot.ingresses.get(name).map(|ingress| self.compile(ingress, snapshot));
+        let (new, problems, rejected) = match snapshot.ingresses.get(name) {
+            Some(ingress) => {
+                let (new, problems, rejected) = self.compile(ingress, snapshot);
+                (Some(new), problems, rejected)
+            }
+            None => (None, Vec::new(), Vec::new()),
+        };
         if let Some(old) = &old {
             self.withdraw(old, new.as_ref(), dirty);
             for lookup in &old.lookups {
@@ -148,41 +167,36 @@ impl Memory {
                 }
             }
         }
-        let source = Source::Ingress(name.clone());
-        let Some(new) = new else {
-            dirty.ledger = true;
-            self.ledger.set(source, Vec::new(), Vec::new());
-            return;
-        };
+        dirty.ledger |= self.ledger.set(Source::Ingress(name.clone()), problems, rejected);
+        let Some(new) = new else { return };
         self.enter(&new, dirty);
         for lookup in &new.lookups {
-            self.readers.entry(lookup.clone()).or_default().insert(name.clone());
+            self.readers.entry(lookup.clone()).or_default().insert(name.clone(), ());
         }
-        dirty.ledger = true;
-        self.ledger.set(source, new.outcome.problems.clone(), new.outcome.rejected.clone());
         self.remembered.insert(name.clone(), new);
     }
 
-    fn compile(&mut self, ingress: &Ingress, snapshot: &Snapshot) -> Remembered {
+    fn compile(&mut self, ingress: &Ingress, snapshot: &Snapshot) -> (Remembered, Vec<Problem>, Vec<Arc<Rejected>>) {
         let mut view = View::new(snapshot, self.class_summary, &self.options);
-        let outcome = ingress::compile(ingress, &mut view, &mut self.fields);
-        Remembered { age: Age::of(&ingress.meta), outcome, lookups: view.into_lookups() }
+        let Outcome { hosts, backends, problems, rejected } = ingress::compile(ingress, &mut view, &mut self.shared);
+        let age = Arc::new(Age::of(&ingress.meta));
+        (Remembered { age, hosts, backends, lookups: view.into_lookups() }, problems, rejected)
     }
 
     /// Takes claims back, but those that are made again unchanged.
     fn withdraw(&mut self, old: &Remembered, new: Option<&Remembered>, dirty: &mut Dirty) {
-        let new = new.filter(|new| new.age == old.age).map(|new| &new.outcome);
-        for claim in &old.outcome.hosts {
+        let new = new.filter(|new| new.age == old.age);
+        for claim in &old.hosts {
             let same = new.is_some_and(|new| new.hosts.contains(claim));
             if !same && let Some(claims) = self.hosts.get_mut(&claim.host) {
                 claims.remove(&old.age);
                 dirty.hosts.insert(claim.host.clone());
             }
         }
-        for claim in &old.outcome.backends {
+        for claim in &old.backends {
             let same = new.is_some_and(|new| new.backends.contains(claim));
-            if !same && let Some(claims) = self.backends.get_mut(&claim.id) {
-                claims.remove(&Claimant::Ingress(old.age.clone()));
+            if !same && let Some(named) = self.backends.get_mut(&claim.id) {
+                named.claims.remove(&Claimant::Ingress(Arc::clone(&old.age)));
                 dirty.backends.insert(claim.id.clone());
             }
         }
@@ -190,18 +204,18 @@ impl Memory {
 
     /// Makes claims; those that stand unchanged from before are left.
     fn enter(&mut self, new: &Remembered, dirty: &mut Dirty) {
-        for claim in &new.outcome.hosts {
+        for claim in &new.hosts {
             let claims = self.hosts.entry(claim.host.clone()).or_default();
             if !claims.contains_key(&new.age) {
-                claims.insert(new.age.clone(), Arc::clone(claim));
+                claims.insert(Arc::clone(&new.age), Arc::clone(claim));
                 dirty.hosts.insert(claim.host.clone());
             }
         }
-        for claim in &new.outcome.backends {
-            let claims = self.backends.entry(claim.id.clone()).or_default();
-            let claimant = Claimant::Ingress(new.age.clone());
-            if let Entry::Vacant(free) = claims.entry(claimant) {
-                free.insert(Arc::clone(claim));
+        for claim in &new.backends {
+            let claims = &mut self.backends.entry(claim.id.clone()).or_default().claims;
+            let claimant = Claimant::Ingress(Arc::clone(&new.age));
+            if !claims.contains_key(&claimant) {
+                claims.insert(claimant, Arc::clone(claim));
                 dirty.backends.insert(claim.id.clone());
             }
         }
@@ -219,13 +233,14 @@ impl Memory {
         }
         if new.backend != self.flags.backend {
             for claim in self.flags.backend.iter() {
-                if let Some(claims) = self.backends.get_mut(&claim.id) {
-                    claims.remove(&Claimant::Flag);
+                if let Some(named) = self.backends.get_mut(&claim.id) {
+                    named.claims.remove(&Claimant::Flag);
                 }
                 dirty.backends.insert(claim.id.clone());
             }
             for claim in new.backend.iter() {
-                self.backends.entry(claim.id.clone()).or_default().insert(Claimant::Flag, Arc::clone(claim));
+                let named = self.backends.entry(claim.id.clone()).or_default();
+                named.claims.insert(Claimant::Flag, Arc::clone(claim));
                 dirty.backends.insert(claim.id.clone());
             }
         }
@@ -235,58 +250,84 @@ impl Memory {
     }
 
     /// Merges what changed into a configuration that shares everything else with the one before.
-    fn rebuild(&mut self, mut dirty: Dirty) {
+    fn rebuild(&mut self, mut dirty: Dirty, is_large: bool) {
         let mut config = Arc::clone(&self.config);
         let next = Arc::make_mut(&mut config);
         next.default_certificate.clone_from(&self.flags.certificate);
         for pattern in &dirty.hosts {
             let old = next.hosts.get(pattern).cloned();
-            self.rebuild_host(pattern, next);
+            dirty.ledger |= self.rebuild_host(pattern, next);
             let new = next.hosts.get(pattern);
             if old.as_ref() != new {
-                count(&mut self.uses, old.as_ref(), new, &mut dirty.backends);
+                count(&mut self.backends, old.as_ref(), new, &mut dirty.backends);
             }
         }
         for id in &dirty.backends {
             self.rebuild_backend(id, next);
         }
-        next.rejected = self.ledger.rejected();
+        if dirty.ledger {
+            next.rejected = self.ledger.rejected();
+        }
+        if is_large {
+            pack(&mut next.hosts);
+            pack(&mut next.backends);
+            pack(&mut next.certificates);
+        }
         self.config = config;
     }
 
-    fn rebuild_host(&mut self, pattern: &HostPattern, config: &mut Config) {
+    /// Gives back the room that maps have to spare after many inserts.
+    fn pack(&mut self) {
+        pack(&mut self.remembered);
+        pack(&mut self.readers);
+        pack(&mut self.hosts);
+        pack(&mut self.backends);
+        self.shared.sweep();
+    }
+
+    /// Whether what is wrong with it changed.
+    fn rebuild_host(&mut self, pattern: &HostPattern, config: &mut Config) -> bool {
         let source = Source::Host(pattern.clone());
         let fallback = &self.flags.fallback;
+        config.certificates.remove(pattern);
+        config.defaulted.remove(pattern);
         let Some(claims) = self.hosts.get(pattern).filter(|claims| !claims.is_empty()) else {
             self.hosts.remove(pattern);
-            config.certificates.remove(pattern);
-            self.ledger.set(source, Vec::new(), Vec::new());
             if *pattern == HostPattern::Any && fallback.target != Target::NotFound {
-                config.hosts.insert(pattern.clone(), Arc::new(merge::unclaimed(fallback, &self.options)));
+                let unclaimed = merge::unclaimed(fallback, &self.options, &mut self.shared);
+                config.hosts.insert(pattern.clone(), Arc::new(unclaimed));
             } else {
                 config.hosts.remove(pattern);
             }
-            return;
+            return self.ledger.set(source, Vec::new(), Vec::new());
         };
         let previous = config.hosts.get(pattern);
-        let merged = merge::host(pattern, claims.values(), fallback, &self.options, previous.map(Arc::as_ref));
+        let claims = claims.iter().map(|(_, claim)| claim);
+        let previous_host = previous.map(Arc::as_ref);
+        let merged = merge::host(pattern, claims, fallback, &self.options, &mut self.shared, previous_host);
         if previous.is_none_or(|previous| *previous != merged.host) {
             config.hosts.insert(pattern.clone(), merged.host);
         }
         match merged.certificate {
-            Some(certificate) => config.certificates.insert(pattern.clone(), certificate),
-            None => config.certificates.remove(pattern),
-        };
-        self.ledger.set(source, merged.problems, merged.rejected);
+            Choice::Own(certificate) => {
+                config.certificates.insert(pattern.clone(), certificate);
+            }
+            // A wildcard gets the default one anyway: no other pattern means its names.
+            Choice::Default if matches!(pattern, HostPattern::Exact(_)) => {
+                config.defaulted.insert(pattern.clone());
+            }
+            Choice::Default | Choice::Unsaid => {}
+        }
+        self.ledger.set(source, merged.problems, merged.rejected)
     }
 
     fn rebuild_backend(&mut self, id: &BackendId, config: &mut Config) {
-        let claims = self.backends.get(id).filter(|claims| !claims.is_empty());
-        let merged = claims.and_then(|claims| merge::backend(claims.iter()));
-        if claims.is_none() {
+        let named = self.backends.get(id);
+        let merged = named.and_then(|named| merge::backend(named.claims.iter()));
+        let is_used = named.is_some_and(|named| named.uses > 0);
+        if !is_used && merged.is_none() {
             self.backends.remove(id);
         }
-        let is_used = self.uses.contains_key(id);
         match merged.filter(|_| is_used) {
             Some((backend, problems)) => {
                 if config.backends.get(id).is_none_or(|old| **old != backend) {
@@ -304,26 +345,30 @@ impl Memory {
 
 /// Counts the routes that lead to each backend anew for one host, and tells which backends came into use or went out.
 fn count(
-    uses: &mut BTreeMap<BackendId, usize>,
+    named: &mut BTreeMap<BackendId, Named>,
     old: Option<&Arc<VirtualHost>>,
     new: Option<&Arc<VirtualHost>>,
     dirty: &mut BTreeSet<BackendId>,
 ) {
     for id in new.into_iter().flat_map(|host| backends(host)) {
-        let used = uses.entry(id.clone()).or_insert(0);
-        *used += 1;
-        if *used == 1 {
+        let named = named.entry(id.clone()).or_default();
+        named.uses += 1;
+        if named.uses == 1 {
             dirty.insert(id.clone());
         }
     }
     for id in old.into_iter().flat_map(|host| backends(host)) {
-        let Some(used) = uses.get_mut(id) else { continue };
-        *used -= 1;
-        if *used == 0 {
-            uses.remove(id);
+        let Some(named) = named.get_mut(id) else { continue };
+        named.uses -= 1;
+        if named.uses == 0 {
             dirty.insert(id.clone());
         }
     }
+}
+
+/// Fills the nodes of a map, which inserts in order leave half empty.
+fn pack<K: Ord, V>(map: &mut BTreeMap<K, V>) {
+    *map = mem::take(map).into_iter().collect();
 }
 
 fn backends(host: &VirtualHost) -> impl Iterator<Item = &BackendId> {

@@ -8,6 +8,7 @@ use super::age::Age;
 use super::claim::{BackendClaim, HostClaim, Redirect, RouteClaim, problem};
 use super::filters::filters;
 use super::ingress::{annotations, default_policy};
+use super::shared::Shared;
 use crate::ir::{
     Backend, Certificate, HostPattern, Origin, PathKind, PathMatch, Problem, Reason, Rejected, Route, Severity, Target,
     VirtualHost,
@@ -19,12 +20,23 @@ use crate::settings::CompileOptions;
 pub(super) struct MergedHost {
     /// Its routes.
     pub(super) host: Arc<VirtualHost>,
-    /// Its certificate; `None` = the default one.
-    pub(super) certificate: Option<Arc<Certificate>>,
+    /// Its certificate.
+    pub(super) certificate: Choice,
     /// Conflicts.
     pub(super) problems: Vec<Problem>,
     /// Who lost.
     pub(super) rejected: Vec<Arc<Rejected>>,
+}
+
+/// Which certificate a host gets.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Choice {
+    /// The default one, be it asked for or because its own cannot be served.
+    Default,
+    /// That of its Secret.
+    Own(Arc<Certificate>),
+    /// Nobody says: that of a wildcard host which means it, else the default one.
+    Unsaid,
 }
 
 /// What a request for no declared path gets where no Ingress of the host says it.
@@ -42,11 +54,13 @@ pub(super) fn host<'a>(
     claims: impl Iterator<Item = &'a Arc<HostClaim>> + Clone,
     fallback: &Fallback,
     options: &CompileOptions,
+    shared: &mut Shared,
     previous: Option<&VirtualHost>,
 ) -> MergedHost {
     let mut merge = Merge {
         has_tls: claims.clone().any(|claim| claim.has_tls),
         options,
+        shared,
         taken: BTreeMap::new(),
         losers: Vec::new(),
     };
@@ -74,14 +88,14 @@ pub(super) fn host<'a>(
 }
 
 /// The host of all unknown names where no Ingress speaks for it: everything goes to the default backend.
-pub(super) fn unclaimed(fallback: &Fallback, options: &CompileOptions) -> VirtualHost {
+pub(super) fn unclaimed(fallback: &Fallback, options: &CompileOptions, shared: &mut Shared) -> VirtualHost {
     let route = Route {
         path: PathMatch { kind: PathKind::Prefix, path: "/".into() },
         implicit: true,
         origin: fallback.origin.clone(),
         target: fallback.target.clone(),
-        filters: filters(Redirect::Never, false, options),
-        policy: default_policy(&options.limits),
+        filters: shared.filters(filters(Redirect::Never, false, options)),
+        policy: shared.policy(default_policy(&options.limits)),
     };
     VirtualHost { host: HostPattern::Any, routes: vec![Arc::new(route)] }
 }
@@ -89,6 +103,7 @@ pub(super) fn unclaimed(fallback: &Fallback, options: &CompileOptions) -> Virtua
 struct Merge<'a> {
     has_tls: bool,
     options: &'a CompileOptions,
+    shared: &'a mut Shared,
     taken: BTreeMap<PathMatch, Arc<Route>>,
     losers: Vec<(RouteClaim, Arc<Route>)>,
 }
@@ -99,7 +114,7 @@ impl Merge<'_> {
             self.losers.push((claim.clone(), Arc::clone(winner)));
             return;
         }
-        let filters = filters(claim.redirect, self.has_tls, self.options);
+        let filters = self.shared.filters(filters(claim.redirect, self.has_tls, self.options));
         let route = if claim.route.filters == filters {
             Arc::clone(&claim.route)
         } else {
@@ -134,20 +149,17 @@ impl Merge<'_> {
             implicit: true,
             origin,
             target,
-            filters: filters(redirect, self.has_tls, self.options),
-            policy: root.policy.clone(),
+            filters: self.shared.filters(filters(redirect, self.has_tls, self.options)),
+            policy: Arc::clone(&root.policy),
         };
         self.taken.insert(path, Arc::new(route));
     }
 }
 
 /// The certificate that the oldest Ingress with a `tls` section wants; others that want another one are told.
-fn certificate<'a>(
-    pattern: &HostPattern,
-    claims: impl Iterator<Item = &'a Arc<HostClaim>>,
-) -> (Option<Arc<Certificate>>, Vec<Problem>) {
+fn certificate<'a>(pattern: &HostPattern, claims: impl Iterator<Item = &'a Arc<HostClaim>>) -> (Choice, Vec<Problem>) {
     let mut asked = claims.filter_map(|claim| claim.certificate.as_ref().map(|certificate| (claim, certificate)));
-    let Some((owner, decides)) = asked.next() else { return (None, Vec::new()) };
+    let Some((owner, decides)) = asked.next() else { return (Choice::Unsaid, Vec::new()) };
     let mut problems = decides.problems.clone();
     for (claim, other) in asked {
         let Some(secret) = other.secret.as_ref().filter(|_| other.secret != decides.secret) else { continue };
@@ -163,7 +175,7 @@ fn certificate<'a>(
             "let the Ingresses of one host name one certificate",
         ));
     }
-    (decides.certificate.clone(), problems)
+    (decides.certificate.clone().map_or(Choice::Default, Choice::Own), problems)
 }
 
 /// Two claims on one path: what the loser is told.
@@ -263,5 +275,5 @@ pub(super) enum Claimant {
     /// `--default-backend-service`.
     Flag,
     /// An Ingress.
-    Ingress(Age),
+    Ingress(Arc<Age>),
 }

@@ -4,6 +4,7 @@ mod age;
 mod changes;
 mod claim;
 mod endpoints;
+mod few;
 mod fields;
 mod filters;
 mod ingress;
@@ -11,6 +12,7 @@ mod ledger;
 mod memory;
 mod merge;
 mod resolve;
+mod shared;
 mod suggest;
 mod view;
 

@@ -176,7 +176,7 @@ fn protocol(port: &ServicePort) -> Protocol {
 
 fn found(name: &Name, port: PortKey, protocol: Protocol, source: EndpointSource) -> Resolution {
     Resolution {
-        id: BackendId { service: name.clone(), port },
+        id: BackendId::new(name.clone(), port),
         facts: BackendFacts { protocol, balance: None, source },
         fault: None,
         notes: Vec::new(),

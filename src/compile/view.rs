@@ -62,9 +62,9 @@ impl<'a> View<'a> {
         View { snapshot, classes, options, lookups: BTreeSet::new() }
     }
 
-    /// Everything looked at.
-    pub(super) fn into_lookups(self) -> BTreeSet<Lookup> {
-        self.lookups
+    /// Everything looked at, each once.
+    pub(super) fn into_lookups(self) -> Box<[Lookup]> {
+        self.lookups.into_iter().collect()
     }
 
     /// What the IngressClasses say together.

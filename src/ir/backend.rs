@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use super::{Name, Origin};
@@ -26,13 +27,32 @@ impl fmt::Display for PortKey {
 }
 
 /// Identity of a backend: health, counters and stickiness are kept under it. Two Ingresses that name one ServicePort,
-/// one by name and one by number, share one backend.
+/// one by name and one by number, share one backend. Many places hold it, so it is one pointer.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct BackendId {
+pub struct BackendId(Arc<BackendKey>);
+
+/// The parts of a [`BackendId`].
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BackendKey {
     /// The Service.
     pub service: Name,
     /// Its port: the ServicePort's name if it has one, else its number; as the Ingress writes it if there is none.
     pub port: PortKey,
+}
+
+impl BackendId {
+    /// The backend of a Service port.
+    pub fn new(service: Name, port: PortKey) -> BackendId {
+        BackendId(Arc::new(BackendKey { service, port }))
+    }
+}
+
+impl Deref for BackendId {
+    type Target = BackendKey;
+
+    fn deref(&self) -> &BackendKey {
+        &self.0
+    }
 }
 
 impl fmt::Display for BackendId {

@@ -11,11 +11,11 @@ mod problem;
 mod route;
 pub mod text;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 pub use self::backend::{
-    Backend, BackendId, Balance, Endpoint, EndpointSet, EndpointSets, EndpointSource, PortKey, Protocol,
+    Backend, BackendId, BackendKey, Balance, Endpoint, EndpointSet, EndpointSets, EndpointSource, PortKey, Protocol,
 };
 pub use self::certificate::{Certificate, CertificateOrigin};
 pub use self::host::HostPattern;
@@ -31,10 +31,13 @@ pub use self::route::{
 pub struct Config {
     /// Virtual hosts by pattern. `HostPattern::Any` answers names that no other host owns.
     pub hosts: BTreeMap<HostPattern, Arc<VirtualHost>>,
-    /// Every Service port that a route names.
+    /// Every Service port that a route leads to, and no other.
     pub backends: BTreeMap<BackendId, Arc<Backend>>,
     /// The certificate served for a server name; names without an entry get the default certificate.
     pub certificates: BTreeMap<HostPattern, Arc<Certificate>>,
+    /// Exact names that get the default certificate even where a wildcard has one: their own cannot be served, or they ask
+    /// for it.
+    pub defaulted: BTreeSet<HostPattern>,
     /// `--default-ssl-certificate`, if it is set and usable; else the self-made one is served.
     pub default_certificate: Option<Arc<Certificate>>,
     /// Objects and paths that were considered and are not served, for `explain`.

@@ -27,10 +27,10 @@ pub struct Route {
     pub origin: Origin,
     /// What answers.
     pub target: Target,
-    /// What happens to a request before and after the upstream.
-    pub filters: Filters,
-    /// Times, sizes and retries of the exchange.
-    pub policy: Policy,
+    /// What happens to a request before and after the upstream. Most routes have the same, and share it.
+    pub filters: Arc<Filters>,
+    /// Times, sizes and retries of the exchange, shared likewise.
+    pub policy: Arc<Policy>,
 }
 
 /// What answers on a route.
@@ -123,7 +123,7 @@ pub struct Rank {
 }
 
 /// What happens to a request before and after the upstream: one `Option` for each feature.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Filters {
     /// Answer requests that came in clear text with a redirect to https.
     pub tls_redirect: Option<TlsRedirect>,
@@ -132,7 +132,7 @@ pub struct Filters {
 }
 
 /// A redirect from http to https.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TlsRedirect {
     /// 301, 302, 307 or 308.
     pub status: u16,
@@ -144,14 +144,14 @@ pub struct TlsRedirect {
 }
 
 /// `Strict-Transport-Security` (RFC 6797).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Hsts {
     /// The header's value.
     pub value: Arc<str>,
 }
 
 /// Times, sizes and retries of one exchange.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Policy {
     /// Longest waits.
     pub timeouts: Timeouts,
@@ -170,7 +170,7 @@ pub struct Policy {
 }
 
 /// Longest waits of one exchange; the defaults stand in `settings::limits`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Timeouts {
     /// `proxy-connect-timeout`.
     pub connect: Duration,
@@ -183,14 +183,14 @@ pub struct Timeouts {
 }
 
 /// Largest request body, and the annotation to name when it is exceeded.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct BodyLimit {
     /// Bytes; 0 = unlimited.
     pub bytes: u64,
 }
 
 /// When and how often a request is tried on another endpoint.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Retry {
     /// `proxy-next-upstream`.
     pub on: RetryOn,
@@ -201,7 +201,7 @@ pub struct Retry {
 }
 
 /// What counts as a failed attempt (`proxy-next-upstream`).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RetryOn {
     /// Connect failures, resets, closes before a response head.
     pub error: bool,
@@ -216,7 +216,7 @@ pub struct RetryOn {
 }
 
 /// Which protocol upgrades pass (`fairlead.dev/upgrade`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Upgrade {
     /// Any token but `h2c`, `HTTP/*` and `TLS/*`.
     #[default]

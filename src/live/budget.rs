@@ -1,6 +1,7 @@
 //! How many retries a backend may get, so that retries never multiply the load of a backend that fails.
 
 use std::array;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
@@ -11,7 +12,8 @@ use super::per_worker::PerWorker;
 pub struct RetryBudget {
     epoch: Instant,
     requests: PerWorker<Window>,
-    retries: Window,
+    /// Made with the first retry.
+    retries: OnceLock<Box<Window>>,
 }
 
 const PERCENT: u64 = 20;
@@ -20,7 +22,7 @@ const FLOOR: u64 = 3;
 impl RetryBudget {
     /// Nothing counted. Seconds begin at `epoch`.
     pub(super) fn new(workers: usize, epoch: Instant) -> RetryBudget {
-        RetryBudget { epoch, requests: PerWorker::new(workers), retries: Window::default() }
+        RetryBudget { epoch, requests: PerWorker::new(workers), retries: OnceLock::new() }
     }
 
     /// Counts a request. Only `worker` itself may name its index: it writes its own cells.
@@ -34,7 +36,7 @@ impl RetryBudget {
     pub fn try_retry(&self, now: Instant) -> bool {
         let second = self.second(now);
         let requests: u64 = self.requests.used().map(|window| window.sum(second)).sum();
-        self.retries.try_count(second, requests * PERCENT / 100)
+        self.retries.get_or_init(Box::default).try_count(second, requests * PERCENT / 100)
     }
 
     /// Seconds since the epoch, from 1: 0 marks a slot that was never used.

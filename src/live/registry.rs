@@ -1,6 +1,7 @@
 //! Finds the cell of an identity again, and forgets it when nothing refers to it any more.
 
 use std::collections::HashMap;
+use std::mem;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -21,7 +22,7 @@ type Entries = HashMap<ir::BackendId, Entry, foldhash::fast::RandomState>;
 struct Entry {
     backend: Arc<Backend>,
     /// Endpoints that left: one that returns while requests run on it is the same cell again.
-    leavers: Vec<Arc<Endpoint>>,
+    leavers: Box<[Arc<Endpoint>]>,
 }
 
 impl Registry {
@@ -59,7 +60,9 @@ impl Registry {
     pub fn sweep(&self) {
         self.entries().retain(|_, Entry { backend, leavers }| {
             // A request in flight holds its endpoint, and so does a worker that has picked one and not yet counted in.
-            leavers.retain(|endpoint| Arc::strong_count(endpoint) > 1);
+            if !leavers.is_empty() {
+                *leavers = mem::take(leavers).into_iter().filter(|endpoint| Arc::strong_count(endpoint) > 1).collect();
+            }
             Arc::strong_count(backend) > 1 || !leavers.is_empty() || backend.in_flight() > 0
         });
     }
@@ -74,7 +77,7 @@ impl Registry {
     fn entry<'a>(&self, entries: &'a mut Entries, id: &ir::BackendId) -> &'a mut Entry {
         entries.entry(id.clone()).or_insert_with(|| Entry {
             backend: Arc::new(Backend::new(id.clone(), self.workers, self.epoch)),
-            leavers: Vec::new(),
+            leavers: Box::default(),
         })
     }
 
@@ -91,7 +94,7 @@ mod tests {
     use super::*;
 
     fn id(port: u16) -> ir::BackendId {
-        ir::BackendId { service: ir::Name::new("shop", "web"), port: ir::PortKey::Number(port) }
+        ir::BackendId::new(ir::Name::new("shop", "web"), ir::PortKey::Number(port))
     }
 
     fn set(endpoints: &[(&str, u16, bool)]) -> ir::EndpointSet {

@@ -4,6 +4,7 @@
 //! hold junk. Beside the content of each Secret stands the last content that could be served, so that a bad rotation
 //! keeps the certificate that works.
 
+mod annotations;
 mod objects;
 mod received;
 mod reduce;
@@ -13,8 +14,10 @@ pub mod yaml;
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::mem;
 use std::sync::Arc;
 
+pub use self::annotations::Annotations;
 pub use self::objects::{
     AddressFamily, ClassRef, EndpointSlice, Ingress, IngressBackend, IngressClass, IngressPath, IngressRule,
     IngressTls, Meta, PathType, Pod, Secret, SecretContent, Service, ServicePort, ServiceType, SliceEndpoint,
@@ -33,8 +36,9 @@ pub struct Snapshot {
     pub classes: BTreeMap<Name, Arc<IngressClass>>,
     /// `v1 Service`.
     pub services: BTreeMap<Name, Arc<Service>>,
-    /// `discovery.k8s.io/v1 EndpointSlice`, by the Service they belong to, then by their own name.
-    pub slices: BTreeMap<Name, BTreeMap<Arc<str>, Arc<EndpointSlice>>>,
+    /// `discovery.k8s.io/v1 EndpointSlice`, by the Service they belong to; those of one Service by their own name. Never
+    /// an empty list.
+    pub slices: BTreeMap<Name, Vec<Arc<EndpointSlice>>>,
     /// `v1 Secret`: those that something names, parsed.
     pub secrets: BTreeMap<Name, Arc<Secret>>,
     /// `v1 Pod` with the label `fairlead.dev/weight`.
@@ -58,8 +62,16 @@ impl Snapshot {
         let name = object.meta().object.name.clone();
         match object {
             Received::EndpointSlice(slice) => {
-                let service = Name { namespace: name.namespace, name: Arc::clone(&slice.service) };
-                put(self.slices.entry(service).or_default(), name.name, slice)
+                let slices = self.slices.entry(slice.service_name()).or_default();
+                let Err(place) = slices.binary_search_by(|other| other.meta.object.name.name.cmp(&name.name)) else {
+                    return false;
+                };
+                // Most Services have one.
+                if slices.is_empty() {
+                    slices.reserve_exact(1);
+                }
+                slices.insert(place, slice);
+                true
             }
             Received::Ingress(ingress) => put(&mut self.ingresses, name, ingress),
             Received::IngressClass(class) => put(&mut self.classes, name, class),
@@ -67,6 +79,57 @@ impl Snapshot {
             Received::Secret(secret) => put(&mut self.secrets, name, secret),
             Received::Service(service) => put(&mut self.services, name, service),
         }
+    }
+
+    /// Takes out the object of this kind and name; for a slice, that of the same Service.
+    pub fn remove(&mut self, object: &Received) {
+        let name = &object.meta().object.name;
+        match object {
+            Received::EndpointSlice(slice) => {
+                let service = slice.service_name();
+                if let Some(slices) = self.slices.get_mut(&service) {
+                    slices.retain(|other| other.meta.object.name != *name);
+                    if slices.is_empty() {
+                        self.slices.remove(&service);
+                    }
+                }
+            }
+            Received::Ingress(_) => drop(self.ingresses.remove(name)),
+            Received::IngressClass(_) => drop(self.classes.remove(name)),
+            Received::Pod(_) => drop(self.pods.remove(name)),
+            Received::Secret(_) => drop(self.secrets.remove(name)),
+            Received::Service(_) => drop(self.services.remove(name)),
+        }
+    }
+
+    /// The object of this kind and name; for a slice, that of the same Service.
+    pub fn find(&self, object: &Received) -> Option<Received> {
+        let name = &object.meta().object.name;
+        match object {
+            Received::EndpointSlice(slice) => {
+                let slices = self.slices.get(&slice.service_name())?;
+                let found = slices.iter().find(|other| other.meta.object.name == *name)?;
+                Some(Received::EndpointSlice(Arc::clone(found)))
+            }
+            Received::Ingress(_) => self.ingresses.get(name).cloned().map(Received::Ingress),
+            Received::IngressClass(_) => self.classes.get(name).cloned().map(Received::IngressClass),
+            Received::Pod(_) => self.pods.get(name).cloned().map(Received::Pod),
+            Received::Secret(_) => self.secrets.get(name).cloned().map(Received::Secret),
+            Received::Service(_) => self.services.get(name).cloned().map(Received::Service),
+        }
+    }
+
+    /// Gives back the room that maps have to spare after many inserts.
+    pub fn pack(&mut self) {
+        fn pack<K: Ord, V>(map: &mut BTreeMap<K, V>) {
+            *map = mem::take(map).into_iter().collect();
+        }
+        pack(&mut self.ingresses);
+        pack(&mut self.classes);
+        pack(&mut self.services);
+        pack(&mut self.slices);
+        pack(&mut self.secrets);
+        pack(&mut self.pods);
     }
 
     /// Where an object stands now. EndpointSlices are not found: nothing is blamed on them.

@@ -1,11 +1,11 @@
 //! The read fields of each kind, named as the Kubernetes API names them.
 
-use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::ir::{Certificate, Object};
+use super::Annotations;
+use crate::ir::{Certificate, Name, Object};
 
 /// Tells two contents of one object apart: a hash of resourceVersion and uid, or in a folder of the object itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -50,7 +50,7 @@ pub struct Ingress {
     /// Name, age, version.
     pub meta: Meta,
     /// Annotations that somebody here may read (ours, ingress-nginx's, `kubernetes.io/ingress.class`).
-    pub annotations: BTreeMap<Arc<str>, Arc<str>>,
+    pub annotations: Annotations,
     /// `spec.ingressClassName`.
     pub class: Option<Arc<str>>,
     /// `spec.defaultBackend`.
@@ -165,7 +165,7 @@ pub struct Service {
     /// Name, age, version.
     pub meta: Meta,
     /// `fairlead.dev/` annotations.
-    pub annotations: BTreeMap<Arc<str>, Arc<str>>,
+    pub annotations: Annotations,
     /// `spec.type`.
     pub service_type: ServiceType,
     /// `spec.clusterIP` is `None`.
@@ -237,6 +237,13 @@ pub struct EndpointSlice {
     pub ports: Vec<SlicePort>,
     /// `endpoints`.
     pub endpoints: Vec<SliceEndpoint>,
+}
+
+impl EndpointSlice {
+    /// The Service that it belongs to, in its own namespace.
+    pub fn service_name(&self) -> Name {
+        Name { namespace: Arc::clone(&self.meta.object.name.namespace), name: Arc::clone(&self.service) }
+    }
 }
 
 /// One entry of `ports`.

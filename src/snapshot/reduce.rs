@@ -12,9 +12,9 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use serde::Deserialize;
 
 use super::{
-    AddressFamily, EndpointSlice, Ingress, IngressBackend, IngressClass, IngressPath, IngressRule, IngressTls, Meta,
-    PathType, Pod, Secret, Service, ServicePort, ServiceType, SliceEndpoint, SlicePort, Strings, TargetPort, Version,
-    secret,
+    AddressFamily, Annotations, EndpointSlice, Ingress, IngressBackend, IngressClass, IngressPath, IngressRule,
+    IngressTls, Meta, PathType, Pod, Secret, Service, ServicePort, ServiceType, SliceEndpoint, SlicePort, Strings,
+    TargetPort, Version, secret,
 };
 use crate::ir::{Kind, Name, Object, PortKey};
 
@@ -253,7 +253,7 @@ impl Reducer<'_> {
         &mut self,
         from: Option<BTreeMap<String, String>>,
         is_read: impl Fn(&str, &str) -> bool,
-    ) -> BTreeMap<Arc<str>, Arc<str>> {
+    ) -> Annotations {
         let read = from.unwrap_or_default().into_iter().filter(|(name, _)| is_read(name, self.prefix));
         let read: Vec<(String, String)> = read.collect();
         read.into_iter().map(|(name, value)| (self.strings.share(&name), self.strings.share(&value))).collect()

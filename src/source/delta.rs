@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::ir::Name;
-use crate::snapshot::{EndpointSlice, Ingress, IngressClass, Meta, Pod, Secret, Service, Snapshot};
+use crate::snapshot::{EndpointSlice, Ingress, IngressClass, Meta, Pod, Received, Secret, Service, Snapshot};
 
 /// A difference between two snapshots.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,32 +33,90 @@ impl Delta {
 
     /// The difference between two snapshots. Versions are compared, not contents.
     pub fn between(old: &Snapshot, new: &Snapshot) -> Delta {
-        let mut delta = Delta::default();
-        for change in [
-            changes(&old.ingresses, &new.ingresses, |_| {}),
-            changes(&old.classes, &new.classes, |_| {}),
-            changes(&old.services, &new.services, |_| {}),
-            changes(&old.secrets, &new.secrets, |_| {}),
-        ] {
-            delta.routes |= change.content;
-            delta.report |= change.place;
+        let mut differences = Differences::default();
+        differences.maps(&old.ingresses, &new.ingresses);
+        differences.maps(&old.classes, &new.classes);
+        differences.maps(&old.services, &new.services);
+        differences.maps(&old.secrets, &new.secrets);
+        differences.maps(&old.pods, &new.pods);
+        let none = Vec::new();
+        for (service, list) in &new.slices {
+            differences.lists(old.slices.get(service).unwrap_or(&none), list);
         }
-        let mut pods = BTreeSet::new();
-        let change = changes(&old.pods, &new.pods, |name| {
-            pods.insert(name.clone());
-        });
-        delta.report |= change.place;
-        let none = BTreeMap::new();
-        for name in old.slices.keys().chain(new.slices.keys()) {
-            let (old, new) = (old.slices.get(name).unwrap_or(&none), new.slices.get(name).unwrap_or(&none));
-            let change = changes(old, new, |_| {});
-            delta.report |= change.place;
-            if change.content || (!pods.is_empty() && new.values().any(|slice| has_pod(slice, &pods))) {
-                delta.endpoints.insert(name.clone());
-            }
+        for (_, list) in old.slices.iter().filter(|(service, _)| !new.slices.contains_key(*service)) {
+            differences.lists(list, &none);
         }
+        let mut delta = differences.into_delta(new);
         delta.report |= old.problems != new.problems;
         delta
+    }
+}
+
+/// Differences of single objects on their way into a [`Delta`].
+#[derive(Default)]
+pub(super) struct Differences {
+    delta: Delta,
+    pods: BTreeSet<Name>,
+}
+
+impl Differences {
+    /// Takes in one object as it was and as it is. Both have one kind and name.
+    pub(super) fn object(&mut self, old: Option<&Received>, new: Option<&Received>) {
+        match (old, new) {
+            (Some(old), Some(new)) if old.meta().version == new.meta().version => {
+                self.delta.report |= old.meta().object != new.meta().object;
+            }
+            (old, new) => old.into_iter().chain(new).for_each(|object| match object {
+                Received::EndpointSlice(slice) => slice.tell(self),
+                Received::Ingress(ingress) => ingress.tell(self),
+                Received::IngressClass(class) => class.tell(self),
+                Received::Pod(pod) => pod.tell(self),
+                Received::Secret(secret) => secret.tell(self),
+                Received::Service(service) => service.tell(self),
+            }),
+        }
+    }
+
+    /// All that was taken in. A Pod's weight concerns the Services that have the Pod in `new`.
+    pub(super) fn into_delta(self, new: &Snapshot) -> Delta {
+        let Differences { mut delta, pods } = self;
+        if !pods.is_empty() {
+            let of_pods = new.slices.iter().filter(|(_, list)| list.iter().any(|slice| has_pod(slice, &pods)));
+            delta.endpoints.extend(of_pods.map(|(service, _)| service.clone()));
+        }
+        delta
+    }
+
+    fn maps<V: Versioned>(&mut self, old: &BTreeMap<Name, Arc<V>>, new: &BTreeMap<Name, Arc<V>>) {
+        for (name, object) in new {
+            self.one(old.get(name), Some(object));
+        }
+        for (_, gone) in old.iter().filter(|(name, _)| !new.contains_key(*name)) {
+            self.one(Some(gone), None);
+        }
+    }
+
+    fn lists<V: Versioned>(&mut self, old: &[Arc<V>], new: &[Arc<V>]) {
+        let find = |list: &[Arc<V>], object: &Arc<V>| {
+            let place = list.binary_search_by(|other| other.meta().object.name.cmp(&object.meta().object.name)).ok()?;
+            list.get(place).map(Arc::clone)
+        };
+        for object in new {
+            self.one(find(old, object).as_ref(), Some(object));
+        }
+        for gone in old.iter().filter(|object| find(new, object).is_none()) {
+            self.one(Some(gone), None);
+        }
+    }
+
+    fn one<V: Versioned>(&mut self, old: Option<&Arc<V>>, new: Option<&Arc<V>>) {
+        match (old, new) {
+            (Some(old), Some(new)) if Arc::ptr_eq(old, new) => {}
+            (Some(old), Some(new)) if old.meta().version == new.meta().version => {
+                self.delta.report |= old.meta().object != new.meta().object;
+            }
+            (old, new) => old.into_iter().chain(new).for_each(|object| object.tell(self)),
+        }
     }
 }
 
@@ -68,53 +126,35 @@ fn has_pod(slice: &EndpointSlice, pods: &BTreeSet<Name>) -> bool {
     slice.endpoints.iter().filter_map(|endpoint| endpoint.pod.as_ref()).any(|pod| pods.contains(&name(pod)))
 }
 
-/// What differs between two maps of one kind.
-#[derive(Default)]
-struct Change {
-    content: bool,
-    place: bool,
-}
-
-fn changes<K: Ord, V: Versioned>(
-    old: &BTreeMap<K, Arc<V>>,
-    new: &BTreeMap<K, Arc<V>>,
-    mut changed: impl FnMut(&K),
-) -> Change {
-    let mut change = Change::default();
-    for (key, value) in new {
-        match old.get(key) {
-            Some(before) if Arc::ptr_eq(before, value) => {}
-            Some(before) if before.meta().version == value.meta().version => {
-                change.place |= before.meta().object != value.meta().object;
-            }
-            _ => {
-                change.content = true;
-                changed(key);
-            }
-        }
-    }
-    for key in old.keys().filter(|key| !new.contains_key(key)) {
-        change.content = true;
-        changed(key);
-    }
-    change
-}
-
 trait Versioned {
     fn meta(&self) -> &Meta;
+    /// Tells what a change of the object concerns.
+    fn tell(&self, differences: &mut Differences);
 }
 
 macro_rules! versioned {
-    ($($kind:ident)*) => {
+    ($($kind:ident: $tell:expr;)*) => {
         $(impl Versioned for $kind {
             fn meta(&self) -> &Meta {
                 &self.meta
+            }
+
+            fn tell(&self, differences: &mut Differences) {
+                let tell: fn(&$kind, &mut Differences) = $tell;
+                tell(self, differences);
             }
         })*
     };
 }
 
-versioned! { EndpointSlice Ingress IngressClass Pod Secret Service }
+versioned! {
+    EndpointSlice: |slice, differences| differences.delta.endpoints.extend([slice.service_name()]);
+    Ingress: |_, differences| differences.delta.routes = true;
+    IngressClass: |_, differences| differences.delta.routes = true;
+    Pod: |pod, differences| differences.pods.extend([pod.meta.object.name.clone()]);
+    Secret: |_, differences| differences.delta.routes = true;
+    Service: |_, differences| differences.delta.routes = true;
+}
 
 #[cfg(test)]
 mod tests {

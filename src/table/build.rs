@@ -29,13 +29,14 @@ pub(super) fn build(
             names: names(&hosts),
             hosts,
             cells: config.backends.keys().map(|id| registry.backend(id)).collect(),
-            certificates: Arc::new(Certificates::new(&config.certificates, default_certificate)),
+            certificates: Arc::new(Certificates::new(config, default_certificate)),
             config: Arc::clone(config),
         };
     };
     let (cells, changed) = builder.cells(previous);
     let (hosts, same_names) = builder.hosts(previous, &changed);
     let same_certificates = previous.certificates.has_default(default_certificate)
+        && previous.config.defaulted == config.defaulted
         && same_pointers(&previous.config.certificates, &config.certificates);
     RoutingTable {
         generation: previous.generation + 1,
@@ -45,7 +46,7 @@ pub(super) fn build(
         certificates: if same_certificates {
             Arc::clone(&previous.certificates)
         } else {
-            Arc::new(Certificates::new(&config.certificates, default_certificate))
+            Arc::new(Certificates::new(config, default_certificate))
         },
         config: Arc::clone(config),
     }
@@ -108,10 +109,10 @@ impl<'a> Builder<'a> {
         };
         let object = &rule.origin.object;
         let (namespace, ingress) = match object.kind {
-            ir::Kind::Ingress => (&*object.name.namespace, &*object.name.name),
-            _ => ("", ""),
+            ir::Kind::Ingress => (Arc::clone(&object.name.namespace), Arc::clone(&object.name.name)),
+            _ => (Arc::default(), Arc::default()),
         };
-        let metrics = self.metrics.route(namespace, ingress, &service);
+        let metrics = self.metrics.route(namespace, ingress, Arc::clone(&service));
         Route { rule: Arc::clone(rule), target, metrics, service, port }
     }
 

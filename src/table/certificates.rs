@@ -1,10 +1,9 @@
 //! Which certificate a server name gets.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::host::ByName;
-use crate::ir::{Certificate, CertificateOrigin, HostPattern};
+use crate::ir::{Certificate, CertificateOrigin, Config};
 
 /// Certificates by server name, with the one for every other name.
 pub(super) struct Certificates {
@@ -13,12 +12,11 @@ pub(super) struct Certificates {
 }
 
 impl Certificates {
-    /// The certificates of a configuration.
-    pub(super) fn new(
-        certificates: &BTreeMap<HostPattern, Arc<Certificate>>,
-        default: &Arc<Certificate>,
-    ) -> Certificates {
-        let by_name = ByName::new(certificates.iter().map(|(pattern, certificate)| (pattern, Arc::clone(certificate))));
+    /// The certificates of a configuration, `default` for all other names.
+    pub(super) fn new(config: &Config, default: &Arc<Certificate>) -> Certificates {
+        let defaulted = config.defaulted.iter().map(|pattern| (pattern, default));
+        let all = config.certificates.iter().chain(defaulted);
+        let by_name = ByName::new(all.map(|(pattern, certificate)| (pattern, Arc::clone(certificate))));
         Certificates { by_name, default: Arc::clone(default) }
     }
 

@@ -84,7 +84,7 @@ pub(crate) fn pattern(host: &str) -> ir::HostPattern {
 }
 
 pub(crate) fn backend_id(service: &str) -> ir::BackendId {
-    ir::BackendId { service: ir::Name::new("shop", service), port: ir::PortKey::Number(80) }
+    ir::BackendId::new(ir::Name::new("shop", service), ir::PortKey::Number(80))
 }
 
 pub(crate) fn backend(id: &ir::BackendId, balance: ir::Balance) -> Arc<ir::Backend> {
@@ -110,8 +110,8 @@ fn route(path: ir::PathMatch, implicit: bool, target: ir::Target) -> ir::Route {
         implicit,
         origin: origin(),
         target,
-        filters: ir::Filters::default(),
-        policy: ir::Policy {
+        filters: Arc::default(),
+        policy: Arc::new(ir::Policy {
             timeouts: ir::Timeouts { connect: minute, read: minute, send: minute, tunnel_idle: minute },
             body_limit: ir::BodyLimit { bytes: 0 },
             buffer_request: true,
@@ -119,7 +119,7 @@ fn route(path: ir::PathMatch, implicit: bool, target: ir::Target) -> ir::Route {
             upgrade: ir::Upgrade::Any,
             request_trailers: false,
             is_grpc: false,
-        },
+        }),
     }
 }
 

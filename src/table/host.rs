@@ -26,9 +26,9 @@ pub(super) struct ByName<T> {
 
 impl<T> ByName<T> {
     /// The values by their patterns.
-    pub(super) fn new<'a>(values: impl ExactSizeIterator<Item = (&'a HostPattern, T)>) -> ByName<T> {
+    pub(super) fn new<'a>(values: impl Iterator<Item = (&'a HostPattern, T)>) -> ByName<T> {
         let mut names = ByName {
-            exact: HashMap::with_capacity_and_hasher(values.len(), RandomState::default()),
+            exact: HashMap::with_capacity_and_hasher(values.size_hint().0, RandomState::default()),
             wildcard: HashMap::default(),
             any: None,
         };

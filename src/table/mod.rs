@@ -9,7 +9,6 @@ mod host;
 mod paths;
 mod shared;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rustls::sign::CertifiedKey;
@@ -85,7 +84,7 @@ impl RoutingTable {
             hosts: Box::default(),
             names: Arc::new(ByName::new([].into_iter())),
             cells: Arc::default(),
-            certificates: Arc::new(Certificates::new(&BTreeMap::new(), default_certificate)),
+            certificates: Arc::new(Certificates::new(&ir::Config::default(), default_certificate)),
             config: Arc::default(),
         }
     }

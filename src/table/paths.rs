@@ -67,9 +67,10 @@ struct Node {
 }
 
 /// The next segments with the places of their nodes. A few are compared one by one, many are hashed.
+#[allow(clippy::box_collection, reason = "a hash map is large, and nearly no node has one")]
 enum Children {
     Few(Box<[(Box<[u8]>, u32)]>),
-    Many(HashMap<Box<[u8]>, u32, RandomState>),
+    Many(Box<HashMap<Box<[u8]>, u32, RandomState>>),
 }
 
 const FEW: usize = 4;
@@ -140,7 +141,8 @@ impl Growing<'_> {
     fn freeze(self) -> Node {
         let few = self.children.len() <= FEW;
         let children = self.children.into_iter().map(|(name, node)| (name.as_bytes().into(), node));
-        let children = if few { Children::Few(children.collect()) } else { Children::Many(children.collect()) };
+        let children =
+            if few { Children::Few(children.collect()) } else { Children::Many(Box::new(children.collect())) };
         Node { exact: self.exact, prefix: self.prefix, children }
     }
 }

@@ -185,7 +185,7 @@ fn config() -> impl Strategy<Value = Arc<ir::Config>> {
 fn add(config: &mut ir::Config, pattern: HostPattern, routes: Routes) {
     let mut host = ir::VirtualHost { host: pattern.clone(), routes: Vec::new() };
     for (path, (port, balance)) in routes {
-        let id = ir::BackendId { service: ir::Name::new("shop", "web"), port: ir::PortKey::Number(port) };
+        let id = ir::BackendId::new(ir::Name::new("shop", "web"), ir::PortKey::Number(port));
         let target = match port {
             0 => ir::Target::NotFound,
             1 => ir::Target::Closed(ir::Reason::PathInvalid),
@@ -216,8 +216,8 @@ fn route(path: PathMatch, target: ir::Target) -> ir::Route {
         implicit: false,
         origin: origin(),
         target,
-        filters: ir::Filters::default(),
-        policy: ir::Policy {
+        filters: Arc::default(),
+        policy: Arc::new(ir::Policy {
             timeouts: ir::Timeouts { connect: minute, read: minute, send: minute, tunnel_idle: minute },
             body_limit: ir::BodyLimit { bytes: 0 },
             buffer_request: true,
@@ -225,7 +225,7 @@ fn route(path: PathMatch, target: ir::Target) -> ir::Route {
             upgrade: ir::Upgrade::Any,
             request_trailers: false,
             is_grpc: false,
-        },
+        }),
     }
 }
 

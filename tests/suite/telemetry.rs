@@ -69,7 +69,7 @@ fn no_count_is_lost_when_each_worker_writes_its_own_cells() {
 fn series_of_n_routes_stay_within_the_stated_bound() {
     const ROUTES: usize = 1_000;
     let metrics = Metrics::new(2, true);
-    let routes: Vec<_> = (0..ROUTES).map(|n| metrics.route("n", &format!("i{n}"), &format!("s{}", n % 10))).collect();
+    let routes: Vec<_> = (0..ROUTES).map(|n| metrics.route("n", format!("i{n}"), format!("s{}", n % 10))).collect();
     for route in &routes {
         for (status, millis) in [(101, 1), (200, 10), (301, 50), (404, 200), (503, 700), (200, 2_000), (200, 9_000)] {
             route.record(0, status, Duration::from_millis(millis));

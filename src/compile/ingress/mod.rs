@@ -12,10 +12,10 @@ use std::sync::Arc;
 
 use self::annotations::Settings;
 use self::class::Owner;
-use super::claim::{BackendClaim, HostClaim, Outcome, Redirect, RootClaim, RouteClaim, problem};
-use super::fields::Fields;
+use super::claim::{BackendClaim, CertificateClaim, HostClaim, Outcome, Redirect, RootClaim, RouteClaim, problem};
 use super::filters;
 use super::resolve::{Resolution, resolve};
+use super::shared::Shared;
 use super::view::View;
 use crate::ir::{
     BackendId, HostPattern, Name, Object, Origin, PathKind, PathMatch, Policy, PortKey, Problem, Reason, Rejected,
@@ -26,7 +26,7 @@ use crate::snapshot::{Ingress, IngressBackend, IngressPath};
 pub(super) use self::policy::default_policy;
 
 /// What `ingress` asks for. Whatever is wrong with a part of it costs that part only.
-pub(super) fn compile(ingress: &Ingress, view: &mut View<'_>, fields: &mut Fields) -> Outcome {
+pub(super) fn compile(ingress: &Ingress, view: &mut View<'_>, shared: &mut Shared) -> Outcome {
     let object = &ingress.meta.object;
     if let Owner::Foreign(why, missing) = class::owner(ingress, view) {
         return set_aside(ingress, &why, missing);
@@ -56,11 +56,11 @@ pub(super) fn compile(ingress: &Ingress, view: &mut View<'_>, fields: &mut Field
         );
         return set_aside(ingress, "canaries are set aside", Some(ignored));
     }
-    let policy = policy::policy(&settings, &view.options.limits);
+    let policy = shared.policy(policy::policy(&settings, &view.options.limits));
     let mut draft = Draft {
         ingress,
         view,
-        fields,
+        shared,
         settings,
         policy,
         problems,
@@ -89,8 +89,8 @@ fn set_aside(ingress: &Ingress, why: &str, problem: Option<Problem>) -> Outcome 
     hosts.dedup();
     let reject = |host| Arc::new(Rejected { host, path: None, origin: origin.clone(), why: why.to_owned() });
     Outcome {
-        hosts: Vec::new(),
-        backends: Vec::new(),
+        hosts: Box::default(),
+        backends: Box::default(),
         problems: problem.into_iter().collect(),
         rejected: hosts.into_iter().map(reject).collect(),
     }
@@ -100,14 +100,21 @@ fn set_aside(ingress: &Ingress, why: &str, problem: Option<Problem>) -> Outcome 
 struct Draft<'a, 'v, 'o> {
     ingress: &'a Ingress,
     view: &'v mut View<'o>,
-    fields: &'v mut Fields,
+    shared: &'v mut Shared,
     settings: Settings,
-    policy: Policy,
+    policy: Arc<Policy>,
     problems: Vec<Problem>,
     rejected: Vec<Arc<Rejected>>,
-    hosts: BTreeMap<HostPattern, HostClaim>,
+    hosts: BTreeMap<HostPattern, HostDraft>,
     backends: BTreeMap<BackendId, BackendClaim>,
     resolved: BTreeMap<(Arc<str>, PortKey), Resolution>,
+}
+
+/// What is claimed on one host so far.
+struct HostDraft {
+    root: RootClaim,
+    routes: Vec<RouteClaim>,
+    certificate: Option<CertificateClaim>,
 }
 
 impl Draft<'_, '_, '_> {
@@ -148,7 +155,7 @@ impl Draft<'_, '_, '_> {
         };
         self.claim_host(&pattern, None);
         for (number, path) in rule.paths.iter().enumerate() {
-            let field = self.fields.path(index, number);
+            let field = self.shared.fields.path(index, number);
             let route = self.path(&pattern, path, &field);
             self.claim_host(&pattern, route);
         }
@@ -182,7 +189,7 @@ impl Draft<'_, '_, '_> {
     }
 
     fn route(
-        &self,
+        &mut self,
         path: PathMatch,
         written: &str,
         field: &Arc<str>,
@@ -200,8 +207,8 @@ impl Draft<'_, '_, '_> {
             implicit: false,
             origin: origin(self.object(), field),
             target,
-            filters: filters::filters(redirect, has_tls, self.view.options),
-            policy: self.policy.clone(),
+            filters: self.shared.filters(filters::filters(redirect, has_tls, self.view.options)),
+            policy: Arc::clone(&self.policy),
         };
         // The path as written is nearly always the path matched, so the text is shared.
         let written = if *written == *route.path.path { Arc::clone(&route.path.path) } else { written.into() };
@@ -220,18 +227,10 @@ impl Draft<'_, '_, '_> {
     fn claim_host(&mut self, pattern: &HostPattern, route: Option<RouteClaim>) {
         if !self.hosts.contains_key(pattern) {
             let root = self.root(pattern);
-            let claim = HostClaim {
-                host: pattern.clone(),
-                origin: origin(self.object(), &Arc::from("")),
-                routes: Vec::new(),
-                root,
-                has_tls: !self.ingress.tls.is_empty(),
-                certificate: None,
-            };
-            self.hosts.insert(pattern.clone(), claim);
+            self.hosts.insert(pattern.clone(), HostDraft { root, routes: Vec::new(), certificate: None });
         }
-        if let Some(claim) = self.hosts.get_mut(pattern) {
-            claim.routes.extend(route);
+        if let Some(host) = self.hosts.get_mut(pattern) {
+            host.routes.extend(route);
         }
     }
 
@@ -246,7 +245,11 @@ impl Draft<'_, '_, '_> {
         // Without a host of its own an Ingress does not decide what unknown paths of unknown hosts get.
         let is_silent = *pattern == HostPattern::Any && own.is_none();
         RootClaim {
-            policy: if own.is_some() { self.policy.clone() } else { default_policy(&self.view.options.limits) },
+            policy: if own.is_some() {
+                Arc::clone(&self.policy)
+            } else {
+                self.shared.policy(default_policy(&self.view.options.limits))
+            },
             own,
             redirect: if is_silent || closed.is_some() { Redirect::Never } else { self.redirect() },
             closed: closed.filter(|_| !is_silent),
@@ -337,8 +340,8 @@ impl Draft<'_, '_, '_> {
     }
 
     fn certificates(&mut self) {
-        for (pattern, claim) in &mut self.hosts {
-            claim.certificate = tls::claim(self.ingress, pattern, self.view);
+        for (pattern, host) in &mut self.hosts {
+            host.certificate = tls::claim(self.ingress, pattern, self.view);
         }
     }
 
@@ -348,8 +351,20 @@ impl Draft<'_, '_, '_> {
     }
 
     fn finish(self) -> Outcome {
+        let whole = origin(&self.ingress.meta.object, &self.shared.fields.whole());
+        let has_tls = !self.ingress.tls.is_empty();
+        let claim = |(host, draft): (HostPattern, HostDraft)| {
+            Arc::new(HostClaim {
+                host,
+                origin: whole.clone(),
+                routes: draft.routes.into(),
+                root: draft.root,
+                has_tls,
+                certificate: draft.certificate.map(Box::new),
+            })
+        };
         Outcome {
-            hosts: self.hosts.into_values().map(Arc::new).collect(),
+            hosts: self.hosts.into_iter().map(claim).collect(),
             backends: self.backends.into_values().map(Arc::new).collect(),
             problems: self.problems,
             rejected: self.rejected,

@@ -12,14 +12,17 @@ use std::time::{Duration, SystemTime};
 
 use super::walk::{Stamp, Walk, walk};
 use crate::ir::{Kind, Name, Object, Problem, Reason, Severity};
-use crate::snapshot::{Received, Secret, Snapshot, yaml};
+use crate::snapshot::{EndpointSlice, Received, Secret, Snapshot, yaml};
 use crate::source::Delta;
+use crate::source::delta::Differences;
 
 /// A file that was written less than this ago may be half-written.
 pub(super) const QUIET: Duration = Duration::from_millis(20);
 /// File times have steps of some milliseconds (seconds on some disks): until a file is this old, an equal time does not
 /// prove an equal content.
 const SETTLED: Duration = Duration::from_secs(2);
+/// With more changed objects all are merged anew.
+const FEW: usize = 1_000;
 /// Larger files are refused: 10,000 Ingresses take a tenth of it.
 const LARGEST: u64 = 64 << 20;
 
@@ -29,7 +32,22 @@ pub(super) struct Manifests {
     reader: yaml::Reader,
     files: BTreeMap<OsString, Manifest>,
     closed: Vec<Problem>,
+    /// Two files, or two documents of one, declare the same object.
+    has_duplicates: bool,
     snapshot: Arc<Snapshot>,
+}
+
+/// Objects of the changed files, as they were.
+type Before = BTreeMap<OsString, Vec<Received>>;
+
+/// What reading a file led to.
+enum Read {
+    /// It says the same as before.
+    Same,
+    /// Only what is wrong with it changed.
+    Problems,
+    /// Its objects changed; these were the former ones.
+    Objects(Vec<Received>),
 }
 
 /// One file.
@@ -62,6 +80,7 @@ impl Manifests {
             reader: yaml::Reader::new(annotations_prefix),
             files: BTreeMap::new(),
             closed: Vec::new(),
+            has_duplicates: false,
             snapshot: Arc::default(),
         }
     }
@@ -81,6 +100,7 @@ impl Manifests {
         let Walk { files, folders, closed } = walk(&self.roots);
         let mut is_waiting = false;
         let mut is_changed = false;
+        let mut before = Before::new();
         for (path, stamp) in &files {
             let known = self.files.get(path);
             if known.is_some_and(|known| known.stamp == *stamp && known.is_settled) {
@@ -92,21 +112,34 @@ impl Manifests {
                 continue;
             }
             let is_settled = age.is_some_and(|age| age >= SETTLED);
-            is_changed |= self.read(path, *stamp, is_settled);
+            match self.read(path, *stamp, is_settled) {
+                Read::Same => {}
+                Read::Problems => is_changed = true,
+                Read::Objects(objects) => {
+                    is_changed = true;
+                    before.insert(path.clone(), objects);
+                }
+            }
         }
-        let before = self.files.len();
         // What cannot be looked into is not known to be gone.
         let is_below = |path: &OsStr| closed.keys().any(|closed| Path::new(path).starts_with(closed));
-        self.files.retain(|path, _| files.contains_key(path) || is_below(path));
+        let gone = self.files.extract_if(.., |path, _| !files.contains_key(path) && !is_below(path));
+        for (path, manifest) in gone {
+            is_changed = true;
+            before.insert(path, manifest.objects);
+        }
         let closed: Vec<Problem> = closed.iter().map(|(path, error)| unreadable(path.as_os_str(), error)).collect();
-        is_changed |= before != self.files.len() || closed != self.closed;
+        is_changed |= closed != self.closed;
         self.closed = closed;
-        let delta = if is_changed { self.merge() } else { Delta::default() };
+        let delta = match is_changed {
+            true => self.amend(&before).unwrap_or_else(|| self.merge()),
+            false => Delta::default(),
+        };
         Scan { delta, folders: folders.into_iter().collect(), is_waiting }
     }
 
-    /// Reads one file; whether anything became different.
-    fn read(&mut self, path: &OsStr, stamp: Stamp, is_settled: bool) -> bool {
+    /// Reads one file.
+    fn read(&mut self, path: &OsStr, stamp: Stamp, is_settled: bool) -> Read {
         let known = self.files.remove(path);
         let (text, hash) = match contents(path, stamp) {
             Ok(text) => {
@@ -115,30 +148,32 @@ impl Manifests {
                 (text, hasher.finish())
             }
             // It went away since the walk.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return known.is_some(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return known.map_or(Read::Same, |known| Read::Objects(known.objects));
+            }
             Err(error) => {
                 let (objects, was_whole, before) = match known {
                     Some(Manifest { objects, was_whole, problems, .. }) => (objects, was_whole, problems),
                     None => (Vec::new(), false, Vec::new()),
                 };
                 let problems = vec![unreadable(path, &error)];
-                let is_changed = problems != before;
+                let read = if problems == before { Read::Same } else { Read::Problems };
                 let manifest = Manifest { stamp, is_settled, hash: None, objects, was_whole, problems };
                 self.files.insert(path.to_owned(), manifest);
-                return is_changed;
+                return read;
             }
         };
         let known = match known {
             Some(known) if known.hash == Some(hash) => {
                 self.files.insert(path.to_owned(), Manifest { stamp, is_settled, ..known });
-                return false;
+                return Read::Same;
             }
-            known => known.filter(|known| known.was_whole),
+            known => known,
         };
         let yaml::Parsed { objects, mut problems, is_whole } = self.reader.read(&text, &path.to_string_lossy());
-        let (objects, was_whole) = match known {
-            Some(known) if !is_whole => (known.objects, true),
-            _ => (objects, is_whole),
+        let (objects, was_whole, read) = match known {
+            Some(known) if !is_whole && known.was_whole => (known.objects, true, Read::Problems),
+            known => (objects, is_whole, Read::Objects(known.map(|known| known.objects).unwrap_or_default())),
         };
         if !is_whole {
             let hint = if was_whole {
@@ -152,7 +187,58 @@ impl Manifests {
         }
         let manifest = Manifest { stamp, is_settled, hash: Some(hash), objects, was_whole, problems };
         self.files.insert(path.to_owned(), manifest);
-        true
+        read
+    }
+
+    /// The snapshot brought up to the files, if few of their objects changed and no name is declared twice: then only
+    /// those objects have to be looked at, not all. `before` holds the former objects of the changed files.
+    fn amend(&mut self, before: &Before) -> Option<Delta> {
+        let key = |object: &Received| (object.meta().object.kind, object.meta().object.name.clone());
+        let old: BTreeMap<_, &Received> = before.values().flatten().map(|object| (key(object), object)).collect();
+        let now = before.keys().filter_map(|path| self.files.get(path)).flat_map(|manifest| &manifest.objects);
+        let mut new: BTreeMap<_, &Received> = BTreeMap::new();
+        for object in now {
+            if new.insert(key(object), object).is_some() || new.len() > FEW {
+                return None;
+            }
+        }
+        let fresh: BTreeMap<_, _> = new.iter().filter(|(key, _)| !old.contains_key(*key)).collect();
+        // Slices are known by their Service, but the name alone must be theirs.
+        let is_fresh =
+            |slice: &EndpointSlice| fresh.contains_key(&(Kind::EndpointSlice, slice.meta.object.name.clone()));
+        if self.has_duplicates
+            || old.len() > FEW
+            || fresh.values().any(|object| self.snapshot.find(object).is_some())
+            || (!fresh.is_empty() && self.snapshot.slices.values().flatten().any(|slice| is_fresh(slice)))
+        {
+            return None;
+        }
+        let snapshot = Arc::make_mut(&mut self.snapshot);
+        let mut differences = Differences::default();
+        for (key, object) in &old {
+            let served = snapshot.find(object);
+            snapshot.remove(object);
+            let next = new.remove(key).map(|object| match (object, &served) {
+                (Received::Secret(secret), Some(Received::Secret(before))) => {
+                    Received::Secret(with_last_good(secret, Some(before)))
+                }
+                (object, _) => object.clone(),
+            });
+            differences.object(served.as_ref(), next.as_ref());
+            next.map(|object| snapshot.insert(object));
+        }
+        for object in new.into_values() {
+            differences.object(None, Some(object));
+            snapshot.insert(object.clone());
+        }
+        let mut problems: Vec<Problem> = self.files.values().flat_map(|manifest| &manifest.problems).cloned().collect();
+        problems.extend_from_slice(&self.closed);
+        problems.sort();
+        let has_other_problems = problems != snapshot.problems;
+        snapshot.problems = problems;
+        let mut delta = differences.into_delta(snapshot);
+        delta.report |= has_other_problems;
+        Some(delta)
     }
 
     /// A new snapshot from all files, and what is different in it.
@@ -178,8 +264,10 @@ impl Manifests {
                 }
             }
         }
+        self.has_duplicates = next.problems.iter().any(|problem| problem.reason == Reason::DuplicateObject);
         next.problems.extend_from_slice(&self.closed);
         next.problems.sort();
+        next.pack();
         let delta = Delta::between(&self.snapshot, &next);
         self.snapshot = Arc::new(next);
         delta
@@ -262,6 +350,61 @@ mod tests {
         let manifests = Manifests::new(&[folder.path().to_owned()], "x");
         let at = changed(&path);
         (folder, path, manifests, at)
+    }
+
+    #[test]
+    fn a_few_changes_come_to_what_reading_all_anew_comes_to() {
+        let pod = |weight| {
+            format!(
+                "---\n{{apiVersion: v1, kind: Pod, metadata: {{name: p, labels: {{fairlead.dev/weight: '{weight}'}}}}}}\n"
+            )
+        };
+        let slice = |service: &str, address: &str| {
+            format!(
+                "---\n{{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, addressType: IPv4, ports: [{{port: 80}}],\n \
+                 metadata: {{name: a-1, labels: {{kubernetes.io/service-name: {service}}}}},\n \
+                 endpoints: [{{addresses: [{address}], targetRef: {{kind: Pod, name: p}}}}]}}\n"
+            )
+        };
+        let other = format!("---\n{}", SERVICE.replace("name: a", "name: b"));
+        let folder = tempfile::TempDir::new().unwrap();
+        let mut amended = Manifests::new(&[folder.path().to_owned()], "x");
+        // Stands in no file: reading all anew drops it.
+        let mark = yaml::read(&pod(1).replace("name: p", "name: mark"), "mark").objects.remove(0);
+        for (file, text, road, is_amended) in [
+            ("a.yaml", SERVICE.to_owned(), "routes", true),
+            ("b.yaml", format!("{}{}{}", slice("a", "10.0.0.1"), pod(2), other), "routes endpoints", true),
+            ("b.yaml", format!("{}{}{}", slice("a", "10.0.0.2"), pod(2), other), "endpoints", true),
+            ("b.yaml", format!("{}{}{}", slice("a", "10.0.0.2"), pod(3), other), "endpoints", true),
+            ("b.yaml", format!("\n{}{}{}", slice("a", "10.0.0.2"), pod(3), other), "report", true),
+            ("b.yaml", format!("{}{}{}", slice("b", "10.0.0.2"), pod(3), other), "endpoints report", true),
+            ("c.yaml", slice("c", "10.0.0.2"), "report", false),
+            ("c.yaml", String::new(), "report", false),
+            ("a.yaml", SERVICE.replace("80", "81"), "routes", true),
+            ("a.yaml", format!("{SERVICE}---\n]["), "report", true),
+            ("a.yaml", format!("{SERVICE}---\n{SERVICE}"), "routes report", false),
+            ("a.yaml", SERVICE.to_owned(), "report", false),
+            ("b.yaml", String::new(), "routes endpoints", true),
+        ] {
+            let path = folder.path().join(file);
+            fs::write(&path, text).unwrap();
+            let before = Arc::clone(amended.snapshot());
+            Arc::make_mut(&mut amended.snapshot).insert(mark.clone());
+            let later = changed(&path) + 2 * SETTLED;
+            let delta = amended.scan(later, Duration::ZERO).delta;
+            let told = [("routes", delta.routes), ("endpoints", !delta.endpoints.is_empty()), ("report", delta.report)];
+            let told: Vec<_> = told.into_iter().filter(|(_, is_told)| *is_told).map(|(name, _)| name).collect();
+            assert_eq!(told.join(" "), road, "{file}");
+            let snapshot = Arc::make_mut(&mut amended.snapshot);
+            assert_eq!(snapshot.find(&mark).is_some(), is_amended, "{file}");
+            snapshot.remove(&mark);
+            assert_eq!(delta, Delta::between(&before, amended.snapshot()), "{file}");
+            let mut anew = Manifests::new(&[folder.path().to_owned()], "x");
+            anew.scan(later, Duration::ZERO);
+            if anew.files.values().all(|file| file.was_whole) {
+                assert_eq!(format!("{:?}", amended.snapshot()), format!("{:?}", anew.snapshot()), "{file}");
+            }
+        }
     }
 
     fn changed(path: &Path) -> SystemTime {

@@ -57,7 +57,12 @@ impl Metrics {
 
     /// The handle of one (namespace, ingress, service); equal arguments give the same series, and the series live as long
     /// as a handle does. No series is printed before its first use. Requests without a route count under empty names.
-    pub fn route(&self, namespace: &str, ingress: &str, service: &str) -> RouteMetrics {
+    pub fn route(
+        &self,
+        namespace: impl Into<Arc<str>>,
+        ingress: impl Into<Arc<str>>,
+        service: impl Into<Arc<str>>,
+    ) -> RouteMetrics {
         if self.per_ingress { self.routes.handle(namespace, ingress, service) } else { self.routes.handle("", "", "") }
     }
 

@@ -50,13 +50,13 @@ pub(super) fn bucket(nanos: u64) -> usize {
 
 /// Cells of every worker, made when a worker first counts something: 10,000 routes without traffic cost nothing.
 struct PerWorker<T> {
-    workers: usize,
+    workers: u32,
     cells: OnceLock<Box<[OnceLock<Box<T>>]>>,
 }
 
 impl<T: Default> PerWorker<T> {
     fn new(workers: usize) -> PerWorker<T> {
-        PerWorker { workers, cells: OnceLock::new() }
+        PerWorker { workers: u32::try_from(workers).unwrap_or(u32::MAX), cells: OnceLock::new() }
     }
 
     fn of(&self, worker: usize) -> Option<&T> {
@@ -121,9 +121,14 @@ impl Routes {
     }
 
     /// The handle of a key; the same series as long as any handle of it lives.
-    pub(super) fn handle(&self, namespace: &str, ingress: &str, service: &str) -> RouteMetrics {
-        let mut maps = self.maps.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(super) fn handle(
+        &self,
+        namespace: impl Into<Arc<str>>,
+        ingress: impl Into<Arc<str>>,
+        service: impl Into<Arc<str>>,
+    ) -> RouteMetrics {
         let key: RouteKey = (namespace.into(), ingress.into(), service.into());
+        let mut maps = self.maps.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(series) = maps.routes.get(&key).and_then(Weak::upgrade) {
             return RouteMetrics { series };
         }
@@ -257,7 +262,7 @@ mod tests {
     fn forgotten_series_do_not_pile_up_without_a_reader() {
         let routes = Routes::new(1);
         for round in 0..10_000 {
-            let _ = routes.handle("n", &round.to_string(), "s");
+            let _ = routes.handle("n", round.to_string(), "s");
         }
         assert!(routes.entries() < 200, "{}", routes.entries());
     }

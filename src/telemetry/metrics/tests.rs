@@ -56,7 +56,7 @@ fn n_routes_make_at_most_14_series_each() {
     const ROUTES: usize = 50;
     let metrics = Metrics::new(2, true);
     let fixed = samples(&metrics).len();
-    let routes: Vec<_> = (0..ROUTES).map(|n| metrics.route("n", &format!("i{n}"), "s")).collect();
+    let routes: Vec<_> = (0..ROUTES).map(|n| metrics.route("n", format!("i{n}"), "s")).collect();
     for route in &routes {
         for status in [101, 200, 301, 404, 503] {
             route.record(0, status, Duration::from_millis(3));

@@ -21,7 +21,7 @@ use crate::compile::claim::problem;
 use crate::compile::resolve::Resolution;
 use crate::compile::suggest::did_you_mean;
 use crate::ir::{Balance, Object, Problem, Protocol, Reason, RetryOn, Severity, Upgrade};
-use crate::snapshot::Service;
+use crate::snapshot::{Annotations, Service};
 
 pub use self::table::{Fate, Row, rows};
 
@@ -89,13 +89,13 @@ impl Settings {
 
 /// Reads the annotations of one Ingress. `prefix` is ingress-nginx's, without the slash.
 pub(in crate::compile) fn read(
-    annotations: &BTreeMap<Arc<str>, Arc<str>>,
+    annotations: &Annotations,
     prefix: &str,
     object: &Arc<Object>,
     problems: &mut Vec<Problem>,
 ) -> Settings {
     let mut settings = Settings::default();
-    for (full, text) in annotations {
+    for (full, text) in annotations.iter() {
         let Some((given, name)) = full.split_once('/') else { continue };
         let is_ours = given == OURS;
         if !is_ours && given != prefix {
@@ -124,7 +124,7 @@ pub(in crate::compile) fn read(
 /// Reads the `fairlead.dev/` annotations of a Service into what is known of one of its ports.
 pub(in crate::compile) fn read_service(service: &Service, resolution: &mut Resolution) {
     let mut settings = Settings::default();
-    for (full, text) in &service.annotations {
+    for (full, text) in service.annotations.iter() {
         let Some((OURS, name)) = full.split_once('/') else { continue };
         let value = Value { text: value::trim(text), is_ours: true };
         let object = &service.meta.object;
@@ -228,6 +228,6 @@ fn unknown(full: &str, given: &str, name: &str, is_ours: bool, object: &Arc<Obje
     )
 }
 
-fn is_set(annotations: &BTreeMap<Arc<str>, Arc<str>>, prefix: &str, name: &str) -> bool {
+fn is_set(annotations: &Annotations, prefix: &str, name: &str) -> bool {
     annotations.get(format!("{prefix}/{name}").as_str()).is_some_and(|text| !value::trim(text).is_empty())
 }

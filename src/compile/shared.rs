@@ -1,0 +1,60 @@
+//! One copy of each value that most routes repeat: policies, filters and names of fields.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::fields::Fields;
+use crate::ir::{Filters, Policy};
+
+/// Values in use by the routes.
+#[derive(Default)]
+pub(super) struct Shared {
+    pub(super) fields: Fields,
+    filters: BTreeSet<Arc<Filters>>,
+    policies: BTreeSet<Arc<Policy>>,
+}
+
+impl Shared {
+    /// The one copy of `filters`.
+    pub(super) fn filters(&mut self, filters: Filters) -> Arc<Filters> {
+        share(&mut self.filters, filters)
+    }
+
+    /// The one copy of `policy`.
+    pub(super) fn policy(&mut self, policy: Policy) -> Arc<Policy> {
+        share(&mut self.policies, policy)
+    }
+
+    /// Forgets what no route has any more.
+    pub(super) fn sweep(&mut self) {
+        self.filters.retain(|value| Arc::strong_count(value) > 1);
+        self.policies.retain(|value| Arc::strong_count(value) > 1);
+    }
+}
+
+fn share<T: Ord>(known: &mut BTreeSet<Arc<T>>, value: T) -> Arc<T> {
+    let value = Arc::new(value);
+    if let Some(known) = known.get(&value) {
+        return Arc::clone(known);
+    }
+    known.insert(Arc::clone(&value));
+    value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ir::TlsRedirect;
+
+    #[test]
+    fn equal_values_are_one_and_unused_ones_go() {
+        let mut shared = Shared::default();
+        let redirect = |status| TlsRedirect { status, port: None, only_from: None };
+        let filters = |status| Filters { tls_redirect: Some(redirect(status)), hsts: None };
+        let kept = shared.filters(filters(301));
+        assert!(Arc::ptr_eq(&kept, &shared.filters(filters(301))));
+        assert!(!Arc::ptr_eq(&kept, &shared.filters(filters(308))));
+        shared.sweep();
+        assert_eq!(shared.filters.len(), 1);
+    }
+}
