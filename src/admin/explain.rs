@@ -114,7 +114,7 @@ fn finish(story: &mut Explanation, route: &table::Route, request: &Request, is_s
     };
     let filters = &route.rule.filters;
     if let Some(reply) = filter::before(filters, &asked) {
-        let location = reply.fields.iter().find(|(name, _)| *name == "location");
+        let location = reply.fields.iter().find(|(name, _)| *name == "Location");
         let location = location.map(|(_, value)| format!(" to {}", String::from_utf8_lossy(value))).unwrap_or_default();
         tell(story, "filters", format!("answer {}{location}", reply.status));
         story.status = reply.status;

@@ -36,7 +36,7 @@ pub fn before(filters: &ir::Filters, request: &Request<'_>) -> Option<Reply> {
 /// A field that every response gets, ours too, in place of the upstream's fields of that name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ResponseField<'a> {
-    /// Its name, in lower case.
+    /// Its name.
     pub name: &'static str,
     /// Its name as responses are indexed by.
     pub known: Known,
@@ -49,7 +49,7 @@ pub struct ResponseField<'a> {
 pub fn after(filters: &ir::Filters, is_tls: bool, is_self_made: bool) -> impl Iterator<Item = ResponseField<'_>> {
     let ir::Filters { tls_redirect: _, hsts } = filters;
     let hsts = hsts.as_ref().filter(|_| is_tls && !is_self_made).map(|hsts| ResponseField {
-        name: "strict-transport-security",
+        name: "Strict-Transport-Security",
         known: Known::StrictTransportSecurity,
         value: &hsts.value,
     });
@@ -88,7 +88,7 @@ mod tests {
             let filters = filters();
             let field = after(&filters, is_tls, is_self_made).next();
             let value = field.map(|field| (field.name, field.value));
-            let expected = ("strict-transport-security", "max-age=31536000; includeSubDomains");
+            let expected = ("Strict-Transport-Security", "max-age=31536000; includeSubDomains");
             assert_eq!(value, sent.then_some(expected), "tls {is_tls}, self made {is_self_made}");
         }
     }

@@ -8,13 +8,13 @@ use smallvec::SmallVec;
 pub struct Reply {
     /// Status.
     pub status: u16,
-    /// Fields beside those that every answer of ours has: names in lower case, values without line breaks.
+    /// Fields beside those that every answer of ours has, values without line breaks.
     pub fields: SmallVec<[(&'static str, Bytes); 1]>,
 }
 
 impl Reply {
     /// A redirect.
     pub(super) fn redirect(status: u16, location: Vec<u8>) -> Reply {
-        Reply { status, fields: SmallVec::from_buf([("location", location.into())]) }
+        Reply { status, fields: SmallVec::from_buf([("Location", location.into())]) }
     }
 }

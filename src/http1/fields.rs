@@ -175,7 +175,7 @@ impl Fields {
     pub(super) fn skip_named(&mut self, option: &[u8]) {
         for i in 0..self.list.len() {
             let Some(field) = self.list.get(i).copied() else { break };
-            if field.known == Known::Other
+            if is_end_to_end(field.known)
                 && self.name(&field).eq_ignore_ascii_case(option)
                 && let Some(field) = self.list.get_mut(i)
             {
@@ -183,6 +183,20 @@ impl Fields {
             }
         }
     }
+}
+
+/// Whether a `Connection` option may take the field away: it has no meaning for this hop and is not set by us.
+fn is_end_to_end(known: Known) -> bool {
+    matches!(
+        known,
+        Known::Date
+            | Known::Other
+            | Known::Referer
+            | Known::Server
+            | Known::StrictTransportSecurity
+            | Known::UserAgent
+            | Known::XAccel
+    )
 }
 
 /// Offset and length of a part of a head.

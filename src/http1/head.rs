@@ -314,7 +314,7 @@ fn as_http_1_1(bytes: &Bytes) -> Result<Bytes, Refusal> {
             }
             Ok(patched.freeze())
         }
-        Some(&[b' ', b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9']) => Err(Refusal {
+        Some(&[b' ', b'H', b'T', b'T', b'P', b'/', b'0' | b'2'..=b'9', b'.', b'0'..=b'9']) => Err(Refusal {
             status: 505,
             failure: Failure::BadRequest,
             limit: None,

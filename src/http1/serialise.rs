@@ -84,8 +84,11 @@ impl OutQueue {
         self.chunked = chunked;
     }
 
-    /// Appends body bytes (not empty).
+    /// Appends body bytes. None at all are nothing: as a chunk they would end the body.
     pub fn data(&mut self, data: Bytes) {
+        if data.is_empty() {
+            return;
+        }
         if self.chunked {
             super::body::chunk_start(self.end(), data.len());
         }

@@ -51,7 +51,12 @@ async fn serve<C: Client>(
     let authority = host::parse(head.part(head.authority));
     let (host_name, port) = authority.map_or(("", None), |host| (host.name, host.port));
     let host = host::lookup(host_name);
-    let path = path::normalise(head.path()).map_err(|fault| Refusal::bad(fault.0))?;
+    let asked_path = match head.path() {
+        // `OPTIONS *` is about the server as a whole (RFC 9110 9.3.7): the one behind the root answers it.
+        b"*" => b"/",
+        path => path,
+    };
+    let path = path::normalise(asked_path).map_err(|fault| Refusal::bad(fault.0))?;
 
     let table = worker.table();
     if path.matching == "/healthz" && !table.owns_host(&host) {
@@ -88,7 +93,7 @@ async fn serve<C: Client>(
     let id = note.id;
     let outgoing = Outgoing {
         head,
-        path: path.forward.as_bytes(),
+        path: if head.path() == b"*" { b"*" } else { path.forward.as_bytes() },
         host: local.as_deref().map_or_else(|| head.part(head.authority), str::as_bytes),
         request_id: id.text(Some(head)),
         peer: client.peer(),

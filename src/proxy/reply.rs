@@ -60,7 +60,7 @@ impl From<Refusal> for Reply {
         let mut fields = SmallVec::new();
         if status == 405 {
             // RFC 9110 15.5.6 asks for Allow; what a path allows only its back end knows.
-            fields.push(("allow", Bytes::from_static(b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")));
+            fields.push(("Allow", Bytes::from_static(b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")));
         }
         Reply { status, failure: Some(failure), limit, fields, detail: None, closes: true }
     }

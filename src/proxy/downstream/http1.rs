@@ -185,7 +185,8 @@ impl Http1Client {
     fn begin(&self, head: &RequestHead) {
         self.version.set(head.version);
         self.takes_trailers.set(head.takes_trailers);
-        self.owes_continue.set(head.expect_continue && head.framing != Framing::None);
+        let has_body = !matches!(head.framing, Framing::None | Framing::Length(0));
+        self.owes_continue.set(head.expect_continue && has_body);
         self.until_close.set(false);
         self.is_cut.set(false);
         self.closes.set(false);

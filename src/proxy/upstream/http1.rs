@@ -62,6 +62,8 @@ pub struct Http1Upstream {
     request_ended: Cell<bool>,
     response_ended: Cell<bool>,
     keep_alive: Cell<bool>,
+    /// The back end may have begun to speak another protocol, whatever it answered.
+    offers_upgrade: Cell<bool>,
     has_input: Cell<bool>,
 }
 
@@ -82,6 +84,7 @@ impl Http1Upstream {
             request_ended: Cell::new(false),
             response_ended: Cell::new(false),
             keep_alive: Cell::new(false),
+            offers_upgrade: Cell::new(false),
             has_input: Cell::new(false),
         }
     }
@@ -94,6 +97,7 @@ impl Http1Upstream {
         request.write_http1(output.head());
         output.set_chunked(request.framing == Framing::Chunked);
         self.request_ended.set(end);
+        self.offers_upgrade.set(request.upgrade.is_some());
     }
 
     /// Queues body bytes.
@@ -189,6 +193,7 @@ impl Http1Upstream {
         let is_clean = self.request_ended.get()
             && self.response_ended.get()
             && self.keep_alive.get()
+            && !self.offers_upgrade.get()
             && self.input.borrow().is_empty()
             && self.output.borrow().is_empty();
         let Http1Upstream { mut idle, key, .. } = self;

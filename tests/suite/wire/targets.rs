@@ -69,7 +69,7 @@ fn other_versions_are_505() {
 
 #[test]
 fn connect_and_trace_are_405() {
-    let allow = own(405, "allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n", "Connection: close\r\n");
+    let allow = own(405, "Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n", "Connection: close\r\n");
     let line = |line: &str| script(line).client(request(line, "", "")).reaches_client(&allow).closed();
     Stage::new().play([line("CONNECT a.example:443"), line("CONNECT /"), line("TRACE /")]);
 }
