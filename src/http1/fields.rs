@@ -1,7 +1,6 @@
 //! Field lines as slices of one frozen buffer.
 
 use bytes::Bytes;
-use smallvec::SmallVec;
 
 /// Field names that the proxy treats; found once, while parsing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,6 +8,8 @@ use smallvec::SmallVec;
 pub enum Known {
     /// Any other name.
     Other,
+    /// `Authorization`.
+    Authorization,
     /// `Connection`.
     Connection,
     /// `Content-Length`.
@@ -75,6 +76,7 @@ impl Known {
             (10, Some(b'c')) => is("connection", Known::Connection),
             (10, Some(b'k')) => is("keep-alive", Known::Hop),
             (10, Some(b'u')) => is("user-agent", Known::UserAgent),
+            (13, Some(b'a')) => is("authorization", Known::Authorization),
             (14, Some(b'c')) => is("content-length", Known::ContentLength),
             (14, Some(b'h')) => is("http2-settings", Known::Hop),
             (16, Some(b'p')) => is("proxy-connection", Known::Hop),
@@ -119,7 +121,7 @@ pub struct Fields {
     /// The buffer that every field is a slice of.
     pub bytes: Bytes,
     /// The lines.
-    pub list: SmallVec<[Field; 16]>,
+    pub list: Vec<Field>,
 }
 
 impl Fields {
@@ -189,7 +191,8 @@ impl Fields {
 fn is_end_to_end(known: Known) -> bool {
     matches!(
         known,
-        Known::Date
+        Known::Authorization
+            | Known::Date
             | Known::Other
             | Known::Referer
             | Known::Server

@@ -39,6 +39,10 @@ pub struct RequestHead {
     /// Host with port as received: the target's authority in absolute form, else the Host field. Empty in HTTP/1.0
     /// without Host.
     pub authority: Span,
+    /// The authority without its port.
+    pub host: Span,
+    /// The port of the authority, when one is written.
+    pub port: Option<u16>,
     /// Version.
     pub version: Version,
     /// How its body ends.
@@ -105,7 +109,7 @@ impl RequestHead {
         };
         let version = if minor == 0 { Version::Http10 } else { Version::Http11 };
         let mut builder = Indexer::default();
-        let mut list = smallvec::SmallVec::new();
+        let mut list = Vec::with_capacity(request.headers.len());
         for header in request.headers.iter() {
             let (name, value) = (header.name.as_bytes(), trim(header.value));
             let known = Known::of(name);
@@ -121,11 +125,11 @@ impl RequestHead {
         }
         let mut fields = Fields { bytes: bytes.clone(), list };
         let parts = Target::parse(bytes, target.as_bytes(), &method)?;
-        let authority = match (builder.host, parts.authority, version) {
+        let Authority { authority, host, port } = match (builder.host, parts.authority, version) {
             (None, _, Version::Http11) => return Err(Refusal::bad("no Host")),
             (_, Some(authority), _) => authority,
             (Some(host), None, _) => host,
-            (None, None, _) => Span::default(),
+            (None, None, _) => Authority::default(),
         };
         let connection = builder.connection(&mut fields, version);
         Ok(RequestHead {
@@ -134,6 +138,8 @@ impl RequestHead {
             path: parts.path,
             query: parts.query,
             authority,
+            host,
+            port,
             version,
             framing: builder.evidence.request(version)?,
             keep_alive: connection.keep_alive,
@@ -153,7 +159,8 @@ pub const METHOD_REFUSED: Refusal =
 pub fn is_skipped_in_requests(known: Known) -> bool {
     !matches!(
         known,
-        Known::Other
+        Known::Authorization
+            | Known::Other
             | Known::Date
             | Known::Referer
             | Known::Server
@@ -182,7 +189,7 @@ pub fn is_skipped_in_responses(known: Known) -> bool {
 #[derive(Default)]
 struct Indexer {
     evidence: Evidence,
-    host: Option<Span>,
+    host: Option<Authority>,
     upgrade: Option<Span>,
     expect_continue: bool,
     takes_trailers: bool,
@@ -199,8 +206,7 @@ impl Indexer {
         match known {
             Known::Host if self.host.is_some() => return Err(Refusal::bad("second Host")),
             Known::Host => {
-                host::parse(value).ok_or(Refusal::bad("Host is no host"))?;
-                self.host = Some(Span::within(bytes, value));
+                self.host = Some(Authority::parse(bytes, value).ok_or(Refusal::bad("Host is no host"))?);
             }
             Known::Expect if value.eq_ignore_ascii_case(b"100-continue") => self.expect_continue = true,
             Known::Expect => {
@@ -265,11 +271,26 @@ fn trim(value: &[u8]) -> &[u8] {
     value.get(start..end).unwrap_or_default()
 }
 
+/// Where an authority stands in a head.
+#[derive(Clone, Copy, Default)]
+struct Authority {
+    authority: Span,
+    host: Span,
+    port: Option<u16>,
+}
+
+impl Authority {
+    fn parse(bytes: &Bytes, value: &[u8]) -> Option<Authority> {
+        let host::HostPort { name, port } = host::parse(value)?;
+        Some(Authority { authority: Span::within(bytes, value), host: Span::within(bytes, name.as_bytes()), port })
+    }
+}
+
 /// The parts of a request target (RFC 9112 3.2).
 struct Target {
     path: Span,
     query: Span,
-    authority: Option<Span>,
+    authority: Option<Authority>,
 }
 
 impl Target {
@@ -284,8 +305,8 @@ impl Target {
                 let rest = strip_scheme(target).ok_or(Refusal::bad("target is no path"))?;
                 let end = rest.iter().position(|octet| matches!(octet, b'/' | b'?')).unwrap_or(rest.len());
                 let (authority, rest) = rest.split_at_checked(end).unwrap_or((rest, &[]));
-                host::parse(authority).ok_or(Refusal::bad("authority of the target is no host"))?;
-                (Some(Span::within(bytes, authority)), rest)
+                let why = Refusal::bad("authority of the target is no host");
+                (Some(Authority::parse(bytes, authority).ok_or(why)?), rest)
             }
         };
         let end = memchr::memchr(b'?', rest).unwrap_or(rest.len());
@@ -379,7 +400,7 @@ impl ResponseHead {
         let version = if minor == 0 { Version::Http10 } else { Version::Http11 };
         let mut indexer = Indexer::default();
         let mut has_date = false;
-        let mut list = smallvec::SmallVec::new();
+        let mut list = Vec::with_capacity(response.headers.len());
         for header in response.headers.iter() {
             let (name, value) = (header.name.as_bytes(), trim(header.value));
             let known = Known::of(name);

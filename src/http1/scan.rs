@@ -1,6 +1,9 @@
 //! Finds the end of a head, and refuses what a lenient tokeniser would let pass.
 
+use std::sync::LazyLock;
+
 use memchr::memchr;
+use memchr::memmem::Finder;
 
 use super::Refusal;
 use crate::settings::{Limit, Limits};
@@ -63,6 +66,11 @@ impl HeadScan {
     /// Goes on with all octets received so far, from the start of the head. The length of the head, its empty line
     /// included, once that is in. One empty line before the first is passed over.
     pub fn advance(&mut self, buffer: &[u8], limits: &HeadLimits) -> Result<Option<usize>, Refusal> {
+        if self.seen == 0
+            && let Some(end) = whole(buffer, limits)
+        {
+            return Ok(Some(end));
+        }
         while let Some(found) = buffer.get(self.seen..).and_then(|rest| memchr(b'\n', rest)) {
             let lf = self.seen + found;
             if lf == 0 || buffer.get(lf - 1) != Some(&b'\r') {
@@ -98,6 +106,24 @@ impl HeadScan {
     }
 }
 
+/// The end of a head that came in one piece, within every limit and without anything to object to: by far the most
+/// common case, found without looking at each line. `None` leaves the judgement to the scan by lines.
+fn whole(buffer: &[u8], limits: &HeadLimits) -> Option<usize> {
+    let end = HEAD_END.find(buffer)? + 4;
+    let head = buffer.get(..end)?;
+    let longest = limits.first_line.0.min(limits.line.0).min(limits.head.0);
+    if end > longest || head.starts_with(b"\r\n") {
+        return None;
+    }
+    // The tokeniser refuses a CR that no LF follows. So where both are equally many, no LF is bare.
+    let feeds = memchr::memchr_iter(b'\n', head).count();
+    let returns = memchr::memchr_iter(b'\r', head).count();
+    // The request line and the empty line are no fields.
+    (feeds == returns && feeds <= limits.fields.0 + 2).then_some(end)
+}
+
+static HEAD_END: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\r\n\r\n"));
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -129,6 +155,28 @@ mod tests {
             let mut scan = HeadScan::default();
             assert_eq!(scan.advance(&head.as_bytes()[..split], &limits).unwrap(), None, "{split}");
             assert_eq!(scan.advance(head.as_bytes(), &limits).unwrap(), Some(head.len()), "{split}");
+        }
+    }
+
+    #[test]
+    fn a_whole_head_and_one_by_lines_are_judged_alike() {
+        let limits = HeadLimits::request(&Limits::default());
+        let many = |count| format!("GET / HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(count));
+        for head in [
+            "GET / HTTP/1.1\r\n\r\nrest".to_owned(),
+            "GET / HTTP/1.1\r\nA: b\nC: d\r\n\r\n".to_owned(),
+            "GET / HTTP/1.1\r\nA: b\n\r\n\r\n".to_owned(),
+            "GET / HTTP/1.1\r\nA: b\r\n\n\r\n\r\n".to_owned(),
+            "\nGET / HTTP/1.1\r\n\r\n".to_owned(),
+            format!("GET / HTTP/1.1\r\nA: {}\r\n\r\n", "b".repeat(300)),
+            format!("GET / HTTP/1.1\r\nA: {}\nX: y\r\n\r\n", "b".repeat(300)),
+            many(128),
+            many(129),
+        ] {
+            let whole = HeadScan::default().advance(head.as_bytes(), &limits);
+            let mut scan = HeadScan::default();
+            let by_lines = (1..=head.len()).find_map(|end| scan.advance(&head.as_bytes()[..end], &limits).transpose());
+            assert_eq!(Some(whole), by_lines.map(|found| found.map(Some)), "{head:?}");
         }
     }
 

@@ -11,7 +11,6 @@ const COPY_LIMIT: usize = 4096;
 
 /// Appends `name: value`.
 pub fn field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
-    out.reserve(name.len() + value.len() + 4);
     out.extend_from_slice(name);
     out.extend_from_slice(b": ");
     out.extend_from_slice(value);
@@ -19,10 +18,31 @@ pub fn field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
 }
 
 /// Appends the field lines that are passed on.
+/// Lines that were received in the one form that is sent, one after the other, are copied in one piece.
 pub fn fields(out: &mut Vec<u8>, fields: &Fields) {
-    for (_, name, value) in fields.passed() {
-        field(out, name, value);
+    let bytes = &fields.bytes;
+    let mut run = 0..0;
+    for line in fields.list.iter().filter(|line| !line.skip) {
+        let start = line.name_start as usize;
+        let name_end = start + line.name_len as usize;
+        let value_start = line.value_start as usize;
+        let end = value_start + line.value_len as usize;
+        let is_canonical = value_start == name_end + 2
+            && bytes.get(name_end..value_start) == Some(b": ")
+            && bytes.get(end..end + 2) == Some(b"\r\n");
+        if is_canonical && start == run.end {
+            run.end = end + 2;
+            continue;
+        }
+        out.extend_from_slice(bytes.get(run).unwrap_or_default());
+        if is_canonical {
+            run = start..end + 2;
+        } else {
+            field(out, fields.name(line), fields.value(line));
+            run = end..end;
+        }
     }
+    out.extend_from_slice(bytes.get(run).unwrap_or_default());
 }
 
 /// Appends a request line.
@@ -164,11 +184,20 @@ impl OutQueue {
         self.tail.drain(..(written - from_head - from_body).min(self.tail.len()));
     }
 
-    /// Gives the memory back when nothing is queued: an idle connection holds none.
-    pub fn release(&mut self) {
-        if self.is_empty() {
-            *self = OutQueue { chunked: self.chunked, ..OutQueue::default() };
+    /// Writes heads into `memory` from now on, unless there is some already.
+    pub fn lend(&mut self, memory: impl FnOnce() -> Vec<u8>) {
+        if self.head.capacity() == 0 {
+            self.head = memory();
         }
+    }
+
+    /// Gives the memory back when nothing is queued: an idle connection holds none.
+    pub fn release(&mut self) -> Option<Vec<u8>> {
+        if !self.is_empty() {
+            return None;
+        }
+        self.tail = Vec::new();
+        Some(std::mem::take(&mut self.head))
     }
 }
 

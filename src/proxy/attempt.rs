@@ -3,7 +3,6 @@
 use std::future::Future;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::Poll;
 
 use http::Method;
@@ -23,7 +22,7 @@ use super::upstream::{self, Upstream};
 use super::worker::Worker;
 use crate::http1::ResponseHead;
 use crate::ir;
-use crate::live::{Endpoint, InFlight};
+use crate::live::InFlight;
 use crate::settings::Limit;
 use crate::table::{BackendRef, Route};
 use crate::telemetry::Failure;
@@ -52,14 +51,16 @@ pub async fn reach<C: Client>(
     backend.live.retries.request(worker.index, began.into_std());
     let retry = &route.rule.policy.retry;
     let mut tried: SmallVec<[SocketAddr; 4]> = SmallVec::new();
+    let plan = Plan { timeouts: &route.rule.policy.timeouts, protocol: backend.settings.protocol, request };
     let mut last = None;
+    let mut now = began;
     loop {
         let Some(endpoint) = balance::pick(backend, worker.index, &tried) else {
             return Err(last.map_or_else(|| Reply::failed(503, Failure::NoEndpoints).into(), Stop::Upstream));
         };
         let in_flight = endpoint.begin();
-        note.attempt(&endpoint);
-        let outcome = attempt(worker, client, route, backend, &endpoint, request, upload).await;
+        note.attempt(&endpoint, now);
+        let outcome = attempt(worker, client, &plan, endpoint.address, upload, now).await;
         tried.push(endpoint.address);
         let may = |class| may_retry(retry, class, request.method(), upload, &tried, backend, began);
         let fault = match outcome {
@@ -82,7 +83,8 @@ pub async fn reach<C: Client>(
             }
         };
         last = Some(fault);
-        note.attempt_ended();
+        now = Instant::now();
+        note.attempt_ended(now);
         route.metrics.retry(worker.index);
     }
 }
@@ -123,23 +125,29 @@ fn is_idempotent(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE)
 }
 
+/// What is the same in every attempt.
+struct Plan<'a> {
+    timeouts: &'a ir::Timeouts,
+    protocol: ir::Protocol,
+    request: &'a Outgoing<'a>,
+}
+
 /// One attempt at one endpoint, up to the head of the final answer.
 async fn attempt<C: Client>(
     worker: &Rc<Worker>,
     client: &C,
-    route: &Route,
-    backend: &BackendRef,
-    endpoint: &Arc<Endpoint>,
-    request: &Outgoing<'_>,
+    plan: &Plan<'_>,
+    address: SocketAddr,
     upload: &mut Upload,
+    now: Instant,
 ) -> Result<(Upstream, ResponseHead), UploadFault> {
-    let timeouts = &route.rule.policy.timeouts;
+    let Plan { timeouts, protocol, request } = *plan;
     let wants_fresh = request.upgrade.is_some();
-    let protocol = backend.settings.protocol;
-    let upstream = match upstream::pooled(worker, endpoint.address, protocol).filter(|_| !wants_fresh) {
+    let pooled = if wants_fresh { None } else { upstream::pooled(worker, address, protocol, now) };
+    let upstream = match pooled {
         Some(upstream) => upstream,
         None => {
-            let connect = upstream::connect(worker, endpoint.address, protocol, timeouts.connect);
+            let connect = upstream::connect(worker, address, protocol, timeouts.connect);
             let mut connect = std::pin::pin!(connect);
             let opened = std::future::poll_fn(|cx| match connect.as_mut().poll(cx) {
                 Poll::Ready(opened) => Poll::Ready(opened.map_err(UploadFault::Upstream)),

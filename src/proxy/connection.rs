@@ -19,10 +19,8 @@ pub(super) async fn serve(worker: Rc<Worker>, config: Arc<ServerConfig>, arrival
     let _registered = worker.register(waker);
     let Arrival { stream, peer: address, is_tls } = arrival;
     let Ok(local) = stream.local_addr() else { return };
-    let client_text = address.ip().to_canonical().to_string().into();
     if !is_tls {
-        let peer = Peer { address, local, tls: None, port: local.port(), client_text };
-        return speak_http1(worker, Stream::Plain(stream), peer).await;
+        return speak_http1(worker, Stream::Plain(stream), Peer::new(address, local, None)).await;
     }
     let longest = worker.limits().tls_handshake_time;
     let accepted = match tls::accept(&config, stream, longest, worker.metrics()).await {
@@ -33,16 +31,13 @@ pub(super) async fn serve(worker: Rc<Worker>, config: Arc<ServerConfig>, arrival
     let tls::Accepted { stream, version, server_name, is_http2 } = accepted;
     let is_self_made = worker.table().is_self_made(server_name.as_deref());
     let facts = TlsFacts { version, server_name, is_self_made };
-    let peer = Peer { address, local, tls: Some(facts), port: HTTPS_PORT, client_text };
+    let peer = Peer::new(address, local, Some(facts));
     let stream = Stream::Tls(Box::new(stream.into()));
     if is_http2 {
         return super::downstream::http2::serve(worker, stream, peer, bytes::Bytes::new()).await;
     }
     speak_http1(worker, stream, peer).await;
 }
-
-/// `X-Forwarded-Port` over TLS, whatever port we listen on: what a client sees in front of us.
-const HTTPS_PORT: u16 = 443;
 
 async fn speak_http1(worker: Rc<Worker>, stream: Stream, peer: Peer) {
     if let http1::Served::Http2(stream, peer, read) = http1::serve(Rc::clone(&worker), stream, peer).await {

@@ -29,7 +29,6 @@ pub async fn run<C: Client>(worker: &Rc<Worker>, client: &C, head: RequestHead, 
         Ok(Some(tunnel)) => tunnel.run(worker, client, &mut note).await,
         Err(stop) => end(worker, client, &head, last, stop, &mut note).await,
     }
-    note.attempt_ended();
     note.finish(worker, client.peer(), Some(&head));
 }
 
@@ -48,8 +47,7 @@ async fn serve<C: Client>(
     last: bool,
     note: &mut Note,
 ) -> Result<Option<Tunnel>, Stop> {
-    let authority = host::parse(head.part(head.authority));
-    let (host_name, port) = authority.map_or(("", None), |host| (host.name, host.port));
+    let host_name = str::from_utf8(head.part(head.host)).unwrap_or_default();
     let host = host::lookup(host_name);
     let asked_path = match head.path() {
         // `OPTIONS *` is about the server as a whole (RFC 9110 9.3.7): the one behind the root answers it.
@@ -77,7 +75,7 @@ async fn serve<C: Client>(
         return Err(Reply::failed(503, Failure::Denied).into());
     }
     let is_tls = client.peer().tls.is_some();
-    let asked = filter::Request { is_tls, host: host_name, port, path: head.path(), query: head.query() };
+    let asked = filter::Request { is_tls, host: host_name, port: head.port, path: head.path(), query: head.query() };
     if let Some(reply) = filter::before(&route.rule.filters, &asked) {
         return Err(Reply::from(reply).into());
     }
@@ -95,7 +93,7 @@ async fn serve<C: Client>(
         head,
         path: if head.path() == b"*" { b"*" } else { path.forward.as_bytes() },
         host: local.as_deref().map_or_else(|| head.part(head.authority), str::as_bytes),
-        request_id: id.text(Some(head)),
+        request_id: id.octets(Some(head)),
         peer: client.peer(),
         framing: upload.framing(head.framing),
         upgrade: upgrade.as_deref(),
@@ -185,7 +183,7 @@ async fn send<C: Client>(
     }
     let fields = note.response_fields(client.peer());
     let id = note.id;
-    note.bytes_out = reply::queue(client, head.map(|head| &head.method), reply, id.text(head), &fields, close);
+    note.bytes_out = reply::queue(client, head.map(|head| &head.method), reply, id.octets(head), &fields, close);
     if respond::flush(worker, client).await.is_err() {
         note.failure = note.failure.or(Some(Failure::ClientGone));
         client.cut();

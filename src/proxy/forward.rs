@@ -14,7 +14,7 @@ pub struct Outgoing<'a> {
     /// Host to send, port included.
     pub host: &'a [u8],
     /// X-Request-ID.
-    pub request_id: &'a str,
+    pub request_id: &'a [u8],
     /// The client.
     pub peer: &'a Peer,
     /// How the body is sent.
@@ -26,9 +26,9 @@ pub struct Outgoing<'a> {
 }
 
 impl Outgoing<'_> {
-    /// The fields that we set ourselves, in this order. What a client sent under these names has been left out.
+    /// The fields that we set ourselves, in the order of [`Outgoing::write_http1`], which has most of them written already. What a client sent under these names has been left out.
     pub fn each_addition(&self, mut add: impl FnMut(&'static str, &[u8])) {
-        add("X-Request-ID", self.request_id.as_bytes());
+        add("X-Request-ID", self.request_id);
         let client = self.peer.client_text.as_bytes();
         let scheme = self.peer.scheme().as_bytes();
         add("X-Real-IP", client);
@@ -38,6 +38,11 @@ impl Outgoing<'_> {
         add("X-Forwarded-Proto", scheme);
         add("X-Forwarded-Scheme", scheme);
         add("X-Scheme", scheme);
+        self.each_original(add);
+    }
+
+    /// What the client said of proxies before us, under names that nobody takes for our word.
+    fn each_original(&self, mut add: impl FnMut(&'static str, &[u8])) {
         for (known, name) in
             [(Known::XForwardedFor, "X-Original-Forwarded-For"), (Known::XForwardedHost, "X-Original-Forwarded-Host")]
         {
@@ -58,7 +63,11 @@ impl Outgoing<'_> {
         serialise::request_line(out, self.head.method.as_str(), self.path, self.head.query());
         serialise::field(out, b"Host", self.host);
         serialise::fields(out, &self.head.fields);
-        self.each_addition(|name, value| serialise::field(out, name.as_bytes(), value));
+        serialise::field(out, b"X-Request-ID", self.request_id);
+        out.extend_from_slice(&self.peer.client_lines);
+        serialise::field(out, b"X-Forwarded-Host", self.host);
+        out.extend_from_slice(&self.peer.way_lines);
+        self.each_original(|name, value| serialise::field(out, name.as_bytes(), value));
         if self.te_trailers {
             out.extend_from_slice(b"TE: trailers\r\n");
         }

@@ -18,6 +18,7 @@ mod outbox;
 mod port_holder;
 mod reply;
 mod respond;
+mod spare;
 mod start;
 mod timer;
 mod tls;

@@ -66,9 +66,9 @@ impl RequestId {
     }
 
     /// The client's id, if it is 1 to 128 visible ASCII characters, else the one made.
-    pub fn text<'a>(&'a self, head: Option<&'a RequestHead>) -> &'a str {
+    pub fn octets<'a>(&'a self, head: Option<&'a RequestHead>) -> &'a [u8] {
         let received = head.and_then(|head| clean_id(head.fields.get(Known::XRequestId)?));
-        received.unwrap_or_else(|| str::from_utf8(&self.made).unwrap_or_default())
+        received.unwrap_or(&self.made)
     }
 }
 
@@ -121,10 +121,10 @@ impl Note {
     }
 
     /// Takes note of the choice of an endpoint.
-    pub fn attempt(&mut self, endpoint: &Arc<Endpoint>) {
+    pub fn attempt(&mut self, endpoint: &Arc<Endpoint>, now: Instant) {
         self.attempts.push(AttemptNote {
             endpoint: Arc::clone(endpoint),
-            started: Instant::now(),
+            started: now,
             elapsed: Duration::ZERO,
             status: None,
             bytes: 0,
@@ -144,9 +144,9 @@ impl Note {
     }
 
     /// Takes note of the end of the attempt under way.
-    pub fn attempt_ended(&mut self) {
-        if let Some(attempt) = self.attempts.last_mut() {
-            attempt.elapsed = attempt.started.elapsed();
+    pub fn attempt_ended(&mut self, now: Instant) {
+        if let Some(attempt) = self.attempts.last_mut().filter(|attempt| attempt.elapsed.is_zero()) {
+            attempt.elapsed = now - attempt.started;
         }
     }
 
@@ -171,11 +171,13 @@ impl Note {
     }
 
     /// Counts and logs the finished exchange.
-    pub fn finish(&self, worker: &Worker, peer: &Peer, head: Option<&RequestHead>) {
+    pub fn finish(&mut self, worker: &Worker, peer: &Peer, head: Option<&RequestHead>) {
         if self.is_silent {
             return;
         }
-        let elapsed = self.started.elapsed();
+        let now = Instant::now();
+        self.attempt_ended(now);
+        let elapsed = now - self.started;
         let route = self.resolved();
         if let Some((_, metrics, ..)) = route {
             metrics.record(worker.index, self.status, elapsed);
@@ -193,13 +195,12 @@ impl Note {
                 bytes: attempt.bytes,
             })
             .collect();
-        let text = |octets| str::from_utf8(octets).unwrap_or_default();
         let (method, host, target, protocol) = match head {
-            None => ("", "", "", "HTTP/1.1"),
+            None => ("", &b""[..], &b""[..], "HTTP/1.1"),
             Some(head) => (
                 head.method.as_str(),
-                text(head.part(head.authority)),
-                text(head.part(head.target)),
+                head.part(head.host),
+                head.part(head.target),
                 match head.version {
                     Version::Http10 => "HTTP/1.0",
                     Version::Http11 => "HTTP/1.1",
@@ -207,16 +208,16 @@ impl Note {
                 },
             ),
         };
-        let authorization = head.and_then(|head| head.fields.find("authorization"));
+        let authorization = head.and_then(|head| head.fields.get(Known::Authorization));
         let user = authorization.and_then(crate::telemetry::access_log::basic_user);
         worker.log(&Record {
             time: worker.clock().now_nanos(),
-            request_id: self.id.text(head),
+            request_id: self.id.octets(head),
             client: peer.client(),
             user: user.as_deref(),
             method,
             scheme: peer.scheme(),
-            host: host_only(host),
+            host,
             target,
             protocol,
             status: self.status,
@@ -237,17 +238,9 @@ impl Note {
     }
 }
 
-fn clean_id(value: &[u8]) -> Option<&str> {
+fn clean_id(value: &[u8]) -> Option<&[u8]> {
     let is_clean = (1..=128).contains(&value.len()) && value.iter().all(u8::is_ascii_graphic);
-    is_clean.then(|| str::from_utf8(value).ok())?
-}
-
-/// A host as received, without its port.
-fn host_only(authority: &str) -> &str {
-    match crate::uri::host::parse(authority.as_bytes()) {
-        Some(host) => host.name,
-        None => authority,
-    }
+    is_clean.then_some(value)
 }
 
 #[cfg(test)]
@@ -256,11 +249,11 @@ mod tests {
 
     #[test]
     fn a_made_id_is_32_hex_digits_and_a_clean_one_is_kept() {
-        let made = RequestId::make().text(None).to_owned();
+        let made = RequestId::make().octets(None).to_owned();
         assert_eq!(made.len(), 32);
-        assert!(made.bytes().all(|digit| digit.is_ascii_hexdigit()));
-        assert_ne!(RequestId::make().text(None), made);
-        assert_eq!(clean_id(b"abc-1"), Some("abc-1"));
+        assert!(made.iter().all(u8::is_ascii_hexdigit));
+        assert_ne!(RequestId::make().octets(None), made);
+        assert_eq!(clean_id(b"abc-1"), Some(&b"abc-1"[..]));
         for bad in [&b""[..], b"a b", b"a\xff", &[b'a'; 129]] {
             assert_eq!(clean_id(bad), None);
         }

@@ -100,14 +100,14 @@ pub fn queue<C: Client>(
     client: &C,
     method: Option<&Method>,
     reply: &Reply,
-    request_id: &str,
+    request_id: &[u8],
     extra: &ResponseFields,
     close: bool,
 ) -> u64 {
     let body = page(reply);
     let mut fields: SmallVec<[(&str, &[u8]); 8]> = SmallVec::new();
     fields.push(("Content-Type", b"text/html"));
-    fields.push(("X-Request-ID", request_id.as_bytes()));
+    fields.push(("X-Request-ID", request_id));
     fields.extend(reply.fields.iter().map(|(name, value)| (*name, &**value)));
     fields.extend(extra.iter().map(|(name, value)| (*name, &**value)));
     let is_head = method == Some(&Method::HEAD);

@@ -98,9 +98,10 @@ pub async fn forward<C: Client>(
         attempt.bytes = received;
     }
     ended?;
-    note.attempt_ended();
+    let now = Instant::now();
+    note.attempt_ended(now);
     if upload.is_sent() {
-        upstream.give_back(worker, Instant::now());
+        upstream.give_back(worker, now);
     }
     drop(in_flight);
     flush(worker, client).await

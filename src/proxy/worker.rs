@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::clock::Clock;
 use super::drain::{Drain, Phase};
+use super::spare::Spare;
 use super::tls::BackendTls;
 use super::upstream::http2::Http2Pool;
 use super::upstream::pool::Pool;
@@ -34,6 +35,7 @@ pub struct Worker {
     pool: Pool,
     http2_pool: Http2Pool,
     clock: Clock,
+    spare: Spare,
     closing_since: Cell<Option<Instant>>,
     connections: RefCell<Connections>,
 }
@@ -66,6 +68,7 @@ impl Worker {
             pool: Pool::default(),
             http2_pool: Http2Pool::default(),
             clock: Clock::default(),
+            spare: Spare::default(),
             closing_since: Cell::default(),
             connections: RefCell::default(),
         }
@@ -99,6 +102,11 @@ impl Worker {
     /// HTTP/2 connections to back ends.
     pub fn http2_pool(&self) -> &Http2Pool {
         &self.http2_pool
+    }
+
+    /// Buffers to lend.
+    pub fn spare(&self) -> &Spare {
+        &self.spare
     }
 
     /// The time of day.

@@ -159,13 +159,13 @@ const ID: &str = "0123456789abcdef0123456789abcdef";
 fn record() -> Record<'static> {
     Record {
         time: 0,
-        request_id: ID,
+        request_id: ID.as_bytes(),
         client: IpAddr::from([10, 0, 0, 1]),
         user: None,
         method: "GET",
         scheme: "http",
-        host: "a.example",
-        target: "/",
+        host: b"a.example",
+        target: b"/",
         protocol: "HTTP/1.1",
         status: 200,
         failure: None,

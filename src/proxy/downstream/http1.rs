@@ -80,7 +80,9 @@ pub async fn serve(worker: Rc<Worker>, stream: Stream, peer: Peer) -> Served {
             client.close().await;
             return Served::Done;
         }
-        client.output.borrow_mut().release();
+        if let Some(memory) = client.output.borrow_mut().release() {
+            client.worker.spare().keep_output(memory);
+        }
     }
     Served::Done
 }
@@ -136,13 +138,11 @@ impl Http1Client {
                             return Next::End;
                         }
                         Ok(Some(len)) => {
-                            let line = first.then(|| FirstLine::of(&input));
                             return match RequestHead::parse(&mut input, len) {
                                 Ok(head) => {
                                     self.begin(&head);
                                     Next::Head(head, started)
                                 }
-                                Err(_) if line.is_some_and(|line| !line.is_like_http()) => Next::End,
                                 Err(refusal) => Next::Refused(refusal, started),
                             };
                         }
@@ -218,10 +218,13 @@ impl Http1Client {
             Some(decoder) => decoder.remaining().unwrap_or(0).clamp(READ_SIZE as u64, 64 << 10) as usize,
             None => READ_SIZE,
         };
+        if input.capacity() == 0 {
+            *input = self.worker.spare().input();
+        }
         input.reserve(room);
         let read = self.io.poll_read(cx, &mut input);
         if read.is_pending() && input.is_empty() {
-            *input = BytesMut::new();
+            self.worker.spare().keep_input(std::mem::take(&mut input));
         }
         read
     }
@@ -342,6 +345,7 @@ impl Client for Http1Client {
             return;
         }
         let mut output = self.output.borrow_mut();
+        output.lend(|| self.worker.spare().output());
         let out = output.head();
         serialise::status_line(out, head.status, head.reason.of(&head.fields.bytes));
         serialise::fields(out, &head.fields);
@@ -364,6 +368,7 @@ impl Client for Http1Client {
             self.closes.set(true);
         }
         let mut output = self.output.borrow_mut();
+        output.lend(|| self.worker.spare().output());
         let out = output.head();
         out.reserve(answer.fields.map_or(0, |fields| fields.bytes.len()) + 512);
         serialise::status_line(out, answer.status, answer.reason);
@@ -428,29 +433,6 @@ impl Client for Http1Client {
 
     fn peer(&self) -> &Peer {
         &self.peer
-    }
-}
-
-/// What the first line of a connection says of the protocol that is spoken on it.
-struct FirstLine {
-    has_version: bool,
-    has_path: bool,
-}
-
-impl FirstLine {
-    fn of(input: &[u8]) -> FirstLine {
-        let line = input.get(..memchr::memchr(b'\n', input).unwrap_or(input.len())).unwrap_or_default();
-        let mut words = line.split(|octet| *octet == b' ').skip(1);
-        FirstLine {
-            has_path: words.next().is_some_and(|word| word.starts_with(b"/")),
-            has_version: memchr::memmem::find(line, b"HTTP/").is_some(),
-        }
-    }
-
-    /// Whether an answer in HTTP would be understood: one to another protocol, or to a broken HTTP/2 preface
-    /// (RFC 9113 3.4), would be taken for frames of that protocol.
-    fn is_like_http(&self) -> bool {
-        self.has_version || self.has_path
     }
 }
 

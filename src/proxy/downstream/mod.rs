@@ -26,9 +26,32 @@ pub struct Peer {
     pub port: u16,
     /// The client's address, printed.
     pub client_text: Box<str>,
+    /// The lines of a request that say who the client is, the same for every request: `X-Real-IP`, `X-Forwarded-For`.
+    pub client_lines: Box<[u8]>,
+    /// The lines that say how it came: `X-Forwarded-Port`, `-Proto`, `-Scheme`, `X-Scheme`.
+    pub way_lines: Box<[u8]>,
 }
 
 impl Peer {
+    /// A client at `address` that connected to `local`, over TLS or not.
+    pub fn new(address: SocketAddr, local: SocketAddr, tls: Option<TlsFacts>) -> Peer {
+        let client_text: Box<str> = address.ip().to_canonical().to_string().into();
+        let (scheme, port) = if tls.is_some() { ("https", HTTPS_PORT) } else { ("http", local.port()) };
+        let client_lines = format!("X-Real-IP: {client_text}\r\nX-Forwarded-For: {client_text}\r\n");
+        let way_lines = format!(
+            "X-Forwarded-Port: {port}\r\nX-Forwarded-Proto: {scheme}\r\nX-Forwarded-Scheme: {scheme}\r\nX-Scheme: {scheme}\r\n"
+        );
+        Peer {
+            address,
+            local,
+            tls,
+            port,
+            client_text,
+            client_lines: client_lines.into_bytes().into(),
+            way_lines: way_lines.into_bytes().into(),
+        }
+    }
+
     /// The client's address without port; an IPv4 client on an IPv6 socket is an IPv4 client.
     pub fn client(&self) -> IpAddr {
         self.address.ip().to_canonical()
@@ -39,6 +62,9 @@ impl Peer {
         if self.tls.is_some() { "https" } else { "http" }
     }
 }
+
+/// `X-Forwarded-Port` over TLS, whatever port we listen on: what a client sees in front of us.
+const HTTPS_PORT: u16 = 443;
 
 /// What the handshake said.
 #[derive(Debug)]

@@ -15,6 +15,7 @@ use crate::proxy::downstream::http1::poll_write_queue;
 use crate::proxy::error::UpstreamFault;
 use crate::proxy::forward::Outgoing;
 use crate::proxy::io::{Io, Stream};
+use crate::proxy::spare::Spare;
 use crate::settings::Limits;
 
 /// Room for a response head with the beginning of its body.
@@ -22,82 +23,95 @@ const HEAD_SIZE: usize = 8 << 10;
 /// Most room for one read of a body.
 const BODY_SIZE: usize = 64 << 10;
 
-/// A connection to a back end that no exchange uses.
-pub struct Idle {
-    pub(super) io: Io,
-    pub(super) since: Instant,
-    opened: Instant,
-    requests: u64,
-}
-
-impl Idle {
-    /// A new connection.
-    pub fn new(stream: Stream, now: Instant) -> Idle {
-        Idle { io: Io::new(stream), since: now, opened: now, requests: 0 }
-    }
-
-    /// Whether it may take a request: nothing came on it, it was not closed, and it is not too old.
-    pub(super) fn is_usable(&self, now: Instant) -> bool {
-        use crate::settings::limits::{POOL_AGE, POOL_IDLE_TIME, POOL_REQUESTS};
-        if now - self.since >= POOL_IDLE_TIME || now - self.opened >= POOL_AGE || self.requests >= POOL_REQUESTS {
-            return false;
-        }
-        let mut cx = Context::from_waker(Waker::noop());
-        self.io.poll_read_slice(&mut cx, &mut [0]).is_pending()
-    }
-}
-
-/// An exchange on a connection of its own.
+/// A connection to a back end, with the exchange that has it for itself; between exchanges it stands in the pool.
 pub struct Http1Upstream {
-    idle: Idle,
+    io: Io,
     key: PoolKey,
+    opened: Instant,
+    /// When the last exchange ended.
+    idle_since: Instant,
+    requests: u64,
     head_limits: HeadLimits,
     body_limits: BodyLimits,
     input: RefCell<BytesMut>,
     output: RefCell<OutQueue>,
     scan: RefCell<HeadScan>,
     decoder: RefCell<Option<Decoder>>,
-    to_head: Cell<bool>,
-    may_trailers: Cell<bool>,
-    request_ended: Cell<bool>,
-    response_ended: Cell<bool>,
-    keep_alive: Cell<bool>,
+    exchange: Cell<Progress>,
+}
+
+/// How far an exchange went.
+#[derive(Clone, Copy, Debug, Default)]
+struct Progress {
+    to_head: bool,
+    may_have_trailers: bool,
+    request_ended: bool,
+    response_began: bool,
+    response_ended: bool,
+    keep_alive: bool,
     /// The back end may have begun to speak another protocol, whatever it answered.
-    offers_upgrade: Cell<bool>,
-    has_input: Cell<bool>,
+    offers_upgrade: bool,
 }
 
 impl Http1Upstream {
-    /// An exchange on `idle`.
-    pub fn new(idle: Idle, key: PoolKey, limits: &Limits) -> Http1Upstream {
+    /// A new connection.
+    pub fn new(stream: Stream, key: PoolKey, limits: &Limits, now: Instant) -> Http1Upstream {
         Http1Upstream {
-            idle,
+            io: Io::new(stream),
             key,
+            opened: now,
+            idle_since: now,
+            requests: 0,
             head_limits: HeadLimits::response(limits),
             body_limits: BodyLimits::from(limits),
             input: RefCell::default(),
             output: RefCell::default(),
             scan: RefCell::default(),
             decoder: RefCell::default(),
-            to_head: Cell::new(false),
-            may_trailers: Cell::new(false),
-            request_ended: Cell::new(false),
-            response_ended: Cell::new(false),
-            keep_alive: Cell::new(false),
-            offers_upgrade: Cell::new(false),
-            has_input: Cell::new(false),
+            exchange: Cell::default(),
         }
+    }
+
+    /// Which connections are like this one.
+    pub fn key(&self) -> &PoolKey {
+        &self.key
+    }
+
+    /// Whether it may take a request: nothing came on it, it was not closed, and it is not too old.
+    pub(super) fn is_usable(&self, now: Instant) -> bool {
+        use crate::settings::limits::{POOL_AGE, POOL_IDLE_TIME, POOL_REQUESTS};
+        if now - self.idle_since >= POOL_IDLE_TIME || now - self.opened >= POOL_AGE || self.requests >= POOL_REQUESTS {
+            return false;
+        }
+        let mut cx = Context::from_waker(Waker::noop());
+        self.io.poll_read_slice(&mut cx, &mut [0]).is_pending()
+    }
+
+    /// Lends buffers for the exchange that begins.
+    pub fn lend(&mut self, spare: &Spare) {
+        *self.input.get_mut() = spare.input();
+        self.output.get_mut().lend(|| spare.output());
+    }
+
+    fn note(&self, change: impl FnOnce(&mut Progress)) {
+        let mut progress = self.exchange.get();
+        change(&mut progress);
+        self.exchange.set(progress);
     }
 
     /// Queues the request head. `end`: no body follows.
     pub fn queue_head(&self, request: &Outgoing<'_>, end: bool) {
-        self.to_head.set(*request.method() == http::Method::HEAD);
-        self.may_trailers.set(request.framing == Framing::Chunked);
+        let is_chunked = request.framing == Framing::Chunked;
+        self.exchange.set(Progress {
+            to_head: *request.method() == http::Method::HEAD,
+            may_have_trailers: is_chunked,
+            request_ended: end,
+            offers_upgrade: request.upgrade.is_some(),
+            ..Progress::default()
+        });
         let mut output = self.output.borrow_mut();
         request.write_http1(output.head());
-        output.set_chunked(request.framing == Framing::Chunked);
-        self.request_ended.set(end);
-        self.offers_upgrade.set(request.upgrade.is_some());
+        output.set_chunked(is_chunked);
     }
 
     /// Queues body bytes.
@@ -107,13 +121,13 @@ impl Http1Upstream {
 
     /// Queues the end of the body.
     pub fn queue_end(&self, trailers: Option<&Fields>) {
-        self.output.borrow_mut().finish(trailers.filter(|_| self.may_trailers.get()));
-        self.request_ended.set(true);
+        self.output.borrow_mut().finish(trailers.filter(|_| self.exchange.get().may_have_trailers));
+        self.note(|progress| progress.request_ended = true);
     }
 
     /// Writes what is queued.
     pub fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<Result<(), UpstreamFault>> {
-        poll_write_queue(&self.idle.io, &mut self.output.borrow_mut(), cx).map_err(UpstreamFault::from)
+        poll_write_queue(&self.io, &mut self.output.borrow_mut(), cx).map_err(UpstreamFault::from)
     }
 
     /// The next response head. A head that came whole before the connection broke counts.
@@ -121,20 +135,20 @@ impl Http1Upstream {
         let mut input = self.input.borrow_mut();
         loop {
             if !input.is_empty() {
-                self.has_input.set(true);
+                self.note(|progress| progress.response_began = true);
                 let found = self.scan.borrow_mut().advance(&input, &self.head_limits);
                 if let Some(len) = found.map_err(|_| UpstreamFault::Invalid)? {
                     *self.scan.borrow_mut() = HeadScan::default();
-                    let head = ResponseHead::parse(&mut input, len, self.to_head.get());
+                    let head = ResponseHead::parse(&mut input, len, self.exchange.get().to_head);
                     let head = head.map_err(|_| UpstreamFault::Invalid)?;
                     self.begin_body(&head);
                     return Poll::Ready(Ok(head));
                 }
             }
             input.reserve(HEAD_SIZE);
-            match ready!(self.idle.io.poll_read(cx, &mut input)) {
+            match ready!(self.io.poll_read(cx, &mut input)) {
                 Ok(n) if n > 0 => {}
-                _ if self.has_input.get() => return Poll::Ready(Err(UpstreamFault::Invalid)),
+                _ if self.exchange.get().response_began => return Poll::Ready(Err(UpstreamFault::Invalid)),
                 _ => return Poll::Ready(Err(UpstreamFault::Reset)),
             }
         }
@@ -145,7 +159,8 @@ impl Http1Upstream {
             return;
         }
         let decoder = Decoder::new(head.framing, self.body_limits);
-        self.keep_alive.set(head.keep_alive && head.framing != Framing::UntilClose);
+        let keep_alive = head.keep_alive && head.framing != Framing::UntilClose;
+        self.note(|progress| progress.keep_alive = keep_alive);
         *self.decoder.borrow_mut() = Some(decoder);
     }
 
@@ -158,7 +173,7 @@ impl Http1Upstream {
             match decoder.next(&mut input) {
                 Ok(Step::Data(data)) => return Poll::Ready(Ok(Part::Data(data))),
                 Ok(Step::End(trailers)) => {
-                    self.response_ended.set(true);
+                    self.note(|progress| progress.response_ended = true);
                     return Poll::Ready(Ok(Part::End(trailers)));
                 }
                 Ok(Step::NeedMore) => {}
@@ -166,9 +181,9 @@ impl Http1Upstream {
             }
             let room = decoder.remaining().unwrap_or(BODY_SIZE as u64).clamp(HEAD_SIZE as u64, BODY_SIZE as u64);
             input.reserve(room as usize);
-            match ready!(self.idle.io.poll_read(cx, &mut input)) {
+            match ready!(self.io.poll_read(cx, &mut input)) {
                 Ok(0) if decoder.may_end_here() => {
-                    self.response_ended.set(true);
+                    self.note(|progress| progress.response_ended = true);
                     return Poll::Ready(Ok(Part::End(None)));
                 }
                 Ok(n) if n > 0 => {}
@@ -179,7 +194,7 @@ impl Http1Upstream {
 
     /// The connection below, for tunnels.
     pub fn io(&self) -> &Io {
-        &self.idle.io
+        &self.io
     }
 
     /// Bytes that came behind the response head, for tunnels.
@@ -189,17 +204,26 @@ impl Http1Upstream {
 
     /// The connection for the pool, if request and response ended cleanly, nothing is buffered on it, and neither side
     /// said close.
-    pub fn into_idle(self, now: Instant) -> Option<(PoolKey, Idle)> {
-        let is_clean = self.request_ended.get()
-            && self.response_ended.get()
-            && self.keep_alive.get()
-            && !self.offers_upgrade.get()
-            && self.input.borrow().is_empty()
-            && self.output.borrow().is_empty();
-        let Http1Upstream { mut idle, key, .. } = self;
-        idle.requests += 1;
-        idle.since = now;
-        is_clean.then_some((key, idle))
+    pub fn into_idle(mut self: Box<Self>, spare: &Spare, now: Instant) -> Option<Box<Http1Upstream>> {
+        let Progress { request_ended, response_ended, keep_alive, offers_upgrade, .. } = self.exchange.get();
+        let is_clean = request_ended
+            && response_ended
+            && keep_alive
+            && !offers_upgrade
+            && self.input.get_mut().is_empty()
+            && self.output.get_mut().is_empty();
+        if !is_clean {
+            return None;
+        }
+        spare.keep_input(std::mem::take(self.input.get_mut()));
+        if let Some(memory) = self.output.get_mut().release() {
+            spare.keep_output(memory);
+        }
+        *self.scan.get_mut() = HeadScan::default();
+        *self.decoder.get_mut() = None;
+        self.requests += 1;
+        self.idle_since = now;
+        Some(self)
     }
 }
 

@@ -13,7 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use self::http1::{Http1Upstream, Idle};
+use self::http1::Http1Upstream;
 use self::http2::Http2Upstream;
 use self::pool::PoolKey;
 use super::downstream::Part;
@@ -24,13 +24,14 @@ use crate::http1::{Fields, ResponseHead};
 use crate::ir::Protocol;
 
 /// An exchange on a connection that is there already, if one is usable and has room.
-pub fn pooled(worker: &Worker, address: SocketAddr, protocol: Protocol) -> Option<Upstream> {
+pub fn pooled(worker: &Worker, address: SocketAddr, protocol: Protocol, now: Instant) -> Option<Upstream> {
     let key = PoolKey { address, protocol };
     if protocol.is_http2() {
         return worker.http2_pool().take(&key, worker.limits()).map(|upstream| Upstream::Http2(Box::new(upstream)));
     }
-    let idle = worker.pool().take(&key, Instant::now())?;
-    Some(Upstream::Http1(Box::new(Http1Upstream::new(idle, key, worker.limits()))))
+    let mut upstream = worker.pool().take(&key, now)?;
+    upstream.lend(worker.spare());
+    Some(Upstream::Http1(upstream))
 }
 
 /// An exchange on a new connection to the endpoint, made within `longest`.
@@ -46,7 +47,9 @@ pub async fn connect(
         return Ok(Upstream::Http2(Box::new(upstream)));
     }
     let stream = connect::connect(worker, address, protocol, longest).await?;
-    Ok(Upstream::Http1(Box::new(Http1Upstream::new(Idle::new(stream, Instant::now()), key, worker.limits()))))
+    let mut upstream = Box::new(Http1Upstream::new(stream, key, worker.limits(), Instant::now()));
+    upstream.lend(worker.spare());
+    Ok(Upstream::Http1(upstream))
 }
 
 /// One request at one endpoint.
@@ -110,8 +113,8 @@ impl Upstream {
     pub fn give_back(self, worker: &Worker, now: Instant) {
         match self {
             Upstream::Http1(upstream) => {
-                if let Some((key, idle)) = upstream.into_idle(now) {
-                    worker.pool().put(key, idle);
+                if let Some(upstream) = upstream.into_idle(worker.spare(), now) {
+                    worker.pool().put(upstream);
                 }
             }
             // A stream is over with its exchange; the connection never left the pool.

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use tokio::time::Instant;
 
-use super::http1::Idle;
+use super::http1::Http1Upstream;
 use crate::ir::Protocol;
 use crate::settings::limits::POOL_IDLE_CONNECTIONS;
 
@@ -22,13 +22,13 @@ pub struct PoolKey {
 /// The idle HTTP/1.1 connections of one worker.
 #[derive(Default)]
 pub struct Pool {
-    idle: RefCell<HashMap<PoolKey, Vec<Idle>, foldhash::fast::RandomState>>,
+    idle: RefCell<HashMap<PoolKey, Vec<Box<Http1Upstream>>, foldhash::fast::RandomState>>,
     count: std::cell::Cell<usize>,
 }
 
 impl Pool {
     /// A connection that is open and clean as far as can be seen.
-    pub fn take(&self, key: &PoolKey, now: Instant) -> Option<Idle> {
+    pub fn take(&self, key: &PoolKey, now: Instant) -> Option<Box<Http1Upstream>> {
         let mut idle = self.idle.borrow_mut();
         let stack = idle.get_mut(key)?;
         while let Some(connection) = stack.pop() {
@@ -41,11 +41,11 @@ impl Pool {
     }
 
     /// Keeps a clean connection, if there is room.
-    pub fn put(&self, key: PoolKey, connection: Idle) {
+    pub fn put(&self, connection: Box<Http1Upstream>) {
         if self.count.get() >= POOL_IDLE_CONNECTIONS {
             return;
         }
-        self.idle.borrow_mut().entry(key).or_default().push(connection);
+        self.idle.borrow_mut().entry(*connection.key()).or_default().push(connection);
         self.count.set(self.count.get() + 1);
     }
 

@@ -24,7 +24,7 @@ pub struct Record<'a> {
     /// When the request ended, nanoseconds since the epoch.
     pub time: i128,
     /// X-Request-ID.
-    pub request_id: &'a str,
+    pub request_id: &'a [u8],
     /// Client address.
     pub client: IpAddr,
     /// User of `Authorization: Basic`, see [`basic_user`].
@@ -34,9 +34,9 @@ pub struct Record<'a> {
     /// `http` or `https`.
     pub scheme: &'static str,
     /// Host as received, without port.
-    pub host: &'a str,
+    pub host: &'a [u8],
     /// Request target as received, path and query.
-    pub target: &'a str,
+    pub target: &'a [u8],
     /// `HTTP/1.1`, `HTTP/2.0`.
     pub protocol: &'static str,
     /// Status sent; 499 when the client went away first.

@@ -10,13 +10,13 @@ const PATIENCE: Duration = Duration::from_secs(20);
 fn record<'a>(attempts: &'a [Attempt<'a>]) -> Record<'a> {
     Record {
         time: 1_795_648_255_123_456_789,
-        request_id: "0123456789abcdef0123456789abcdef",
+        request_id: b"0123456789abcdef0123456789abcdef",
         client: "10.1.2.3".parse().unwrap(),
         user: None,
         method: "GET",
         scheme: "https",
-        host: "a.example",
-        target: "/api?x=1",
+        host: b"a.example",
+        target: b"/api?x=1",
         protocol: "HTTP/2.0",
         status: 200,
         failure: None,
@@ -68,7 +68,7 @@ fn retries_are_separated_by_commas_and_what_is_missing_is_a_dash() {
     let mut unread = record(&[]);
     unread.client = "::ffff:192.0.2.1".parse().unwrap();
     unread.method = "";
-    unread.target = "";
+    unread.target = b"";
     unread.route = None;
     unread.status = 400;
     unread.user_agent = None;
@@ -86,7 +86,7 @@ fn retries_are_separated_by_commas_and_what_is_missing_is_a_dash() {
 #[test]
 fn text_fields_are_escaped_so_that_a_line_stays_a_line() {
     let mut evil = record(&[]);
-    evil.target = "/\"\\";
+    evil.target = b"/\"\\";
     evil.user_agent = Some(b"a\r\nb\x00\x7f\xc3\xa9 ok");
     let line = written(LogFormat::Text, &[evil]);
     assert!(line.contains("\"GET /\\x22\\x5C HTTP/2.0\""), "{line}");
@@ -117,7 +117,7 @@ fn json_leaves_out_what_is_absent_and_escapes_what_is_there() {
     sparse.route = None;
     sparse.tls = None;
     sparse.sni = None;
-    sparse.target = "/";
+    sparse.target = b"/";
     sparse.user_agent = Some(b"\"\\\n\xff\xc3\xa9");
     let line = written(LogFormat::Json, &[sparse]);
     for key in ["query", "reason", "namespace", "upstream", "attempts", "tls", "referer"] {

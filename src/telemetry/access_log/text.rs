@@ -20,7 +20,7 @@ pub(super) fn line(out: &mut Vec<u8>, record: &Record<'_>, stamp: &[u8]) {
     } else {
         escaped(out, Some(record.method.as_bytes()));
         out.push(b' ');
-        escaped(out, Some(record.target.as_bytes()));
+        escaped(out, Some(record.target));
         out.push(b' ');
         out.extend_from_slice(record.protocol.as_bytes());
     }
@@ -60,7 +60,7 @@ pub(super) fn line(out: &mut Vec<u8>, record: &Record<'_>, stamp: &[u8]) {
         None => out.push(b'-'),
     });
     out.push(b' ');
-    escaped(out, Some(record.request_id.as_bytes()));
+    escaped(out, Some(record.request_id));
     out.push(b'\n');
 }
 

@@ -9,7 +9,7 @@ use crate::http1::head::{HeadBuilder, METHOD_REFUSED};
 use crate::http1::{Fields, Framing, Known, Refusal, RequestHead, Span, Version};
 use crate::settings::{Limit, Limits};
 use crate::telemetry::Failure;
-use crate::uri::host;
+use crate::uri::host::{self, HostPort};
 
 /// A request that is not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +33,8 @@ pub(super) fn head(request: &Parts, ends: bool, limits: &Limits) -> Result<Reque
     let target_at = builder.part(target.as_bytes());
     let path = Span { start: target_at.start, len: u32::try_from(path_len).unwrap_or(target_at.len) };
     let query = Span { start: path.start + path.len, len: target_at.len - path.len };
-    let authority = builder.part(authority(&request.uri, &request.headers)?);
+    let (authority, host) = authority(&request.uri, &request.headers)?;
+    let authority = builder.part(authority);
 
     if request.headers.len() > usize::try_from(limits.fields).unwrap_or(usize::MAX) {
         return Err(too_large(431, Limit::fields, "too many fields"));
@@ -74,6 +75,8 @@ pub(super) fn head(request: &Parts, ends: bool, limits: &Limits) -> Result<Reque
         path,
         query,
         authority,
+        host: Span { start: authority.start, len: u32::try_from(host.name.len()).unwrap_or(authority.len) },
+        port: host.port,
         version: Version::Http2,
         framing,
         keep_alive: true,
@@ -106,7 +109,7 @@ pub(super) fn trailers(fields: &HeaderMap, limits: &Limits) -> Result<Fields, Fa
 }
 
 /// `:authority`, else `host`. Two that differ would be routed by one and served by the other (RFC 9113 8.3.1).
-fn authority<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Result<&'a [u8], Fault> {
+fn authority<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Result<(&'a [u8], HostPort<'a>), Fault> {
     let mut hosts = headers.get_all(header::HOST).iter();
     let written = hosts.next().map(HeaderValue::as_bytes);
     if hosts.next().is_some() {
@@ -121,7 +124,7 @@ fn authority<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Result<&'a [u8], Fault
         (None, None) => return Err(Fault::Refused(Refusal::bad("no :authority and no host"))),
     };
     match host::parse(authority) {
-        Some(_) => Ok(authority),
+        Some(host) => Ok((authority, host)),
         None => Err(Fault::Refused(Refusal::bad(":authority is no host"))),
     }
 }
