@@ -115,7 +115,8 @@ fn whole(buffer: &[u8], limits: &HeadLimits) -> Option<usize> {
     if end > longest || head.starts_with(b"\r\n") {
         return None;
     }
-    // The tokeniser refuses a CR that no LF follows. So where both are equally many, no LF is bare.
+    // The tokeniser refuses a CR that no LF follows. So where both are equally many, either no LF is bare, or the head
+    // is refused all the same.
     let feeds = memchr::memchr_iter(b'\n', head).count();
     let returns = memchr::memchr_iter(b'\r', head).count();
     // The request line and the empty line are no fields.
