@@ -92,8 +92,9 @@ impl RequestHead {
         let mut table = [const { MaybeUninit::uninit() }; MAX_FIELDS];
         let mut request = httparse::Request::new(&mut []);
         match request.parse_with_uninit_headers(bytes, &mut table)? {
-            httparse::Status::Complete(_) => {}
-            httparse::Status::Partial => return Err(httparse::Error::NewLine),
+            httparse::Status::Complete(end) if end == bytes.len() => {}
+            // An empty line before the last: one of the two ends with a bare LF.
+            _ => return Err(httparse::Error::NewLine),
         }
         Ok(Self::index(bytes, &request))
     }
@@ -388,8 +389,8 @@ impl ResponseHead {
         let mut response = httparse::Response::new(&mut []);
         let config = httparse::ParserConfig::default();
         match config.parse_response_with_uninit_headers(&mut response, &bytes, &mut table).map_err(refusal)? {
-            httparse::Status::Complete(_) => {}
-            httparse::Status::Partial => return Err(Refusal::bad("response head is cut")),
+            httparse::Status::Complete(end) if end == bytes.len() => {}
+            _ => return Err(refusal(httparse::Error::NewLine)),
         }
         let (Some(minor), Some(status)) = (response.version, response.code) else {
             return Err(Refusal::bad("no status line"));
