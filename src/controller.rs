@@ -29,6 +29,8 @@ const IDLE_SWEEP: Duration = Duration::from_secs(5);
 /// New problems that one change may log; the rest is a number, and the admin API has all.
 const LOGGED: usize = 50;
 
+type Backends = BTreeMap<BackendId, Arc<Backend>>;
+
 /// A problem and since when it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Standing {
@@ -148,8 +150,8 @@ impl Controller {
         if is_applied {
             self.outlets.metrics.applied(generation, elapsed);
         }
-        let (routes, ms) = (self.routes(), elapsed.as_millis());
-        info!(generation, routes, endpoints_of = services.len(), problems, ms, "applied");
+        let (hosts, ms) = (self.compiled.config.hosts.len(), elapsed.as_millis());
+        info!(generation, hosts, endpoints_of = services.len(), problems, ms, "applied");
     }
 
     /// Takes over what DNS said since.
@@ -187,26 +189,9 @@ impl Controller {
             self.compiled.problems = compiled.problems;
             return;
         }
-        let names = compiled.config.backends.values().filter_map(|backend| dns_name(backend).cloned());
-        self.dns.follow(names.collect::<BTreeSet<_>>());
         let before = std::mem::replace(&mut self.compiled, compiled);
-        let had_unset = std::mem::replace(&mut self.has_unset, true);
         let config = Arc::clone(&self.compiled.config);
-        let resolved = self.dns.names().resolved();
-        let mut known = before.config.backends.values().peekable();
-        for (id, backend) in &config.backends {
-            // Both are sorted, and nearly all are the same: then no identity has to be compared.
-            while known.next_if(|known| !Arc::ptr_eq(known, backend) && known.id < *id).is_some() {}
-            let same = known.next_if(|known| Arc::ptr_eq(known, backend) || known.id == *id);
-            let is_same = same.is_some_and(|known| Arc::ptr_eq(known, backend) || known == backend);
-            if !is_same || had_unset {
-                self.set_endpoints(snapshot, backend, &resolved);
-            }
-        }
-        self.has_unset = false;
-        if self.endpoints.keys().any(|id| !config.backends.contains_key(id)) {
-            self.endpoints.retain(|id, _| config.backends.contains_key(id));
-        }
+        self.follow_backends(snapshot, &before.config.backends, &config.backends);
 
         let Outlets { table, registry, metrics, readiness, default_certificate, .. } = &self.outlets;
         let previous = table.load();
@@ -215,6 +200,28 @@ impl Controller {
         readiness.table_served();
         let certificates = config.certificates.values().chain(&config.default_certificate);
         metrics.set_certificates(certificates.map(Arc::as_ref));
+    }
+
+    /// Asks for the names of the backends, and sets the endpoints of those that are new or changed. Usually none is, and
+    /// then this costs one comparison of pointers for each.
+    fn follow_backends(&mut self, snapshot: &Snapshot, before: &Backends, now: &Backends) {
+        let had_unset = std::mem::replace(&mut self.has_unset, true);
+        let is_same = before.len() == now.len() && before.values().zip(now.values()).all(|(a, b)| Arc::ptr_eq(a, b));
+        if had_unset || !is_same {
+            self.dns.follow(now.values().filter_map(|backend| dns_name(backend).cloned()).collect::<BTreeSet<_>>());
+            let resolved = self.dns.names().resolved();
+            // Both are sorted, and most are the same: then no identity has to be compared.
+            let mut before = before.values().peekable();
+            for (id, backend) in now {
+                while before.next_if(|known| !Arc::ptr_eq(known, backend) && known.id < *id).is_some() {}
+                let known = before.next_if(|known| Arc::ptr_eq(known, backend) || known.id == *id);
+                if had_unset || known.is_none_or(|known| !Arc::ptr_eq(known, backend) && known != backend) {
+                    self.set_endpoints(snapshot, backend, &resolved);
+                }
+            }
+            self.endpoints.retain(|id, _| now.contains_key(id));
+        }
+        self.has_unset = false;
     }
 
     fn set_endpoints(&mut self, snapshot: &Snapshot, backend: &Backend, resolved: &Resolved) {
@@ -288,10 +295,6 @@ impl Controller {
             })
         };
         self.compiled.config.backends.values().filter_map(problem).collect()
-    }
-
-    fn routes(&self) -> usize {
-        self.compiled.config.hosts.values().map(|host| host.routes.len()).sum()
     }
 
     /// Runs a step that must not end the control thread.

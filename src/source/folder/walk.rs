@@ -8,6 +8,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use foldhash::fast::RandomState;
+
 /// What tells apart two states of a file without reading it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stamp {
@@ -53,7 +55,7 @@ pub(super) struct Walk {
 /// are followed, but a file or folder that is reached twice counts once, so circles end.
 pub(super) fn walk(roots: &[PathBuf]) -> Walk {
     let mut walk = Walk::default();
-    let mut seen = HashSet::new();
+    let mut seen = HashSet::default();
     for root in roots {
         match fs::metadata(root) {
             Ok(metadata) if metadata.is_dir() => descend(root, &mut walk, &mut seen),
@@ -69,12 +71,12 @@ pub(super) fn walk(roots: &[PathBuf]) -> Walk {
             }
         }
     }
-    let mut seen = HashSet::new();
+    let mut seen: HashSet<(u64, u64), RandomState> = HashSet::default();
     walk.files.retain(|_, stamp| seen.insert((stamp.device, stamp.inode)));
     walk
 }
 
-fn descend(root: &Path, walk: &mut Walk, seen: &mut HashSet<(u64, u64)>) {
+fn descend(root: &Path, walk: &mut Walk, seen: &mut HashSet<(u64, u64), RandomState>) {
     let mut left = vec![root.to_owned()];
     while let Some(folder) = left.pop() {
         let identity = fs::metadata(&folder).map(|metadata| (metadata.dev(), metadata.ino()));
