@@ -17,8 +17,9 @@ impl Default for Clock {
 
 impl Clock {
     /// Nanoseconds since the epoch.
-    pub fn now_nanos(&self) -> i128 {
-        SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos().cast_signed())
+    pub fn now_nanos(&self) -> i64 {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        (since.as_secs() * 1_000_000_000 + u64::from(since.subsec_nanos())).cast_signed()
     }
 
     /// Calls `with` with the present `Date` (RFC 9110 5.6.7).

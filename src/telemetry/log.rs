@@ -80,7 +80,7 @@ struct Line<'a>(&'a Sink);
 
 impl Write for Line<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.hand_on(bytes, 1);
+        self.0.hand_on(bytes.to_vec(), 1);
         Ok(bytes.len())
     }
 

@@ -23,7 +23,7 @@ pub(super) struct Sink {
 }
 
 struct Batch {
-    bytes: Box<[u8]>,
+    bytes: Vec<u8>,
     lines: u64,
 }
 
@@ -49,8 +49,8 @@ impl Sink {
     }
 
     /// Hands on whole lines without waiting.
-    pub(super) fn hand_on(&self, bytes: &[u8], lines: u64) {
-        match self.sender.try_send(Batch { bytes: bytes.into(), lines }) {
+    pub(super) fn hand_on(&self, bytes: Vec<u8>, lines: u64) {
+        match self.sender.try_send(Batch { bytes, lines }) {
             Ok(()) => self.handed.fetch_add(lines, Ordering::Relaxed),
             Err(_) => self.dropped.fetch_add(lines, Ordering::Relaxed),
         };
@@ -153,8 +153,8 @@ pub(super) mod tests {
     fn what_was_handed_on_is_written_in_order() {
         let (memory, dropped) = (Memory::default(), Arc::default());
         let sink = Sink::start("test", memory.clone(), Arc::clone(&dropped)).unwrap();
-        sink.hand_on(b"a\nb\n", 2);
-        sink.hand_on(b"c\n", 1);
+        sink.hand_on(b"a\nb\n".to_vec(), 2);
+        sink.hand_on(b"c\n".to_vec(), 1);
         assert!(sink.settle(PATIENCE));
         assert_eq!(memory.text(), "a\nb\nc\n");
         assert_eq!(dropped.load(Ordering::Relaxed), 0);
@@ -166,7 +166,7 @@ pub(super) mod tests {
         let sink = Sink::start("test", Blocked(Arc::clone(&gate), memory.clone()), Arc::clone(&dropped)).unwrap();
         let closed = gate.lock().unwrap();
         for _ in 0..QUEUE + 11 {
-            sink.hand_on(b"x\n", 1);
+            sink.hand_on(b"x\n".to_vec(), 1);
         }
         assert!(!sink.settle(Duration::from_millis(1)), "the pipe is blocked");
         drop(closed);
@@ -180,8 +180,8 @@ pub(super) mod tests {
     fn a_broken_pipe_loses_one_batch_and_the_next_is_tried_again() {
         let (memory, dropped) = (Memory::default(), Arc::default());
         let sink = Sink::start("test", Broken(true, memory.clone()), Arc::clone(&dropped)).unwrap();
-        sink.hand_on(b"a\nb\n", 2);
-        sink.hand_on(b"cde\n", 1);
+        sink.hand_on(b"a\nb\n".to_vec(), 2);
+        sink.hand_on(b"cde\n".to_vec(), 1);
         assert!(sink.settle(PATIENCE));
         assert_eq!(memory.text(), "cde\n");
         assert_eq!(dropped.load(Ordering::Relaxed), 2);

@@ -17,6 +17,7 @@ use crate::proxy::forward::Outgoing;
 use crate::proxy::io::{Io, Stream};
 use crate::proxy::spare::Spare;
 use crate::settings::Limits;
+use crate::settings::limits::{POOL_AGE, POOL_IDLE_TIME, POOL_REQUESTS};
 
 /// Room for a response head with the beginning of its body.
 const HEAD_SIZE: usize = 8 << 10;
@@ -28,8 +29,8 @@ pub struct Http1Upstream {
     io: Io,
     key: PoolKey,
     opened: Instant,
-    /// When the last exchange ended.
-    idle_since: Instant,
+    /// When it must take no further request: it was idle too long by then, or is too old.
+    usable_until: Instant,
     requests: u64,
     head_limits: HeadLimits,
     body_limits: BodyLimits,
@@ -60,7 +61,7 @@ impl Http1Upstream {
             io: Io::new(stream),
             key,
             opened: now,
-            idle_since: now,
+            usable_until: now,
             requests: 0,
             head_limits: HeadLimits::response(limits),
             body_limits: BodyLimits::from(limits),
@@ -79,8 +80,7 @@ impl Http1Upstream {
 
     /// Whether it may take a request: nothing came on it, it was not closed, and it is not too old.
     pub(super) fn is_usable(&self, now: Instant) -> bool {
-        use crate::settings::limits::{POOL_AGE, POOL_IDLE_TIME, POOL_REQUESTS};
-        if now - self.idle_since >= POOL_IDLE_TIME || now - self.opened >= POOL_AGE || self.requests >= POOL_REQUESTS {
+        if now >= self.usable_until || self.requests >= POOL_REQUESTS {
             return false;
         }
         let mut cx = Context::from_waker(Waker::noop());
@@ -222,7 +222,7 @@ impl Http1Upstream {
         *self.scan.get_mut() = HeadScan::default();
         *self.decoder.get_mut() = None;
         self.requests += 1;
-        self.idle_since = now;
+        self.usable_until = (now + POOL_IDLE_TIME).min(self.opened + POOL_AGE);
         Some(self)
     }
 }

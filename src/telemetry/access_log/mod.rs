@@ -77,7 +77,7 @@ pub struct AccessWriter {
 impl AccessWriter {
     /// Appends one line to the buffer; hands the buffer on when it is full.
     pub fn write(&mut self, record: &Record<'_>) {
-        let second = i64::try_from(record.time.div_euclid(1_000_000_000)).unwrap_or(0);
+        let second = record.time.div_euclid(1_000_000_000);
         if second != self.second {
             self.second = second;
             self.stamp = match self.log.format {
@@ -101,8 +101,8 @@ impl AccessWriter {
     /// Hands on what the buffer holds. Called when the worker has nothing else to do, and at least every 100 ms.
     pub fn flush(&mut self) {
         if self.lines > 0 {
-            self.log.sink.hand_on(&self.buffer, self.lines);
-            self.buffer.clear();
+            let full = std::mem::replace(&mut self.buffer, Vec::with_capacity(FULL + FULL / 8));
+            self.log.sink.hand_on(full, self.lines);
             self.lines = 0;
         }
     }

@@ -22,7 +22,7 @@ pub struct Attempt<'a> {
 #[derive(Clone, Copy, Debug)]
 pub struct Record<'a> {
     /// When the request ended, nanoseconds since the epoch.
-    pub time: i128,
+    pub time: i64,
     /// X-Request-ID.
     pub request_id: &'a [u8],
     /// Client address.

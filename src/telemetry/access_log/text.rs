@@ -10,15 +10,21 @@ use super::write::{any_must_escape, must_escape, number, padded};
 /// [`stamp`] of the record's second.
 pub(super) fn line(out: &mut Vec<u8>, record: &Record<'_>, stamp: &[u8]) {
     address(out, record.client);
-    out.extend_from_slice(b" - ");
-    escaped(out, record.user);
-    out.extend_from_slice(b" [");
+    match record.user {
+        None => out.extend_from_slice(b" - - ["),
+        user => {
+            out.extend_from_slice(b" - ");
+            escaped(out, user);
+            out.extend_from_slice(b" [");
+        }
+    }
     out.extend_from_slice(stamp);
     out.extend_from_slice(b"] \"");
     if record.method.is_empty() {
         out.push(b'-');
     } else {
-        escaped(out, Some(record.method.as_bytes()));
+        // A method is a token (RFC 9110 5.6.2): there is nothing in it to escape.
+        out.extend_from_slice(record.method.as_bytes());
         out.push(b' ');
         escaped(out, Some(record.target));
         out.push(b' ');
@@ -85,9 +91,15 @@ fn each(out: &mut Vec<u8>, attempts: &[Attempt<'_>], print: impl Fn(&mut Vec<u8>
 
 /// Seconds with three decimals, cut, not rounded.
 fn seconds(out: &mut Vec<u8>, elapsed: Duration) {
-    number(out, elapsed.as_secs());
+    let (seconds, millis) = (elapsed.as_secs(), elapsed.subsec_millis());
+    let digit = |value: u32| b'0' + (value % 10) as u8;
+    if seconds < 10 {
+        let whole = digit(u32::try_from(seconds).unwrap_or(0));
+        return out.extend_from_slice(&[whole, b'.', digit(millis / 100), digit(millis / 10), digit(millis)]);
+    }
+    number(out, seconds);
     out.push(b'.');
-    padded(out, elapsed.subsec_millis(), 3);
+    padded(out, millis, 3);
 }
 
 fn address(out: &mut Vec<u8>, address: IpAddr) {
