@@ -23,7 +23,9 @@ pub(super) async fn serve(worker: Rc<Worker>, config: Arc<ServerConfig>, arrival
         return speak_http1(worker, Stream::Plain(stream), Peer::new(address, local, None)).await;
     }
     let longest = worker.limits().tls_handshake_time;
-    let accepted = match tls::accept(&config, stream, longest, worker.metrics()).await {
+    // Boxed, as what comes once is: an idle connection should not keep room for it.
+    let handshake = Box::pin(tls::accept(&config, stream, longest, worker.metrics()));
+    let accepted = match handshake.await {
         Ok(accepted) => accepted,
         Err(tls::HandshakeError::Late) => return worker.metrics().limit_hit(Limit::tls_handshake_time),
         Err(tls::HandshakeError::Failed(_)) => return,
@@ -34,13 +36,13 @@ pub(super) async fn serve(worker: Rc<Worker>, config: Arc<ServerConfig>, arrival
     let peer = Peer::new(address, local, Some(facts));
     let stream = Stream::Tls(Box::new(stream.into()));
     if is_http2 {
-        return super::downstream::http2::serve(worker, stream, peer, bytes::Bytes::new()).await;
+        return Box::pin(super::downstream::http2::serve(worker, stream, peer, bytes::Bytes::new())).await;
     }
     speak_http1(worker, stream, peer).await;
 }
 
 async fn speak_http1(worker: Rc<Worker>, stream: Stream, peer: Peer) {
     if let http1::Served::Http2(stream, peer, read) = http1::serve(Rc::clone(&worker), stream, peer).await {
-        super::downstream::http2::serve(worker, stream, peer, read.freeze()).await;
+        Box::pin(super::downstream::http2::serve(worker, stream, peer, read.freeze())).await;
     }
 }

@@ -203,8 +203,14 @@ impl Http1Client {
 
     /// Reads some bytes; 0 = end of input.
     fn poll_input(&self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        ready!(self.io.poll_readable(cx))?;
         let mut input = self.input.borrow_mut();
+        let Poll::Ready(readable) = self.io.poll_readable(cx) else {
+            if input.is_empty() {
+                self.worker.spare().keep_input(std::mem::take(&mut input));
+            }
+            return Poll::Pending;
+        };
+        readable?;
         if self.io.is_tls() && input.is_empty() {
             let mut piece = [0; READ_SIZE];
             let n = match self.io.poll_read_slice(cx, &mut piece) {
