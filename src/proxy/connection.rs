@@ -42,7 +42,8 @@ pub(super) async fn serve(worker: Rc<Worker>, config: Arc<ServerConfig>, arrival
 }
 
 async fn speak_http1(worker: Rc<Worker>, stream: Stream, peer: Peer) {
-    if let http1::Served::Http2(stream, peer, read) = http1::serve(Rc::clone(&worker), stream, peer).await {
+    if let http1::Served::Http2(begun) = http1::serve(Rc::clone(&worker), stream, peer).await {
+        let (stream, peer, read) = *begun;
         Box::pin(super::downstream::http2::serve(worker, stream, peer, read.freeze())).await;
     }
 }

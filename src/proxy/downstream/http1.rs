@@ -55,7 +55,7 @@ pub enum Served {
     /// It ended.
     Done,
     /// It began with the HTTP/2 preface: the connection with the bytes read so far.
-    Http2(Stream, Peer, BytesMut),
+    Http2(Box<(Stream, Peer, BytesMut)>),
 }
 
 /// Serves a connection until it ends.
@@ -72,7 +72,7 @@ pub async fn serve(worker: Rc<Worker>, stream: Stream, peer: Peer) -> Served {
             Next::Refused(refusal, started) => exchange::refuse(&client.worker, &client, refusal, started).await,
             Next::Http2 => {
                 let Http1Client { io, peer, input, .. } = client;
-                return Served::Http2(io.into_inner(), peer, input.into_inner());
+                return Served::Http2(Box::new((io.into_inner(), peer, input.into_inner())));
             }
             Next::End => return Served::Done,
         }

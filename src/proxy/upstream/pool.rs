@@ -19,10 +19,14 @@ pub struct PoolKey {
     pub protocol: Protocol,
 }
 
+/// Connections that are alike, the last used on top. Boxed, since each is put and taken as it is: once a request.
+#[allow(clippy::vec_box, reason = "moving the box is what saves copying the connection")]
+type Stack = Vec<Box<Http1Upstream>>;
+
 /// The idle HTTP/1.1 connections of one worker.
 #[derive(Default)]
 pub struct Pool {
-    idle: RefCell<HashMap<PoolKey, Vec<Box<Http1Upstream>>, foldhash::fast::RandomState>>,
+    idle: RefCell<HashMap<PoolKey, Stack, foldhash::fast::RandomState>>,
     count: std::cell::Cell<usize>,
 }
 
