@@ -1,14 +1,17 @@
 //! Why a request goes where it goes: the real match with its decisions, the near misses, and what was never considered.
 //!
-//! The admin API and `fairlead explain --manifests` both answer from here; the match itself is `table::explain`, which
-//! runs the look-up that requests use.
+//! The admin API and `fairlead explain --manifests` both answer from here. What is decided is `table::decide`, which every
+//! request of the proxy goes through; `table::explain` adds why its look-up found what it found.
 
 use std::fmt::Write as _;
+
+use http::Method;
 
 use super::Listener;
 use super::shape::{Answer, Explanation, Lost, Origin, Rejected, Route, Step, endpoints};
 use crate::filter;
-use crate::table::{self, RouteRef, RoutingTable, Target};
+use crate::http1::{METHOD_REFUSED, is_refused};
+use crate::table::{self, Asked, Decision, Outcome, RouteRef, RoutingTable, Target, decide};
 use crate::uri;
 
 /// The request to explain.
@@ -22,6 +25,8 @@ pub struct Request {
     pub is_tls: bool,
     /// Name in the Host field, as received, without port.
     pub host: String,
+    /// Port in the Host field, when one is written.
+    pub port: Option<u16>,
     /// Path as received, without query.
     pub path: String,
     /// Query as received, with its `?`; empty when there is none.
@@ -50,6 +55,7 @@ impl Request {
             url: url.to_owned(),
             is_tls,
             host: host.name.to_owned(),
+            port: host.port,
             path: if path.is_empty() { "/" } else { path }.to_owned(),
             query: query.to_owned(),
         })
@@ -68,21 +74,35 @@ pub fn explain(table: &RoutingTable, listeners: &[Listener], request: &Request) 
         lost: Vec::new(),
         rejected: rejected(table, &host),
     };
-    let scheme = if request.is_tls { "https" } else { "http" };
-    let Some(listener) = listeners.iter().find(|listener| listener.name == scheme).map(ToString::to_string) else {
-        tell(&mut story, "listener", format!("{scheme} is switched off, so nobody answers"));
+    let Some(listener) = listener(&mut story, listeners, request) else { return story };
+    if Method::from_bytes(request.method.as_bytes()).is_ok_and(|method| is_refused(&method)) {
+        story.status = METHOD_REFUSED.status;
+        tell(&mut story, "method", format!("{} is not for a reverse proxy", request.method));
         return story;
+    }
+    let asked = filter::Request {
+        is_tls: request.is_tls,
+        host: &request.host,
+        port: request.port,
+        path: request.path.as_bytes(),
+        query: request.query.as_bytes(),
     };
-    tell(&mut story, "listener", listener.clone());
-    let path = match uri::path::normalise(request.path.as_bytes()) {
-        Ok(path) => path.matching,
-        Err(fault) => {
+    let (path, routed) = match decide(table, &Asked { request: asked, length: None }) {
+        Decision::Health => {
+            story.status = 200;
+            story.answer = Answer::Replied;
+            tell(&mut story, "host", format!("no rule for host {host}, so /healthz asks how the proxy is"));
+            return story;
+        }
+        Decision::BadPath(fault) => {
             story.status = 400;
             tell(&mut story, "path", format!("refused: {fault}"));
             return story;
         }
+        Decision::NoRoute(path) => (path, None),
+        Decision::Routed { at, route, path, outcome } => (path, Some((at, route, outcome))),
     };
-    let trace = table::explain(table, &host, &path);
+    let trace = table::explain(table, &host, &path.matching);
     story.steps.extend(trace.steps.into_iter().map(|step| Step { stage: step.stage.to_owned(), text: step.text }));
     let shape = |at: RouteRef| Route::new(&listener, table.host_of(at), &table.route(at).rule);
     let written = |at: RouteRef| !matches!(table.route(at).target, Target::NotFound);
@@ -92,28 +112,37 @@ pub fn explain(table: &RoutingTable, listeners: &[Listener], request: &Request) 
         .filter(|lost| written(lost.route))
         .map(|lost| Lost { route: shape(lost.route), why: lost.why })
         .collect();
-    let Some(at) = trace.route.filter(|at| written(*at)) else {
+    let Some((at, route, outcome)) = routed else {
         story.status = 404;
         return story;
     };
-    story.route = Some(shape(at));
-    let is_self_made = table.is_self_made(Some(&host));
-    finish(&mut story, table.route(at), request, is_self_made);
+    story.route = written(at).then(|| shape(at));
+    let fields = filter::after(&route.rule.filters, request.is_tls, table.is_self_made(Some(&host)));
+    finish(&mut story, outcome, fields);
     story
 }
 
-/// What happens on the route: filters in order, then the backend and its endpoints.
-fn finish(story: &mut Explanation, route: &table::Route, request: &Request, is_self_made: bool) {
-    let asked = filter::Request {
-        is_tls: request.is_tls,
-        host: &request.host,
-        // A URL names the port that is asked, not one that a mapping stands for.
-        port: None,
-        path: request.path.as_bytes(),
-        query: request.query.as_bytes(),
+/// The listener that the request comes to; `None` when none has its scheme.
+fn listener(story: &mut Explanation, listeners: &[Listener], request: &Request) -> Option<String> {
+    let scheme = if request.is_tls { "https" } else { "http" };
+    let of_scheme = || listeners.iter().filter(|listener| listener.name == scheme);
+    let named = of_scheme().find(|listener| Some(listener.port) == request.port);
+    let Some(listener) = named.or_else(|| of_scheme().next()).map(ToString::to_string) else {
+        tell(story, "listener", format!("{scheme} is switched off, so nobody answers"));
+        return None;
     };
-    let filters = &route.rule.filters;
-    if let Some(reply) = filter::before(filters, &asked) {
+    let text = match request.port.filter(|_| named.is_none()) {
+        // It may be the port of a mapping in front of us, so the story goes on.
+        Some(port) => format!("{listener}, if something leads port {port} there: no {scheme} listener has that port"),
+        None => listener.clone(),
+    };
+    tell(story, "listener", text);
+    Some(listener)
+}
+
+/// What happens on the route: what a filter answers, or the fields it sets, the backend and its endpoints.
+fn finish<'a>(story: &mut Explanation, outcome: Outcome<'_>, fields: impl Iterator<Item = filter::ResponseField<'a>>) {
+    if let Outcome::Replied(reply) = outcome {
         let location = reply.fields.iter().find(|(name, _)| *name == "Location");
         let location = location.map(|(_, value)| format!(" to {}", String::from_utf8_lossy(value))).unwrap_or_default();
         tell(story, "filters", format!("answer {}{location}", reply.status));
@@ -121,17 +150,21 @@ fn finish(story: &mut Explanation, route: &table::Route, request: &Request, is_s
         story.answer = Answer::Replied;
         return;
     }
-    for field in filter::after(filters, request.is_tls, is_self_made) {
+    for field in fields {
         tell(story, "filters", format!("set {}: {} on the answer", field.name, field.value));
     }
-    let backend = match &route.target {
-        Target::Backend(backend) => backend,
-        Target::Closed(reason) => {
+    let backend = match outcome {
+        Outcome::Backend(backend) => backend,
+        Outcome::Closed(reason) => {
             tell(story, "backend", format!("closed: {reason}"));
             story.status = 503;
             return;
         }
-        Target::NotFound => {
+        Outcome::TooLarge => {
+            story.status = 413;
+            return;
+        }
+        Outcome::Replied(_) | Outcome::NotFound => {
             story.status = 404;
             return;
         }

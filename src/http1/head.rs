@@ -104,7 +104,7 @@ impl RequestHead {
             return Err(Refusal::bad("no request line"));
         };
         let method = match Method::from_bytes(method.as_bytes()) {
-            Ok(Method::CONNECT | Method::TRACE) => return Err(METHOD_REFUSED),
+            Ok(method) if is_refused(&method) => return Err(METHOD_REFUSED),
             Ok(method) => method,
             Err(_) => return Err(Refusal::bad("method is no token")),
         };
@@ -152,7 +152,12 @@ impl RequestHead {
     }
 }
 
-/// CONNECT and TRACE are not for a reverse proxy (RFC 9110 9.3.6, 9.3.8).
+/// Whether a method is none for a reverse proxy: CONNECT and TRACE (RFC 9110 9.3.6, 9.3.8).
+pub fn is_refused(method: &Method) -> bool {
+    matches!(*method, Method::CONNECT | Method::TRACE)
+}
+
+/// The answer to a method that [`is_refused`].
 pub const METHOD_REFUSED: Refusal =
     Refusal { status: 405, failure: Failure::BadRequest, limit: None, why: "method is refused here" };
 

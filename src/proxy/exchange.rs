@@ -16,9 +16,8 @@ use super::upload::{self, BodyRules, Upload};
 use super::worker::Worker;
 use crate::filter;
 use crate::http1::{Framing, Refusal, RequestHead};
-use crate::table::{Route, Target};
+use crate::table::{Asked, Decision, Outcome, Route, decide};
 use crate::telemetry::Failure;
-use crate::uri::{host, path};
 
 /// Serves one request. `started` is when its first byte came; `last`: the connection ends after it.
 pub async fn run<C: Client>(worker: &Rc<Worker>, client: &C, head: RequestHead, started: Instant, last: bool) {
@@ -47,42 +46,37 @@ async fn serve<C: Client>(
     last: bool,
     note: &mut Note,
 ) -> Result<Option<Tunnel>, Stop> {
-    let host_name = str::from_utf8(head.part(head.host)).unwrap_or_default();
-    let host = host::lookup(host_name);
-    let asked_path = match head.path() {
-        // `OPTIONS *` is about the server as a whole (RFC 9110 9.3.7): the one behind the root answers it.
-        b"*" => b"/",
-        path => path,
+    let length = match head.framing {
+        Framing::Length(length) => Some(length),
+        _ => None,
     };
-    let path = path::normalise(asked_path).map_err(|fault| Refusal::bad(fault.0))?;
-
+    let request = filter::Request {
+        is_tls: client.peer().tls.is_some(),
+        host: str::from_utf8(head.part(head.host)).unwrap_or_default(),
+        port: head.port,
+        path: head.path(),
+        query: head.query(),
+    };
     let table = worker.table();
-    if path.matching == "/healthz" && !table.owns_host(&host) {
-        note.is_silent = true;
-        return Err(Reply::plain(if worker.is_draining() { 503 } else { 200 }).into());
-    }
-    let Some(at) = table.find(&host, &path.matching) else {
-        return Err(Reply::failed(404, Failure::NoRoute).into());
+    let (at, route, path, outcome) = match decide(&table, &Asked { request, length }) {
+        Decision::Health => {
+            note.is_silent = true;
+            return Err(Reply::plain(if worker.is_draining() { 503 } else { 200 }).into());
+        }
+        Decision::BadPath(fault) => return Err(Refusal::bad(fault.0).into()),
+        Decision::NoRoute(_) => return Err(Reply::failed(404, Failure::NoRoute).into()),
+        Decision::Routed { at, route, path, outcome } => (at, route, path, outcome),
     };
     note.routed(&table, at);
-    let route = table.route(at);
-
-    let rules = body_rules(worker, route);
-    if matches!(head.framing, Framing::Length(length) if rules.limit != 0 && length > rules.limit) {
-        return Err(upload::too_large().into());
-    }
-    if let Target::Closed(_) = route.target {
-        return Err(Reply::failed(503, Failure::Denied).into());
-    }
-    let is_tls = client.peer().tls.is_some();
-    let asked = filter::Request { is_tls, host: host_name, port: head.port, path: head.path(), query: head.query() };
-    if let Some(reply) = filter::before(&route.rule.filters, &asked) {
-        return Err(Reply::from(reply).into());
-    }
-    let Target::Backend(backend) = &route.target else {
-        return Err(Reply::failed(404, Failure::NoRoute).into());
+    let backend = match outcome {
+        Outcome::Backend(backend) => backend,
+        Outcome::TooLarge => return Err(upload::too_large().into()),
+        Outcome::Closed(_) => return Err(Reply::failed(503, Failure::Denied).into()),
+        Outcome::Replied(reply) => return Err(Reply::from(reply).into()),
+        Outcome::NotFound => return Err(Reply::failed(404, Failure::NoRoute).into()),
     };
 
+    let rules = body_rules(worker, route);
     let mut upload = Upload::new(head.framing, rules);
     upload.hold(client).await.map_err(Stop::from)?;
     let upgrade = tunnel::offer(head, route);
@@ -115,7 +109,7 @@ fn body_rules(worker: &Worker, route: &Route) -> BodyRules {
     let policy = &route.rule.policy;
     let limits = worker.limits();
     BodyRules {
-        limit: if policy.is_grpc { 0 } else { policy.body_limit.bytes },
+        limit: route.body_limit(),
         gap: (!policy.is_grpc).then_some(limits.body_gap),
         min_rate: if policy.is_grpc { 0 } else { limits.body_min_rate },
         hold: if policy.buffer_request && !policy.is_grpc { limits.buffer.bytes() } else { 0 },

@@ -2,6 +2,7 @@
 
 mod build;
 mod certificates;
+mod decide;
 mod explain;
 #[cfg(test)]
 pub(crate) mod fixture;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use rustls::sign::CertifiedKey;
 
 use self::certificates::Certificates;
+pub use self::decide::{Asked, Decision, Outcome, decide};
 pub use self::explain::{Lost, Step, Trace, explain};
 use self::host::{ByName, Host};
 use self::paths::{Silent, Walk};
@@ -74,6 +76,14 @@ pub struct BackendRef {
     pub settings: Arc<ir::Backend>,
     /// Endpoints and counters.
     pub live: Arc<live::Backend>,
+}
+
+impl Route {
+    /// Longest request body in bytes, 0 = any: a stream of gRPC has no length that would mean anything.
+    pub fn body_limit(&self) -> u64 {
+        let policy = &self.rule.policy;
+        if policy.is_grpc { 0 } else { policy.body_limit.bytes }
+    }
 }
 
 impl RoutingTable {

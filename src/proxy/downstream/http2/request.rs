@@ -5,8 +5,8 @@ use http::request::Parts;
 use http::{Method, Uri};
 
 use crate::http1::framing::Evidence;
-use crate::http1::head::{HeadBuilder, METHOD_REFUSED};
 use crate::http1::{Fields, Framing, Known, Refusal, RequestHead, Span, Version};
+use crate::http1::{HeadBuilder, METHOD_REFUSED, is_refused};
 use crate::settings::{Limit, Limits};
 use crate::telemetry::Failure;
 use crate::uri::host::{self, HostPort};
@@ -23,7 +23,7 @@ pub(super) enum Fault {
 /// The head of a request whose body ends with it, if `ends`. Pseudo-header order, connection-specific fields, `te`, letter
 /// case and the framing by DATA frames were judged by the crate.
 pub(super) fn head(request: &Parts, ends: bool, limits: &Limits) -> Result<RequestHead, Fault> {
-    if matches!(request.method, Method::CONNECT | Method::TRACE) {
+    if is_refused(&request.method) {
         return Err(Fault::Refused(METHOD_REFUSED));
     }
     let mut builder = HeadBuilder::request();

@@ -1,0 +1,92 @@
+//! What becomes of a request before any back end is asked: every step in the one order that the proxy and `explain` use.
+
+use super::{BackendRef, Route, RouteRef, RoutingTable, Target};
+use crate::filter;
+use crate::ir;
+use crate::uri::path::RoutingPath;
+use crate::uri::{Fault, host, path};
+
+/// What is looked at in a request.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'r> {
+    /// Host, path and query as received, and how it came.
+    pub request: filter::Request<'r>,
+    /// Length of the body in bytes, when it is told before the body.
+    pub length: Option<u64>,
+}
+
+/// Where a request goes.
+pub enum Decision<'t, 'r> {
+    /// The proxy says how it is: `/healthz` on a host that nobody owns.
+    Health,
+    /// 400: the path is none.
+    BadPath(Fault),
+    /// 404: no rule for the host, or none for this path of it.
+    NoRoute(RoutingPath<'r>),
+    /// A route takes it.
+    Routed {
+        /// Where the route stands.
+        at: RouteRef,
+        /// The route.
+        route: &'t Route,
+        /// The path in its two forms.
+        path: RoutingPath<'r>,
+        /// What the route does with it.
+        outcome: Outcome<'t>,
+    },
+}
+
+/// What a route does with a request.
+pub enum Outcome<'t> {
+    /// 413: the body is longer than the route takes.
+    TooLarge,
+    /// 503, with the reason why the route is closed.
+    Closed(ir::Reason),
+    /// A filter answers.
+    Replied(filter::Reply),
+    /// Endpoints of a Service port answer.
+    Backend(&'t BackendRef),
+    /// 404: the root that a host has without a rule of its own.
+    NotFound,
+}
+
+/// Decides about one request. Runs on every request: it allocates only for a host or a path that must be rewritten, and
+/// for an answer of a filter.
+pub fn decide<'t, 'r>(table: &'t RoutingTable, asked: &Asked<'r>) -> Decision<'t, 'r> {
+    let request = &asked.request;
+    let host = host::lookup(request.host);
+    if request.path == b"/healthz" && !table.owns_host(&host) {
+        return Decision::Health;
+    }
+    let raw = match request.path {
+        // `OPTIONS *` is about the server as a whole (RFC 9110 9.3.7): the one behind the root answers it.
+        b"*" => b"/",
+        raw => raw,
+    };
+    let path = match path::normalise(raw) {
+        Ok(path) => path,
+        Err(fault) => return Decision::BadPath(fault),
+    };
+    let Some(at) = table.find(&host, &path.matching) else {
+        return Decision::NoRoute(path);
+    };
+    let route = table.route(at);
+    Decision::Routed { at, route, path, outcome: outcome(route, asked) }
+}
+
+fn outcome<'t>(route: &'t Route, asked: &Asked<'_>) -> Outcome<'t> {
+    let limit = route.body_limit();
+    if limit != 0 && asked.length.is_some_and(|length| length > limit) {
+        return Outcome::TooLarge;
+    }
+    if let Target::Closed(reason) = route.target {
+        return Outcome::Closed(reason);
+    }
+    if let Some(reply) = filter::before(&route.rule.filters, &asked.request) {
+        return Outcome::Replied(reply);
+    }
+    match &route.target {
+        Target::Backend(backend) => Outcome::Backend(backend),
+        Target::Closed(_) | Target::NotFound => Outcome::NotFound,
+    }
+}
