@@ -150,8 +150,9 @@ impl Controller {
         if is_applied {
             self.outlets.metrics.applied(generation, elapsed);
         }
-        let (hosts, ms) = (self.compiled.config.hosts.len(), elapsed.as_millis());
-        info!(generation, hosts, endpoints_of = services.len(), problems, ms, "applied");
+        let (hosts, services) = (self.compiled.config.hosts.len(), services.len());
+        let ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
+        info!(generation, hosts, services, problems, ms, "applied");
     }
 
     /// Takes over what DNS said since.
@@ -336,13 +337,18 @@ fn identity(problem: &Problem) -> (Kind, Name, Reason, String, Option<String>) {
 
 fn log(problem: &Problem) {
     let Problem { object, severity, reason, field, message, hint } = problem;
+    let field = Some(field.as_str()).filter(|field| !field.is_empty());
+    let word = severity.as_str();
     match severity {
-        Severity::Error | Severity::Warning => warn!(%object, %reason, field, message, hint, "problem"),
-        Severity::Info => info!(%object, %reason, field, message, hint, "problem"),
+        Severity::Error | Severity::Warning => {
+            warn!(severity = word, %reason, %object, field, message, hint, "problem")
+        }
+        Severity::Info => info!(severity = word, %reason, %object, field, message, hint, "problem"),
     }
 }
 
-fn seconds_since_epoch() -> i64 {
+/// The time of day in seconds since the epoch.
+pub(crate) fn seconds_since_epoch() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }

@@ -3,7 +3,8 @@
 use http::{Request, StatusCode};
 
 use super::answer::{Answered, is_read, plain, refuse_method};
-use super::{View, metrics, now};
+use super::{View, metrics};
+use crate::controller::seconds_since_epoch;
 use crate::telemetry::Unready;
 use crate::telemetry::exposition::Exposition;
 
@@ -17,7 +18,7 @@ pub(super) fn answer<B>(view: &View, request: &Request<B>) -> Answered {
         "/metrics" if view.settings.has_metrics => {
             let accept = request.headers().get(http::header::ACCEPT).and_then(|accept| accept.to_str().ok());
             let form = Exposition::negotiate(accept);
-            plain(StatusCode::OK, form.content_type(), metrics::page(view, form, now()))
+            plain(StatusCode::OK, form.content_type(), metrics::page(view, form, seconds_since_epoch()))
         }
         path if path == "/healthz" || path == view.settings.health_check_path => state(view.readiness.healthy()),
         _ => plain(StatusCode::NOT_FOUND, TEXT, "not found\n".to_owned()),

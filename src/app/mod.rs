@@ -5,7 +5,7 @@ mod signals;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use tracing::{info, warn};
 
@@ -13,7 +13,7 @@ use self::control::Control;
 pub use self::signals::Signals;
 use crate::admin::{AnswerSettings, Listener, Listeners, Server, ShortText, View};
 use crate::compile;
-use crate::controller::{Outlets, Standing};
+use crate::controller::{Outlets, Standing, seconds_since_epoch};
 use crate::ir::{Config, text};
 use crate::live::Registry;
 use crate::proxy::{self, BindError, Phase, Shared, Sockets, Workers};
@@ -123,7 +123,7 @@ impl Running {
         settings.options.http_port = settings.http_port;
         settings.options.https_port = settings.https_port;
 
-        let default_certificate = Arc::new(secret::self_made(now()).map_err(StartError::Certificate)?);
+        let default_certificate = Arc::new(secret::self_made(seconds_since_epoch()).map_err(StartError::Certificate)?);
         let outlets = Outlets {
             table: Arc::new(SharedTable::new(Arc::new(RoutingTable::empty(&default_certificate)))),
             registry: Arc::new(Registry::new(settings.workers)),
@@ -174,7 +174,7 @@ impl Running {
         self.outlets.problems.load_full()
     }
 
-    /// Ends as CONTRACT 2 "Drain" says: not ready from here on, the grace period, then open requests have the drain
+    /// Ends in this order: not ready from here on, the grace period, then open requests have the drain
     /// time-out. A signal that comes meanwhile cuts everything.
     pub fn drain(self, signals: &Signals) -> Ended {
         info!(grace = ?self.grace, timeout = ?self.drain, connections = self.workers.connections(), "draining");
@@ -260,12 +260,6 @@ fn named_listeners(settings: &Settings) -> Vec<Listener> {
     let http = settings.http_port.map(|port| Listener { name: "http", port });
     let https = settings.https_port.map(|port| Listener { name: "https", port });
     http.into_iter().chain(https).collect()
-}
-
-/// Seconds since the epoch.
-fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
 /// How often a wait looks whether it is over.

@@ -13,7 +13,7 @@ use crate::ir::{Object, Problem, Severity, Target, text};
 use crate::settings::CompileOptions;
 use crate::snapshot::Ingress;
 
-/// The JSON form (FORMATS 2).
+/// The JSON form; routes and problems are those of the admin API.
 #[derive(Serialize)]
 struct Report {
     routes: Vec<shape::Route>,

@@ -151,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_list_of_the_contract_has_a_row_with_its_fields() {
+    fn every_list_of_the_api_has_a_row_with_its_fields() {
         for (listing, answer, expected) in [
             (
                 &ROUTES,

@@ -44,7 +44,7 @@ pub(super) fn load(paths: &[String], options: &CompileOptions) -> Result<Loaded,
     Ok(Loaded { snapshot, config, problems, endpoints: sets })
 }
 
-/// `--cluster` is part of the contract, and nothing answers it yet.
+/// `--cluster` is promised, and nothing answers it yet.
 pub(super) fn refuse_cluster(given: &Given) -> Result<(), Stop> {
     if given.is_on("cluster")? {
         return Err(Stop::unusable("--cluster: this version reads folders only; name one"));

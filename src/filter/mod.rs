@@ -22,7 +22,7 @@ pub struct Request<'a> {
     pub query: &'a [u8],
 }
 
-/// What is done before the upstream; the order is that of NGINX-COMPAT 1.4. A reply ends the request.
+/// What is done before the upstream; the order is that of nginx's phases. A reply ends the request.
 pub fn before(filters: &ir::Filters, request: &Request<'_>) -> Option<Reply> {
     let ir::Filters { tls_redirect, hsts: _ } = filters;
     if let Some(redirect) = tls_redirect

@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-/// An answer that a filter gives in place of the upstream. The body is that of its status (FORMATS 6).
+/// An answer that a filter gives in place of the upstream. The body is the page that belongs to its
+/// status.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply {
     /// Status.

@@ -1,4 +1,4 @@
-//! From http to https (`ssl-redirect`, NGINX-COMPAT 2.1).
+//! From http to https (`ssl-redirect` of ingress-nginx).
 
 use std::io::Write;
 

@@ -135,11 +135,6 @@ impl Fields {
         slice(&self.bytes, field.value_start, field.value_len)
     }
 
-    /// The name of `field` as a slice that keeps the buffer alive.
-    pub fn name_bytes(&self, field: &Field) -> Bytes {
-        share(&self.bytes, field.name_start, field.name_len)
-    }
-
     /// The value of `field` as a slice that keeps the buffer alive.
     pub fn value_bytes(&self, field: &Field) -> Bytes {
         share(&self.bytes, field.value_start, field.value_len)

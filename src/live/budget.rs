@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use super::per_worker::PerWorker;
 
-/// Retries allowed: 20 % of the requests of the last 10 s, at least 3 a second (CONTRACT 6). Time is counted in whole
+/// Retries allowed: 20 % of the requests of the last 10 s, at least 3 a second. Time is counted in whole
 /// seconds, so the last 10 s are the current second and the nine before it.
 pub struct RetryBudget {
     epoch: Instant,

@@ -21,7 +21,7 @@ pub struct EndpointSet {
 
 impl EndpointSet {
     /// The set that `endpoints` describe, each with the cell that `cell` gives for it. Draining ones are candidates when
-    /// there is nothing else (kube-proxy's rule, CONTRACT 7).
+    /// there is nothing else (kube-proxy's rule).
     pub(super) fn new(endpoints: &[ir::Endpoint], mut cell: impl FnMut(&ir::Endpoint) -> Arc<Endpoint>) -> EndpointSet {
         let all_drain = endpoints.iter().all(|endpoint| endpoint.draining);
         let (mut candidates, mut draining, mut weights) = (Vec::new(), Vec::new(), Vec::new());

@@ -37,7 +37,8 @@ pub struct Answered {
     pub in_flight: InFlight,
 }
 
-/// Sends the request to one endpoint after another until one answers (CONTRACT "Retries").
+/// Sends the request to one endpoint after another until one answers. Which failures may be
+/// repeated says [`RetryClass`](super::error::RetryClass); how often, the backend's retry budget.
 pub async fn reach<C: Client>(
     worker: &Rc<Worker>,
     client: &C,

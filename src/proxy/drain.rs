@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use tokio::sync::{Notify, watch};
 
-/// How far the shutdown has gone (CONTRACT 2, "Drain"). It only goes forward.
+/// How far the shutdown has gone. It only goes forward.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
     /// As ever.

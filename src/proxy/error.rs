@@ -30,7 +30,7 @@ pub enum UpstreamFault {
     BodyTimeout,
 }
 
-/// Whether another attempt may be made (CONTRACT "Retries").
+/// Whether another attempt may be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RetryClass {
     /// After the head nothing can be repeated.

@@ -136,11 +136,6 @@ impl Workers {
         self.crowd.total()
     }
 
-    /// Whether every worker still runs; a dead one means that the process should not be called healthy.
-    pub fn are_alive(&self) -> bool {
-        !self.threads.iter().any(JoinHandle::is_finished)
-    }
-
     /// Whether every worker ended, as they do after [`Phase::Closing`] when their last connection is gone.
     pub fn have_ended(&self) -> bool {
         self.threads.iter().all(JoinHandle::is_finished)

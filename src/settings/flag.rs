@@ -70,7 +70,7 @@ pub enum Effect {
     Cluster,
     /// ingress-nginx has it; here it is accepted with a warning.
     Ignored,
-    /// Part of the contract, and not built yet: accepted with a warning.
+    /// Promised, and not built yet: accepted with a warning.
     Later,
 }
 

@@ -70,21 +70,26 @@ pub fn certificate(origin: CertificateOrigin, chain: &[u8], key: &[u8]) -> Resul
 /// The certificate served where nobody gave another: self-signed, new at every start, valid from the day before `now`
 /// (seconds since the epoch) for ten years. `Err` if the machine has no randomness.
 pub fn self_made(now: i64) -> Result<Certificate, String> {
-    const DAY: i64 = 86_400;
     let failed = |error: rcgen::Error| format!("cannot make the default certificate: {error}");
     let mut params = rcgen::CertificateParams::new(vec!["fairlead.invalid".to_owned()]).map_err(failed)?;
     params.distinguished_name = rcgen::DistinguishedName::new();
     params.distinguished_name.push(rcgen::DnType::CommonName, "Fairlead Default Certificate");
+    limit_validity(&mut params, now, 3652);
+    let key = rcgen::KeyPair::generate().map_err(failed)?;
+    let made = params.self_signed(&key).map_err(failed)?;
+    certificate(CertificateOrigin::SelfMade, made.pem().as_bytes(), key.serialize_pem().as_bytes())
+}
+
+/// Makes a certificate valid from the day before `now` (seconds since the epoch) until `days` after it.
+pub fn limit_validity(params: &mut rcgen::CertificateParams, now: i64, days: u16) {
+    const DAY: i64 = 86_400;
     let midnight = |seconds| {
         let time = jiff::Timestamp::from_second(seconds).unwrap_or_default();
         let day = time.to_zoned(jiff::tz::TimeZone::UTC).date();
         rcgen::date_time_ymd(day.year().into(), day.month().unsigned_abs(), day.day().unsigned_abs())
     };
     params.not_before = midnight(now - DAY);
-    params.not_after = midnight(now + 3652 * DAY);
-    let key = rcgen::KeyPair::generate().map_err(failed)?;
-    let made = params.self_signed(&key).map_err(failed)?;
-    certificate(CertificateOrigin::SelfMade, made.pem().as_bytes(), key.serialize_pem().as_bytes())
+    params.not_after = midnight(now + i64::from(days) * DAY);
 }
 
 fn read_chain(bytes: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {

@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use fairlead::ir::Reason;
+
 #[test]
 fn every_link_between_documents_leads_somewhere() {
     let mut broken = Vec::new();
@@ -32,6 +34,43 @@ fn every_make_target_in_the_documents_exists() {
             assert!(targets.contains(&named), "{} names `make {named}`", page.display());
         }
     }
+}
+
+#[test]
+fn the_problems_page_has_a_row_for_each_reason_and_says_which_are_not_reported() {
+    let page = fs::read_to_string(root().join("docs/problems.md")).unwrap();
+    let rows: Vec<Vec<&str>> = page
+        .lines()
+        .filter(|line| line.starts_with("| `"))
+        .map(|line| line.split('|').map(str::trim).filter(|cell| !cell.is_empty()).collect())
+        .collect();
+    let named: Vec<&str> = rows.iter().map(|row| row[0].trim_matches('`')).collect();
+    let reasons: Vec<&str> = Reason::ALL.iter().map(|reason| reason.as_str()).collect();
+    assert_eq!(named, reasons);
+
+    let source = source_text(&root().join("src"));
+    for row in rows {
+        let reason = row[0].trim_matches('`');
+        assert_eq!(row.len(), 4, "{reason}");
+        let known = row[1].split(", ").all(|word| ["error", "warning", "info"].contains(&word));
+        let is_reported = source.contains(&format!("Reason::{reason}"));
+        assert_eq!(row[2].contains("not reported in this version"), !is_reported, "{reason}");
+        assert_eq!(known, is_reported, "severity of {reason}");
+    }
+}
+
+/// All Rust files below `folder` in one text.
+fn source_text(folder: &Path) -> String {
+    let mut text = String::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            text += &source_text(&path);
+        } else if path.extension().is_some_and(|ending| ending == "rs") {
+            text += &fs::read_to_string(&path).unwrap();
+        }
+    }
+    text
 }
 
 /// README and the like, and everything in `docs`.

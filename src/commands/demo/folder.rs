@@ -8,7 +8,11 @@ use std::path::{Path, PathBuf};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 
 use super::backends::Backends;
+use crate::controller::seconds_since_epoch;
+use crate::snapshot::secret::limit_validity;
 
+/// How long the sample's certificates are good; each start makes new ones.
+const VALID_DAYS: u16 = 30;
 /// The file to edit.
 pub(super) const SHOP: &str = "shop.yaml";
 /// Certificate authority of the sample's certificate, for curl.
@@ -66,7 +70,7 @@ impl Folder {
     }
 
     fn write_sample(&self, backends: &Backends) -> io::Result<()> {
-        let (authority, secret) = certificate().map_err(io::Error::other)?;
+        let (authority, secret) = certificate(seconds_since_epoch()).map_err(io::Error::other)?;
         fs::write(self.path.join(AUTHORITY), authority)?;
         self.write_private(SECRET, &secret)?;
         fs::write(self.path.join(ENDPOINTS), endpoints(backends))?;
@@ -94,15 +98,18 @@ impl Drop for Folder {
     }
 }
 
-/// A certificate authority (PEM) and the Secret with a certificate of it for the shop. The authority's key is forgotten.
-fn certificate() -> Result<(String, String), rcgen::Error> {
+/// A certificate authority (PEM) and the Secret with a certificate of it for the shop, both valid for
+/// [`VALID_DAYS`] from `now` (seconds since the epoch). The authority's key is forgotten.
+fn certificate(now: i64) -> Result<(String, String), rcgen::Error> {
     let mut authority = CertificateParams::new(Vec::new())?;
     authority.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     authority.distinguished_name.push(DnType::CommonName, "Fairlead demo");
+    limit_validity(&mut authority, now, VALID_DAYS);
     let authority_key = KeyPair::generate()?;
     let authority_pem = authority.self_signed(&authority_key)?.pem();
     let mut shop = CertificateParams::new(vec!["shop.localhost".to_owned()])?;
     shop.distinguished_name.push(DnType::CommonName, "shop.localhost");
+    limit_validity(&mut shop, now, VALID_DAYS);
     shop.use_authority_key_identifier_extension = true;
     let key = KeyPair::generate()?;
     let certificate = shop.signed_by(&key, &Issuer::from_params(&authority, &authority_key))?;

@@ -2,7 +2,7 @@
 //!
 //! The crate `h2` takes any number of PING, SETTINGS or PRIORITY frames and empty CONTINUATION frames. The meter reads
 //! the bytes on their way to it, remembers only the head of the present frame, and says when a client has gone too far
-//! (RELIABILITY: "HTTP/2"; CVE-2019-9512, 9515, 9518, CVE-2023-44487 and their kin).
+//! (limits in docs/defaults.md; CVE-2019-9512, 9515, 9518, CVE-2023-44487 and their kin).
 
 use std::time::{Duration, Instant};
 

@@ -144,7 +144,7 @@ pub trait Client {
     /// Queues the head of the final answer. `close` asks for the end of the connection after it (HTTP/1.1 only).
     fn queue_head(&self, answer: &Answer<'_>, close: bool);
 
-    /// Queues body bytes. At most `buffer` (RELIABILITY limits) bytes are queued before [`Client::poll_flush`] is ready.
+    /// Queues body bytes. At most the limit `buffer` bytes are queued before [`Client::poll_flush`] is ready.
     fn queue_data(&self, data: Bytes);
 
     /// Queues the end of the answer; trailers go only to clients that take them.

@@ -452,7 +452,7 @@ fn target(path: &[u8], query: &[u8]) -> Option<PathAndQuery> {
 const ADDITIONS: usize = 12;
 /// Streams on one connection before another is made.
 const MOST_STREAMS: usize = 100;
-/// Windows for what back ends send: as wide as those for clients (RELIABILITY, "HTTP/2").
+/// Windows for what back ends send: as wide as those for clients are by default (docs/defaults.md).
 const STREAM_WINDOW: u32 = 256 << 10;
 /// See [`STREAM_WINDOW`].
 const CONNECTION_WINDOW: u32 = 1 << 20;

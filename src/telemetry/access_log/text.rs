@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::record::{Attempt, Record};
 use super::write::{any_must_escape, must_escape, number, padded};
 
-/// Appends one line, as FORMATS 3 of the contract (`log_format upstreaminfo` of ingress-nginx) says. `stamp` is
-/// [`stamp`] of the record's second.
+/// Appends one line in the form of ingress-nginx's `log_format upstreaminfo`. `stamp` is [`stamp`] of the record's
+/// second.
 pub(super) fn line(out: &mut Vec<u8>, record: &Record<'_>, stamp: &[u8]) {
     address(out, record.client);
     match record.user {

@@ -1,4 +1,4 @@
-//! What a hostile client may send, and where it ends (RELIABILITY: "HTTP/2").
+//! What a hostile client may send, and where it ends (the limits in docs/defaults.md).
 
 use super::frames::{
     CONTINUATION, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, HEADERS, PING, PRIORITY, RST_STREAM, Raw, SETTINGS,
