@@ -78,6 +78,11 @@ impl Http1Upstream {
         &self.key
     }
 
+    /// When it must take no further request.
+    pub(super) fn usable_until(&self) -> Instant {
+        self.usable_until
+    }
+
     /// Whether it may take a request: nothing came on it, it was not closed, and it is not too old.
     pub(super) fn is_usable(&self, now: Instant) -> bool {
         if now >= self.usable_until || self.requests >= POOL_REQUESTS {

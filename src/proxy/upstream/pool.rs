@@ -44,13 +44,25 @@ impl Pool {
         None
     }
 
-    /// Keeps a clean connection, if there is room.
+    /// Keeps a clean connection. When there is no room, the one that would soonest be too old closes.
     pub fn put(&self, connection: Box<Http1Upstream>) {
-        if self.count.get() >= POOL_IDLE_CONNECTIONS {
-            return;
+        self.put_among(connection, POOL_IDLE_CONNECTIONS);
+    }
+
+    fn put_among(&self, connection: Box<Http1Upstream>, most: usize) {
+        let mut idle = self.idle.borrow_mut();
+        if self.count.get() < most {
+            self.count.set(self.count.get() + 1);
+        } else {
+            // What was idle for longest in a stack is at its bottom. Looking at every stack costs little beside the connection just
+            // made: a pool that is full has room again after each connection that it lends.
+            let stacks = idle.values_mut().filter(|stack| !stack.is_empty());
+            let Some(oldest) = stacks.min_by_key(|stack| stack.first().map(|bottom| bottom.usable_until())) else {
+                return;
+            };
+            drop(oldest.remove(0));
         }
-        self.idle.borrow_mut().entry(*connection.key()).or_default().push(connection);
-        self.count.set(self.count.get() + 1);
+        idle.entry(*connection.key()).or_default().push(connection);
     }
 
     /// Closes what has been idle too long or was closed by the other side. To be called every few seconds.
@@ -62,5 +74,39 @@ impl Pool {
             !stack.is_empty()
         });
         self.count.set(count);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+    use crate::proxy::io::Stream;
+    use crate::settings::Limits;
+
+    #[tokio::test]
+    async fn a_full_pool_closes_what_is_oldest_and_keeps_what_was_just_used() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let key = |port| PoolKey { address: SocketAddr::from(([10, 0, 0, 1], port)), protocol: Protocol::Http1 };
+        let began = Instant::now();
+        let pool = Pool::default();
+        let mut accepted = Vec::new();
+        for (second, port) in (0..).zip([1, 2, 1, 3]) {
+            let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            accepted.push(listener.accept().await.unwrap());
+            let since = began + Duration::from_secs(second);
+            let connection = Http1Upstream::new(Stream::Plain(stream), key(port), &Limits::default(), since);
+            pool.put_among(Box::new(connection), 3);
+        }
+        let idle = pool.idle.borrow();
+        let seconds = [1, 2, 3].map(|port| {
+            let stack = idle.get(&key(port)).unwrap();
+            stack.iter().map(|connection| (connection.usable_until() - began).as_secs()).collect::<Vec<_>>()
+        });
+        assert_eq!(seconds, [vec![2], vec![1], vec![3]], "the first of endpoint 1 made room for that of endpoint 3");
+        assert_eq!(pool.count.get(), 3);
     }
 }
