@@ -80,7 +80,7 @@ fn a_filter_takes_the_host_a_name_belongs_to_and_nothing_of_other_namespaces() {
 fn backends_show_their_endpoints_of_this_moment() {
     let view = shop();
     let api = view.registry.backend(&backend_id("shop", "api"));
-    let _in_flight = api.endpoints.load().candidates[0].begin();
+    let _in_flight = Arc::clone(&api.endpoints.load().candidates[0]).begin();
     let (_, body) = get(&view, "/api/v1/backends?namespace=shop");
     assert_eq!(
         body,

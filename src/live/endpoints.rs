@@ -83,10 +83,11 @@ impl Endpoint {
         self.pod.load().as_deref().map(Arc::clone)
     }
 
-    /// Counts a request in; it counts until the guard is dropped.
-    pub fn begin(self: &Arc<Self>) -> InFlight {
+    /// Counts a request in; it counts until the guard is dropped. The guard takes the reference that a pick gave: all
+    /// workers share its count, so one more would cost as much as the request's own.
+    pub fn begin(self: Arc<Self>) -> InFlight {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
-        InFlight { endpoint: Arc::clone(self) }
+        InFlight { endpoint: self }
     }
 }
 

@@ -118,7 +118,7 @@ mod tests {
         let backend = registry.backend(&id(80));
         registry.set_endpoints(&id(80), &set(&[("10.0.0.1:80", 1, false), ("10.0.0.2:80", 1, false)]));
         let before = one(&backend, "10.0.0.1:80");
-        let flight = before.begin();
+        let flight = Arc::clone(&before).begin();
         registry.set_endpoints(&id(80), &set(&[("10.0.0.1:80", 7, true), ("10.0.0.3:80", 1, false)]));
         let after = one(&backend, "10.0.0.1:80");
         assert!(Arc::ptr_eq(&before, &after));

@@ -59,10 +59,11 @@ pub async fn reach<C: Client>(
         let Some(endpoint) = balance::pick(backend, worker.index, &tried) else {
             return Err(last.map_or_else(|| Reply::failed(503, Failure::NoEndpoints).into(), Stop::Upstream));
         };
+        let address = endpoint.address;
         let in_flight = endpoint.begin();
-        note.attempt(&endpoint, now);
-        let outcome = attempt(worker, client, &plan, endpoint.address, upload, now).await;
-        tried.push(endpoint.address);
+        note.attempt(in_flight.endpoint(), now);
+        let outcome = attempt(worker, client, &plan, address, upload, now).await;
+        tried.push(address);
         let may = |class| may_retry(retry, class, request.method(), upload, &tried, backend, began);
         let fault = match outcome {
             Ok((upstream, response)) => {
@@ -179,12 +180,16 @@ async fn attempt<C: Client>(
             match upstream.poll_head(cx) {
                 Poll::Ready(Ok(head)) if head.status < 200 && head.status != 101 => {
                     interims += 1;
-                    if interims > worker.limits().interim {
+                    let most = worker.limits().interim;
+                    if interims <= most {
+                        if head.status != 100 {
+                            client.queue_interim(&head);
+                        }
+                        wait.progress();
+                    } else if interims == most + 1 {
+                        // From here on they are dropped, and no longer keep the wait for the final head alive.
                         worker.metrics().limit_hit(Limit::interim);
-                    } else if head.status != 100 {
-                        client.queue_interim(&head);
                     }
-                    wait.progress();
                     continue;
                 }
                 Poll::Ready(Ok(head)) if head.status == 101 && !tunnel::is_agreed(request, &head) => {

@@ -146,7 +146,7 @@ mod tests {
             let endpoints: Vec<_> = endpoints.iter().map(|(address, weight)| (&**address, *weight)).collect();
             let backend = World::new().backend(LeastConn, &endpoints);
             let slow = pick(&backend, 0, &[]).unwrap();
-            let _waiting = slow.begin();
+            let _waiting = Arc::clone(&slow).begin();
             let picked = counts(&backend, 0, 1_000);
             assert_eq!(picked.get(&slow.address), None, "of {count}");
         }
