@@ -202,7 +202,7 @@ pub enum Answer {
 /// One stage of a decision.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Step {
-    /// `listener`, `host`, `path`, `filters`, `backend`, `endpoint`.
+    /// `listener`, `method`, `host`, `path`, `filters`, `backend`, `endpoint`.
     pub stage: String,
     /// What was decided.
     pub text: String,

@@ -40,9 +40,11 @@ pub(super) fn run(call: &Call<'_>) -> Result<u8, Stop> {
 
 fn ask(call: &Call<'_>, method: &str, url: &str) -> Result<Explanation, Stop> {
     let address = call.given.read("admin", flag::address)?.ok_or_else(|| Stop::unusable("--admin is empty"))?;
-    let answer = get_json(address, &format!("/api/v1/explain?url={}&method={}", escape(url), escape(method)))?;
+    let path = format!("/api/v1/explain?url={}&method={}", escape(url), escape(method));
+    // 1 says that no route answers; who could not ask does not know that.
+    let answer = get_json(address, &path).map_err(|stop| Stop::unusable(stop.line))?;
     serde_json::from_value(answer)
-        .map_err(|_| Stop::failed(format!("{address} answers in a form that this version does not know")))
+        .map_err(|_| Stop::unusable(format!("{address} answers in a form that this version does not know")))
 }
 
 /// The URL as a request with this Host field would have it.

@@ -241,7 +241,7 @@ Exit codes: 0 after a clean drain, 1 failure, 2 unusable arguments or settings."
 
 const CHECK_AFTER: &str = "Exit codes: 0 no error, 1 at least one error, 2 unusable arguments.";
 
-const EXPLAIN_AFTER: &str = "Exit codes: 0 a route answers, 1 none does, 2 unusable arguments.";
+const EXPLAIN_AFTER: &str = "Exit codes: 0 a route answers, 1 none does, 2 unusable arguments, or nobody to ask.";
 
 fn parser(program: &'static str) -> Command {
     Command::new(program)

@@ -159,6 +159,9 @@ fn explain_names_the_route_and_its_exit_code_says_whether_one_answers() {
     assert!(code == 0 && out.starts_with("PUT http://a.example/x → 200"), "{out}");
     let (code, out, _) = run(&["explain", "http://b.example/", "--manifests", path]);
     assert!(code == 1 && out.starts_with("GET http://b.example/ → 404 no route"), "{out}");
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let (code, out, err) = run(&["explain", "http://a.example/x", "--admin", &free]);
+    assert!(code == 2 && out.is_empty() && err.contains("nothing answers on"), "{code} {out} {err}");
 }
 
 #[test]
