@@ -92,6 +92,11 @@ impl Bed {
         self.registry.sweep();
     }
 
+    /// The table that is served.
+    pub fn table(&self) -> Arc<RoutingTable> {
+        self.shared.table.load()
+    }
+
     /// The workers, to lead them out.
     pub fn workers(&self) -> &Workers {
         self.workers.as_ref().unwrap()

@@ -15,6 +15,7 @@ mod clients;
 mod controller;
 mod docs;
 mod exchange;
+mod explain;
 mod folder;
 mod fuzz_corpus;
 mod golden;
