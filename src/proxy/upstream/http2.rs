@@ -230,6 +230,8 @@ pub struct Http2Upstream {
     output: RefCell<Outbox>,
     response: RefCell<Option<ResponseFuture>>,
     body: RefCell<Option<RecvStream>>,
+    /// The final head says that no body follows, whatever the back end sends.
+    is_bodiless: Cell<bool>,
     /// Bytes given to the exchange, for which the back end gets no new window as yet.
     unreleased: Cell<usize>,
 }
@@ -248,6 +250,7 @@ impl Http2Upstream {
             output: RefCell::default(),
             response: RefCell::default(),
             body: RefCell::default(),
+            is_bodiless: Cell::new(false),
             unreleased: Cell::new(0),
         }
     }
@@ -309,6 +312,7 @@ impl Http2Upstream {
         *slot = None;
         let response = response.map_err(|error| fault(&error))?;
         let head = self.response_head(&response, response.body().is_end_stream());
+        self.is_bodiless.set(head.as_ref().is_ok_and(|head| head.framing == Framing::None));
         *self.body.borrow_mut() = Some(response.into_body());
         Poll::Ready(head)
     }
@@ -317,6 +321,10 @@ impl Http2Upstream {
     pub fn poll_body(&self, cx: &mut Context<'_>) -> Poll<Result<Part, UpstreamFault>> {
         let mut slot = self.body.borrow_mut();
         let Some(body) = slot.as_mut() else { return Poll::Ready(Err(UpstreamFault::Cut)) };
+        if self.is_bodiless.get() {
+            // What comes after a 204, a 304 or an answer to HEAD is nobody's: the client would take it for the next answer.
+            return Poll::Ready(Ok(Part::End(None)));
+        }
         let consumed = self.unreleased.take();
         if consumed > 0 && body.flow_control().release_capacity(consumed).is_err() {
             return Poll::Ready(Err(UpstreamFault::Cut));

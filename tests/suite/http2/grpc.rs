@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream};
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, Method, Request, Response};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 
@@ -70,12 +71,19 @@ async fn serve(socket: TcpStream) {
     }
 }
 
-/// Echoes each message as it comes, then the status in trailers; `/only-trailers` has nothing else; `/break` breaks off when told.
+/// Echoes each message as it comes, then the status in trailers; `/only-trailers` has nothing else; `/break` breaks off
+/// when told; `/body-of-none` sends a body where there is none.
 async fn answer(request: Request<RecvStream>, mut respond: SendResponse<Bytes>) {
     let te = request.headers().get("te").map_or("", |te| te.to_str().unwrap()).to_owned();
     let authority = request.uri().authority().unwrap().to_string();
     let head = Response::builder().header("content-type", "application/grpc").header("x-te", te);
     let head = head.header("x-authority", authority);
+    if request.uri().path() == "/body-of-none" {
+        let status = if request.method() == Method::HEAD { 200 } else { 204 };
+        let mut send = respond.send_response(head.status(status).body(()).unwrap(), false).unwrap();
+        let _gone = send.send_data(Bytes::from("HTTP/1.1 200 INJECTED\r\n\r\n"), true);
+        return;
+    }
     if request.uri().path() == "/only-trailers" {
         respond.send_response(head.header("grpc-status", "5").body(()).unwrap(), true).unwrap();
         return;
@@ -135,6 +143,26 @@ fn an_answer_of_trailers_only_stays_one_frame() {
         let response = response.await.unwrap();
         assert_eq!(response.headers()["grpc-status"], "5");
         assert!(response.body().is_end_stream());
+    });
+}
+
+#[test]
+fn a_body_after_an_answer_that_has_none_reaches_nobody() {
+    let grpc = Grpc::start();
+    let bed = grpc.bed();
+    run(async {
+        for method in ["GET", "HEAD"] {
+            let mut client = TcpStream::connect(bed.http).await.unwrap();
+            let request = format!(
+                "{method} /body-of-none HTTP/1.1\r\nHost: a.example\r\n\r\n\
+                 GET /only-trailers HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n"
+            );
+            client.write_all(request.as_bytes()).await.unwrap();
+            let mut answer = String::new();
+            client.read_to_string(&mut answer).await.unwrap();
+            assert_eq!(answer.matches("HTTP/1.1 20").count(), 2, "{answer}");
+            assert!(!answer.contains("INJECTED") && answer.contains("grpc-status: 5"), "{answer}");
+        }
     });
 }
 
