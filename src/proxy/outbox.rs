@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf, Bytes, BytesMut};
 use h2::{Reason, SendStream};
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
@@ -15,6 +15,8 @@ pub(crate) struct Outbox {
     /// There once the head is sent and a body follows.
     send: Option<SendStream<Bytes>>,
     data: VecDeque<Bytes>,
+    /// Small pieces after `data`, copied together: each may be a few bytes of a whole buffer, which it would keep.
+    tail: BytesMut,
     queued: usize,
     /// Bytes of the body still to be queued, when its length is told.
     missing: Option<u64>,
@@ -36,7 +38,23 @@ impl Outbox {
     pub(crate) fn push(&mut self, data: Bytes) {
         self.queued += data.len();
         self.missing = self.missing.map(|missing| missing.saturating_sub(data.len() as u64));
-        self.data.push_back(data);
+        if data.len() < SMALL {
+            self.tail.extend_from_slice(&data);
+            if self.tail.len() < ENOUGH {
+                return;
+            }
+        }
+        self.seal();
+        if data.len() >= SMALL {
+            self.data.push_back(data);
+        }
+    }
+
+    /// Lets the small pieces go as one.
+    fn seal(&mut self) {
+        if !self.tail.is_empty() {
+            self.data.push_back(self.tail.split().freeze());
+        }
     }
 
     /// Queues the end.
@@ -51,7 +69,7 @@ impl Outbox {
 
     /// Whether the head is the whole message.
     pub(crate) fn is_empty_message(&self) -> bool {
-        self.ends && self.data.is_empty() && self.trailers.is_none()
+        self.ends && self.queued == 0 && self.trailers.is_none()
     }
 
     /// Bytes that wait.
@@ -78,11 +96,16 @@ impl Outbox {
 
     /// Gives data to `h2` as far as the other side's windows and the send buffer allow. Ready when all is given.
     pub(crate) fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Gone>> {
-        let Some(send) = &mut self.send else { return Poll::Ready(Ok(())) };
-        if self.is_done {
+        if self.send.is_none() || self.is_done {
             return Poll::Ready(Ok(()));
         }
-        while let Some(front) = self.data.front_mut() {
+        loop {
+            // Not before: while older pieces wait, the tail grows instead of their number.
+            if self.data.is_empty() {
+                self.seal();
+            }
+            let Some(send) = &mut self.send else { return Poll::Ready(Ok(())) };
+            let Some(front) = self.data.front_mut() else { break };
             // The last bytes of a body of known length wait for its end, which comes at once: one frame less.
             if self.missing == Some(0) && !self.ends && self.queued == front.len() {
                 return Poll::Ready(Ok(()));
@@ -101,11 +124,11 @@ impl Outbox {
                 self.data.pop_front();
             }
             self.queued -= piece.len();
-            let is_last = self.ends && self.data.is_empty() && self.trailers.is_none();
+            let is_last = self.ends && self.queued == 0 && self.trailers.is_none();
             send.send_data(piece, is_last).map_err(|_| Gone)?;
             self.is_done = is_last;
         }
-        if self.ends && !self.is_done {
+        if let (true, false, Some(send)) = (self.ends, self.is_done, &mut self.send) {
             self.is_done = true;
             match self.trailers.take() {
                 Some(trailers) => send.send_trailers(trailers).map_err(|_| Gone)?,
@@ -124,5 +147,36 @@ pub(crate) fn append(map: &mut HeaderMap, fields: &Fields) {
         if let (Ok(name), Ok(value)) = (name, value) {
             map.append(name, value);
         }
+    }
+}
+
+/// Pieces below this are copied, bytes.
+const SMALL: usize = 4 << 10;
+/// So many copied bytes make a piece: one frame of the usual size.
+const ENOUGH: usize = 16 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_pieces_keep_no_buffers_and_all_stay_in_order() {
+        let mut outbox = Outbox::default();
+        let mut expected = Vec::new();
+        let buffer = Bytes::from(vec![7; 64 << 10]);
+        for _ in 0..40_000 {
+            outbox.push(buffer.slice(..1));
+        }
+        expected.resize(40_000, 7);
+        assert_eq!((outbox.queued(), outbox.data.len()), (40_000, 40_000 / ENOUGH));
+        assert!(buffer.is_unique(), "a small piece keeps its whole buffer");
+        for length in [SMALL, 3, 0, SMALL - 1, 2 * SMALL] {
+            let piece = Bytes::from(vec![length as u8 ^ 0x55; length]);
+            expected.extend_from_slice(&piece);
+            outbox.push(piece);
+        }
+        assert_eq!(outbox.queued(), expected.len());
+        outbox.seal();
+        assert!(outbox.data.iter().flatten().eq(&expected));
     }
 }
