@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::ffi::{OsStr, OsString};
-use std::fs;
+use std::fs::File;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io;
+use std::io::{self, Read as _};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
+
+use rustix::fs::OFlags;
 
 use super::walk::{Stamp, Walk, walk};
 use crate::ir::{Kind, Name, Object, Problem, Reason, Severity};
@@ -292,7 +295,17 @@ fn contents(path: &OsStr, stamp: Stamp) -> io::Result<String> {
             LARGEST >> 20
         )));
     }
-    let bytes = fs::read(path)?;
+    // What was a file when it was looked at may be a pipe by now, whose opening and reading would wait for a writer.
+    let flags = OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = File::options().read(true).custom_flags(flags.bits().cast_signed()).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is no file"));
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(stamp.size).unwrap_or_default());
+    file.take(LARGEST + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > LARGEST {
+        return Err(io::Error::other(format!("it has more than {} MiB, which are not read", LARGEST >> 20)));
+    }
     String::from_utf8(bytes).map_err(|error| {
         let good = error.utf8_error().valid_up_to();
         let line = 1 + memchr::memchr_iter(b'\n', error.as_bytes().get(..good).unwrap_or_default()).count();
@@ -338,6 +351,8 @@ fn duplicate(object: &Received, owner: &Received) -> Problem {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     const SERVICE: &str = "{apiVersion: v1, kind: Service, metadata: {name: a}, spec: {ports: [{port: 80}]}}\n";
@@ -424,6 +439,17 @@ mod tests {
         assert!(manifests.scan(at + ms(19), QUIET).is_waiting);
         let scan = manifests.scan(at + ms(20), QUIET);
         assert!(!scan.is_waiting && scan.delta.routes && !scan.delta.report);
+    }
+
+    #[test]
+    fn a_pipe_in_the_place_of_a_file_is_told_and_not_waited_for() {
+        let (folder, path, mut manifests, at) = written(SERVICE);
+        manifests.scan(at + QUIET, QUIET);
+        let stamp = walk(&[folder.path().to_owned()]).files.remove(path.as_os_str()).unwrap();
+        fs::remove_file(&path).unwrap();
+        let made = std::process::Command::new("mkfifo").arg(&path).status().unwrap();
+        assert!(made.success());
+        assert_eq!(contents(path.as_os_str(), stamp).unwrap_err().to_string(), "it is no file");
     }
 
     #[test]
