@@ -212,10 +212,11 @@ pub fn object(text: &str) -> Result<Name, String> {
     }
 }
 
-/// Whether a file or folder is there. `Err` says that it is not, or why it cannot be seen.
+/// Whether a file or folder is there. `Err` says that it is not, that it is something else, or why it cannot be seen.
 pub fn existing(path: &Path) -> Result<(), String> {
     match path.metadata() {
-        Ok(_) => Ok(()),
+        Ok(metadata) if metadata.is_file() || metadata.is_dir() => Ok(()),
+        Ok(_) => Err(format!("{} is neither file nor folder", path.display())),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(format!("{} does not exist", path.display())),
         Err(error) => Err(format!("{} cannot be read: {error}", path.display())),
     }

@@ -64,7 +64,9 @@ pub(super) fn walk(roots: &[PathBuf]) -> Walk {
                 walk.folders.insert(parent.unwrap_or(Path::new(".")).to_owned());
                 walk.files.insert(root.clone().into(), Stamp::of(&metadata));
             }
-            Ok(_) => {}
+            Ok(_) => {
+                walk.closed.insert(root.clone(), io::Error::other("it is neither file nor folder"));
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => {
                 walk.closed.insert(root.clone(), error);
