@@ -11,7 +11,9 @@ pub(super) fn run(call: &Call<'_>) -> Result<u8, Stop> {
     let given = &call.given;
     offline::refuse_cluster(given)?;
     let mut url = call.words.first().cloned().unwrap_or_default();
+    refuse_control("the URL", &url)?;
     for field in given.all("header") {
+        refuse_control("-H", field)?;
         let Some((name, value)) = field.split_once(':').filter(|(name, _)| !name.trim().is_empty()) else {
             return Err(Stop::unusable(format!("-H {field:?} is not \"NAME: VALUE\"")));
         };
@@ -36,6 +38,14 @@ pub(super) fn run(call: &Call<'_>) -> Result<u8, Stop> {
     };
     print_text(&explanation.text(&request));
     Ok(if explanation.answer == Answer::Refused { FAILED } else { OK })
+}
+
+/// Such octets cannot be in a request, and would reach the terminal with the answer.
+fn refuse_control(what: &str, text: &str) -> Result<(), Stop> {
+    match text.chars().find(|character| character.is_control()) {
+        Some(character) => Err(Stop::unusable(format!("{what} holds the control character {character:?}"))),
+        None => Ok(()),
+    }
 }
 
 fn ask(call: &Call<'_>, method: &str, url: &str) -> Result<Explanation, Stop> {
