@@ -66,13 +66,14 @@ release: ## The optimised binary, target/release/fairlead
 	@scripts/setup.sh build
 	$(CARGO) build --release --bin fairlead
 
-bench: ## Benchmarks beside their goals: look-ups, compile, instructions, memory
+bench: ## Benchmarks beside their goals: look-ups, compile, instructions, memory, a changed file
 	@scripts/setup.sh bench
 	$(CARGO) build --release --bin fairlead --bench peers
 	missed=0; \
 	$(CARGO) bench --bench routing || missed=1; \
 	python3 benches/instructions/per_request.py $(RELEASE) || missed=1; \
 	python3 benches/memory.py $(RELEASE) || missed=1; \
+	python3 benches/change.py $(RELEASE) || missed=1; \
 	exit $$missed
 
 bench-peers: ## The same load side by side with nginx, one worker each on one core
