@@ -2,18 +2,19 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use fairlead::compile::{self, Compiler};
-use fairlead::ir;
+use arc_swap::ArcSwap;
+use fairlead::controller::{Controller, Outlets};
 use fairlead::live::Registry;
 use fairlead::proxy::{Phase, Shared, Sockets, Workers};
 use fairlead::settings::{CompileOptions, Limits};
 use fairlead::snapshot::{Snapshot, secret, yaml};
+use fairlead::source::Delta;
 use fairlead::table::{RoutingTable, SharedTable};
 use fairlead::telemetry::{AccessLog, Metrics, Readiness};
 
-/// Running workers on loopback, and what is needed to give them another table.
+/// Running workers on loopback, and the controller that tells them what to serve.
 pub struct Bed {
     /// Where http is served.
     pub http: SocketAddr,
@@ -22,11 +23,9 @@ pub struct Bed {
     /// Counters.
     pub metrics: Arc<Metrics>,
     workers: Option<Workers>,
-    shared: Shared,
-    registry: Registry,
-    compiler: Compiler,
-    options: CompileOptions,
-    default_certificate: Arc<ir::Certificate>,
+    controller: Controller,
+    outlets: Outlets,
+    snapshot: Snapshot,
 }
 
 impl Bed {
@@ -40,61 +39,67 @@ impl Bed {
         let default_certificate = Arc::new(secret::self_made(now()).unwrap());
         let metrics = Metrics::new(workers, true);
         let table = Arc::new(SharedTable::new(Arc::new(RoutingTable::empty(&default_certificate))));
-        let limits = Arc::new(limits);
-        let shared = Shared {
+        let outlets = Outlets {
             table,
-            limits: Arc::clone(&limits),
+            registry: Arc::new(Registry::new(workers)),
             metrics: Arc::clone(&metrics),
             readiness: Readiness::new(),
-            access_log,
+            problems: Arc::new(ArcSwap::default()),
+            default_certificate,
         };
         let sockets = Sockets::bind(&[IpAddr::V4(Ipv4Addr::LOCALHOST)], Some(0), Some(0), workers).unwrap();
         let (http, https) = (sockets.http_addresses()[0], sockets.https_addresses()[0]);
         let options = CompileOptions {
             http_port: Some(http.port()),
             https_port: Some(https.port()),
-            limits: Limits::clone(&limits),
+            limits: limits.clone(),
             ..CompileOptions::default()
         };
-        let registry = Registry::new(workers);
-        let compiler = Compiler::default();
-        let mut bed =
-            Bed { http, https, metrics, workers: None, shared, registry, compiler, options, default_certificate };
+        let controller = Controller::new(outlets.clone(), options, Vec::new());
+        let shared = Shared {
+            table: Arc::clone(&outlets.table),
+            limits: Arc::new(limits),
+            metrics: Arc::clone(&metrics),
+            readiness: Arc::clone(&outlets.readiness),
+            access_log,
+        };
+        let snapshot = Snapshot::default();
+        let mut bed = Bed { http, https, metrics, workers: None, controller, outlets, snapshot };
         bed.apply(manifests);
-        bed.workers = Some(sockets.start(&bed.shared).unwrap());
+        bed.workers = Some(sockets.start(&shared).unwrap());
         bed
     }
 
-    /// Serves other manifests from now on.
+    /// Serves other manifests from now on. The controller finds out by itself which of its roads that takes.
     pub fn apply(&mut self, manifests: &str) {
         let parsed = yaml::read(manifests, "test.yaml");
         assert!(parsed.problems.is_empty(), "{:?}", parsed.problems);
-        self.apply_snapshot(&parsed.into_snapshot());
+        let next = parsed.into_snapshot();
+        let delta = Delta::between(&self.snapshot, &next);
+        self.snapshot = next;
+        self.controller.apply(&self.snapshot, &delta, Instant::now(), now());
+        self.outlets.table.sweep();
+        self.outlets.registry.sweep();
     }
 
-    /// Serves another snapshot from now on.
-    pub fn apply_snapshot(&mut self, snapshot: &Snapshot) {
-        let compiled = self.compiler.compile(snapshot, &self.options);
-        for (id, backend) in &compiled.config.backends {
-            let (set, _problems) = compile::endpoints(snapshot, backend, &compile::Resolved::default());
-            self.registry.set_endpoints(id, &set);
+    /// Tables served so far.
+    pub fn generation(&self) -> u64 {
+        self.outlets.table.generation()
+    }
+
+    /// The endpoints of all backends, sorted.
+    pub fn endpoints(&self) -> Vec<SocketAddr> {
+        let mut all = Vec::new();
+        for backend in self.outlets.registry.backends() {
+            all.extend(backend.endpoints.load().iter().map(|endpoint| endpoint.address));
         }
-        let before = self.shared.table.load();
-        let table = RoutingTable::build(
-            &compiled.config,
-            Some(&before),
-            &self.registry,
-            &self.metrics,
-            &self.default_certificate,
-        );
-        self.shared.table.publish(Arc::new(table));
-        self.shared.table.sweep();
-        self.registry.sweep();
+        all.sort();
+        all
     }
 
     /// The table that is served.
     pub fn table(&self) -> Arc<RoutingTable> {
-        self.shared.table.load()
+        self.outlets.table.load()
     }
 
     /// The workers, to lead them out.

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use h2::client::SendRequest;
-use rustls::pki_types::ServerName;
+use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-/// A client connection that speaks HTTP/1.1, one request at a time.
+/// A client connection that speaks HTTP/1.1.
 pub struct H1<S> {
     stream: S,
     input: Vec<u8>,
@@ -29,6 +29,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> H1<S> {
 
     /// Sends a request and reads its answer: status and body. Panics when the connection breaks.
     pub async fn request(&mut self, method: &str, host: &str, path: &str, body: &[u8]) -> (u16, Vec<u8>) {
+        self.send(method, host, path, body).await;
+        self.answer(path).await
+    }
+
+    /// Sends a request, whether those before it are answered or not.
+    pub async fn send(&mut self, method: &str, host: &str, path: &str, body: &[u8]) {
         let mut request = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\n");
         if !body.is_empty() {
             request += &format!("Content-Length: {}\r\n", body.len());
@@ -37,6 +43,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> H1<S> {
         let mut bytes = request.into_bytes();
         bytes.extend_from_slice(body);
         self.stream.write_all(&bytes).await.unwrap();
+        self.stream.flush().await.unwrap();
+    }
+
+    /// Reads the next answer, which should be the one to `path`: status and body.
+    pub async fn answer(&mut self, path: &str) -> (u16, Vec<u8>) {
         let end = loop {
             if let Some(end) = self.input.windows(4).position(|window| window == b"\r\n\r\n") {
                 break end + 4;
@@ -119,8 +130,8 @@ struct Trusting;
 impl rustls::client::danger::ServerCertVerifier for Trusting {
     fn verify_server_cert(
         &self,
-        _: &rustls::pki_types::CertificateDer<'_>,
-        _: &[rustls::pki_types::CertificateDer<'_>],
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
         _: &ServerName<'_>,
         _: &[u8],
         _: rustls::pki_types::UnixTime,
@@ -131,7 +142,7 @@ impl rustls::client::danger::ServerCertVerifier for Trusting {
     fn verify_tls12_signature(
         &self,
         _: &[u8],
-        _: &rustls::pki_types::CertificateDer<'_>,
+        _: &CertificateDer<'_>,
         _: &rustls::DigitallySignedStruct,
     ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
         Ok(rustls::client::danger::HandshakeSignatureValid::assertion())
@@ -140,7 +151,7 @@ impl rustls::client::danger::ServerCertVerifier for Trusting {
     fn verify_tls13_signature(
         &self,
         _: &[u8],
-        _: &rustls::pki_types::CertificateDer<'_>,
+        _: &CertificateDer<'_>,
         _: &rustls::DigitallySignedStruct,
     ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
         Ok(rustls::client::danger::HandshakeSignatureValid::assertion())
@@ -178,14 +189,15 @@ pub async fn h2_get(client: &mut SendRequest<Bytes>, url: &str) -> (u16, Vec<u8>
     (status, bytes)
 }
 
-/// A Secret `name` of type `kubernetes.io/tls` with a fresh certificate for `host`.
-pub fn tls_secret(name: &str, host: &str) -> String {
+/// A Secret `name` of type `kubernetes.io/tls` with a fresh certificate for `host`, and that certificate.
+pub fn tls_secret(name: &str, host: &str) -> (String, CertificateDer<'static>) {
     let key = rcgen::KeyPair::generate().unwrap();
     let certificate = rcgen::CertificateParams::new(vec![host.to_owned()]).unwrap().self_signed(&key).unwrap();
     let indent = |pem: &str| pem.replace('\n', "\n    ");
-    format!(
+    let secret = format!(
         "apiVersion: v1\nkind: Secret\nmetadata: {{name: {name}}}\ntype: kubernetes.io/tls\nstringData:\n  tls.crt: |\n    {}\n  tls.key: |\n    {}\n---\n",
         indent(certificate.pem().trim()),
         indent(key.serialize_pem().trim()),
-    )
+    );
+    (secret, certificate.der().clone())
 }
