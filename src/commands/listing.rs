@@ -101,14 +101,17 @@ pub(super) const PROBLEMS: Listing = Listing {
         items(answer, "problems")
             .map(|problem| {
                 let object = problem.get("object").unwrap_or(&Value::Null);
+                // The message about a file begins with its path and line.
+                let is_file = text(object, "kind") == "File";
                 let file = match (text(object, "file"), text(object, "line")) {
+                    _ if is_file => String::new(),
                     (file, line) if !file.is_empty() && !line.is_empty() => format!("{file}:{line}"),
                     (file, _) => file,
                 };
                 vec![
                     text(problem, "severity"),
                     text(problem, "reason"),
-                    origin(Some(object)),
+                    if is_file { "file".to_owned() } else { origin(Some(object)) },
                     file,
                     text(problem, "field"),
                     format!("{}; {}", text(problem, "message"), text(problem, "hint")),
@@ -179,8 +182,14 @@ mod tests {
             (
                 &PROBLEMS,
                 r#"{"problems":[{"object":{"kind":"File","namespace":"","name":"bad.yaml","file":"bad.yaml","line":3},
-                "severity":"error","reason":"ManifestUnreadable","field":"","message":"m","hint":"h"}]}"#,
-                "error|ManifestUnreadable|file bad.yaml|bad.yaml:3||m; h",
+                "severity":"error","reason":"ManifestUnreadable","field":"","message":"bad.yaml:3: m","hint":"h"}]}"#,
+                "error|ManifestUnreadable|file|||bad.yaml:3: m; h",
+            ),
+            (
+                &PROBLEMS,
+                r#"{"problems":[{"object":{"kind":"Ingress","namespace":"a","name":"b","file":"c.yaml","line":3},
+                "severity":"error","reason":"HostInvalid","field":"f","message":"m","hint":"h"}]}"#,
+                "error|HostInvalid|ingress a/b|c.yaml:3|f|m; h",
             ),
         ] {
             let rows = (listing.rows)(&serde_json::from_str(answer).unwrap());

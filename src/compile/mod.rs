@@ -13,7 +13,6 @@ mod memory;
 mod merge;
 mod resolve;
 mod shared;
-mod suggest;
 mod view;
 
 use std::sync::Arc;

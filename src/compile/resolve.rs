@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use super::claim::{BackendFacts, problem};
 use super::ingress::annotations;
-use super::suggest::nearest;
 use super::view::View;
 use crate::ir::{BackendId, EndpointSource, Name, PortKey, Problem, Protocol, Reason, Severity};
 use crate::settings::CompileOptions;
+use crate::settings::suggest::nearest;
 use crate::snapshot::{Service, ServicePort, ServiceType, TargetPort};
 
 /// A Service port as the far side.

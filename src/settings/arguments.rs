@@ -8,6 +8,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, ArgMatches};
 
 use super::flag::{Effect, Flag, Value};
+use super::suggest::distance;
 
 /// Arguments or settings that cannot be used: one line that says what is wrong and what to do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -184,6 +185,9 @@ pub fn normalise(words: Vec<String>, flags: &[Flag]) -> Vec<String> {
     normal
 }
 
+/// Edits by which a word may differ from the command it is taken for.
+const MOST_SLIPS: usize = 2;
+
 /// The parser's complaint as one line.
 pub fn complaint(error: &clap::Error, command: &str) -> Unusable {
     let text = |kind| match error.get(kind) {
@@ -200,7 +204,8 @@ pub fn complaint(error: &clap::Error, command: &str) -> Unusable {
         }
         ErrorKind::InvalidSubcommand => {
             let word = text(ContextKind::InvalidSubcommand).unwrap_or_default();
-            (format!("unknown command {word}"), text(ContextKind::SuggestedSubcommand))
+            let near = text(ContextKind::SuggestedSubcommand).filter(|near| distance(&word, near) <= MOST_SLIPS);
+            (format!("unknown command {word}"), near)
         }
         ErrorKind::MissingRequiredArgument => {
             let word = text(ContextKind::InvalidArg).unwrap_or_default();

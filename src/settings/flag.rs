@@ -146,6 +146,7 @@ impl Value {
         match self {
             Value::Address => address(text).map(drop),
             Value::Choice(words) if words.contains(&text) => Ok(()),
+            Value::Choice([word]) => Err(format!("{text:?} is not {word}")),
             Value::Choice(words) => Err(format!("{text:?} is not one of {}", words.join(", "))),
             Value::Count(least) => match text.parse::<u64>() {
                 Ok(number) if number >= least => Ok(()),

@@ -7,6 +7,7 @@ pub mod flags;
 pub mod arguments;
 mod read;
 pub mod document;
+pub mod suggest;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;

@@ -113,7 +113,7 @@ pub struct IngressPath {
 }
 
 /// `pathType`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum PathType {
     /// `Exact`.
     Exact,
@@ -122,7 +122,7 @@ pub enum PathType {
     /// `Prefix`.
     Prefix,
     /// Some other word, which the API server would have refused.
-    Unknown,
+    Unknown(Arc<str>),
 }
 
 /// `IngressBackend`.

@@ -76,7 +76,7 @@ impl Reducer<'_> {
                     "Exact" => PathType::Exact,
                     "Prefix" => PathType::Prefix,
                     "ImplementationSpecific" | "" => PathType::ImplementationSpecific,
-                    _ => PathType::Unknown,
+                    other => PathType::Unknown(self.strings.share(other)),
                 },
                 backend: self.backend(path.backend, &field)?,
             });

@@ -501,13 +501,17 @@ mod tests {
         );
         assert_eq!(ingress.meta.created, Some(1_767_323_045));
         let service = |port| IngressBackend::Service { name: "a".into(), port };
-        let paths: Vec<_> = ingress.rules[0].paths.iter().map(|path| (path.path_type, path.backend.clone())).collect();
+        let paths: Vec<_> =
+            ingress.rules[0].paths.iter().map(|path| (path.path_type.clone(), path.backend.clone())).collect();
         assert_eq!(
             paths,
             [
                 (PathType::ImplementationSpecific, service(Some(PortKey::Number(80)))),
                 (PathType::Prefix, service(Some(PortKey::Name("http".into())))),
-                (PathType::Unknown, IngressBackend::Resource { kind: "Bucket".into(), name: "b".into() }),
+                (
+                    PathType::Unknown("Glob".into()),
+                    IngressBackend::Resource { kind: "Bucket".into(), name: "b".into() }
+                ),
                 (PathType::ImplementationSpecific, service(None)),
                 (PathType::ImplementationSpecific, IngressBackend::Missing),
             ]

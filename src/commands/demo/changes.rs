@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::ir::{Config, Problem, Target};
+use crate::ir::{Config, Kind, Problem, Target};
 
 /// What the terminal tells of one publication.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -57,6 +57,10 @@ fn answers(target: &Target) -> String {
 /// `error ServiceNotFound, ingress shop/web (a.yaml:3): no Service shop/cart; create it`.
 fn text(problem: &Problem) -> String {
     let Problem { object, severity, reason, field: _, message, hint } = problem;
+    if object.kind == Kind::File {
+        // The message begins with the path and line.
+        return format!("{} {reason}, {message}; {hint}", severity.as_str());
+    }
     let place = match (&object.file, object.line) {
         (Some(file), Some(line)) => format!(" ({file}:{line})"),
         (Some(file), None) => format!(" ({file})"),
@@ -70,7 +74,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::ir::{Kind, Name, Object, Reason, Severity};
+    use crate::ir::{Name, Object, Reason, Severity};
 
     fn told(routes: &[(&str, &str)], problems: &[Problem]) -> Told {
         let routes = routes.iter().map(|(route, target)| ((*route).to_owned(), (*target).to_owned())).collect();
@@ -97,5 +101,19 @@ mod tests {
         assert_eq!(before.since(&after).last(), Some(&format!("gone: {line}")));
         assert_eq!(after.problems(), [format!("! {line}")]);
         assert!(after.since(&after).is_empty());
+    }
+
+    #[test]
+    fn the_path_of_an_unreadable_file_is_told_once() {
+        let name = Name::new("", "a.yaml");
+        let problem = Problem {
+            object: Arc::new(Object { kind: Kind::File, name, file: Some("a.yaml".into()), line: Some(3) }),
+            severity: Severity::Error,
+            reason: Reason::ManifestUnreadable,
+            field: String::new(),
+            message: "a.yaml:3: no YAML".to_owned(),
+            hint: "correct it".to_owned(),
+        };
+        assert_eq!(text(&problem), "error ManifestUnreadable, a.yaml:3: no YAML; correct it");
     }
 }

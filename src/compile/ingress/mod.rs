@@ -163,17 +163,10 @@ impl Draft<'_, '_, '_> {
 
     fn path(&mut self, host: &HostPattern, path: &IngressPath, field: &Arc<str>) -> Option<RouteClaim> {
         let written = path.path.as_deref().filter(|written| !written.is_empty()).unwrap_or("/");
-        let matched = match path::parse(path.path.as_deref(), path.path_type) {
+        let matched = match path::parse(path.path.as_deref(), &path.path_type) {
             Ok(matched) => matched,
-            Err(why) => {
-                self.problems.push(problem(
-                    self.object(),
-                    Severity::Error,
-                    Reason::PathInvalid,
-                    &**field,
-                    format!("path {written:?}: {why}"),
-                    "write a path as clients request it, as in /shop, with pathType Exact or Prefix",
-                ));
+            Err((why, hint)) => {
+                self.problems.push(problem(self.object(), Severity::Error, Reason::PathInvalid, &**field, why, hint));
                 self.reject(host.clone(), written, field, "the path is invalid");
                 return None;
             }

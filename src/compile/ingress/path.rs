@@ -11,22 +11,28 @@ use crate::uri;
 /// The prefix of paths that a certificate authority asks for in clear text and without a password.
 const ACME_CHALLENGE: &str = "/.well-known/acme-challenge";
 
-/// What a rule's path takes; an empty path is `/`. `Err` is why it takes nothing, as a sentence part.
-pub(super) fn parse(written: Option<&str>, kind: PathType) -> Result<PathMatch, &'static str> {
+/// What to do about a path that cannot be read.
+const HINT: &str = "write a path as clients request it, as in /shop, with pathType Exact or Prefix";
+
+/// What a rule's path takes; an empty path is `/`. `Err` is why it takes nothing, and what to do.
+pub(super) fn parse(written: Option<&str>, kind: &PathType) -> Result<PathMatch, (String, &'static str)> {
     let kind = match kind {
         PathType::Exact => PathKind::Exact,
         PathType::ImplementationSpecific | PathType::Prefix => PathKind::Prefix,
-        PathType::Unknown => return Err("has an unknown pathType"),
+        PathType::Unknown(word) => {
+            return Err((format!("pathType {word:?} is unknown"), "write Exact, Prefix or ImplementationSpecific"));
+        }
     };
     let written = match written.unwrap_or_default() {
         "" => "/",
         written => written,
     };
     if !written.starts_with('/') {
-        return Err("does not begin with /");
+        return Err((format!("path {written:?} does not begin with /"), HINT));
     }
     let escaped = escape(written);
-    let path = uri::path::normalise(escaped.as_bytes()).map_err(|fault| fault.0)?;
+    let path =
+        uri::path::normalise(escaped.as_bytes()).map_err(|fault| (format!("path {written:?}: {}", fault.0), HINT))?;
     Ok(PathMatch { kind, path: Arc::from(&*path.matching) })
 }
 
@@ -73,7 +79,7 @@ mod tests {
             ("/api(/|$)(.*)", "/api(/|$)(.*)"),
         ] {
             assert_eq!(
-                parse(Some(written), PathType::Prefix).map(|found| found.path.to_string()),
+                parse(Some(written), &PathType::Prefix).map(|found| found.path.to_string()),
                 Ok(path.into()),
                 "{written}"
             );
@@ -83,8 +89,8 @@ mod tests {
     #[test]
     fn what_takes_no_request_is_refused() {
         for written in ["a", "*", "/%", "/%zz", "/%00", "/../a", "/a?b", "/a#b", "/a\nb"] {
-            assert!(parse(Some(written), PathType::Exact).is_err(), "{written}");
+            assert!(parse(Some(written), &PathType::Exact).is_err(), "{written}");
         }
-        assert!(parse(Some("/a"), PathType::Unknown).is_err());
+        assert!(parse(Some("/a"), &PathType::Unknown("Prefx".into())).is_err());
     }
 }

@@ -19,8 +19,8 @@ use self::table::{Effect, Guard};
 use self::value::{Refusal, Value};
 use crate::compile::claim::problem;
 use crate::compile::resolve::Resolution;
-use crate::compile::suggest::did_you_mean;
 use crate::ir::{Balance, Object, Problem, Protocol, Reason, RetryOn, Severity, Upgrade};
+use crate::settings::suggest::did_you_mean;
 use crate::snapshot::{Annotations, Service};
 
 pub use self::table::{Fate, Row, rows};

@@ -1,21 +1,21 @@
 //! "Did you mean": the nearest of some names.
 
 /// The up to three candidates nearest to `name`, nearest first, ties in alphabetical order.
-pub(super) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
+pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
     let mut ranked: Vec<_> = candidates.into_iter().map(|candidate| (distance(name, candidate), candidate)).collect();
     ranked.sort_unstable();
     ranked.into_iter().map(|(_, candidate)| candidate).take(3).collect()
 }
 
 /// The nearest candidate, if it is near enough to be a slip of the keyboard.
-pub(super) fn did_you_mean<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn did_you_mean<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let allowed = (name.len() / 3).clamp(1, 4);
     nearest(name, candidates).into_iter().next().filter(|candidate| distance(name, candidate) <= allowed)
 }
 
 /// Edits (insert, delete, replace one octet) from one text to the other; texts are cut at 64 octets, so that a hostile
 /// name costs nothing.
-fn distance(a: &str, b: &str) -> usize {
+pub fn distance(a: &str, b: &str) -> usize {
     const LONGEST: usize = 64;
     let mut row: Vec<usize> = (0..=b.len().min(LONGEST)).collect();
     for (i, x) in a.bytes().take(LONGEST).enumerate() {
