@@ -337,15 +337,15 @@ fn identity(problem: &Problem) -> (Kind, Name, Reason, String, Option<String>) {
 
 fn log(problem: &Problem) {
     let Problem { object, severity, reason, field, message, hint } = problem;
-    let severity_word = severity.as_str();
+    let word = severity.as_str();
     // The message about a file begins with its path.
     let object = Some(tracing::field::display(object)).filter(|_| object.kind != Kind::File);
     let field = Some(field.as_str()).filter(|field| !field.is_empty());
     match severity {
         Severity::Error | Severity::Warning => {
-            warn!(severity = severity_word, %reason, object, field, hint, "{message}");
+            warn!(severity = %word, %reason, object, field, hint, "{message}");
         }
-        Severity::Info => info!(severity = severity_word, %reason, object, field, hint, "{message}"),
+        Severity::Info => info!(severity = %word, %reason, object, field, hint, "{message}"),
     }
 }
 

@@ -32,7 +32,7 @@ fn what_cannot_be_used_is_one_line_on_stderr_and_exit_2() {
         (&["serve", "stray"], "unknown argument stray"),
         (&["sreve"], "did you mean serve?"),
         (&["servers"], "did you mean serve?"),
-        (&["observe"], "unknown command observe (see"),
+        (&["preserved"], "unknown command preserved (see"),
         (&["serve", "--manifests", "/tmp", "--metrics-compat", "x"], "--metrics-compat: \"x\" is not nginx"),
         (&[], "no command"),
         (&["check"], "PATH"),
