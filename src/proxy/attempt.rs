@@ -186,9 +186,14 @@ async fn attempt<C: Client>(
                             client.queue_interim(&head);
                         }
                         wait.progress();
-                    } else if interims == most + 1 {
+                    } else {
                         // From here on they are dropped, and no longer keep the wait for the final head alive.
-                        worker.metrics().limit_hit(Limit::interim);
+                        if interims == most + 1 {
+                            worker.metrics().limit_hit(Limit::interim);
+                        }
+                        if !is_uploading && wait.is_over((), timeouts.read) {
+                            return Poll::Ready(Err(UploadFault::Upstream(UpstreamFault::HeadTimeout)));
+                        }
                     }
                     continue;
                 }

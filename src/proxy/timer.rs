@@ -52,15 +52,24 @@ impl<K: Copy + PartialEq> Wait<K> {
 
     /// Waits for `kind`, at most `longest` from when it was first waited for; the kind when that is over.
     pub fn poll(&mut self, cx: &mut Context<'_>, timer: &Timer, kind: K, longest: Duration) -> Poll<K> {
-        let deadline = match self.since {
+        let deadline = self.deadline(kind, longest);
+        timer.poll(cx, deadline).map(|()| kind)
+    }
+
+    /// As [`Wait::poll`], by the clock alone: for one side that never stops talking, so that no timer gets a turn.
+    pub fn is_over(&mut self, kind: K, longest: Duration) -> bool {
+        Instant::now() >= self.deadline(kind, longest)
+    }
+
+    fn deadline(&mut self, kind: K, longest: Duration) -> Instant {
+        match self.since {
             Some((waited, deadline)) if waited == kind => deadline,
             _ => {
                 let deadline = Instant::now() + longest;
                 self.since = Some((kind, deadline));
                 deadline
             }
-        };
-        timer.poll(cx, deadline).map(|()| kind)
+        }
     }
 }
 

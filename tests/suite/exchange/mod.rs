@@ -1,3 +1,4 @@
 //! Client, proxy and back end over loopback, one file for each feature.
 
+pub mod late;
 pub mod plain;
