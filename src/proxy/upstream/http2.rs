@@ -44,6 +44,18 @@ pub struct Http2Pool {
 struct Slot {
     links: Vec<Rc<Link>>,
     attempt: Option<Rc<Attempt>>,
+    /// Told when a stream may have become free.
+    room: Rc<Notify>,
+}
+
+/// What an address has for one more request.
+enum Room {
+    /// A connection with room for a stream.
+    Here(Rc<Link>),
+    /// None, and another connection is not to be made: there are enough, or the back end admits no streams.
+    Later(Rc<Notify>),
+    /// None; another connection may be made.
+    Elsewhere,
 }
 
 /// One connection.
@@ -59,6 +71,7 @@ struct LinkState {
     streams: Cell<usize>,
     idle_since: Cell<Instant>,
     is_over: Cell<bool>,
+    room: Rc<Notify>,
 }
 
 /// A connection being made; everybody who needs one waits for the same.
@@ -71,26 +84,40 @@ struct Attempt {
 impl Http2Pool {
     /// A stream on a connection that has room, if there is one.
     pub fn take(&self, key: &PoolKey, limits: &Limits) -> Option<Http2Upstream> {
-        self.link_with_room(key).map(|link| Http2Upstream::new(&link, *key, limits))
+        match self.room(key) {
+            Room::Here(link) => Some(Http2Upstream::new(&link, *key, limits)),
+            Room::Later(_) | Room::Elsewhere => None,
+        }
     }
 
-    /// A stream to the endpoint of `key`: on a connection that has room, else on a new one, made within `longest`.
+    /// A stream to the endpoint of `key`, within `longest`: on a connection that has room, else on a new one. Where no
+    /// more connections are made, it waits for room.
     pub async fn stream(
         &self,
         worker: &Rc<Worker>,
         key: PoolKey,
         longest: Duration,
     ) -> Result<Http2Upstream, UpstreamFault> {
-        loop {
-            if let Some(upstream) = self.take(&key, worker.limits()) {
-                return Ok(upstream);
+        let waiting = async {
+            let mut has_waited = false;
+            loop {
+                match self.room(&key) {
+                    Room::Here(link) => return Ok(Http2Upstream::new(&link, key, worker.limits())),
+                    Room::Later(room) => room.notified().await,
+                    // The connection that was just made is gone already: another would fare no better.
+                    Room::Elsewhere if has_waited && !self.has_links(&key) => return Err(UpstreamFault::Connect),
+                    Room::Elsewhere => {
+                        let attempt = self.attempt(worker, key, longest);
+                        while attempt.outcome.get().is_none() {
+                            attempt.ended.notified().await;
+                        }
+                        attempt.outcome.get().unwrap_or(Err(UpstreamFault::Connect))?;
+                        has_waited = true;
+                    }
+                }
             }
-            let attempt = self.attempt(worker, key, longest);
-            while attempt.outcome.get().is_none() {
-                attempt.ended.notified().await;
-            }
-            attempt.outcome.get().unwrap_or(Err(UpstreamFault::Connect))?;
-        }
+        };
+        tokio::time::timeout(longest, waiting).await.unwrap_or(Err(UpstreamFault::ConnectTimeout))
     }
 
     /// Closes what has been idle too long. To be called every few seconds.
@@ -101,14 +128,24 @@ impl Http2Pool {
         });
     }
 
-    /// The usable connection with the fewest streams.
-    fn link_with_room(&self, key: &PoolKey) -> Option<Rc<Link>> {
+    /// The usable connection with the fewest streams, if one has room.
+    fn room(&self, key: &PoolKey) -> Room {
         let mut slots = self.slots.borrow_mut();
-        let links = &mut slots.get_mut(key)?.links;
+        let Some(slot) = slots.get_mut(key) else { return Room::Elsewhere };
         let now = Instant::now();
-        links.retain(|link| link.is_usable(now));
-        let link = links.iter().min_by_key(|link| link.state.streams.get())?;
-        (link.state.streams.get() < link.most_streams()).then(|| Rc::clone(link))
+        slot.links.retain(|link| link.is_usable(now));
+        let with_room = slot.links.iter().filter(|link| link.state.streams.get() < link.most_streams());
+        match with_room.min_by_key(|link| link.state.streams.get()) {
+            Some(link) => Room::Here(Rc::clone(link)),
+            None if slot.links.len() >= MOST_LINKS || slot.links.iter().any(|link| link.most_streams() == 0) => {
+                Room::Later(Rc::clone(&slot.room))
+            }
+            None => Room::Elsewhere,
+        }
+    }
+
+    fn has_links(&self, key: &PoolKey) -> bool {
+        self.slots.borrow().get(key).is_some_and(|slot| !slot.links.is_empty())
     }
 
     /// The attempt under way, begun if there is none. It does not end with the request that began it.
@@ -120,9 +157,10 @@ impl Http2Pool {
         }
         let attempt = Rc::new(Attempt::default());
         slot.attempt = Some(Rc::clone(&attempt));
+        let room = Rc::clone(&slot.room);
         let (worker, ended) = (Rc::clone(worker), Rc::clone(&attempt));
         tokio::task::spawn_local(async move {
-            let made = make(&worker, key, longest).await;
+            let made = make(&worker, key, room, longest).await;
             let outcome = made.as_ref().map(|_| ()).map_err(|fault| *fault);
             if let Some(slot) = worker.http2_pool().slots.borrow_mut().get_mut(&key) {
                 slot.attempt = None;
@@ -155,7 +193,12 @@ impl Link {
     }
 }
 
-async fn make(worker: &Rc<Worker>, key: PoolKey, longest: Duration) -> Result<Rc<Link>, UpstreamFault> {
+async fn make(
+    worker: &Rc<Worker>,
+    key: PoolKey,
+    room: Rc<Notify>,
+    longest: Duration,
+) -> Result<Rc<Link>, UpstreamFault> {
     let deadline = Instant::now() + longest;
     let stream = connect(worker, key.address, key.protocol, longest).await?;
     let (io, tap) = wire::split(stream, Bytes::new(), None);
@@ -165,7 +208,8 @@ async fn make(worker: &Rc<Worker>, key: PoolKey, longest: Duration) -> Result<Rc
         .map_err(|_| UpstreamFault::ConnectTimeout)?
         .map_err(|_| UpstreamFault::Connect)?;
     let now = Instant::now();
-    let state = Rc::new(LinkState { streams: Cell::new(0), idle_since: Cell::new(now), is_over: Cell::new(false) });
+    let state =
+        Rc::new(LinkState { streams: Cell::new(0), idle_since: Cell::new(now), is_over: Cell::new(false), room });
     tokio::task::spawn_local(drive(connection, tap, Rc::clone(&state)));
     Ok(Rc::new(Link { send, state, opened: now, requests: Cell::new(0) }))
 }
@@ -188,11 +232,16 @@ async fn drive(mut connection: Connection<Wire<Stream>, Bytes>, tap: Tap<Stream>
     let mut pings = connection.ping_pong();
     let mut next_look = Instant::now() + SILENCE;
     let mut awaits_pong = false;
+    let mut most_streams = connection.max_concurrent_send_streams();
     let mut connection = pin!(connection);
     poll_fn(|cx| {
         loop {
             if connection.as_mut().poll(cx).is_ready() || matches!(tap.poll_push(cx), Poll::Ready(Err(_))) {
                 return Poll::Ready(());
+            }
+            let admitted = connection.as_ref().get_ref().max_concurrent_send_streams();
+            if std::mem::replace(&mut most_streams, admitted) < admitted {
+                state.room.notify_waiters();
             }
             if state.streams.get() == 0 {
                 tap.release();
@@ -216,6 +265,7 @@ async fn drive(mut connection: Connection<Wire<Stream>, Bytes>, tap: Tap<Stream>
     })
     .await;
     state.is_over.set(true);
+    state.room.notify_waiters();
 }
 
 /// One request on a stream of its own.
@@ -394,6 +444,7 @@ impl Drop for Http2Upstream {
         if left == 0 {
             self.state.idle_since.set(Instant::now());
         }
+        self.state.room.notify_one();
     }
 }
 
@@ -460,6 +511,8 @@ fn target(path: &[u8], query: &[u8]) -> Option<PathAndQuery> {
 const ADDITIONS: usize = 12;
 /// Streams on one connection before another is made.
 const MOST_STREAMS: usize = 100;
+/// Connections to one address before requests wait for room.
+const MOST_LINKS: usize = 16;
 /// Windows for what back ends send: as wide as those for clients are by default (docs/defaults.md).
 const STREAM_WINDOW: u32 = 256 << 10;
 /// See [`STREAM_WINDOW`].

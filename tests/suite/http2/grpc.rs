@@ -25,6 +25,11 @@ struct Grpc {
 
 impl Grpc {
     fn start() -> Grpc {
+        Grpc::admitting(100)
+    }
+
+    /// Admits so many streams at a time on one connection.
+    fn admitting(streams: u32) -> Grpc {
         let (stop, mut stopped) = oneshot::channel::<()>();
         let (tell, told) = std::sync::mpsc::channel();
         let connections = Arc::new(AtomicUsize::new(0));
@@ -39,7 +44,7 @@ impl Grpc {
                         _ = &mut stopped => return,
                         accepted = listener.accept() => {
                             count.fetch_add(1, Ordering::Relaxed);
-                            tokio::spawn(serve(accepted.unwrap().0));
+                            tokio::spawn(serve(accepted.unwrap().0, streams));
                         }
                     }
                 }
@@ -49,7 +54,9 @@ impl Grpc {
     }
 
     fn bed(&self) -> Bed {
-        let annotations = "nginx.ingress.kubernetes.io/backend-protocol: GRPC";
+        let annotations = "nginx.ingress.kubernetes.io/backend-protocol: GRPC, \
+                           nginx.ingress.kubernetes.io/proxy-connect-timeout: '5', \
+                           nginx.ingress.kubernetes.io/proxy-read-timeout: '5'";
         Bed::with(
             &(service("web", &[self.address]) + &ingress("web", "a.example", "/", "web", annotations)),
             fairlead::settings::Limits::default(),
@@ -59,8 +66,9 @@ impl Grpc {
     }
 }
 
-async fn serve(socket: TcpStream) {
-    let mut connection = h2::server::handshake(socket).await.unwrap();
+async fn serve(socket: TcpStream, streams: u32) {
+    let handshake = h2::server::Builder::new().max_concurrent_streams(streams).handshake(socket);
+    let Ok(mut connection) = handshake.await else { return };
     let mut refused = false;
     while let Some(Ok((request, mut respond))) = connection.accept().await {
         if request.uri().path() == "/refuse-once" && !std::mem::replace(&mut refused, true) {
@@ -207,6 +215,45 @@ fn many_calls_share_one_connection() {
         futures::future::join_all(calls).await;
     });
     assert_eq!(grpc.connections.load(Ordering::Relaxed), 1);
+}
+
+#[test]
+fn a_back_end_that_admits_no_streams_gets_no_storm_of_connections() {
+    let grpc = Grpc::admitting(0);
+    let bed = grpc.bed();
+    run(async {
+        let client = h2(TcpStream::connect(bed.http).await.unwrap()).await;
+        let calls = (0..20).map(|_| {
+            let client = client.clone();
+            async move {
+                let (response, _) = client.ready().await.unwrap().send_request(post("/echo"), true).unwrap();
+                assert_eq!(response.await.unwrap().status(), 504);
+            }
+        });
+        futures::future::join_all(calls).await;
+    });
+    let connections = grpc.connections.load(Ordering::Relaxed);
+    assert!(connections <= 4, "{connections}");
+}
+
+#[test]
+fn requests_beyond_what_the_connections_admit_wait_their_turn() {
+    let grpc = Grpc::admitting(1);
+    let bed = grpc.bed();
+    run(async {
+        let client = h2(TcpStream::connect(bed.http).await.unwrap()).await;
+        let calls = (0..60).map(|_| {
+            let client = client.clone();
+            async move {
+                let (response, mut send) = client.ready().await.unwrap().send_request(post("/echo"), false).unwrap();
+                send.send_data(Bytes::from("x"), true).unwrap();
+                assert_eq!(response.await.unwrap().status(), 200);
+            }
+        });
+        futures::future::join_all(calls).await;
+    });
+    let connections = grpc.connections.load(Ordering::Relaxed);
+    assert!(connections <= 16, "{connections}");
 }
 
 #[test]
