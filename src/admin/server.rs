@@ -1,9 +1,10 @@
 //! The HTTP server of the health port and the admin address: small, bounded, on one thread.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -13,14 +14,16 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::runtime;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{Notify, Semaphore, oneshot};
 
 use super::answer::Answered;
 use super::{View, api, health};
 use crate::proxy::{BindError, bind_one};
 
-/// Longest wait for a request head.
-const HEAD_TIME: Duration = Duration::from_secs(10);
+/// Longest wait for a request head on the health port. Probes send theirs at once.
+const HEALTH_HEAD_TIME: Duration = Duration::from_secs(2);
+/// Longest wait for a request head on the admin address.
+const ADMIN_HEAD_TIME: Duration = Duration::from_secs(10);
 /// Longest life of a connection, the sending of a long answer to a slow reader included.
 const CONNECTION_TIME: Duration = Duration::from_secs(60);
 /// Largest request head, bytes. An `explain` carries a URL.
@@ -99,13 +102,13 @@ impl Server {
         drop(guard);
         let thread = thread::Builder::new().name("admin".to_owned()).spawn(move || {
             runtime.block_on(async move {
-                let rooms = [HEALTH_CONNECTIONS, ADMIN_CONNECTIONS].map(|room| Arc::new(Semaphore::new(room)));
-                let [health_room, admin_room] = &rooms;
+                let health_crowd = Arc::new(Crowd::new(HEALTH_CONNECTIONS, HEALTH_HEAD_TIME));
                 for socket in health {
-                    tokio::spawn(accept(socket, Arc::clone(health_room), Arc::clone(&view), health::answer));
+                    tokio::spawn(accept(socket, Arc::clone(&health_crowd), Arc::clone(&view), health::answer));
                 }
+                let admin_crowd = Arc::new(Crowd::new(ADMIN_CONNECTIONS, ADMIN_HEAD_TIME));
                 for socket in admin {
-                    tokio::spawn(accept(socket, Arc::clone(admin_room), Arc::clone(&view), api::answer));
+                    tokio::spawn(accept(socket, Arc::clone(&admin_crowd), Arc::clone(&view), api::answer));
                 }
                 // An error means that the sender is gone, which is the order to stop too.
                 let _ = stopped.await;
@@ -127,17 +130,28 @@ impl Drop for Server {
 
 type Answer = fn(&View, &Request<Incoming>) -> Answered;
 
-async fn accept(socket: tokio::net::TcpListener, room: Arc<Semaphore>, view: Arc<View>, answer: Answer) {
+async fn accept(socket: tokio::net::TcpListener, crowd: Arc<Crowd>, view: Arc<View>, answer: Answer) {
     loop {
-        // Who waits here, waits in the kernel's queue.
-        let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
         let Ok((stream, _)) = socket.accept().await else {
             tokio::time::sleep(ACCEPT_PAUSE).await;
             continue;
         };
+        let room = Arc::clone(&crowd.room);
+        let Ok(permit) = (match Arc::clone(&room).try_acquire_owned() {
+            Ok(permit) => Ok(permit),
+            Err(_) => {
+                crowd.dismiss_one();
+                room.acquire_owned().await
+            }
+        }) else {
+            return;
+        };
+        let place = Place::new(&crowd);
         let view = Arc::clone(&view);
         tokio::spawn(async move {
+            let place = &place;
             let service = service_fn(move |request| {
+                place.head_came();
                 let response = answer(&view, &request);
                 async move { Ok::<_, Infallible>(response) }
             });
@@ -145,13 +159,80 @@ async fn accept(socket: tokio::net::TcpListener, room: Arc<Semaphore>, view: Arc
             let connection = http1::Builder::new()
                 .keep_alive(false)
                 .timer(TokioTimer::new())
-                .header_read_timeout(HEAD_TIME)
+                .header_read_timeout(place.crowd.head_time)
                 .max_buf_size(HEAD_BYTES)
                 .max_headers(HEAD_FIELDS)
                 .serve_connection(TokioIo::new(stream), service);
-            // What goes wrong here is the client's to see.
-            let _ = tokio::time::timeout(CONNECTION_TIME, connection).await;
+            tokio::select! {
+                // What goes wrong here is the client's to see.
+                _ = tokio::time::timeout(CONNECTION_TIME, connection) => {}
+                () = place.dismissed.notified() => {}
+            }
             drop(permit);
         });
+    }
+}
+
+/// The connections of one port. A full port makes room by closing the one that is the longest time without a head, else
+/// the oldest: those who hold connections open keep no probe waiting.
+struct Crowd {
+    room: Arc<Semaphore>,
+    head_time: Duration,
+    members: Mutex<Members>,
+}
+
+#[derive(Default)]
+struct Members {
+    next: u64,
+    /// Under whether a head came and the order of arrival.
+    present: BTreeMap<(bool, u64), Arc<Notify>>,
+}
+
+impl Crowd {
+    fn new(connections: usize, head_time: Duration) -> Crowd {
+        Crowd { room: Arc::new(Semaphore::new(connections)), head_time, members: Mutex::default() }
+    }
+
+    fn members(&self) -> MutexGuard<'_, Members> {
+        self.members.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn dismiss_one(&self) {
+        if let Some((_, dismissed)) = self.members().present.pop_first() {
+            dismissed.notify_one();
+        }
+    }
+}
+
+/// One connection's place among the others.
+struct Place {
+    crowd: Arc<Crowd>,
+    number: u64,
+    dismissed: Arc<Notify>,
+}
+
+impl Place {
+    fn new(crowd: &Arc<Crowd>) -> Place {
+        let dismissed = Arc::new(Notify::new());
+        let mut members = crowd.members();
+        let number = members.next;
+        members.next += 1;
+        members.present.insert((false, number), Arc::clone(&dismissed));
+        Place { crowd: Arc::clone(crowd), number, dismissed }
+    }
+
+    fn head_came(&self) {
+        let mut members = self.crowd.members();
+        if let Some(dismissed) = members.present.remove(&(false, self.number)) {
+            members.present.insert((true, self.number), dismissed);
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut members = self.crowd.members();
+        members.present.remove(&(false, self.number));
+        members.present.remove(&(true, self.number));
     }
 }
