@@ -64,6 +64,11 @@ impl Evidence {
         Ok(if has_no_body { Framing::None } else { framing })
     }
 
+    /// Whether the head speaks of a body that is not empty.
+    pub fn names_body(self) -> bool {
+        self.is_chunked || self.length.is_some_and(|length| length > 0)
+    }
+
     /// The length that a head without body names (HEAD, 304): passed on as it is.
     pub fn named_length(self) -> Option<u64> {
         self.length

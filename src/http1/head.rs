@@ -378,6 +378,8 @@ pub struct ResponseHead {
     pub framing: Framing,
     /// The length that a head without body names (HEAD, 304).
     pub named_length: Option<u64>,
+    /// The head speaks of a body that is not empty, whether one follows or not.
+    pub names_body: bool,
     /// The upstream will take another request on the connection.
     pub keep_alive: bool,
     /// Value of `Upgrade` in a 101.
@@ -428,6 +430,7 @@ impl ResponseHead {
         Ok(ResponseHead {
             framing: indexer.evidence.response(version, status, to_head)?,
             named_length: indexer.evidence.named_length(),
+            names_body: indexer.evidence.names_body(),
             keep_alive: connection.keep_alive,
             upgrade: indexer.upgrade,
             fields,

@@ -165,6 +165,7 @@ async fn attempt<C: Client>(
     let mut wait = Wait::default();
     let mut interims = 0;
     let mut broken = None;
+    let mut unread = Wait::default();
     let response = std::future::poll_fn(|cx| {
         loop {
             let mut is_uploading = false;
@@ -172,7 +173,9 @@ async fn attempt<C: Client>(
                 match upload.poll(cx, client, &upstream, timeouts.send) {
                     Poll::Ready(Ok(())) => {}
                     // The back end may have answered before it closed: its answer counts.
-                    Poll::Ready(Err(UploadFault::Upstream(fault))) => broken = Some(fault),
+                    Poll::Ready(Err(UploadFault::Upstream(fault))) if fault != UpstreamFault::HeadTimeout => {
+                        broken = Some(fault);
+                    }
                     Poll::Ready(Err(fault)) => return Poll::Ready(Err(fault)),
                     Poll::Pending => is_uploading = true,
                 }
@@ -181,8 +184,9 @@ async fn attempt<C: Client>(
                 Poll::Ready(Ok(head)) if head.status < 200 && head.status != 101 => {
                     interims += 1;
                     let most = worker.limits().interim;
+                    let room = worker.limits().buffer.bytes().saturating_sub(client.queued());
                     if interims <= most {
-                        if head.status != 100 {
+                        if head.status != 100 && head.fields.bytes.len() <= room {
                             client.queue_interim(&head);
                         }
                         wait.progress();
@@ -207,9 +211,11 @@ async fn attempt<C: Client>(
                 Poll::Pending => {}
             }
             if client.queued() > 0 && client.poll_flush(cx).map_err(UploadFault::Client)?.is_pending() {
-                return Poll::Pending;
+                let late = unread.poll(cx, client.timer(), (), worker.limits().write_stall);
+                return late.map(|()| Err(UploadFault::Client(ClientFault::Gone)));
             }
-            if upload.is_complete() && client.poll_gone(cx).is_ready() {
+            unread.progress();
+            if (upload.is_complete() || broken.is_some()) && client.poll_gone(cx).is_ready() {
                 return Poll::Ready(Err(UploadFault::Client(ClientFault::Gone)));
             }
             if is_uploading {

@@ -1,7 +1,7 @@
 //! The upstream's answer on its way to the client.
 
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Context, Poll, ready};
 
 use tokio::time::Instant;
 
@@ -18,10 +18,35 @@ use crate::http1::{Framing, ResponseHead};
 use crate::settings::Limit;
 use crate::table::Route;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Waiting {
-    Client,
-    Upstream,
+/// The client's end of an answer: what it takes, and how long it took nothing. Judged apart from the upstream, or a back
+/// end that drips would keep a client that does not read.
+#[derive(Default)]
+struct Outflow {
+    wait: Wait<()>,
+}
+
+impl Outflow {
+    /// Writes what is queued, as long as the client takes it.
+    fn poll<C: Client>(&mut self, cx: &mut Context<'_>, worker: &Worker, client: &C) -> Poll<Result<(), Stop>> {
+        let before = client.queued();
+        let flushed = client.poll_flush(cx);
+        if client.queued() < before {
+            self.wait.progress();
+        }
+        match flushed {
+            Poll::Ready(flushed) => {
+                self.wait.progress();
+                Poll::Ready(flushed.map_err(Stop::from))
+            }
+            Poll::Pending => {
+                let late = self.wait.poll(cx, client.timer(), (), worker.limits().write_stall);
+                late.map(|()| {
+                    worker.metrics().limit_hit(Limit::write_stall);
+                    Err(Stop::ClientGone)
+                })
+            }
+        }
+    }
 }
 
 /// Sends the answer on, part by part, while what is left of the request still goes up. The upstream connection goes back
@@ -42,13 +67,19 @@ pub async fn forward<C: Client>(
 
     let timeouts = &route.rule.policy.timeouts;
     let buffer = worker.limits().buffer.bytes();
-    let stall = worker.limits().write_stall;
+    let mut outflow = Outflow::default();
     let mut wait = Wait::default();
     let mut is_uploading = !upload.is_sent();
     let mut received = 0;
     let ended = std::future::poll_fn(|cx| {
         if is_uploading {
-            match upload.poll(cx, client, &upstream, timeouts.send) {
+            let before = upload.received();
+            let uploaded = upload.poll(cx, client, &upstream, timeouts.send);
+            if upload.received() > before {
+                // Either direction counts: a stream may be silent one way for minutes.
+                wait.progress();
+            }
+            match uploaded {
                 Poll::Ready(Err(UploadFault::Client(ClientFault::Gone))) => return Poll::Ready(Err(Stop::ClientGone)),
                 // A body that cannot be sent on does not spoil the answer; the connection just ends after it.
                 Poll::Ready(_) => is_uploading = false,
@@ -57,13 +88,8 @@ pub async fn forward<C: Client>(
         }
         loop {
             if client.queued() >= buffer {
-                match client.poll_flush(cx) {
-                    Poll::Ready(Ok(())) => wait.progress(),
-                    Poll::Ready(Err(fault)) => return Poll::Ready(Err(fault.into())),
-                    Poll::Pending => {
-                        return wait.poll(cx, client.timer(), Waiting::Client, stall).map(|_| Err(stalled(worker)));
-                    }
-                }
+                ready!(outflow.poll(cx, worker, client))?;
+                wait.progress();
             }
             match upstream.poll_body(cx) {
                 Poll::Ready(Ok(Part::Data(data))) => {
@@ -79,17 +105,11 @@ pub async fn forward<C: Client>(
                 Poll::Pending => break,
             }
         }
-        match client.poll_flush(cx) {
-            Poll::Ready(Ok(())) => {}
-            Poll::Ready(Err(fault)) => return Poll::Ready(Err(fault.into())),
-            Poll::Pending => {
-                return wait.poll(cx, client.timer(), Waiting::Client, stall).map(|_| Err(stalled(worker)));
-            }
-        }
+        ready!(outflow.poll(cx, worker, client))?;
         if !is_uploading && client.poll_gone(cx).is_ready() {
             return Poll::Ready(Err(Stop::ClientGone));
         }
-        let late = wait.poll(cx, client.timer(), Waiting::Upstream, timeouts.read);
+        let late = wait.poll(cx, client.timer(), (), timeouts.read);
         late.map(|_| Err(Stop::Cut(UpstreamFault::BodyTimeout)))
     })
     .await;
@@ -131,24 +151,8 @@ fn queue_head<C: Client>(client: &C, route: &Route, response: &mut ResponseHead,
     client.queue_head(&answer, close);
 }
 
-fn stalled(worker: &Worker) -> Stop {
-    worker.metrics().limit_hit(Limit::write_stall);
-    Stop::ClientGone
-}
-
 /// Writes what is queued, as long as the client takes it.
 pub async fn flush<C: Client>(worker: &Worker, client: &C) -> Result<(), Stop> {
-    let mut wait = Wait::default();
-    let mut left = client.queued();
-    std::future::poll_fn(|cx| match client.poll_flush(cx) {
-        Poll::Ready(flushed) => Poll::Ready(flushed.map_err(Stop::from)),
-        Poll::Pending => {
-            let queued = client.queued();
-            if std::mem::replace(&mut left, queued) != queued {
-                wait.progress();
-            }
-            wait.poll(cx, client.timer(), (), worker.limits().write_stall).map(|()| Err(stalled(worker)))
-        }
-    })
-    .await
+    let mut outflow = Outflow::default();
+    std::future::poll_fn(|cx| outflow.poll(cx, worker, client)).await
 }

@@ -41,18 +41,23 @@ pub fn offer(head: &RequestHead, route: &Route) -> Option<Vec<u8>> {
 }
 
 fn may_pass(token: &[u8], upgrade: ir::Upgrade) -> bool {
-    let starts = |prefix: &[u8]| token.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
+    // protocol = protocol-name ["/" protocol-version], both tokens (RFC 9110 7.8).
+    let mut parts = token.split(|octet| *octet == b'/');
+    let name = parts.next().unwrap_or_default();
+    let is_token = |part: &[u8]| !part.is_empty() && part.iter().all(|octet| is_token_octet(*octet));
+    if !is_token(name) || !parts.next().is_none_or(is_token) || parts.next().is_some() {
+        return false;
+    }
     match upgrade {
         ir::Upgrade::Off => false,
         ir::Upgrade::Websocket => token.eq_ignore_ascii_case(b"websocket"),
-        ir::Upgrade::Any => {
-            let name = token.split(|octet| *octet == b'/').next().unwrap_or_default();
-            !token.eq_ignore_ascii_case(b"h2c")
-                && !name.eq_ignore_ascii_case(b"http")
-                && !starts(b"http/")
-                && !name.eq_ignore_ascii_case(b"tls")
-        }
+        ir::Upgrade::Any => !["h2c", "http", "tls"].iter().any(|refused| name.eq_ignore_ascii_case(refused.as_bytes())),
     }
+}
+
+/// RFC 9110 5.6.2, `tchar`.
+fn is_token_octet(octet: u8) -> bool {
+    octet.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&octet)
 }
 
 /// Whether a 101 names a protocol that was offered.

@@ -3,7 +3,7 @@
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use smallvec::SmallVec;
 use tokio::time::Instant;
 
@@ -20,6 +20,9 @@ use crate::telemetry::Failure;
 const RATE_WINDOW: Duration = Duration::from_secs(30);
 /// See [`RATE_WINDOW`].
 const RATE_GRACE: Duration = Duration::from_secs(10);
+
+/// Parts under this size are copied together while they are held.
+const SMALL: usize = 4096;
 
 /// What a body may not exceed.
 #[derive(Clone, Copy, Debug)]
@@ -40,6 +43,9 @@ pub struct BodyRules {
 pub struct Upload {
     rules: BodyRules,
     held: SmallVec<[Bytes; 2]>,
+    /// Small parts held, copied together: each would keep the whole buffer that it was read into.
+    tail: BytesMut,
+    held_bytes: usize,
     trailers: Option<Box<Fields>>,
     received: u64,
     is_complete: bool,
@@ -82,6 +88,8 @@ impl Upload {
         Upload {
             rules,
             held: SmallVec::new(),
+            tail: BytesMut::new(),
+            held_bytes: 0,
             trailers: None,
             received: 0,
             is_complete: framing == Framing::None,
@@ -114,24 +122,34 @@ impl Upload {
 
     /// Receives until the body is complete or as much is held as may be.
     pub async fn hold<C: Client>(&mut self, client: &C) -> Result<(), ClientFault> {
-        while !self.is_complete && self.held_bytes() < self.rules.hold {
+        while !self.is_complete && self.held_bytes < self.rules.hold {
             let part = std::future::poll_fn(|cx| self.poll_receive(cx, client)).await?;
             self.keep(part);
         }
         Ok(())
     }
 
-    fn held_bytes(&self) -> usize {
-        self.held.iter().map(Bytes::len).sum()
-    }
-
     fn keep(&mut self, part: Part) {
         match part {
-            Part::Data(data) => self.held.push(data),
+            Part::Data(data) => {
+                self.held_bytes += data.len();
+                if data.len() < SMALL {
+                    return self.tail.extend_from_slice(&data);
+                }
+                self.seal();
+                self.held.push(data);
+            }
             Part::End(trailers) => {
                 self.trailers = trailers.filter(|_| self.rules.trailers);
                 self.is_complete = true;
             }
+        }
+    }
+
+    /// Puts the small parts behind the others.
+    fn seal(&mut self) {
+        if !self.tail.is_empty() {
+            self.held.push(self.tail.split().freeze());
         }
     }
 
@@ -140,7 +158,7 @@ impl Upload {
         match received {
             Framing::None | Framing::Length(_) => received,
             _ if self.is_complete && self.trailers.is_none() && !self.is_spent => {
-                Framing::Length(self.held_bytes() as u64)
+                Framing::Length(self.held_bytes as u64)
             }
             _ => Framing::Chunked,
         }
@@ -149,6 +167,7 @@ impl Upload {
     /// Queues the head and what is held; the rest is streamed by [`Upload::poll`].
     pub fn begin(&mut self, upstream: &Upstream, request: &Outgoing<'_>) {
         self.wait.progress();
+        self.seal();
         let has_nothing_more = self.is_complete && self.held.is_empty() && self.trailers.is_none();
         upstream.queue_head(request, has_nothing_more);
         self.is_sent = self.is_complete;
@@ -193,7 +212,9 @@ impl Upload {
                 Part::End(trailers) => {
                     self.is_complete = true;
                     self.is_sent = true;
-                    upstream.queue_end(trailers.filter(|_| self.rules.trailers).as_deref());
+                    // Kept too: a body that ended just here is still held, and may be sent again.
+                    self.trailers = trailers.filter(|_| self.rules.trailers);
+                    upstream.queue_end(self.trailers.as_deref());
                 }
             }
         }

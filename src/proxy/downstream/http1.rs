@@ -47,6 +47,8 @@ pub struct Http1Client {
     /// The answer's end is told by closing.
     until_close: Cell<bool>,
     is_cut: Cell<bool>,
+    /// Octets of body that the head allows still.
+    body_left: Cell<u64>,
     closes: Cell<bool>,
 }
 
@@ -74,7 +76,10 @@ pub async fn serve(worker: Rc<Worker>, stream: Stream, peer: Peer) -> Served {
                 let Http1Client { io, peer, input, .. } = client;
                 return Served::Http2(Box::new((io.into_inner(), peer, input.into_inner())));
             }
-            Next::End => return Served::Done,
+            Next::End => {
+                client.finish().await;
+                return Served::Done;
+            }
         }
         if client.closes.get() || !client.body_is_read() {
             client.close().await;
@@ -111,6 +116,7 @@ impl Http1Client {
             takes_trailers: Cell::new(false),
             until_close: Cell::new(false),
             is_cut: Cell::new(false),
+            body_left: Cell::new(0),
             closes: Cell::new(false),
         }
     }
@@ -160,10 +166,7 @@ impl Http1Client {
                 if let Poll::Ready(read) = self.poll_input(cx) {
                     return Poll::Ready(Some(Ok(read)));
                 }
-                if is_idle
-                    && !first
-                    && let Some(deadline) = self.worker.idle_deadline()
-                {
+                if is_idle && let Some(deadline) = self.worker.idle_deadline() {
                     return self.timer.poll(cx, deadline).map(|()| None);
                 }
                 wait.poll(cx, &self.timer, kind, longest).map(|limit| Some(Err(limit)))
@@ -227,12 +230,24 @@ impl Http1Client {
         if input.capacity() == 0 {
             *input = self.worker.spare().input();
         }
-        input.reserve(room);
+        if input.capacity() - input.len() < READ_SIZE {
+            input.reserve(room);
+        }
         let read = self.io.poll_read(cx, &mut input);
         if read.is_pending() && input.is_empty() {
             self.worker.spare().keep_input(std::mem::take(&mut input));
         }
         read
+    }
+
+    /// Says goodbye on a connection that nothing is owed on: over TLS, a close without close_notify would look cut.
+    async fn finish(&self) {
+        let deadline = Instant::now() + LINGER_TIME;
+        std::future::poll_fn(|cx| match self.io.poll_shutdown(cx) {
+            Poll::Ready(_) => Poll::Ready(()),
+            Poll::Pending => self.timer.poll(cx, deadline),
+        })
+        .await;
     }
 
     /// Writes what is left, ends our side, and reads for a while: closing with unread bytes would reset the connection
@@ -295,7 +310,10 @@ impl Http1Client {
             }
             let room = decoder.remaining().unwrap_or(0).clamp(READ_SIZE as u64, 64 << 10) as usize;
             let mut input = self.input.borrow_mut();
-            input.reserve(room);
+            // Never a new buffer for each of many small reads: the parts read before keep theirs.
+            if input.capacity() - input.len() < READ_SIZE {
+                input.reserve(room);
+            }
             match ready!(self.io.poll_read(cx, &mut input)) {
                 Ok(n) if n > 0 => {}
                 _ => {
@@ -364,6 +382,11 @@ impl Client for Http1Client {
         };
         let close = close || framing == Framing::UntilClose;
         self.until_close.set(framing == Framing::UntilClose);
+        self.body_left.set(match framing {
+            Framing::None => 0,
+            Framing::Length(length) => length,
+            Framing::Chunked | Framing::UntilClose => u64::MAX,
+        });
         self.closes.set(self.closes.get() || close);
         // A client that was not told to send its body will not send it.
         if self.owes_continue.get() {
@@ -399,7 +422,11 @@ impl Client for Http1Client {
         output.set_chunked(framing == Framing::Chunked);
     }
 
-    fn queue_data(&self, data: Bytes) {
+    fn queue_data(&self, mut data: Bytes) {
+        // Whatever a back end's side gives: what the head promised is all that may follow it.
+        let left = self.body_left.get();
+        data.truncate(usize::try_from(left).unwrap_or(usize::MAX));
+        self.body_left.set(left - data.len() as u64);
         self.output.borrow_mut().data(data);
     }
 

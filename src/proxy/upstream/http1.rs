@@ -150,7 +150,9 @@ impl Http1Upstream {
                     return Poll::Ready(Ok(head));
                 }
             }
-            input.reserve(HEAD_SIZE);
+            if input.capacity() - input.len() < HEAD_SIZE / 2 {
+                input.reserve(HEAD_SIZE);
+            }
             match ready!(self.io.poll_read(cx, &mut input)) {
                 Ok(n) if n > 0 => {}
                 _ if self.exchange.get().response_began => return Poll::Ready(Err(UpstreamFault::Invalid)),
@@ -164,7 +166,9 @@ impl Http1Upstream {
             return;
         }
         let decoder = Decoder::new(head.framing, self.body_limits);
-        let keep_alive = head.keep_alive && head.framing != Framing::UntilClose;
+        // A back end that sends the body of a HEAD all the same may be about to; its connection is not used again.
+        let may_send_more = head.names_body && (self.exchange.get().to_head || head.status == 204);
+        let keep_alive = head.keep_alive && head.framing != Framing::UntilClose && !may_send_more;
         self.note(|progress| progress.keep_alive = keep_alive);
         *self.decoder.borrow_mut() = Some(decoder);
     }
@@ -185,7 +189,10 @@ impl Http1Upstream {
                 Err(_) => return Poll::Ready(Err(UpstreamFault::Cut)),
             }
             let room = decoder.remaining().unwrap_or(BODY_SIZE as u64).clamp(HEAD_SIZE as u64, BODY_SIZE as u64);
-            input.reserve(room as usize);
+            // Never a new buffer for each of many small reads: the parts read before keep theirs.
+            if input.capacity() - input.len() < HEAD_SIZE / 2 {
+                input.reserve(room as usize);
+            }
             match ready!(self.io.poll_read(cx, &mut input)) {
                 Ok(0) if decoder.may_end_here() => {
                     self.note(|progress| progress.response_ended = true);

@@ -414,6 +414,7 @@ impl Http2Upstream {
             reason: Span::default(),
             framing,
             named_length: evidence.named_length(),
+            names_body: evidence.names_body(),
             keep_alive: true,
             upgrade: None,
             has_date,
