@@ -38,7 +38,7 @@ pub struct Answered {
 }
 
 /// Sends the request to one endpoint after another until one answers. Which failures may be
-/// repeated says [`RetryClass`](super::error::RetryClass); how often, the backend's retry budget.
+/// repeated says [`RetryClass`]; how often, the backend's retry budget.
 pub async fn reach<C: Client>(
     worker: &Rc<Worker>,
     client: &C,
