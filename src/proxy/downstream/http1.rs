@@ -325,13 +325,18 @@ impl Http1Client {
     }
 }
 
-/// Whether the first line of a connection is another protocol's: it has no HTTP version, and no path where HTTP/0.9 had
-/// one. An answer in HTTP/1.1 would tell such a client nothing (RFC 9113 3.4 lets a bad preface end so).
+/// Whether the first line of a connection can only be another protocol: three words, of which neither the second is a
+/// target nor the third a version. An answer in HTTP/1.1 would tell such a client nothing (RFC 9113 3.4 lets a bad
+/// preface end so).
 fn is_no_http(input: &[u8]) -> bool {
-    let input = input.strip_prefix(b"\r\n").unwrap_or(input);
-    let line = input.get(..memchr::memchr(b'\r', input).unwrap_or(input.len())).unwrap_or_default();
-    let has_path = line.split(|octet| *octet == b' ').nth(1).is_some_and(|word| word.starts_with(b"/"));
-    !has_path && memchr::memmem::find(line, b"HTTP/").is_none()
+    let line = input.split(|octet| *octet == b'\r').next().unwrap_or_default();
+    let mut words = line.splitn(3, |octet| *octet == b' ');
+    match (words.next(), words.next(), words.next()) {
+        (Some(_), Some(target), Some(version)) => {
+            memchr::memchr2(b'/', b'*', target).is_none() && memchr::memchr(b'/', version).is_none()
+        }
+        _ => false,
+    }
 }
 
 impl Client for Http1Client {

@@ -57,9 +57,10 @@ fn a_bad_request_line_is_refused() {
 }
 
 #[test]
-fn what_is_not_like_http_gets_no_answer() {
+fn what_can_only_be_another_protocol_gets_no_answer() {
     let script = |line: &str| script(line).client(format!("{line}\r\nHost: a.example\r\n\r\n")).closed();
-    Stage::new().play(["GET", "GET a", "SSH-2.0-x"].map(script));
+    Stage::new().play(["INVALID CONNECTION PREFACE", "A B C"].map(script));
+    Stage::new().play(["GET", "GET a", "SSH-2.0-x"].map(|line| refused_line(line, 400)));
 }
 
 #[test]
