@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 #[path = "../../fuzz/src/second/mod.rs"]
 mod second;
-#[allow(unreachable_pub, reason = "public in the crate that libFuzzer links")]
 #[path = "../../fuzz/src/targets.rs"]
 mod targets;
 

@@ -223,16 +223,10 @@ impl Http1Client {
             input.extend_from_slice(piece.get(..n).unwrap_or_default());
             return Poll::Ready(Ok(n));
         }
-        let room = match &*self.decoder.borrow() {
-            Some(decoder) => decoder.remaining().unwrap_or(0).clamp(READ_SIZE as u64, 64 << 10) as usize,
-            None => READ_SIZE,
-        };
         if input.capacity() == 0 {
             *input = self.worker.spare().input();
         }
-        if input.capacity() - input.len() < READ_SIZE {
-            input.reserve(room);
-        }
+        make_room(&mut input, self.decoder.borrow().as_ref().and_then(Decoder::remaining));
         let read = self.io.poll_read(cx, &mut input);
         if read.is_pending() && input.is_empty() {
             self.worker.spare().keep_input(std::mem::take(&mut input));
@@ -308,12 +302,8 @@ impl Http1Client {
                 Ok(Step::NeedMore) => {}
                 Err(refusal) => return Poll::Ready(Err(ClientFault::Refused(refusal))),
             }
-            let room = decoder.remaining().unwrap_or(0).clamp(READ_SIZE as u64, 64 << 10) as usize;
             let mut input = self.input.borrow_mut();
-            // Never a new buffer for each of many small reads: the parts read before keep theirs.
-            if input.capacity() - input.len() < READ_SIZE {
-                input.reserve(room);
-            }
+            make_room(&mut input, decoder.remaining());
             match ready!(self.io.poll_read(cx, &mut input)) {
                 Ok(n) if n > 0 => {}
                 _ => {
@@ -467,6 +457,14 @@ impl Client for Http1Client {
 
     fn peer(&self) -> &Peer {
         &self.peer
+    }
+}
+
+/// Makes room for one read, as much as is still to come within bounds. Never a new buffer for each of many small reads:
+/// the parts read before keep theirs.
+fn make_room(input: &mut BytesMut, remaining: Option<u64>) {
+    if input.capacity() - input.len() < READ_SIZE {
+        input.reserve(remaining.unwrap_or(0).clamp(READ_SIZE as u64, 64 << 10) as usize);
     }
 }
 
