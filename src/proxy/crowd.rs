@@ -4,7 +4,7 @@
 //! 4), so a worker that holds clearly more than its share passes what it accepts to the emptiest one.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -17,7 +17,7 @@ pub(crate) struct Crowd {
     seats: Box<[Seat]>,
     /// Connections of all workers.
     limit: usize,
-    /// Connections of one address; 0 = off.
+    /// Connections of one client, see [`client_of`]; 0 = off.
     limit_per_client: u64,
     clients: Mutex<HashMap<IpAddr, u64>>,
 }
@@ -94,11 +94,12 @@ impl Crowd {
         emptiest.map_or(worker, |(index, _)| index)
     }
 
-    /// Counts a connection of `client` to `worker`. `None`: the client has too many.
-    pub(crate) fn enter(self: &Arc<Self>, worker: usize, client: IpAddr) -> Option<Place> {
+    /// Counts a connection from `address` to `worker`. `None`: the client has too many.
+    pub(crate) fn enter(self: &Arc<Self>, worker: usize, address: IpAddr) -> Option<Place> {
         let client = if self.limit_per_client == 0 {
             None
         } else {
+            let client = client_of(address);
             let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
             let count = clients.entry(client).or_default();
             if *count >= self.limit_per_client {
@@ -134,6 +135,15 @@ impl Drop for Place {
                 clients.remove(&client);
             }
         }
+    }
+}
+
+/// Who counts as one client: an IPv4 address, however it is written, or an IPv6 network of 64 bits, which is what one
+/// customer has (RFC 6177).
+fn client_of(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & u128::from(u64::MAX) << 64).into(),
+        address => address,
     }
 }
 
@@ -214,5 +224,20 @@ mod tests {
         drop(first);
         assert!(crowd.enter(0, CLIENT).is_some());
         assert_eq!(crowd.total(), 0);
+    }
+
+    #[test]
+    fn an_ipv6_client_is_its_network_and_a_mapped_address_an_ipv4_client() {
+        for (first, second, is_one) in [
+            ("2001:db8::1", "2001:db8::ffff:1:2:3", true),
+            ("2001:db8::1", "2001:db8:0:1::1", false),
+            ("::ffff:192.0.2.1", "192.0.2.1", true),
+            ("::ffff:192.0.2.1", "::ffff:192.0.2.2", false),
+            ("192.0.2.1", "192.0.2.2", false),
+        ] {
+            let crowd = crowd(1, &Limits { connections_per_client: 1, ..Limits::default() });
+            let _place = crowd.enter(0, first.parse().unwrap()).unwrap();
+            assert_eq!(crowd.enter(0, second.parse().unwrap()).is_none(), is_one, "{first} {second}");
+        }
     }
 }
