@@ -6,9 +6,9 @@ use std::time::Instant;
 
 use arc_swap::ArcSwap;
 
-use super::per_worker::PerWorker;
 use super::{EndpointSet, RetryBudget};
 use crate::ir;
+use crate::telemetry::PerWorker;
 
 /// A backend as long as anything refers to it.
 pub struct Backend {

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use super::per_worker::PerWorker;
+use crate::telemetry::PerWorker;
 
 /// Retries allowed: 20 % of the requests of the last 10 s, at least 3 a second. Time is counted in whole
 /// seconds, so the last 10 s are the current second and the nine before it.

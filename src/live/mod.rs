@@ -3,7 +3,6 @@
 mod backend;
 mod budget;
 mod endpoints;
-mod per_worker;
 mod registry;
 
 pub use self::backend::Backend;

@@ -1,10 +1,11 @@
 //! Counters of requests by Ingress and Service, with one set of cells for each worker that uses them.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use super::cell::Cell;
+use crate::telemetry::PerWorker;
 
 /// Upper bounds of the buckets of every histogram, in seconds.
 pub(super) const BOUNDS: [f64; 6] = [0.005, 0.025, 0.1, 0.5, 1.0, 5.0];
@@ -19,7 +20,7 @@ pub struct RouteMetrics {
 impl RouteMetrics {
     /// Counts one finished request. `worker` is the caller's own index: two threads must not use the same one.
     pub fn record(&self, worker: usize, status: u16, elapsed: Duration) {
-        let Some(cells) = self.series.cells.of(worker) else { return };
+        let Some(cells) = self.series.cells.cell(worker, RouteCells::default) else { return };
         if let Some(class) = cells.classes.get(usize::from(status / 100).clamp(1, 5) - 1) {
             class.add(1);
         }
@@ -32,7 +33,7 @@ impl RouteMetrics {
 
     /// Counts one further attempt, under the same rule for `worker`.
     pub fn retry(&self, worker: usize) {
-        if let Some(cell) = self.series.service.cells.of(worker) {
+        if let Some(cell) = self.series.service.cells.cell(worker, Cell::default) {
             cell.add(1);
         }
     }
@@ -46,27 +47,6 @@ pub(super) fn nanos(elapsed: Duration) -> u64 {
 /// Index of the bucket: a duration equal to a bound is within it.
 pub(super) fn bucket(nanos: u64) -> usize {
     BOUNDS_NANOS.iter().map(|bound| usize::from(nanos > *bound)).sum()
-}
-
-/// Cells of every worker, made when a worker first counts something: 10,000 routes without traffic cost nothing.
-struct PerWorker<T> {
-    workers: u32,
-    cells: OnceLock<Box<[OnceLock<Box<T>>]>>,
-}
-
-impl<T: Default> PerWorker<T> {
-    fn new(workers: usize) -> PerWorker<T> {
-        PerWorker { workers: u32::try_from(workers).unwrap_or(u32::MAX), cells: OnceLock::new() }
-    }
-
-    fn of(&self, worker: usize) -> Option<&T> {
-        let all = self.cells.get_or_init(|| (0..self.workers).map(|_| OnceLock::new()).collect());
-        Some(all.get(worker)?.get_or_init(Box::default))
-    }
-
-    fn used(&self) -> impl Iterator<Item = &T> {
-        self.cells.get().into_iter().flat_map(|all| all.iter().filter_map(|cell| cell.get().map(Box::as_ref)))
-    }
 }
 
 struct RouteSeries {
