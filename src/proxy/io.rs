@@ -1,12 +1,14 @@
 //! One connection's bytes, plain or TLS, readable and writable from two places of one task.
 
 use std::cell::RefCell;
+use std::future::Future;
 use std::io;
-use std::pin::Pin;
+use std::os::fd::AsFd;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 
 use bytes::BytesMut;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
 
@@ -103,6 +105,12 @@ impl Io {
         self.stream.borrow().is_tls()
     }
 
+    /// Watches for the other side's end while nothing is read.
+    pub fn watch(&self) -> io::Result<Watch> {
+        let descriptor = self.stream.borrow().tcp().as_fd().try_clone_to_owned()?;
+        Ok(Watch { twin: TcpStream::from_std(descriptor.into())? })
+    }
+
     /// Waits until reading may give something; needs no buffer in clear text. Over TLS it is ready at once, since
     /// decrypted bytes may be waiting.
     pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -152,5 +160,28 @@ impl Io {
     pub fn reset_on_close(&self) {
         let _gone_anyway =
             socket2::SockRef::from(self.stream.borrow().tcp()).set_linger(Some(std::time::Duration::ZERO));
+    }
+}
+
+/// Sees the end of a connection past input that nobody reads. It has a descriptor of its own, so that its readiness can
+/// be put aside while the connection stays readable.
+#[derive(Debug)]
+pub struct Watch {
+    twin: TcpStream,
+}
+
+impl Watch {
+    /// Ready when the other side closed or reset the connection.
+    pub fn poll_ended(&self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            let readiness = pin!(self.twin.ready(Interest::READABLE)).poll(cx);
+            match readiness {
+                Poll::Ready(Ok(readiness)) if !readiness.is_read_closed() => {}
+                Poll::Ready(_) => return Poll::Ready(()),
+                // Unlike the future above, which ends with this poll, this one keeps the waker.
+                Poll::Pending => return self.twin.poll_read_ready(cx).map(drop),
+            }
+            let _put_aside = self.twin.try_io(Interest::READABLE, || Err::<(), _>(io::ErrorKind::WouldBlock.into()));
+        }
     }
 }

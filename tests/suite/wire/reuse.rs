@@ -149,10 +149,13 @@ fn nothing_is_sent_again_after_a_byte_of_the_answer() {
 #[test]
 fn a_client_that_goes_away_takes_its_upstream_request_with_it() {
     let asked = |name: &str| script(name).client(get("")).reaches_upstream(passed_get(""));
+    let ahead = get("X: ahead\r\n").repeat(2_000);
     Stage::new().play(
         [
             asked("reset").client_resets().upstream_is_dropped(),
             asked("ended").client_ends().upstream_is_dropped(),
+            asked("reset behind more than is taken in").client(&ahead).client_resets().upstream_is_dropped(),
+            asked("ended behind more than is taken in").client(&ahead).client_ends().upstream_is_dropped(),
             asked("reset in the answer")
                 .upstream("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok")
                 .reaches_client(relayed("200 OK", "", "Content-Length: 9\r\n", "ok"))
