@@ -52,7 +52,8 @@ struct Slot {
 enum Room {
     /// A connection with room for a stream.
     Here(Rc<Link>),
-    /// None, and another connection is not to be made: there are enough, or the back end admits no streams.
+    /// None, and another connection is not to be made: there are enough, the back end admits no streams, or it has not
+    /// yet said how many.
     Later(Rc<Notify>),
     /// None; another connection may be made.
     Elsewhere,
@@ -137,7 +138,7 @@ impl Http2Pool {
         let with_room = slot.links.iter().filter(|link| link.state.streams.get() < link.most_streams());
         match with_room.min_by_key(|link| link.state.streams.get()) {
             Some(link) => Room::Here(Rc::clone(link)),
-            None if slot.links.len() >= MOST_LINKS || slot.links.iter().any(|link| link.most_streams() == 0) => {
+            None if slot.links.len() >= MOST_LINKS || slot.links.iter().any(|link| link.takes_no_more()) => {
                 Room::Later(Rc::clone(&slot.room))
             }
             None => Room::Elsewhere,
@@ -188,8 +189,17 @@ impl Link {
         !matches!(self.send.clone().poll_ready(&mut Context::from_waker(Waker::noop())), Poll::Ready(Err(_)))
     }
 
+    /// Streams at a time: one until the back end has said how many it admits, since it may refuse what is beyond that.
     fn most_streams(&self) -> usize {
-        self.send.current_max_send_streams().min(MOST_STREAMS)
+        match self.send.current_max_send_streams() {
+            UNKNOWN => 1,
+            admitted => admitted.min(MOST_STREAMS),
+        }
+    }
+
+    /// Another connection would be no better than this one.
+    fn takes_no_more(&self) -> bool {
+        matches!(self.send.current_max_send_streams(), UNKNOWN | 0)
     }
 }
 
@@ -218,7 +228,7 @@ fn builder(limits: &Limits) -> Builder {
     let mut builder = Builder::new();
     builder
         .enable_push(false)
-        .initial_max_send_streams(MOST_STREAMS)
+        .initial_max_send_streams(UNKNOWN)
         .max_header_list_size(u32::try_from(limits.response_head.0).unwrap_or(u32::MAX))
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
@@ -240,7 +250,7 @@ async fn drive(mut connection: Connection<Wire<Stream>, Bytes>, tap: Tap<Stream>
                 return Poll::Ready(());
             }
             let admitted = connection.as_ref().get_ref().max_concurrent_send_streams();
-            if std::mem::replace(&mut most_streams, admitted) < admitted {
+            if std::mem::replace(&mut most_streams, admitted) != admitted {
                 state.room.notify_waiters();
             }
             if state.streams.get() == 0 {
@@ -510,6 +520,9 @@ fn target(path: &[u8], query: &[u8]) -> Option<PathAndQuery> {
 
 /// Fields that are added to a request, about.
 const ADDITIONS: usize = 12;
+/// What the crate calls the number of streams that a back end admits before its SETTINGS came. No SETTINGS can say it:
+/// they have 32 bits, or nothing, which the crate calls `usize::MAX`.
+const UNKNOWN: usize = usize::MAX - 1;
 /// Streams on one connection before another is made.
 const MOST_STREAMS: usize = 100;
 /// Connections to one address before requests wait for room.

@@ -159,6 +159,21 @@ fn an_answer_of_trailers_only_stays_one_frame() {
         let response = response.await.unwrap();
         assert_eq!(response.headers()["grpc-status"], "5");
         assert!(response.body().is_end_stream());
+        assert!(!response.headers().contains_key("content-length"));
+    });
+}
+
+#[test]
+fn an_answer_of_trailers_only_has_a_length_of_nothing_in_http1() {
+    let grpc = Grpc::start();
+    let bed = grpc.bed();
+    run(async {
+        let mut client = TcpStream::connect(bed.http).await.unwrap();
+        let request = "POST /only-trailers HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n";
+        client.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.contains("\r\nContent-Length: 0\r\n") && answer.contains("grpc-status: 5"), "{answer}");
     });
 }
 
@@ -245,24 +260,28 @@ fn a_back_end_that_admits_no_streams_gets_no_storm_of_connections() {
 }
 
 #[test]
-fn requests_beyond_what_the_connections_admit_wait_their_turn() {
-    let grpc = Grpc::admitting(1);
-    let bed = grpc.bed_with_tries(60);
-    run(async {
-        let client = h2(TcpStream::connect(bed.http).await.unwrap()).await;
-        let calls = (0..60).map(|_| {
-            let client = client.clone();
-            async move {
-                // Without a body: until the back end's settings came, more than it admits may be sent to it, and what it
-                // refuses unseen is sent again.
-                let (response, _) = client.ready().await.unwrap().send_request(post("/echo"), true).unwrap();
-                assert_eq!(response.await.unwrap().status(), 200);
-            }
+fn calls_beyond_what_the_connections_admit_wait_their_turn_and_none_is_refused() {
+    for streams in [1, 2] {
+        let grpc = Grpc::admitting(streams);
+        let bed = grpc.bed_with_tries(1);
+        run(async {
+            let client = h2(TcpStream::connect(bed.http).await.unwrap()).await;
+            let calls = (0..50).map(|i| {
+                let client = client.clone();
+                async move {
+                    let (response, mut send) =
+                        client.ready().await.unwrap().send_request(post("/echo"), false).unwrap();
+                    send.send_data(Bytes::from(format!("call {i}")), true).unwrap();
+                    let response = response.await.unwrap();
+                    assert_eq!(response.status(), 200);
+                    assert_eq!(response.into_body().data().await.unwrap().unwrap(), format!("call {i}"));
+                }
+            });
+            futures::future::join_all(calls).await;
         });
-        futures::future::join_all(calls).await;
-    });
-    let connections = grpc.connections.load(Ordering::Relaxed);
-    assert!(connections <= 16, "{connections}");
+        let connections = grpc.connections.load(Ordering::Relaxed);
+        assert!(connections <= 16, "{connections}");
+    }
 }
 
 #[test]
