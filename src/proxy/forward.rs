@@ -26,18 +26,13 @@ pub struct Outgoing<'a> {
 }
 
 impl Outgoing<'_> {
-    /// The fields that we set ourselves, in the order of [`Outgoing::write_http1`], which has most of them written already. What a client sent under these names has been left out.
+    /// The fields that we set ourselves, in the order of [`Outgoing::write_http1`], which has most of them written
+    /// already. What a client sent under these names has been left out.
     pub fn each_addition(&self, mut add: impl FnMut(&'static str, &[u8])) {
         add("X-Request-ID", self.request_id);
-        let client = self.peer.client_text.as_bytes();
-        let scheme = self.peer.scheme().as_bytes();
-        add("X-Real-IP", client);
-        add("X-Forwarded-For", client);
+        self.peer.client_fields().into_iter().for_each(|(name, value)| add(name, value.as_bytes()));
         add("X-Forwarded-Host", self.host);
-        add("X-Forwarded-Port", itoa::Buffer::new().format(self.peer.port).as_bytes());
-        add("X-Forwarded-Proto", scheme);
-        add("X-Forwarded-Scheme", scheme);
-        add("X-Scheme", scheme);
+        self.peer.way_fields().into_iter().for_each(|(name, value)| add(name, value.as_bytes()));
         self.each_original(add);
     }
 
@@ -77,5 +72,36 @@ impl Outgoing<'_> {
         }
         serialise::framing(out, self.framing);
         out.extend_from_slice(b"\r\n");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::BytesMut;
+
+    use super::*;
+
+    #[test]
+    fn both_protocols_add_the_same_fields_in_the_same_order() {
+        let sent = b"GET / HTTP/1.1\r\nHost: a.example\r\nX-Forwarded-For: x\r\nX-Forwarded-Host: y\r\n\r\n";
+        let head = RequestHead::parse(&mut BytesMut::from(&sent[..]), sent.len()).unwrap();
+        let peer = Peer::new("192.0.2.1:1".parse().unwrap(), "192.0.2.2:8080".parse().unwrap(), None);
+        let outgoing = Outgoing {
+            head: &head,
+            path: b"/",
+            host: b"a.example",
+            request_id: b"id",
+            peer: &peer,
+            framing: Framing::None,
+            upgrade: None,
+            te_trailers: false,
+        };
+        let mut expected = b"GET / HTTP/1.1\r\nHost: a.example\r\n".to_vec();
+        outgoing.each_addition(|name, value| serialise::field(&mut expected, name.as_bytes(), value));
+        expected.extend_from_slice(b"\r\n");
+        let mut written = Vec::new();
+        outgoing.write_http1(&mut written);
+        assert_eq!(written.escape_ascii().to_string(), expected.escape_ascii().to_string());
+        assert_eq!(written.windows(2).filter(|pair| pair == b"\r\n").count(), 2 + 10 + 1);
     }
 }

@@ -136,6 +136,7 @@ fn queue_head<C: Client>(client: &C, route: &Route, response: &mut ResponseHead,
     }
     let body = match response.framing {
         Framing::None => BodySize::None { length: response.named_length.filter(|_| response.status != 204) },
+        Framing::Length(0) if response.named_length.is_none() => BodySize::Empty,
         Framing::Length(length) => BodySize::Length(length),
         Framing::Chunked | Framing::UntilClose => BodySize::Unknown,
     };

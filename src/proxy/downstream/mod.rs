@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 
-use crate::http1::{Fields, Refusal, ResponseHead};
+use crate::http1::{Fields, Refusal, ResponseHead, serialise};
 use crate::proxy::timer::Timer;
 
 /// What is known of a client connection from its start.
@@ -22,13 +22,13 @@ pub struct Peer {
     pub local: SocketAddr,
     /// TLS facts; `None` in clear text.
     pub tls: Option<TlsFacts>,
-    /// `X-Forwarded-Port`: the listener's port.
-    pub port: u16,
+    /// `X-Forwarded-Port`: the listener's port, printed.
+    port_text: Box<str>,
     /// The client's address, printed.
-    pub client_text: Box<str>,
-    /// The lines of a request that say who the client is, the same for every request: `X-Real-IP`, `X-Forwarded-For`.
+    client_text: Box<str>,
+    /// The lines of a request that say who the client is, the same for every request.
     pub client_lines: Box<[u8]>,
-    /// The lines that say how it came: `X-Forwarded-Port`, `-Proto`, `-Scheme`, `X-Scheme`.
+    /// The lines that say how it came.
     pub way_lines: Box<[u8]>,
 }
 
@@ -37,19 +37,20 @@ impl Peer {
     pub fn new(address: SocketAddr, local: SocketAddr, tls: Option<TlsFacts>) -> Peer {
         let client_text: Box<str> = address.ip().to_canonical().to_string().into();
         let (scheme, port) = if tls.is_some() { ("https", HTTPS_PORT) } else { ("http", local.port()) };
-        let client_lines = format!("X-Real-IP: {client_text}\r\nX-Forwarded-For: {client_text}\r\n");
-        let way_lines = format!(
-            "X-Forwarded-Port: {port}\r\nX-Forwarded-Proto: {scheme}\r\nX-Forwarded-Scheme: {scheme}\r\nX-Scheme: {scheme}\r\n"
-        );
-        Peer {
-            address,
-            local,
-            tls,
-            port,
-            client_text,
-            client_lines: client_lines.into_bytes().into(),
-            way_lines: way_lines.into_bytes().into(),
-        }
+        let port_text: Box<str> = port.to_string().into();
+        let client_lines = lines(&client_fields(&client_text));
+        let way_lines = lines(&way_fields(scheme, &port_text));
+        Peer { address, local, tls, port_text, client_text, client_lines, way_lines }
+    }
+
+    /// The fields of [`Peer::client_lines`].
+    pub fn client_fields(&self) -> [(&'static str, &str); 2] {
+        client_fields(&self.client_text)
+    }
+
+    /// The fields of [`Peer::way_lines`].
+    pub fn way_fields(&self) -> [(&'static str, &str); 4] {
+        way_fields(self.scheme(), &self.port_text)
     }
 
     /// The client's address without port; an IPv4 client on an IPv6 socket is an IPv4 client.
@@ -61,6 +62,23 @@ impl Peer {
     pub fn scheme(&self) -> &'static str {
         if self.tls.is_some() { "https" } else { "http" }
     }
+}
+
+fn client_fields(client: &str) -> [(&'static str, &str); 2] {
+    [("X-Real-IP", client), ("X-Forwarded-For", client)]
+}
+
+fn way_fields<'a>(scheme: &'a str, port: &'a str) -> [(&'static str, &'a str); 4] {
+    [("X-Forwarded-Port", port), ("X-Forwarded-Proto", scheme), ("X-Forwarded-Scheme", scheme), ("X-Scheme", scheme)]
+}
+
+/// The fields as HTTP/1.1 writes them.
+fn lines(fields: &[(&str, &str)]) -> Box<[u8]> {
+    let mut lines = Vec::new();
+    for (name, value) in fields {
+        serialise::field(&mut lines, name.as_bytes(), value.as_bytes());
+    }
+    lines.into()
 }
 
 /// `X-Forwarded-Port` over TLS, whatever port we listen on: what a client sees in front of us.
@@ -103,6 +121,8 @@ pub enum BodySize {
         /// `Content-Length` of the head.
         length: Option<u64>,
     },
+    /// Nothing, which the head does not say where it can end the message itself (HTTP/2).
+    Empty,
     /// Exactly so many octets.
     Length(u64),
     /// Known when it ends.

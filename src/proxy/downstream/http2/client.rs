@@ -149,6 +149,7 @@ impl Client for Http2Client {
                 }
                 output.finish(None);
             }
+            BodySize::Empty => output.finish(None),
             BodySize::Length(length) => {
                 fields.insert(header::CONTENT_LENGTH, length.into());
                 output.expect(length);
