@@ -76,16 +76,19 @@ impl RequestHead {
         span.of(&self.fields.bytes)
     }
 
-    /// Takes a request head of `len` octets (as [`super::HeadScan`] found it) out of `buffer`.
+    /// Takes a request head of `len` octets (as [`super::HeadScan`] found it) out of `buffer`, where one
+    /// that is refused stays.
     pub fn parse(buffer: &mut BytesMut, len: usize) -> Result<RequestHead, Refusal> {
         let bytes = buffer.split_to(len).freeze();
-        match Self::tokenise(&bytes) {
-            Err(httparse::Error::Version) => {
-                let patched = as_http_1_1(&bytes)?;
-                Self::tokenise(&patched).map_err(refusal)?
-            }
-            outcome => outcome.map_err(refusal)?,
+        let head = match Self::tokenise(&bytes) {
+            Err(httparse::Error::Version) => as_http_1_1(&bytes).and_then(|patched| flat(Self::tokenise(&patched))),
+            outcome => flat(outcome),
+        };
+        if head.is_err() {
+            let rest = std::mem::replace(buffer, BytesMut::from(&*bytes));
+            buffer.extend_from_slice(&rest);
         }
+        head
     }
 
     fn tokenise(bytes: &Bytes) -> Result<Result<RequestHead, Refusal>, httparse::Error> {
@@ -150,6 +153,10 @@ impl RequestHead {
             fields,
         })
     }
+}
+
+fn flat(head: Result<Result<RequestHead, Refusal>, httparse::Error>) -> Result<RequestHead, Refusal> {
+    head.unwrap_or_else(|error| Err(refusal(error)))
 }
 
 /// Whether a method is none for a reverse proxy: CONNECT and TRACE (RFC 9110 9.3.6, 9.3.8).

@@ -12,6 +12,7 @@ use super::note::Note;
 use super::reply::{self, Reply, Stop};
 use super::respond;
 use super::tunnel::{self, Tunnel};
+use super::unread::Unread;
 use super::upload::{self, BodyRules, Upload};
 use super::worker::Worker;
 use crate::filter;
@@ -28,14 +29,15 @@ pub async fn run<C: Client>(worker: &Rc<Worker>, client: &C, head: RequestHead, 
         Ok(Some(tunnel)) => tunnel.run(worker, client, &mut note).await,
         Err(stop) => end(worker, client, &head, last, stop, &mut note).await,
     }
-    note.finish(worker, client.peer(), Some(&head));
+    note.finish(worker, client.peer(), Ok(&head));
 }
 
 /// Answers a head that could not be read, and ends the connection.
-pub async fn refuse<C: Client>(worker: &Rc<Worker>, client: &C, refusal: Refusal, started: Instant) {
+pub async fn refuse<C: Client>(worker: &Rc<Worker>, client: &C, refusal: Refusal, head: Unread, started: Instant) {
     let mut note = Note::new(started);
+    note.bytes_in = head.length;
     send(worker, client, None, &Reply::from(refusal), true, &mut note).await;
-    note.finish(worker, client.peer(), None);
+    note.finish(worker, client.peer(), Err(&head));
 }
 
 /// The road of a request that nothing stops.

@@ -9,6 +9,7 @@ use smallvec::SmallVec;
 use tokio::time::Instant;
 
 use super::downstream::Peer;
+use super::unread::Unread;
 use super::worker::Worker;
 use crate::filter;
 use crate::http1::{Known, RequestHead, Version};
@@ -170,8 +171,8 @@ impl Note {
         fields.map(|field| (field.name, Bytes::copy_from_slice(field.value.as_bytes()))).collect()
     }
 
-    /// Counts and logs the finished exchange.
-    pub fn finish(&mut self, worker: &Worker, peer: &Peer, head: Option<&RequestHead>) {
+    /// Counts and logs the finished exchange: its head, or what is known of one that was refused.
+    pub fn finish(&mut self, worker: &Worker, peer: &Peer, head: Result<&RequestHead, &Unread>) {
         if self.is_silent {
             return;
         }
@@ -196,8 +197,8 @@ impl Note {
             })
             .collect();
         let (method, host, target, protocol) = match head {
-            None => ("", &b""[..], &b""[..], "HTTP/1.1"),
-            Some(head) => (
+            Err(unread) => (&*unread.method, &b""[..], &*unread.target, &*unread.protocol),
+            Ok(head) => (
                 head.method.as_str(),
                 head.part(head.host),
                 head.part(head.target),
@@ -208,6 +209,7 @@ impl Note {
                 },
             ),
         };
+        let head = head.ok();
         let authorization = head.and_then(|head| head.fields.get(Known::Authorization));
         let user = authorization.and_then(crate::telemetry::access_log::basic_user);
         worker.log(&Record {

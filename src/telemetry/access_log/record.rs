@@ -29,7 +29,7 @@ pub struct Record<'a> {
     pub client: IpAddr,
     /// User of `Authorization: Basic`, see [`basic_user`].
     pub user: Option<&'a [u8]>,
-    /// `GET`; empty if the head could not be read.
+    /// `GET`; empty if the head was refused and does not begin with a method. A token (RFC 9110 5.6.2).
     pub method: &'a str,
     /// `http` or `https`.
     pub scheme: &'static str,
@@ -37,8 +37,8 @@ pub struct Record<'a> {
     pub host: &'a [u8],
     /// Request target as received, path and query.
     pub target: &'a [u8],
-    /// `HTTP/1.1`, `HTTP/2.0`.
-    pub protocol: &'static str,
+    /// `HTTP/1.1`, `HTTP/2.0`; empty if the head was refused and names none.
+    pub protocol: &'a str,
     /// Status sent; 499 when the client went away first.
     pub status: u16,
     /// Why it failed, if it did.

@@ -69,6 +69,7 @@ fn retries_are_separated_by_commas_and_what_is_missing_is_a_dash() {
     unread.client = "::ffff:192.0.2.1".parse().unwrap();
     unread.method = "";
     unread.target = b"";
+    unread.protocol = "";
     unread.route = None;
     unread.status = 400;
     unread.user_agent = None;
@@ -162,4 +163,14 @@ fn client_addresses_print_as_the_standard_library_prints_them() {
         one.client = address.parse::<IpAddr>().unwrap();
         assert!(written(LogFormat::Text, &[one]).starts_with(&format!("{address} - ")), "{address}");
     }
+}
+
+#[test]
+fn a_first_line_without_a_protocol_ends_where_it_breaks_off() {
+    let mut cut = record(&[]);
+    cut.protocol = "";
+    let mut bare = cut;
+    bare.target = b"";
+    let lines = written(LogFormat::Text, &[cut, bare]);
+    assert!(lines.contains("] \"GET /api?x=1\" 200 ") && lines.contains("] \"GET\" 200 "), "{lines}");
 }

@@ -20,8 +20,8 @@ pub(super) fn line(out: &mut Vec<u8>, record: &Record<'_>, stamp: &[u8]) {
     }
     out.extend_from_slice(stamp);
     out.extend_from_slice(b"] \"");
-    if record.method.is_empty() {
-        out.push(b'-');
+    if record.protocol.is_empty() {
+        unread(out, record);
     } else {
         // A method is a token (RFC 9110 5.6.2): there is nothing in it to escape.
         out.extend_from_slice(record.method.as_bytes());
@@ -68,6 +68,19 @@ pub(super) fn line(out: &mut Vec<u8>, record: &Record<'_>, stamp: &[u8]) {
     out.push(b' ');
     escaped(out, Some(record.request_id));
     out.push(b'\n');
+}
+
+/// What is known of a first line without a protocol.
+#[cold]
+fn unread(out: &mut Vec<u8>, record: &Record<'_>) {
+    if record.method.is_empty() {
+        return out.push(b'-');
+    }
+    out.extend_from_slice(record.method.as_bytes());
+    if !record.target.is_empty() {
+        out.push(b' ');
+        escaped(out, Some(record.target));
+    }
 }
 
 /// `25/Nov/2026:23:10:55 +0000`, in UTC, as in a container. `second` is in seconds since the epoch.
