@@ -5,10 +5,12 @@ pub mod exposition;
 mod failure;
 pub mod log;
 pub mod metrics;
+mod per_worker;
 mod readiness;
 mod sink;
 
 pub use self::access_log::{AccessLog, AccessWriter, Attempt, Record};
 pub use self::failure::Failure;
-pub use self::metrics::{Metrics, RouteMetrics, WorkerMetrics};
+pub use self::metrics::{Gauge, Metrics, RouteMetrics, WorkerMetrics};
+pub(crate) use self::per_worker::PerWorker;
 pub use self::readiness::{Alive, Part, Readiness, Unready};

@@ -1,6 +1,6 @@
 //! HTTP/1.1 to clients: one connection, its requests one after the other.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -15,8 +15,9 @@ use crate::http1::{
     BodyLimits, Decoder, Fields, Framing, HeadLimits, HeadScan, Refusal, RequestHead, ResponseHead, Step, Version,
 };
 use crate::proxy::exchange;
-use crate::proxy::io::{Io, Stream};
+use crate::proxy::io::{Io, Stream, Watch};
 use crate::proxy::timer::{Timer, Wait};
+use crate::proxy::unread::Unread;
 use crate::proxy::worker::Worker;
 use crate::settings::Limit;
 use crate::telemetry::Failure;
@@ -50,6 +51,8 @@ pub struct Http1Client {
     /// Octets of body that the head allows still.
     body_left: Cell<u64>,
     closes: Cell<bool>,
+    /// Made when more is pipelined than is taken in.
+    watch: OnceCell<Option<Box<Watch>>>,
 }
 
 /// How a connection went on after its first bytes.
@@ -64,14 +67,18 @@ pub enum Served {
 pub async fn serve(worker: Rc<Worker>, stream: Stream, peer: Peer) -> Served {
     let client = Http1Client::new(worker, stream, peer);
     let allowance = client.worker.requests_allowed();
+    let busy = client.worker.metrics().busy(client.peer.tls.is_some());
     for served in 1.. {
         match client.next_head(served == 1).await {
             Next::Head(head, started) => {
                 let last = served >= allowance || !head.keep_alive;
+                let _counted = busy.hold();
                 let exchange = Box::pin(exchange::run(&client.worker, &client, head, started, last));
                 exchange.await;
             }
-            Next::Refused(refusal, started) => exchange::refuse(&client.worker, &client, refusal, started).await,
+            Next::Refused(refusal, head, started) => {
+                exchange::refuse(&client.worker, &client, refusal, *head, started).await;
+            }
             Next::Http2 => {
                 let Http1Client { io, peer, input, .. } = client;
                 return Served::Http2(Box::new((io.into_inner(), peer, input.into_inner())));
@@ -95,7 +102,7 @@ pub async fn serve(worker: Rc<Worker>, stream: Stream, peer: Peer) -> Served {
 #[allow(clippy::large_enum_variant, reason = "made once a request and taken apart at once")]
 enum Next {
     Head(RequestHead, Instant),
-    Refused(Refusal, Instant),
+    Refused(Refusal, Box<Unread>, Instant),
     Http2,
     End,
 }
@@ -118,6 +125,7 @@ impl Http1Client {
             is_cut: Cell::new(false),
             body_left: Cell::new(0),
             closes: Cell::new(false),
+            watch: OnceCell::new(),
         }
     }
 
@@ -149,11 +157,14 @@ impl Http1Client {
                                     self.begin(&head);
                                     Next::Head(head, started)
                                 }
-                                Err(refusal) => Next::Refused(refusal, started),
+                                Err(refusal) => {
+                                    let head = Unread::http1(input.get(..len).unwrap_or_default());
+                                    Next::Refused(refusal, Box::new(head), started)
+                                }
                             };
                         }
                         Ok(None) => {}
-                        Err(refusal) => return Next::Refused(refusal, started),
+                        Err(refusal) => return Next::Refused(refusal, Box::new(Unread::http1(&input)), started),
                     }
                 }
             }
@@ -179,7 +190,8 @@ impl Http1Client {
                     let Some(started) = started else { return Next::End };
                     let why = "no request head in time";
                     let refusal = Refusal { status: 408, failure: Failure::TimeoutHead, limit: None, why };
-                    return Next::Refused(refusal, started);
+                    let head = Unread::http1(&self.input.borrow());
+                    return Next::Refused(refusal, Box::new(head), started);
                 }
             }
         }
@@ -292,6 +304,13 @@ impl Http1Client {
         self.input.borrow_mut().split().freeze()
     }
 
+    /// Ready when the client went away behind input that is not taken in. Without a descriptor to watch it with, that
+    /// shows when the answer is written.
+    fn poll_ended(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let watch = self.watch.get_or_init(|| self.io.watch().ok().map(Box::new));
+        watch.as_ref().map_or(Poll::Pending, |watch| watch.poll_ended(cx))
+    }
+
     fn poll_body_step(&self, cx: &mut Context<'_>) -> Poll<Result<Part, ClientFault>> {
         let mut slot = self.decoder.borrow_mut();
         let Some(decoder) = slot.as_mut() else { return Poll::Ready(Ok(Part::End(None))) };
@@ -343,7 +362,7 @@ impl Client for Http1Client {
     fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             if self.input.borrow().len() >= self.worker.limits().buffer.bytes() {
-                return Poll::Pending;
+                return self.poll_ended(cx);
             }
             match ready!(self.poll_input(cx)) {
                 Ok(n) if n > 0 => {}
@@ -371,6 +390,7 @@ impl Client for Http1Client {
         let is_http10 = self.version.get() == Version::Http10;
         let framing = match answer.body {
             BodySize::None { .. } => Framing::None,
+            BodySize::Empty => Framing::Length(0),
             BodySize::Length(length) => Framing::Length(length),
             BodySize::Unknown if is_http10 => Framing::UntilClose,
             BodySize::Unknown => Framing::Chunked,

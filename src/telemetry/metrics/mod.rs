@@ -13,7 +13,7 @@ use std::time::Duration;
 pub use self::route::RouteMetrics;
 use self::route::{BOUNDS, Routes};
 use self::worker::Totals;
-pub use self::worker::WorkerMetrics;
+pub use self::worker::{Gauge, WorkerMetrics};
 use super::exposition::{Kind, Page};
 use crate::ir::{Certificate, CertificateOrigin, Name, Problem};
 
@@ -170,11 +170,12 @@ impl Metrics {
             failures.count(&[("reason", reason)], count);
         }
         let mut present = page.family(Kind::Gauge, "fairlead_connections", "Client connections now.");
-        for (listener, _, open) in totals.connections() {
-            present.count(&[("listener", listener), ("state", "open")], open);
+        for (listener, _, active, idle) in totals.connections() {
+            present.count(&[("listener", listener), ("state", "active")], active);
+            present.count(&[("listener", listener), ("state", "idle")], idle);
         }
         let mut accepted = page.family(Kind::Counter, "fairlead_connections_total", "Client connections accepted.");
-        for (listener, opened, _) in totals.connections() {
+        for (listener, opened, ..) in totals.connections() {
             accepted.count(&[("listener", listener)], opened);
         }
         let mut limits = page.family(Kind::Counter, "fairlead_limit_hits_total", "Breaches of a limit.");

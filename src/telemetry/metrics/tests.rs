@@ -108,7 +108,7 @@ fn without_per_ingress_all_routes_share_one_series_with_empty_names() {
 }
 
 #[test]
-fn workers_add_up_and_open_connections_are_a_difference() {
+fn workers_add_up_and_a_connection_is_active_or_idle() {
     let metrics = Metrics::new(2, true);
     for index in 0..2 {
         let worker = metrics.worker(index);
@@ -120,10 +120,13 @@ fn workers_add_up_and_open_connections_are_a_difference() {
         worker.panicked();
     }
     metrics.worker(0).closed(true);
+    let _under_way = metrics.worker(1).busy(true).hold();
+    drop(metrics.worker(0).busy(true).hold());
     metrics.panicked();
     let printed = samples(&metrics);
     for line in [
-        "fairlead_connections{listener=\"https\",state=\"open\"} 3",
+        "fairlead_connections{listener=\"https\",state=\"active\"} 1",
+        "fairlead_connections{listener=\"https\",state=\"idle\"} 2",
         "fairlead_connections_total{listener=\"https\"} 4",
         "fairlead_failures_total{reason=\"no_route\"} 2",
         "fairlead_limit_hits_total{limit=\"head-time\"} 2",

@@ -23,6 +23,38 @@ pub struct WorkerMetrics {
 struct Connections {
     opened: Cell,
     closed: Cell,
+    busy: Gauge,
+}
+
+/// A number that goes up and down, of one worker.
+#[derive(Default)]
+pub struct Gauge(Cell);
+
+impl Gauge {
+    /// One more.
+    pub fn rise(&self) {
+        self.0.add(1);
+    }
+
+    /// One less.
+    pub fn fall(&self) {
+        self.0.add(u64::MAX);
+    }
+
+    /// One more, until dropped.
+    pub fn hold(&self) -> Held<'_> {
+        self.rise();
+        Held(self)
+    }
+}
+
+/// Counts in a [`Gauge`].
+pub struct Held<'a>(&'a Gauge);
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.0.fall();
+    }
 }
 
 impl WorkerMetrics {
@@ -54,6 +86,11 @@ impl WorkerMetrics {
     /// Counts the end of a connection.
     pub fn closed(&self, is_tls: bool) {
         self.listener(is_tls).closed.add(1);
+    }
+
+    /// Where connections of listener `http` or `https` count while a request is under way.
+    pub fn busy(&self, is_tls: bool) -> &Gauge {
+        &self.listener(is_tls).busy
     }
 
     /// Counts a TLS handshake: protocol version (`TLSv1.3`; empty when none was agreed), whether it resumed a session,
@@ -100,8 +137,8 @@ impl Totals<'_> {
         })
     }
 
-    /// Listeners that had connections: name, accepted, open now.
-    pub(super) fn connections(&self) -> impl Iterator<Item = (&'static str, u64, u64)> + '_ {
+    /// Listeners that had connections: name, accepted, active now, idle now.
+    pub(super) fn connections(&self) -> impl Iterator<Item = (&'static str, u64, u64, u64)> + '_ {
         LISTENERS.iter().enumerate().filter_map(|(index, name)| {
             let sum = |cell: fn(&Connections) -> &Cell| {
                 self.sum(|worker| worker.listeners.get(index).map_or(0, |listener| cell(listener).load()))
@@ -109,7 +146,9 @@ impl Totals<'_> {
             // What ended is read first: a connection that opens and ends in between must not come out below zero.
             let closed = sum(|listener| &listener.closed);
             let opened = sum(|listener| &listener.opened);
-            (opened > 0).then(|| (*name, opened, opened.saturating_sub(closed)))
+            let open = opened.saturating_sub(closed);
+            let active = sum(|listener| &listener.busy.0).min(open);
+            (opened > 0).then(|| (*name, opened, active, open - active))
         })
     }
 

@@ -2,3 +2,4 @@
 
 pub mod late;
 pub mod plain;
+mod seen;

@@ -26,9 +26,10 @@ use super::{Client, Peer};
 use crate::proxy::exchange;
 use crate::proxy::io::Stream;
 use crate::proxy::timer::Timer;
+use crate::proxy::unread::Unread;
 use crate::proxy::worker::Worker;
 use crate::settings::{Limit, Limits};
-use crate::telemetry::Failure;
+use crate::telemetry::{Failure, Gauge};
 
 /// What the streams of one connection share.
 struct Shared {
@@ -42,6 +43,11 @@ struct Shared {
 }
 
 impl Shared {
+    /// Where a connection counts while it has streams.
+    fn busy(&self) -> &Gauge {
+        self.worker.metrics().busy(self.peer.tls.is_some())
+    }
+
     /// Counts a stream that we reset for the client's fault.
     fn fault(&self) {
         self.worker.metrics().failure(Failure::BadRequest);
@@ -200,7 +206,7 @@ impl Driver {
         let (request, body) = request.into_parts();
         let head = match request::head(&request, body.is_end_stream(), limits) {
             Ok(head) => Ok(head),
-            Err(Fault::Refused(refusal)) => Err(refusal),
+            Err(Fault::Refused(refusal)) => Err((refusal, Unread::http2(&request))),
             Err(Fault::Malformed(why)) => {
                 tracing::debug!(why, "HTTP/2 request is malformed");
                 respond.send_reset(Reason::PROTOCOL_ERROR);
@@ -215,7 +221,7 @@ impl Driver {
             let answered = AssertUnwindSafe(async {
                 match head {
                     Ok(head) => exchange::run(worker, &client, head, started, false).await,
-                    Err(refusal) => exchange::refuse(worker, &client, refusal, started).await,
+                    Err((refusal, head)) => exchange::refuse(worker, &client, refusal, head, started).await,
                 }
             });
             if answered.catch_unwind().await.is_err() {
@@ -322,6 +328,9 @@ struct Open {
 impl Open {
     fn new(shared: Rc<Shared>) -> Open {
         shared.streams.set(shared.streams.get() + 1);
+        if shared.streams.get() == 1 {
+            shared.busy().rise();
+        }
         Open { shared }
     }
 }
@@ -331,6 +340,7 @@ impl Drop for Open {
         let left = self.shared.streams.get().saturating_sub(1);
         self.shared.streams.set(left);
         if left == 0 {
+            self.shared.busy().fall();
             self.shared.idle_since.set(Instant::now());
         }
     }
