@@ -18,7 +18,7 @@ use crate::live::Registry;
 use crate::settings::CompileOptions;
 use crate::snapshot::Snapshot;
 use crate::source::dns::Dns;
-use crate::source::{Delta, FolderSource};
+use crate::source::{Changed, Delta, Source};
 use crate::table::{RoutingTable, SharedTable};
 use crate::telemetry::{Metrics, Readiness};
 
@@ -92,9 +92,9 @@ impl Controller {
 
     /// Serves what the source has, and whatever it has next, for ever. While a change is applied, further ones pile up
     /// in the source and are one change then.
-    pub async fn run(mut self, mut source: FolderSource) -> Infallible {
+    pub async fn run(mut self, mut source: Source) -> Infallible {
         enum Event {
-            Files(crate::source::Changed),
+            Objects(Changed),
             Names,
             Sweep,
         }
@@ -105,13 +105,13 @@ impl Controller {
         let mut next_sweep = tokio::time::Instant::now() + SWEEP;
         loop {
             let event = tokio::select! {
-                changed = source.changed() => Event::Files(changed),
+                changed = source.changed() => Event::Objects(changed),
                 () = self.dns.changed() => Event::Names,
                 () = sleep_until(next_sweep) => Event::Sweep,
             };
             let snapshot = Arc::clone(source.snapshot());
             match event {
-                Event::Files(changed) => {
+                Event::Objects(changed) => {
                     self.apply(&snapshot, &changed.delta, changed.since, seconds_since_epoch());
                     next_sweep = next_sweep.min(tokio::time::Instant::now() + SWEEP);
                 }

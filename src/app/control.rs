@@ -1,55 +1,87 @@
 //! The control thread: one runtime for the source, the compiler and DNS.
 
-use std::sync::mpsc;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
+use kube::Client;
+use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
+use tracing::info;
 
 use super::StartError;
 use crate::controller::{Controller, Outlets};
 use crate::settings::Settings;
-use crate::source::{FolderSource, OpenError};
+use crate::source::cluster::{self, ClusterSource};
+use crate::source::{FolderSource, OpenError, Source};
 use crate::telemetry::Part;
 
 /// The running thread; it ends when this is dropped.
 pub(super) struct Control {
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
+    first: Receiver<Result<(), OpenError>>,
 }
 
-impl Control {
-    /// Starts the thread, and returns when the manifests were read and the first table is there.
-    pub(super) fn start(settings: &Settings, outlets: Outlets) -> Result<Control, StartError> {
-        let failed = |error| StartError::Thread { what: "the control thread", error };
+/// All of it that can be said to be wrong before a port is taken.
+pub(super) struct Prepared {
+    runtime: Runtime,
+    /// `None` in a folder.
+    client: Option<Client>,
+}
+
+impl Prepared {
+    /// `Err` if the settings of the Kubernetes API cannot be used; one that is away is no error.
+    pub(super) fn new(settings: &Settings) -> Result<Prepared, StartError> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+        let client = match settings.manifests.is_empty() {
+            true => Some(runtime.block_on(cluster::connect(&settings.cluster))?),
+            false => None,
+        };
+        Ok(Prepared { runtime, client })
+    }
+
+    /// Starts the thread.
+    pub(super) fn start(self, settings: &Settings, outlets: Outlets) -> Result<Control, StartError> {
+        let Prepared { runtime, client } = self;
         let (stop, stopped) = oneshot::channel();
-        let (report, opened) = mpsc::channel::<Result<(), OpenError>>();
-        let (paths, options, flags) = (settings.manifests.clone(), settings.options.clone(), settings.problems.clone());
-        let table = std::sync::Arc::clone(&outlets.table);
+        let (report, first) = mpsc::channel();
+        let settings = settings.clone();
         let body = move || {
             let _alive = outlets.readiness.alive(Part::Control);
-            runtime.block_on(async move {
-                let source = match FolderSource::open(&paths, &options.annotations_prefix) {
+            let control = async move {
+                let source = match open(&settings, client.as_ref(), &outlets).await {
                     Ok(source) => source,
                     Err(error) => return drop(report.send(Err(error))),
                 };
-                let mut running = std::pin::pin!(Controller::new(outlets.clone(), options, flags).run(source));
+                let controller = Controller::new(outlets, settings.options, settings.problems);
+                let mut running = std::pin::pin!(controller.run(source));
                 // The first step applies what is there now; it waits for nothing before.
                 let _ = futures::poll!(running.as_mut());
                 let _ = report.send(Ok(()));
+                match running.await {}
+            };
+            runtime.block_on(async {
                 tokio::select! {
-                    never = running => match never {},
+                    () = control => {}
                     _ = stopped => {}
                 }
             });
         };
         let thread = thread::Builder::new().name("control".to_owned()).spawn(body).map_err(failed)?;
-        let control = Control { stop: Some(stop), thread: Some(thread) };
-        match opened.recv() {
-            Ok(Ok(())) if table.generation() > 0 => Ok(control),
+        Ok(Control { stop: Some(stop), thread: Some(thread), first })
+    }
+}
+
+impl Control {
+    /// Waits for the first table, `patience` at most; whether it is there. Once it is, this is not to be asked again.
+    pub(super) fn has_table(&self, patience: Duration, generation: impl Fn() -> u64) -> Result<bool, StartError> {
+        match self.first.recv_timeout(patience) {
+            Ok(Ok(())) if generation() > 0 => Ok(true),
             Ok(Err(error)) => Err(error.into()),
+            Err(RecvTimeoutError::Timeout) => Ok(false),
             // A panic was printed and counted.
-            Ok(Ok(())) | Err(mpsc::RecvError) => Err(StartError::NoTable),
+            Ok(Ok(())) | Err(RecvTimeoutError::Disconnected) => Err(StartError::NoTable),
         }
     }
 }
@@ -61,4 +93,20 @@ impl Drop for Control {
             let _ = thread.join();
         }
     }
+}
+
+fn failed(error: std::io::Error) -> StartError {
+    StartError::Thread { what: "the control thread", error }
+}
+
+/// The source with everything in it that the first table needs.
+async fn open(settings: &Settings, client: Option<&Client>, outlets: &Outlets) -> Result<Source, OpenError> {
+    let Some(client) = client else {
+        let folder = FolderSource::open(&settings.manifests, &settings.options.annotations_prefix)?;
+        return Ok(Source::Folder(Box::new(folder)));
+    };
+    let mut cluster = ClusterSource::open(client, &settings.cluster, &settings.options, &outlets.metrics);
+    info!("waiting for the Kubernetes API");
+    cluster.synced().await;
+    Ok(Source::Cluster(Box::new(cluster)))
 }

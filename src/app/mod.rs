@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use tracing::{info, warn};
 
-use self::control::Control;
+use self::control::{Control, Prepared};
 pub use self::signals::Signals;
 use crate::admin::{AnswerSettings, Listener, Listeners, Server, ShortText, View};
 use crate::compile;
@@ -19,7 +19,7 @@ use crate::live::Registry;
 use crate::proxy::{self, BindError, Phase, Shared, Sockets, Workers};
 use crate::settings::{CompileOptions, Settings};
 use crate::snapshot::secret;
-use crate::source::OpenError;
+use crate::source::{ClientError, OpenError};
 use crate::table::{RoutingTable, SharedTable};
 use crate::telemetry::log::ProcessLog;
 use crate::telemetry::{AccessLog, Metrics, Readiness};
@@ -39,11 +39,14 @@ pub enum StartError {
     /// A port cannot be had.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// How to reach the Kubernetes API cannot be made out.
+    #[error(transparent)]
+    Client(#[from] ClientError),
     /// The manifests cannot be read.
     #[error(transparent)]
     Source(#[from] OpenError),
     /// Compiling panicked at the first attempt.
-    #[error("the manifests could not be compiled; this is a bug of Fairlead, please report it with them")]
+    #[error("the objects could not be compiled; this is a bug of Fairlead, please report it with them")]
     NoTable,
     /// The workers do not start.
     #[error(transparent)]
@@ -100,7 +103,18 @@ pub struct Running {
 impl Running {
     /// Starts everything and waits for the first table: when this returns, requests are answered. Port 0 in `settings`
     /// means any free port.
-    pub fn start(mut settings: Settings, logs: Logs) -> Result<Running, StartError> {
+    pub fn start(settings: Settings, logs: Logs) -> Result<Running, StartError> {
+        let is_over = || false;
+        // It is given up only when it is over.
+        Running::start_unless(settings, logs, &is_over).and_then(|running| running.ok_or(StartError::NoTable))
+    }
+
+    /// The same, given up with `None` as soon as `is_over`: the Kubernetes API may be away for ever.
+    pub fn start_unless(
+        mut settings: Settings,
+        logs: Logs,
+        is_over: &dyn Fn() -> bool,
+    ) -> Result<Option<Running>, StartError> {
         // Somebody else in this process may have chosen one before; then that one is used.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let metrics = Metrics::new(settings.workers, settings.metrics_per_ingress);
@@ -108,6 +122,7 @@ impl Running {
             Logs::Quiet => (None, None),
             Logs::Standard => start_logs(&settings, &metrics)?,
         };
+        let prepared = Prepared::new(&settings)?;
         let sockets =
             Sockets::bind(&settings.bind_addresses, settings.http_port, settings.https_port, settings.workers)?;
         let listeners = Listeners::bind(&settings.health_addresses, &[settings.admin_address])?;
@@ -135,7 +150,12 @@ impl Running {
         // Before the first table: a probe must learn that there is none yet.
         let admin =
             Server::start(listeners, Arc::new(view(&settings, &outlets))).map_err(thread("the admin thread"))?;
-        let control = Control::start(&settings, outlets.clone())?;
+        let control = prepared.start(&settings, outlets.clone())?;
+        while !control.has_table(LOOK_EVERY, || outlets.table.generation())? {
+            if is_over() {
+                return Ok(None);
+            }
+        }
         let shared = Shared {
             table: Arc::clone(&outlets.table),
             limits: Arc::new(settings.limits.clone()),
@@ -146,7 +166,7 @@ impl Running {
         let workers = sockets.start(&shared)?;
         outlets.readiness.listeners_bound();
         info!(http = ?addresses.http, https = ?addresses.https, health = ?addresses.health, admin = %addresses.admin, "serving");
-        Ok(Running {
+        Ok(Some(Running {
             addresses,
             grace: settings.shutdown_grace_period,
             drain: settings.drain_timeout,
@@ -156,7 +176,7 @@ impl Running {
             access_log,
             process_log,
             _admin: admin,
-        })
+        }))
     }
 
     /// Addresses as bound.

@@ -48,7 +48,7 @@ impl Stop {
 impl From<StartError> for Stop {
     fn from(error: StartError) -> Stop {
         match error {
-            StartError::Source(_) => Stop::unusable(error.to_string()),
+            StartError::Client(_) | StartError::Source(_) => Stop::unusable(error.to_string()),
             _ => Stop::failed(error.to_string()),
         }
     }
@@ -170,7 +170,7 @@ struct Positional {
 const VERBS: &[Verb] = &[
     Verb {
         name: "serve",
-        about: "Serve manifests: controller and proxy in one",
+        about: "Serve a cluster or manifests: controller and proxy in one",
         after: SERVE_AFTER,
         flags: || SERVE,
         positional: None,

@@ -15,14 +15,16 @@ mod resolve;
 mod shared;
 mod view;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 pub use self::endpoints::{Resolved, endpoints};
 pub use self::ingress::annotations::{Fate as AnnotationFate, Row as Annotation, rows as annotations};
 use self::memory::Memory;
-use crate::ir;
+use self::view::{Classes, View};
+use crate::ir::{self, Name};
 use crate::settings::CompileOptions;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Ingress, Snapshot};
 
 /// What compiling gives: what is served, and what was wrong.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -54,6 +56,12 @@ impl Compiler {
 /// Compiles from nothing.
 pub fn compile(snapshot: &Snapshot, options: &CompileOptions) -> Compiled {
     Compiler::default().compile(snapshot, options)
+}
+
+/// The Secrets without whose content an Ingress cannot be compiled; none of a foreign one.
+pub fn secrets(ingress: &Ingress, snapshot: &Snapshot, options: &CompileOptions) -> BTreeSet<Name> {
+    let mut view = View::new(snapshot, Classes::of(snapshot, options), options);
+    if ingress::is_ours(ingress, &mut view) { ingress::tls::secrets(ingress).collect() } else { BTreeSet::new() }
 }
 
 /// What is done on a route that nobody set anything for: the short text form prints what differs.

@@ -23,6 +23,8 @@ use crate::ir::{Name, Problem};
 pub struct Settings {
     /// `--manifests`: files and folders; empty = the Kubernetes API.
     pub manifests: Vec<PathBuf>,
+    /// How the Kubernetes API is reached and what is watched there.
+    pub cluster: ClusterSettings,
     /// `--http-port`; `None` = off.
     pub http_port: Option<u16>,
     /// `--https-port`; `None` = off.
@@ -55,6 +57,23 @@ pub struct Settings {
     pub log_format: LogFormat,
     /// Flags that were accepted without effect.
     pub problems: Vec<Problem>,
+}
+
+/// How the Kubernetes API is reached, and what is watched there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClusterSettings {
+    /// `--kubeconfig`; `None` = the Pod's service account, else the usual files.
+    pub kubeconfig: Option<PathBuf>,
+    /// `--context`.
+    pub context: Option<String>,
+    /// `--apiserver-host`.
+    pub apiserver_host: Option<String>,
+    /// `--certificate-authority`.
+    pub certificate_authority: Option<PathBuf>,
+    /// `--watch-namespace`; `None` = all.
+    pub watch_namespace: Option<Arc<str>>,
+    /// `--watch-namespace-selector`; only Ingresses of these namespaces count.
+    pub watch_namespace_selector: Option<String>,
 }
 
 /// The settings that `compile` reads.

@@ -7,17 +7,19 @@ use std::thread::available_parallelism;
 
 use super::arguments::{Given, Unusable};
 use super::flag::{self, Effect};
-use super::{CompileOptions, Limits, LogFormat, LogLevel, Settings, units};
+use super::{ClusterSettings, CompileOptions, Limits, LogFormat, LogLevel, Settings, units};
 use crate::ir::{Kind, Name, Object, Problem, Reason, Severity};
 
 impl Settings {
     /// The settings that `given` says. `Err` is one line: a value that cannot be read, or two that contradict.
     pub fn read(given: &Given) -> Result<Settings, Unusable> {
         refuse_contradictions(given)?;
-        let options = CompileOptions::read(given)?;
+        let manifests: Vec<PathBuf> = given.all("manifests").iter().map(PathBuf::from).collect();
+        let options = CompileOptions { folder: !manifests.is_empty(), ..CompileOptions::read(given)? };
         let duration = |name| given.read(name, units::duration).map(Option::unwrap_or_default);
         let settings = Settings {
-            manifests: given.all("manifests").iter().map(PathBuf::from).collect(),
+            manifests,
+            cluster: cluster(given),
             http_port: options.http_port,
             https_port: options.https_port,
             bind_addresses: addresses(given, "bind-address")?,
@@ -64,12 +66,24 @@ impl CompileOptions {
             disable_external_name: given.is_on("disable-svc-external-name")?,
             default_backend_service: given.read("default-backend-service", flag::object)?,
             default_ssl_certificate: given.read("default-ssl-certificate", flag::object)?,
-            // The only source of this version.
+            // Whoever reads from a cluster says so.
             folder: true,
             http_port: port(given, "http-port")?,
             https_port: port(given, "https-port")?,
             limits,
         })
+    }
+}
+
+fn cluster(given: &Given) -> ClusterSettings {
+    let text = |name| given.text(name).map(str::to_owned);
+    ClusterSettings {
+        kubeconfig: given.text("kubeconfig").map(PathBuf::from),
+        context: text("context"),
+        apiserver_host: text("apiserver-host"),
+        certificate_authority: given.text("certificate-authority").map(PathBuf::from),
+        watch_namespace: given.text("watch-namespace").map(Arc::from),
+        watch_namespace_selector: text("watch-namespace-selector"),
     }
 }
 

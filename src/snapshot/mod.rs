@@ -5,7 +5,9 @@
 //! keeps the certificate that works.
 
 mod annotations;
+pub mod api;
 mod objects;
+mod raw;
 mod received;
 mod reduce;
 pub mod secret;
@@ -20,8 +22,8 @@ use std::sync::Arc;
 pub use self::annotations::Annotations;
 pub use self::objects::{
     AddressFamily, ClassRef, EndpointSlice, Ingress, IngressBackend, IngressClass, IngressPath, IngressRule,
-    IngressTls, Meta, PathType, Pod, Secret, SecretContent, Service, ServicePort, ServiceType, SliceEndpoint,
-    SlicePort, TargetPort, Version,
+    IngressTls, Meta, PathType, Pod, Published, Secret, SecretContent, Service, ServicePort, ServiceType,
+    SliceEndpoint, SlicePort, TargetPort, Version,
 };
 pub use self::received::Received;
 pub use self::strings::Strings;

@@ -59,6 +59,17 @@ pub struct Ingress {
     pub tls: Vec<IngressTls>,
     /// `spec.rules`.
     pub rules: Vec<IngressRule>,
+    /// `status.loadBalancer`.
+    pub published: Published,
+}
+
+/// The addresses that an Ingress has in its status, IP addresses and host names, in order. Nothing is compiled from them,
+/// so they are no part of the version: writing the status is no change.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Published(pub Box<[Arc<str>]>);
+
+impl Hash for Published {
+    fn hash<H: Hasher>(&self, _: &mut H) {}
 }
 
 /// Which class an object without `spec.ingressClassName` asks for.
@@ -297,6 +308,8 @@ pub struct Secret {
 pub enum SecretContent {
     /// `tls.crt` and `tls.key` that can be served.
     Certificate(Arc<Certificate>),
+    /// The API server does not let us read it, and what it says.
+    Forbidden(String),
     /// Why it cannot be served, as a sentence part: `tls.key is missing`.
     Unusable(String),
 }
@@ -306,7 +319,9 @@ impl Secret {
     pub fn new(mut meta: Meta, current: SecretContent, last_good: Option<Arc<Certificate>>) -> Secret {
         let content = match &current {
             SecretContent::Certificate(certificate) => Ok(certificate.fingerprint),
-            SecretContent::Unusable(why) => Err((why, last_good.as_ref().map(|certificate| certificate.fingerprint))),
+            SecretContent::Forbidden(why) | SecretContent::Unusable(why) => {
+                Err((why, last_good.as_ref().map(|certificate| certificate.fingerprint)))
+            }
         };
         meta.version = Version::of(&(&meta, content));
         Secret { meta, current, last_good }
@@ -316,7 +331,17 @@ impl Secret {
     pub fn certificate(&self) -> Option<&Arc<Certificate>> {
         match &self.current {
             SecretContent::Certificate(certificate) => Some(certificate),
-            SecretContent::Unusable(_) => self.last_good.as_ref(),
+            SecretContent::Forbidden(_) | SecretContent::Unusable(_) => self.last_good.as_ref(),
         }
+    }
+
+    /// The same, with what `before` served as the last good certificate if this one cannot be served.
+    pub fn after(self: &Arc<Self>, before: Option<&Arc<Secret>>) -> Arc<Secret> {
+        let (None, Some(before)) = (self.certificate(), before) else { return Arc::clone(self) };
+        let Some(last_good) = before.certificate() else { return Arc::clone(self) };
+        if before.current == self.current && before.meta.object == self.meta.object {
+            return Arc::clone(before);
+        }
+        Arc::new(Secret::new(self.meta.clone(), self.current.clone(), Some(Arc::clone(last_good))))
     }
 }

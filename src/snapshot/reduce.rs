@@ -4,17 +4,13 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1 as core;
-use k8s_openapi::api::discovery::v1 as discovery;
 use k8s_openapi::api::networking::v1 as networking;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
-use serde::Deserialize;
 
 use super::{
     AddressFamily, Annotations, EndpointSlice, Ingress, IngressBackend, IngressClass, IngressPath, IngressRule,
-    IngressTls, Meta, PathType, Pod, Secret, Service, ServicePort, ServiceType, SliceEndpoint, SlicePort, Strings,
-    TargetPort, Version, secret,
+    IngressTls, Meta, PathType, Pod, Published, Secret, Service, ServicePort, ServiceType, SliceEndpoint, SlicePort,
+    Strings, TargetPort, Version, raw, secret,
 };
 use crate::ir::{Kind, Name, Object, PortKey};
 
@@ -36,11 +32,12 @@ pub(super) struct Reducer<'a> {
     pub(super) strings: &'a mut Strings,
     /// `--annotations-prefix` with the slash.
     pub(super) prefix: &'a str,
-    pub(super) place: Place<'a>,
+    /// `None` for what the API server sent.
+    pub(super) place: Option<Place<'a>>,
 }
 
 impl Reducer<'_> {
-    pub(super) fn ingress(&mut self, from: networking::Ingress) -> Result<Ingress, String> {
+    pub(super) fn ingress(&mut self, from: raw::Ingress) -> Result<Ingress, String> {
         let meta = self.meta(Kind::Ingress, &from.metadata)?;
         let networking::IngressSpec { default_backend, ingress_class_name, rules, tls } = from.spec.unwrap_or_default();
         let annotations = self.annotations(from.metadata.annotations, |name, prefix| {
@@ -60,10 +57,18 @@ impl Reducer<'_> {
             reduced.push(self.rule(rule, index)?);
         }
         let class = ingress_class_name.map(|class| self.strings.share(&class));
-        let mut ingress = Ingress { meta, annotations, class, default_backend, tls, rules: reduced };
+        let published = self.published(from.status);
+        let mut ingress = Ingress { meta, annotations, class, default_backend, tls, rules: reduced, published };
         ingress.rules.shrink_to_fit();
         ingress.meta.version = Version::of(&ingress);
         Ok(ingress)
+    }
+
+    fn published(&mut self, status: Option<networking::IngressStatus>) -> Published {
+        let balancer = status.and_then(|status| status.load_balancer).unwrap_or_default();
+        let entries = balancer.ingress.unwrap_or_default().into_iter();
+        let address = |entry: networking::IngressLoadBalancerIngress| entry.ip.or(entry.hostname);
+        Published(entries.filter_map(address).map(|address| self.strings.share(&address)).collect())
     }
 
     fn rule(&mut self, rule: networking::IngressRule, index: usize) -> Result<IngressRule, String> {
@@ -101,7 +106,7 @@ impl Reducer<'_> {
         Ok(IngressBackend::Service { name: self.strings.share(&service.name), port })
     }
 
-    pub(super) fn class(&mut self, from: networking::IngressClass) -> Result<IngressClass, String> {
+    pub(super) fn class(&mut self, from: raw::IngressClass) -> Result<IngressClass, String> {
         let meta = self.meta(Kind::IngressClass, &from.metadata)?;
         let spec = from.spec.unwrap_or_default();
         let annotations = from.metadata.annotations.unwrap_or_default();
@@ -115,7 +120,7 @@ impl Reducer<'_> {
         Ok(class)
     }
 
-    pub(super) fn service(&mut self, from: core::Service) -> Result<Service, String> {
+    pub(super) fn service(&mut self, from: raw::Service) -> Result<Service, String> {
         let meta = self.meta(Kind::Service, &from.metadata)?;
         let spec = from.spec.unwrap_or_default();
         let mut ports = Vec::new();
@@ -158,7 +163,7 @@ impl Reducer<'_> {
     }
 
     /// `None` for a slice of no Service.
-    pub(super) fn slice(&mut self, from: discovery::EndpointSlice) -> Result<Option<EndpointSlice>, String> {
+    pub(super) fn slice(&mut self, from: raw::EndpointSlice) -> Result<Option<EndpointSlice>, String> {
         let meta = self.meta(Kind::EndpointSlice, &from.metadata)?;
         let labels = from.metadata.labels.unwrap_or_default();
         let Some(service) = labels.get(SERVICE_OF_SLICE).filter(|name| !name.is_empty()) else { return Ok(None) };
@@ -203,7 +208,7 @@ impl Reducer<'_> {
         Ok(Some(slice))
     }
 
-    pub(super) fn secret(&mut self, from: core::Secret) -> Result<Secret, String> {
+    pub(super) fn secret(&mut self, from: raw::Secret) -> Result<Secret, String> {
         let meta = self.meta(Kind::Secret, &from.metadata)?;
         let mut data: BTreeMap<String, Vec<u8>> =
             from.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0)).collect();
@@ -213,7 +218,7 @@ impl Reducer<'_> {
     }
 
     /// `None` for a Pod without a weight.
-    pub(super) fn pod(&mut self, from: PodMetadata) -> Result<Option<Pod>, String> {
+    pub(super) fn pod(&mut self, from: raw::Named) -> Result<Option<Pod>, String> {
         let meta = self.meta(Kind::Pod, &from.metadata)?;
         let labels = from.metadata.labels.unwrap_or_default();
         let Some(weight) = labels.get(WEIGHT) else { return Ok(None) };
@@ -222,7 +227,7 @@ impl Reducer<'_> {
         Ok(Some(pod))
     }
 
-    fn meta(&mut self, kind: Kind, from: &ObjectMeta) -> Result<Meta, String> {
+    fn meta(&mut self, kind: Kind, from: &raw::Metadata) -> Result<Meta, String> {
         let name = from.name.as_deref().unwrap_or_default();
         if name.is_empty() {
             return Err("metadata.name is missing".to_owned());
@@ -240,7 +245,7 @@ impl Reducer<'_> {
             }
         }
         let name = Name { namespace: self.strings.share(namespace), name: self.strings.share(name) };
-        let (file, line) = (Some(Arc::clone(self.place.file)), Some(self.place.line));
+        let (file, line) = (self.place.map(|place| Arc::clone(place.file)), self.place.map(|place| place.line));
         Ok(Meta {
             object: Arc::new(Object { kind, name, file, line }),
             uid: self.strings.share(from.uid.as_deref().unwrap_or_default()),
@@ -278,11 +283,4 @@ fn port_number(number: i32, field: impl Fn() -> String) -> Result<u16, String> {
 
 fn is_tcp(protocol: Option<&str>) -> bool {
     matches!(protocol, None | Some("" | "TCP"))
-}
-
-/// A Pod, as far as it is read: its specification is by far the largest of all, and reading it would be paid for in
-/// every build.
-#[derive(Deserialize)]
-pub(super) struct PodMetadata {
-    metadata: ObjectMeta,
 }

@@ -190,7 +190,7 @@ mod tests {
         let data = parts.into_iter().filter_map(|(name, part)| Some((name.to_owned(), part?.as_bytes().to_vec())));
         match read(&Name::new("shop", "tls"), &data.collect()) {
             SecretContent::Certificate(certificate) => Ok(certificate),
-            SecretContent::Unusable(why) => Err(why),
+            SecretContent::Forbidden(why) | SecretContent::Unusable(why) => Err(why),
         }
     }
 

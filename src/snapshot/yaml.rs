@@ -222,7 +222,7 @@ impl Reading<'_> {
     }
 
     fn reducer(&mut self) -> Reducer<'_> {
-        Reducer { strings: &mut self.reader.strings, prefix: &self.reader.prefix, place: self.place }
+        Reducer { strings: &mut self.reader.strings, prefix: &self.reader.prefix, place: Some(self.place) }
     }
 }
 

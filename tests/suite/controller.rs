@@ -8,7 +8,7 @@ use fairlead::controller::{Controller, Outlets};
 use fairlead::live::Registry;
 use fairlead::settings::CompileOptions;
 use fairlead::snapshot::{Snapshot, secret, yaml};
-use fairlead::source::{Delta, FolderSource};
+use fairlead::source::{Delta, FolderSource, Source};
 use fairlead::table::{RoutingTable, SharedTable};
 use fairlead::telemetry::{Metrics, Readiness};
 
@@ -157,7 +157,7 @@ async fn the_loop_serves_what_the_folder_has_and_gets_and_frees_old_tables() {
         }
     };
     tokio::select! {
-        never = controller.run(source) => match never {},
+        never = controller.run(Source::Folder(Box::new(source))) => match never {},
         done = tokio::time::timeout(Duration::from_secs(20), test) => done.expect("what the folder says is not served"),
     }
 }

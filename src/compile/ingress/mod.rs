@@ -77,6 +77,11 @@ pub(super) fn compile(ingress: &Ingress, view: &mut View<'_>, shared: &mut Share
     draft.finish()
 }
 
+/// Whether `ingress` is of a class of ours.
+pub(super) fn is_ours(ingress: &Ingress, view: &mut View<'_>) -> bool {
+    matches!(class::owner(ingress, view), Owner::Us)
+}
+
 /// An Ingress that is not served, by host.
 fn set_aside(ingress: &Ingress, why: &str, problem: Option<Problem>) -> Outcome {
     let origin = origin(&ingress.meta.object, &Arc::from(""));

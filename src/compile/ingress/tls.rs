@@ -90,6 +90,11 @@ fn covering<'a>(ingress: &'a Ingress, name: &str, view: &mut View<'_>) -> Option
     })
 }
 
+/// The Secrets that an Ingress names, each in its own namespace.
+pub(in crate::compile) fn secrets(ingress: &Ingress) -> impl Iterator<Item = Name> {
+    ingress.tls.iter().filter_map(|entry| secret_name(ingress, entry))
+}
+
 fn secret_name(ingress: &Ingress, entry: &IngressTls) -> Option<Name> {
     let name = entry.secret.as_ref().filter(|name| !name.is_empty())?;
     Some(Name { namespace: Arc::clone(&ingress.meta.object.name.namespace), name: Arc::clone(name) })
@@ -147,7 +152,21 @@ fn usable(
         );
         return (None, vec![missing]);
     };
-    let SecretContent::Unusable(why) = &secret.current else { return (secret.certificate().cloned(), Vec::new()) };
+    let why = match &secret.current {
+        SecretContent::Certificate(certificate) => return (Some(Arc::clone(certificate)), Vec::new()),
+        SecretContent::Forbidden(why) => {
+            let forbidden = problem(
+                object,
+                Severity::Error,
+                Reason::SecretForbidden,
+                field,
+                format!("Secret {name} may not be read, so {instead}: {why}"),
+                "grant the service account of Fairlead the right to get Secrets there",
+            );
+            return (None, vec![forbidden]);
+        }
+        SecretContent::Unusable(why) => why,
+    };
     let (severity, served) = match &secret.last_good {
         Some(last) => (Severity::Warning, format!("the last good one, serial {}, is served", last.serial)),
         None => (Severity::Error, instead.to_owned()),

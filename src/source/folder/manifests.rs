@@ -15,7 +15,7 @@ use rustix::fs::OFlags;
 
 use super::walk::{Stamp, Walk, walk};
 use crate::ir::{Kind, Name, Object, Problem, Reason, Severity};
-use crate::snapshot::{EndpointSlice, Received, Secret, Snapshot, yaml};
+use crate::snapshot::{EndpointSlice, Received, Snapshot, yaml};
 use crate::source::Delta;
 use crate::source::delta::Differences;
 
@@ -223,7 +223,7 @@ impl Manifests {
             snapshot.remove(object);
             let next = new.remove(key).map(|object| match (object, &served) {
                 (Received::Secret(secret), Some(Received::Secret(before))) => {
-                    Received::Secret(with_last_good(secret, Some(before)))
+                    Received::Secret(secret.after(Some(before)))
                 }
                 (object, _) => object.clone(),
             });
@@ -257,9 +257,7 @@ impl Manifests {
                     Entry::Vacant(place) => {
                         place.insert(object);
                         let object = match object {
-                            Received::Secret(secret) => {
-                                Received::Secret(with_last_good(secret, self.snapshot.secrets.get(name)))
-                            }
+                            Received::Secret(secret) => Received::Secret(secret.after(self.snapshot.secrets.get(name))),
                             object => object.clone(),
                         };
                         next.insert(object);
@@ -275,16 +273,6 @@ impl Manifests {
         self.snapshot = Arc::new(next);
         delta
     }
-}
-
-/// A Secret that cannot be served keeps the certificate that was served under its name.
-fn with_last_good(secret: &Arc<Secret>, before: Option<&Arc<Secret>>) -> Arc<Secret> {
-    let (None, Some(before)) = (secret.certificate(), before) else { return Arc::clone(secret) };
-    let Some(last_good) = before.certificate() else { return Arc::clone(secret) };
-    if before.current == secret.current && before.meta.object == secret.meta.object {
-        return Arc::clone(before);
-    }
-    Arc::new(Secret::new(secret.meta.clone(), secret.current.clone(), Some(Arc::clone(last_good))))
 }
 
 fn contents(path: &OsStr, stamp: Stamp) -> io::Result<String> {

@@ -17,7 +17,7 @@ use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 
 use self::manifests::{Manifests, QUIET, Scan};
-use super::Delta;
+use super::Changed;
 use crate::snapshot::Snapshot;
 
 /// A scan finds what no event told: files behind links out of the folder, disks without events.
@@ -52,15 +52,6 @@ pub struct FolderSource {
     /// First and last event that no scan has answered yet.
     pending: Option<(Instant, Instant)>,
     next_scan: Instant,
-}
-
-/// What changed, and since when.
-#[derive(Debug)]
-pub struct Changed {
-    /// What.
-    pub delta: Delta,
-    /// When the first event of it came.
-    pub since: std::time::Instant,
 }
 
 impl FolderSource {

@@ -3,6 +3,7 @@
 mod cell;
 mod process;
 mod route;
+mod watch;
 mod worker;
 
 use std::collections::BTreeMap;
@@ -12,10 +13,11 @@ use std::time::Duration;
 
 pub use self::route::RouteMetrics;
 use self::route::{BOUNDS, Routes};
+pub use self::watch::WatchAge;
 use self::worker::Totals;
 pub use self::worker::{Gauge, WorkerMetrics};
 use super::exposition::{Kind, Page};
-use crate::ir::{Certificate, CertificateOrigin, Name, Problem};
+use crate::ir::{Certificate, CertificateOrigin, Kind as ObjectKind, Name, Problem};
 
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
@@ -38,6 +40,7 @@ struct Control {
     apply_nanos: u64,
     problems: BTreeMap<(&'static str, &'static str), u64>,
     certificates: Vec<(Name, i64)>,
+    watches: Vec<(&'static str, Arc<WatchAge>)>,
 }
 
 impl Metrics {
@@ -105,6 +108,14 @@ impl Metrics {
         };
         let list = certificates.into_iter().filter_map(of_secret).collect();
         self.control.lock().unwrap_or_else(PoisonError::into_inner).certificates = list;
+    }
+
+    /// A watch of `kind`, which is heard from now on.
+    pub fn watch(&self, kind: ObjectKind) -> Arc<WatchAge> {
+        let age = Arc::new(WatchAge::new());
+        let mut control = self.control.lock().unwrap_or_else(PoisonError::into_inner);
+        control.watches.push((kind.as_str(), Arc::clone(&age)));
+        age
     }
 
     /// Says whether this process holds the Lease.
@@ -212,6 +223,16 @@ impl Metrics {
             .count(&[], self.generation.load(Ordering::Relaxed));
         page.family(Kind::Gauge, "fairlead_leader", "Whether this process holds the Lease.")
             .count(&[], u64::from(self.leader.load(Ordering::Relaxed)));
+        let help = "Seconds since the API server last said something about this kind of object.";
+        let mut ages = page.family(Kind::Gauge, "fairlead_watch_age_seconds", help);
+        let mut oldest: BTreeMap<&str, Duration> = BTreeMap::new();
+        for (kind, age) in &control.watches {
+            let oldest = oldest.entry(*kind).or_default();
+            *oldest = (*oldest).max(age.age());
+        }
+        for (kind, age) in oldest {
+            ages.value(&[("kind", kind)], age.as_secs_f64());
+        }
         let mut problems = page.family(Kind::Gauge, "fairlead_problems", "Things wrong with the configuration now.");
         for ((severity, reason), count) in &control.problems {
             problems.count(&[("severity", severity), ("reason", reason)], *count);

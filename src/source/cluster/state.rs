@@ -1,0 +1,419 @@
+//! The snapshot of a cluster, brought up to date change by change.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tracing::warn;
+
+use super::driver::Update;
+use super::secrets::{Secrets, Verdict};
+use super::target::Target;
+use crate::compile;
+use crate::ir::{Kind, Name, Object, Problem, Reason, Severity};
+use crate::settings::CompileOptions;
+use crate::snapshot::api::{Arrived, Content};
+use crate::snapshot::{Ingress, Meta, Received, Secret, SecretContent, Snapshot, Version};
+use crate::source::delta::Differences;
+
+/// A deleted IngressClass counts for this long: an operator that deletes and creates it again must not remove every
+/// route.
+const CLASS_GRACE: Duration = Duration::from_secs(10);
+
+/// What is known of the cluster.
+pub(super) struct State {
+    pub(super) snapshot: Arc<Snapshot>,
+    targets: Vec<Target>,
+    options: CompileOptions,
+    secrets: Secrets,
+    /// By target.
+    standing: Vec<Standing>,
+    /// The Service of each slice.
+    slices: BTreeMap<Name, Arc<str>>,
+    /// The Secrets that each Ingress of ours names.
+    wants: BTreeMap<Name, BTreeSet<Name>>,
+    /// Only where Namespaces are selected.
+    selection: Option<Selection>,
+    /// Deleted IngressClasses that still count, and until when.
+    leaving: BTreeMap<Name, Instant>,
+    /// Objects that could not be read, and why.
+    broken: BTreeMap<(Kind, Name), String>,
+    has_other_problems: bool,
+}
+
+/// How far a target is.
+#[derive(Clone, Debug, Default)]
+struct Standing {
+    is_listed: bool,
+    /// The verb that is not allowed, and what the API server says.
+    forbidden: Option<(&'static str, String)>,
+}
+
+/// Namespaces that have the labels asked for.
+#[derive(Default)]
+struct Selection {
+    namespaces: BTreeSet<Arc<str>>,
+    /// The Ingresses of all others.
+    hidden: BTreeMap<Name, Arc<Ingress>>,
+}
+
+impl State {
+    pub(super) fn new(targets: Vec<Target>, options: CompileOptions, mut secrets: Secrets) -> State {
+        if let Some(secret) = &options.default_ssl_certificate {
+            secrets.want(secret);
+        }
+        State {
+            snapshot: Arc::default(),
+            standing: vec![Standing::default(); targets.len()],
+            selection: targets.iter().any(|target| target.kind == Kind::Namespace).then(Selection::default),
+            targets,
+            options,
+            secrets,
+            slices: BTreeMap::new(),
+            wants: BTreeMap::new(),
+            leaving: BTreeMap::new(),
+            broken: BTreeMap::new(),
+            has_other_problems: false,
+        }
+    }
+
+    /// Every kind was listed, but for those without which one can serve and that we may not see; and something is known
+    /// of every Secret that is named.
+    pub(super) fn is_complete(&self) -> bool {
+        let is_there = |(target, standing): (&Target, &Standing)| {
+            standing.is_listed || (!target.is_required && standing.forbidden.is_some())
+        };
+        self.targets.iter().zip(&self.standing).all(is_there) && self.secrets.are_known()
+    }
+
+    /// When something changes without an update.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.leaving.values().min().copied()
+    }
+
+    /// Takes over what a watch says.
+    pub(super) fn apply(&mut self, update: Update, differences: &mut Differences, now: Instant) {
+        match update {
+            Update::Put(index, arrived) => {
+                if let Some(kind) = self.kind(index) {
+                    self.put(kind, arrived, differences);
+                }
+            }
+            Update::Deleted(index, name) => {
+                if let Some(kind) = self.kind(index) {
+                    self.delete(kind, &name, differences, now);
+                }
+            }
+            Update::Listed(index, objects) => self.listed(index, objects, differences, now),
+            Update::Forbidden(index, verb, why) => {
+                if let Some(standing) = self.standing.get_mut(index) {
+                    let is_new = standing.forbidden.replace((verb, why)).is_none();
+                    self.has_other_problems |= is_new;
+                }
+            }
+            Update::Allowed(index) => {
+                if let Some(standing) = self.standing.get_mut(index) {
+                    self.has_other_problems |= standing.forbidden.take().is_some();
+                }
+            }
+            Update::Secret(name, question, answer) => {
+                let verdict = self.secrets.answered(&name, question, answer);
+                self.secret(&name, verdict, differences);
+            }
+        }
+    }
+
+    /// Does what is due at `now`.
+    pub(super) fn expire(&mut self, differences: &mut Differences, now: Instant) {
+        let due: Vec<Name> = self.leaving.iter().filter(|(_, at)| **at <= now).map(|(name, _)| name.clone()).collect();
+        for name in due {
+            self.leaving.remove(&name);
+            let old = self.find(Kind::IngressClass, &name);
+            self.replace(old, None, differences);
+        }
+    }
+
+    /// Renews the problems of the snapshot; whether they are others.
+    pub(super) fn renew_problems(&mut self) -> bool {
+        if !std::mem::take(&mut self.has_other_problems) {
+            return false;
+        }
+        let standing = self.targets.iter().zip(&self.standing);
+        let mut problems: Vec<Problem> =
+            standing.filter_map(|(target, standing)| forbidden(target, standing)).collect();
+        problems.extend(self.broken.iter().map(|((kind, name), why)| unreadable(*kind, name, why)));
+        problems.sort();
+        Arc::make_mut(&mut self.snapshot).problems = problems;
+        true
+    }
+
+    /// Gives back the room that maps have to spare after many inserts.
+    pub(super) fn pack(&mut self) {
+        Arc::make_mut(&mut self.snapshot).pack();
+    }
+
+    fn kind(&self, index: usize) -> Option<Kind> {
+        self.targets.get(index).map(|target| target.kind)
+    }
+
+    fn put(&mut self, kind: Kind, arrived: Arrived, differences: &mut Differences) {
+        let Arrived { name, version, content } = arrived;
+        if let Content::Broken(why) = content {
+            // The API server takes none such, so this is a kind of object that is newer than we are.
+            if self.broken.insert((kind, name.clone()), why.clone()).as_ref() != Some(&why) {
+                warn!(kind = kind.as_str(), %name, error = why, "an object cannot be read; what was known of it stays");
+                self.has_other_problems = true;
+            }
+            return;
+        }
+        self.mended(kind, &name);
+        match content {
+            Content::Broken(_) => {}
+            Content::Named if kind == Kind::Secret => {
+                let verdict = self.secrets.changed(&name, Some(&version));
+                self.secret(&name, verdict, differences);
+            }
+            Content::Named if kind == Kind::Namespace => self.select(&name.name, differences),
+            Content::Named => {
+                let old = self.find(kind, &name);
+                self.replace(old, None, differences);
+            }
+            Content::Object(Received::Ingress(ingress)) if self.is_hidden(&name) => {
+                if let Some(selection) = &mut self.selection {
+                    selection.hidden.insert(name, ingress);
+                }
+            }
+            Content::Object(object) => {
+                if kind == Kind::IngressClass {
+                    self.leaving.remove(&name);
+                }
+                let old = self.find(kind, &name);
+                self.replace(old, Some(object), differences);
+            }
+        }
+    }
+
+    fn delete(&mut self, kind: Kind, name: &Name, differences: &mut Differences, now: Instant) {
+        self.mended(kind, name);
+        match kind {
+            Kind::IngressClass => {
+                self.leaving.entry(name.clone()).or_insert(now + CLASS_GRACE);
+            }
+            Kind::Namespace => self.deselect(&name.name, differences),
+            Kind::Secret => {
+                let verdict = self.secrets.changed(name, None);
+                self.secret(name, verdict, differences);
+            }
+            _ => {
+                if let Some(selection) = self.selection.as_mut().filter(|_| kind == Kind::Ingress) {
+                    selection.hidden.remove(name);
+                }
+                let old = self.find(kind, name);
+                self.replace(old, None, differences);
+            }
+        }
+    }
+
+    /// What is not in the list is gone.
+    fn listed(&mut self, index: usize, objects: BTreeMap<Name, Arrived>, differences: &mut Differences, now: Instant) {
+        let Some(target) = self.targets.get(index).cloned() else { return };
+        let is_gone = |name: &&Name| target.covers(name) && !objects.contains_key(*name);
+        let gone: Vec<Name> = match target.kind {
+            Kind::EndpointSlice => self.slices.keys().filter(is_gone).cloned().collect(),
+            Kind::Ingress => {
+                let hidden = self.selection.iter().flat_map(|selection| selection.hidden.keys());
+                self.snapshot.ingresses.keys().chain(hidden).filter(is_gone).cloned().collect()
+            }
+            Kind::IngressClass => {
+                let is_leaving = |name: &&Name| !self.leaving.contains_key(*name);
+                self.snapshot.classes.keys().filter(is_gone).filter(is_leaving).cloned().collect()
+            }
+            Kind::Namespace => {
+                let selected = self.selection.iter().flat_map(|selection| &selection.namespaces);
+                let name = |name: &Arc<str>| Name { namespace: "".into(), name: Arc::clone(name) };
+                selected.map(name).filter(|name| !objects.contains_key(name)).collect()
+            }
+            Kind::Pod => self.snapshot.pods.keys().filter(is_gone).cloned().collect(),
+            Kind::Secret => self.secrets.names().filter(is_gone).cloned().collect(),
+            Kind::Service => self.snapshot.services.keys().filter(is_gone).cloned().collect(),
+            Kind::ConfigMap | Kind::File | Kind::Flag => Vec::new(),
+        };
+        for name in &gone {
+            self.delete(target.kind, name, differences, now);
+        }
+        for arrived in objects.into_values() {
+            self.put(target.kind, arrived, differences);
+        }
+        if let Some(standing) = self.standing.get_mut(index) {
+            standing.is_listed = true;
+        }
+    }
+
+    fn secret(&mut self, name: &Name, verdict: Verdict, differences: &mut Differences) {
+        let old = self.snapshot.secrets.get(name).cloned();
+        let new = match verdict {
+            Verdict::Keep => return,
+            Verdict::Remove => None,
+            // What was read when it was allowed still serves.
+            Verdict::Forbidden(_) if old.as_ref().is_some_and(|old| old.certificate().is_some()) => return,
+            Verdict::Forbidden(why) => Some(Arc::new(unknown(name, why))),
+            Verdict::Replace(secret) => Some(secret.after(old.as_ref())),
+        };
+        self.replace(old.map(Received::Secret), new.map(Received::Secret), differences);
+    }
+
+    /// Puts `new` in the place of `old`; both have one kind and name.
+    fn replace(&mut self, old: Option<Received>, new: Option<Received>, differences: &mut Differences) {
+        if old.is_none() && new.is_none() {
+            return;
+        }
+        if let (Some(old), Some(new)) = (&old, &new)
+            && old.meta().version == new.meta().version
+            && !has_other_status(old, new)
+        {
+            return;
+        }
+        differences.object(old.as_ref(), new.as_ref());
+        let snapshot = Arc::make_mut(&mut self.snapshot);
+        if let Some(old) = &old {
+            snapshot.remove(old);
+        }
+        if let Some(new) = &new {
+            snapshot.insert(new.clone());
+        }
+        match (&old, &new) {
+            (_, Some(Received::EndpointSlice(slice))) => {
+                self.slices.insert(slice.meta.object.name.clone(), Arc::clone(&slice.service));
+            }
+            (Some(Received::EndpointSlice(slice)), None) => {
+                self.slices.remove(&slice.meta.object.name);
+            }
+            (_, Some(Received::Ingress(ingress))) | (Some(Received::Ingress(ingress)), None) => {
+                self.want(&ingress.meta.object.name, differences);
+            }
+            // Whose an Ingress is may depend on it.
+            (_, Some(Received::IngressClass(_))) | (Some(Received::IngressClass(_)), None) => {
+                let all: Vec<Name> = self.snapshot.ingresses.keys().cloned().collect();
+                all.iter().for_each(|ingress| self.want(ingress, differences));
+            }
+            _ => {}
+        }
+    }
+
+    /// Asks for the Secrets that the Ingress names now, and forgets those that nobody does any more.
+    fn want(&mut self, ingress: &Name, differences: &mut Differences) {
+        let now = self.snapshot.ingresses.get(ingress);
+        let now = now.map(|ingress| compile::secrets(ingress, &self.snapshot, &self.options)).unwrap_or_default();
+        let before = self.wants.remove(ingress).unwrap_or_default();
+        now.difference(&before).for_each(|secret| self.secrets.want(secret));
+        let released: Vec<Name> =
+            before.difference(&now).filter(|secret| self.secrets.release(secret)).cloned().collect();
+        if !now.is_empty() {
+            self.wants.insert(ingress.clone(), now);
+        }
+        for secret in released {
+            let old = self.snapshot.secrets.get(&secret).cloned().map(Received::Secret);
+            self.replace(old, None, differences);
+        }
+    }
+
+    fn is_hidden(&self, name: &Name) -> bool {
+        self.selection.as_ref().is_some_and(|selection| !selection.namespaces.contains(&name.namespace))
+    }
+
+    fn select(&mut self, namespace: &Arc<str>, differences: &mut Differences) {
+        let Some(selection) = &mut self.selection else { return };
+        if !selection.namespaces.insert(Arc::clone(namespace)) {
+            return;
+        }
+        let names: Vec<Name> = within(&selection.hidden, namespace).cloned().collect();
+        let shown: Vec<Arc<Ingress>> = names.iter().filter_map(|name| selection.hidden.remove(name)).collect();
+        for ingress in shown {
+            self.replace(None, Some(Received::Ingress(ingress)), differences);
+        }
+    }
+
+    fn deselect(&mut self, namespace: &Arc<str>, differences: &mut Differences) {
+        let Some(selection) = &mut self.selection else { return };
+        if !selection.namespaces.remove(namespace) {
+            return;
+        }
+        let names = within(&self.snapshot.ingresses, namespace);
+        let hidden: Vec<Arc<Ingress>> = names.filter_map(|name| self.snapshot.ingresses.get(name)).cloned().collect();
+        for ingress in &hidden {
+            selection.hidden.insert(ingress.meta.object.name.clone(), Arc::clone(ingress));
+        }
+        for ingress in hidden {
+            self.replace(Some(Received::Ingress(ingress)), None, differences);
+        }
+    }
+
+    fn find(&self, kind: Kind, name: &Name) -> Option<Received> {
+        let Snapshot { ingresses, classes, services, slices, secrets, pods, problems: _ } = &*self.snapshot;
+        match kind {
+            Kind::EndpointSlice => {
+                let service = Name { namespace: Arc::clone(&name.namespace), name: Arc::clone(self.slices.get(name)?) };
+                let found = slices.get(&service)?.iter().find(|slice| slice.meta.object.name == *name)?;
+                Some(Received::EndpointSlice(Arc::clone(found)))
+            }
+            Kind::Ingress => ingresses.get(name).cloned().map(Received::Ingress),
+            Kind::IngressClass => classes.get(name).cloned().map(Received::IngressClass),
+            Kind::Pod => pods.get(name).cloned().map(Received::Pod),
+            Kind::Secret => secrets.get(name).cloned().map(Received::Secret),
+            Kind::Service => services.get(name).cloned().map(Received::Service),
+            Kind::ConfigMap | Kind::File | Kind::Flag | Kind::Namespace => None,
+        }
+    }
+
+    fn mended(&mut self, kind: Kind, name: &Name) {
+        if !self.broken.is_empty() {
+            self.has_other_problems |= self.broken.remove(&(kind, name.clone())).is_some();
+        }
+    }
+}
+
+/// The names of one namespace.
+fn within<'a, V>(objects: &'a BTreeMap<Name, V>, namespace: &Arc<str>) -> impl Iterator<Item = &'a Name> {
+    let first = Name { namespace: Arc::clone(namespace), name: "".into() };
+    let namespace = Arc::clone(namespace);
+    objects.range(first..).map(|(name, _)| name).take_while(move |name| name.namespace == namespace)
+}
+
+fn has_other_status(old: &Received, new: &Received) -> bool {
+    match (old, new) {
+        (Received::Ingress(old), Received::Ingress(new)) => old.published != new.published,
+        _ => false,
+    }
+}
+
+/// A Secret of which all that is known is that we may not read it.
+fn unknown(name: &Name, why: String) -> Secret {
+    let object = Arc::new(Object { kind: Kind::Secret, name: name.clone(), file: None, line: None });
+    let meta = Meta { object, uid: "".into(), created: None, version: Version::default() };
+    Secret::new(meta, SecretContent::Forbidden(why), None)
+}
+
+fn forbidden(target: &Target, standing: &Standing) -> Option<Problem> {
+    let (verb, why) = standing.forbidden.as_ref()?;
+    let name = Name { namespace: target.namespace(), name: "*".into() };
+    let (resource, place) = (target.resource(), target.place());
+    Some(Problem {
+        object: Arc::new(Object { kind: target.kind, name, file: None, line: None }),
+        severity: if target.is_required { Severity::Error } else { Severity::Warning },
+        reason: Reason::WatchForbidden,
+        field: String::new(),
+        message: format!("the API server refuses to {verb} {resource}{place}: {why}"),
+        hint: format!("grant the service account of Fairlead get, list and watch on {resource}{place}"),
+    })
+}
+
+fn unreadable(kind: Kind, name: &Name, why: &str) -> Problem {
+    Problem {
+        object: Arc::new(Object { kind, name: name.clone(), file: None, line: None }),
+        severity: Severity::Error,
+        reason: Reason::ManifestUnreadable,
+        field: String::new(),
+        message: format!("it cannot be read: {why}"),
+        hint: "correct it; until then what was last read of it is served".to_owned(),
+    }
+}
