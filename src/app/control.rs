@@ -12,6 +12,7 @@ use tracing::info;
 use super::StartError;
 use crate::controller::{Controller, Outlets};
 use crate::settings::Settings;
+use crate::snapshot::Snapshot;
 use crate::source::cluster::{self, ClusterSource};
 use crate::source::{FolderSource, OpenError, Source};
 use crate::telemetry::Part;
@@ -108,5 +109,13 @@ async fn open(settings: &Settings, client: Option<&Client>, outlets: &Outlets) -
     let mut cluster = ClusterSource::open(client, &settings.cluster, &settings.options, &outlets.metrics);
     info!("waiting for the Kubernetes API");
     cluster.synced().await;
+    let Snapshot { ingresses, services, slices, secrets, .. } = &**cluster.snapshot();
+    info!(
+        ingresses = ingresses.len(),
+        services = services.len(),
+        with_endpoints = slices.len(),
+        secrets = secrets.len(),
+        "the cluster is known"
+    );
     Ok(Source::Cluster(Box::new(cluster)))
 }

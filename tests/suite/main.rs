@@ -12,6 +12,7 @@ mod architecture;
 mod bed;
 mod cli;
 mod clients;
+mod cluster;
 mod controller;
 mod docs;
 mod exchange;

@@ -417,3 +417,6 @@ fn unreadable(kind: Kind, name: &Name, why: &str) -> Problem {
         hint: "correct it; until then what was last read of it is served".to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests;
