@@ -105,7 +105,7 @@ impl Reader {
 
     /// A line of a watch of `kind`. `Err` is what serde says.
     pub fn event(&mut self, kind: Kind, line: &[u8]) -> Result<Event, String> {
-        let Head { r#type } = parse(line)?;
+        let r#type = type_of(line)?;
         let arrived = match r#type.as_str() {
             "BOOKMARK" => {
                 let Line { object: raw::Named { metadata } } = parse(line)?;
@@ -297,6 +297,15 @@ fn arrived(reducer: &mut Reducer<'_>, metadata: &raw::Metadata, content: Content
     Arrived { name, version: metadata.resource_version.clone().unwrap_or_default(), content }
 }
 
+/// The type of an event. The API server writes it first, so the line need not be read twice.
+fn type_of(line: &[u8]) -> Result<String, String> {
+    let first = line.strip_prefix(br#"{"type":""#).and_then(|rest| rest.get(..memchr::memchr(b'"', rest)?));
+    match first {
+        Some(word) => Ok(String::from_utf8_lossy(word).into_owned()),
+        None => parse(line).map(|Head { r#type }| r#type),
+    }
+}
+
 fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T, String> {
     serde_json::from_slice(text).map_err(|error| error.to_string())
 }
@@ -344,7 +353,15 @@ mod tests {
         let expired =
             r#"{"type":"ERROR","object":{"kind":"Status","code":410,"reason":"Expired","message":"too old"}}"#;
         assert!(matches!(event(expired), Ok(Event::Error(status)) if status.is_expired()));
-        for broken in ["", "{", r#"{"type":"OTHER","object":{}}"#, r#"{"type":"ADDED"}"#] {
+        assert!(matches!(event(r#"{"object":{"metadata":{"name":"a"}}, "type": "ADDED"}"#), Ok(Event::Put(_))));
+        for broken in [
+            "",
+            "{",
+            r#"{"type":"ADDED"#,
+            r#"{"type":"ADDED","object":{}"#,
+            r#"{"type":"OTHER","object":{}}"#,
+            r#"{"type":"ADDED"}"#,
+        ] {
             assert!(event(broken).is_err(), "{broken}");
         }
     }

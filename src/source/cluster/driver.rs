@@ -83,6 +83,7 @@ impl Driver {
         collected: &mut BTreeMap<Name, Arrived>,
         complaints: &mut Complaints,
     ) -> Result<(), Gone> {
+        let is_list = matches!(request, Request::Check | Request::Page { .. });
         let response = match self.ask(request).await {
             Ok(response) => response,
             Err(why) => {
@@ -93,7 +94,7 @@ impl Driver {
         if !response.status().is_success() {
             let refused = self.refused(response).await;
             if let Heard::Refused { status, .. } = &refused {
-                let verb = if matches!(request, Request::Page { .. }) { "list" } else { "watch" };
+                let verb = if is_list { "list" } else { "watch" };
                 // Where there are streaming lists no more, the next attempt says what is wrong.
                 let is_no_stream = *request == Request::Stream && matches!(status.code, 400 | 405 | 422);
                 if !is_no_stream && !status.is_expired() {
@@ -110,7 +111,7 @@ impl Driver {
             self.send(Update::Allowed(self.index)).await?;
         }
         self.age.heard();
-        if matches!(request, Request::Page { .. }) {
+        if is_list {
             self.page(response.into_body(), collected, complaints).await
         } else {
             self.lines(response.into_body(), collected, complaints).await
@@ -161,7 +162,10 @@ impl Driver {
         match page {
             Ok(page) => {
                 self.age.heard();
-                collected.extend(page.items.into_iter().map(|arrived| (arrived.name.clone(), arrived)));
+                // The one object of a check is no list.
+                if self.watch.is_listing() {
+                    collected.extend(page.items.into_iter().map(|arrived| (arrived.name.clone(), arrived)));
+                }
                 self.take(Heard::Page { version: page.version, next: page.next }, None, collected).await
             }
             Err(why) => {

@@ -99,7 +99,7 @@ impl Target {
         let is_metadata = matches!(self.kind, Kind::Namespace | Kind::Pod | Kind::Secret);
         match request {
             _ if !is_metadata => "application/json",
-            Request::Page { .. } => "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1",
+            Request::Check | Request::Page { .. } => "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1",
             Request::Stream | Request::Watch { .. } => "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1",
         }
     }
@@ -114,6 +114,7 @@ impl Target {
         let mut uri = format!("{group}{namespace}/{resource}");
         let mut query: Vec<(&str, String)> = Vec::new();
         match request {
+            Request::Check => query.push(("limit", "1".to_owned())),
             Request::Page { next, is_whole } => {
                 if !is_whole {
                     query.push(("limit", PAGE.to_string()));
@@ -126,7 +127,7 @@ impl Target {
             ]),
             Request::Watch { version } => query.push(("resourceVersion", version.clone())),
         }
-        if !matches!(request, Request::Page { .. }) {
+        if matches!(request, Request::Stream | Request::Watch { .. }) {
             query.extend([
                 ("watch", "true".to_owned()),
                 ("allowWatchBookmarks", "true".to_owned()),
@@ -193,6 +194,7 @@ mod tests {
         for (request, query) in [
             (Request::Page { next: Some("a+b".to_owned()), is_whole: false }, "limit=500&continue=a%2Bb"),
             (Request::Page { next: None, is_whole: true }, ""),
+            (Request::Check, "limit=1"),
             (Request::Stream, &format!("sendInitialEvents=true&resourceVersionMatch=NotOlderThan&{rest}")),
             (Request::Watch { version: "7".to_owned() }, &format!("resourceVersion=7&{rest}")),
         ] {

@@ -3,7 +3,8 @@
 //! A kind is listed, then watched from the version of the list. Where the server has streaming lists, list and watch are
 //! one request. What a list brings counts only when the whole of it is there. A watch that ends goes on from the last
 //! version that was heard; a version that the server does not know any more leads to a new list, and so does an outage:
-//! the server that comes back may have another history.
+//! the server that comes back may have another history. A server whose store was restored under it ends its watches, and
+//! says nothing to one from a version ahead of its own; so where it stands is asked before a watch goes on.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -33,6 +34,8 @@ const PATIENCE: u32 = 3;
 /// One question to the API server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Request {
+    /// At which version the server is: a list of one object.
+    Check,
     /// A page of a list: the first, or the one after `next`. `is_whole`: all objects in one page.
     Page { next: Option<String>, is_whole: bool },
     /// A watch that begins with the objects there are.
@@ -95,9 +98,18 @@ pub(super) struct Watch {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Phase {
-    Pages { next: Option<String>, is_whole: bool },
+    /// About to watch from this version on.
+    Check {
+        version: String,
+    },
+    Pages {
+        next: Option<String>,
+        is_whole: bool,
+    },
     Stream,
-    Watch { version: String },
+    Watch {
+        version: String,
+    },
 }
 
 impl Watch {
@@ -129,6 +141,7 @@ impl Watch {
                 (self.list_began, Request::Page { next: None, is_whole: false })
             }
             Phase::Stream => (self.list_began, Request::Stream),
+            Phase::Check { .. } => (self.watch_began, Request::Check),
             Phase::Watch { version } => (self.watch_began, Request::Watch { version: version.clone() }),
         };
         let earliest = spaced.map_or(now, |began| now.max(began + SPACING));
@@ -145,7 +158,7 @@ impl Watch {
                 self.phase = Phase::Pages { next: None, is_whole: *is_whole };
                 self.list_began = Some(now);
             }
-            Request::Page { next: Some(_), .. } => {}
+            Request::Check | Request::Page { next: Some(_), .. } => {}
             Request::Stream => {
                 self.list_began = Some(now);
                 self.watch_began = Some(now);
@@ -154,38 +167,35 @@ impl Watch {
         }
     }
 
+    /// Whether what comes is part of a list.
+    pub(super) fn is_listing(&self) -> bool {
+        matches!(self.phase, Phase::Pages { .. } | Phase::Stream)
+    }
+
     /// How long the answer may be silent.
     pub(super) fn silence(&self) -> Duration {
         match &self.phase {
             Phase::Watch { .. } if self.has_bookmarks => BOOKMARK_SILENCE,
             Phase::Watch { .. } => WATCH_SILENCE,
-            Phase::Pages { .. } | Phase::Stream => LIST_SILENCE,
+            Phase::Check { .. } | Phase::Pages { .. } | Phase::Stream => LIST_SILENCE,
         }
     }
 
     /// What an answer means. `random` is between 0 and 1.
     pub(super) fn hear(&mut self, heard: Heard, now: Instant, random: f64) -> Meaning {
         match heard {
-            Heard::Page { next: next @ Some(_), .. } => {
-                let is_whole = matches!(self.phase, Phase::Pages { is_whole: true, .. });
-                self.phase = Phase::Pages { next, is_whole };
-                Meaning::Collect
-            }
-            Heard::Page { version, next: None } => {
-                self.phase = Phase::Watch { version };
-                Meaning::Complete
-            }
+            Heard::Page { version, next } => self.page(version, next),
             Heard::Object { version } => match &mut self.phase {
                 Phase::Watch { version: known } => {
-                    *known = version;
+                    advance(known, version);
                     self.good();
                     Meaning::Change
                 }
-                Phase::Pages { .. } | Phase::Stream => Meaning::Collect,
+                Phase::Check { .. } | Phase::Pages { .. } | Phase::Stream => Meaning::Collect,
             },
             Heard::Bookmark { version, ends_initial } => match &mut self.phase {
                 Phase::Watch { version: known } => {
-                    *known = version;
+                    advance(known, version);
                     self.has_bookmarks = true;
                     self.good();
                     Meaning::Nothing
@@ -194,7 +204,7 @@ impl Watch {
                     self.phase = Phase::Watch { version };
                     Meaning::Complete
                 }
-                Phase::Pages { .. } | Phase::Stream => Meaning::Nothing,
+                Phase::Check { .. } | Phase::Pages { .. } | Phase::Stream => Meaning::Nothing,
             },
             Heard::End | Heard::Silence | Heard::Error(_) if self.phase == Phase::Stream => {
                 self.without_streams(random)
@@ -207,6 +217,7 @@ impl Watch {
             Heard::End => self.ended(now, random),
             Heard::Silence => {
                 self.fail(random, None);
+                self.resume();
                 Meaning::Nothing
             }
             Heard::Refused { status, retry_after } => self.refused(&status, retry_after, random),
@@ -214,9 +225,30 @@ impl Watch {
                 self.fail(random, None);
                 match self.phase {
                     // The server that comes back may have another history.
-                    Phase::Watch { .. } => self.list_anew(),
+                    Phase::Check { .. } | Phase::Watch { .. } => self.list_anew(),
                     Phase::Pages { .. } | Phase::Stream => Meaning::Nothing,
                 }
+            }
+        }
+    }
+
+    fn page(&mut self, version: String, next: Option<String>) -> Meaning {
+        match (&self.phase, next) {
+            (Phase::Check { version: known }, _) => {
+                if is_behind(&version, known) {
+                    return self.list_anew();
+                }
+                self.phase = Phase::Watch { version: known.clone() };
+                Meaning::Nothing
+            }
+            (phase, Some(next)) => {
+                let is_whole = matches!(phase, Phase::Pages { is_whole: true, .. });
+                self.phase = Phase::Pages { next: Some(next), is_whole };
+                Meaning::Collect
+            }
+            (_, None) => {
+                self.phase = Phase::Watch { version };
+                Meaning::Complete
             }
         }
     }
@@ -227,13 +259,14 @@ impl Watch {
                 let lasted = self.watch_began.map(|began| now.saturating_duration_since(began));
                 if self.was_heard || lasted.is_some_and(|lasted| lasted >= LONG_ENOUGH) {
                     self.good();
+                    self.resume();
                     return Meaning::Nothing;
                 }
                 // Some servers answer so when they do not know the version any more.
                 self.fail(random, None);
                 self.list_anew()
             }
-            Phase::Pages { .. } | Phase::Stream => {
+            Phase::Check { .. } | Phase::Pages { .. } | Phase::Stream => {
                 self.fail(random, None);
                 Meaning::Nothing
             }
@@ -250,8 +283,9 @@ impl Watch {
                 Meaning::Discard
             }
             _ if status.is_expired() => self.expired(random),
-            (Phase::Watch { .. }, code) => {
+            (Phase::Check { .. } | Phase::Watch { .. }, code) => {
                 self.fail(random, retry_after);
+                self.resume();
                 // What is forbidden now may be allowed again with the version still known.
                 let may_come_back = matches!(code, 401 | 403 | 429);
                 if self.failures > PATIENCE && !may_come_back { self.list_anew() } else { Meaning::Nothing }
@@ -278,6 +312,13 @@ impl Watch {
         self.list_anew()
     }
 
+    /// The next watch goes on from where this one was.
+    fn resume(&mut self) {
+        if let Phase::Watch { version } = &self.phase {
+            self.phase = Phase::Check { version: version.clone() };
+        }
+    }
+
     fn list_anew(&mut self) -> Meaning {
         self.phase = self.beginning();
         Meaning::Discard
@@ -300,6 +341,19 @@ impl Watch {
         self.failures = self.failures.saturating_add(1);
         self.wait = backoff(self.failures, random).max(retry_after.unwrap_or_default().min(LONGEST_WAIT));
     }
+}
+
+/// An event without a version is none to go on from.
+fn advance(known: &mut String, version: String) {
+    if !version.is_empty() {
+        *known = version;
+    }
+}
+
+/// Whether a server at version `now` cannot have told us `known`. Versions are whole numbers that grow; what is no number
+/// tells nothing.
+fn is_behind(now: &str, known: &str) -> bool {
+    matches!((now.parse::<u64>(), known.parse::<u64>()), (Ok(now), Ok(known)) if now < known)
 }
 
 /// How long to wait after that many failures in a row: twice as long each time, with full jitter, so that a thousand

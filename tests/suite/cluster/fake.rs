@@ -160,6 +160,16 @@ impl Fake {
         store.history.clear();
     }
 
+    /// A backup is put in the place of the store, in which the object is not yet: the server goes back in time.
+    pub(crate) fn restore_without(&self, resource: &str, name: &str) {
+        let mut store = self.inner.store.lock().unwrap();
+        store.objects.remove(&(resource.to_owned(), name.to_owned())).expect("it is there");
+        store.history.clear();
+        (store.version, store.oldest) = (2, 1);
+        drop(store);
+        self.end_watches();
+    }
+
     /// Ends every watch that runs.
     pub(crate) fn end_watches(&self) {
         let event = Event { resource: String::new(), verb: "END", object: Value::Null };
@@ -279,7 +289,8 @@ impl Fake {
         let store = self.inner.store.lock().unwrap();
         let after = store.history.iter().filter(|(version, event)| *version > since && event.resource == ask.what);
         lines.extend(after.map(|(_, event)| line(event.verb, &shown(&event.object, ask))));
-        (since >= store.oldest).then_some(store.version)
+        // As in a real one, a watch from a version that is still to come hears nothing before.
+        (since >= store.oldest).then_some(store.version.max(since))
     }
 }
 

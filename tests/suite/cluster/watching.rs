@@ -91,6 +91,15 @@ async fn what_went_while_nobody_watched_goes_with_the_next_whole_list_and_not_be
 }
 
 #[tokio::test]
+async fn a_store_that_was_restored_under_the_server_is_noticed() {
+    let fake = Fake::start().await;
+    fake.apply(&format!("{CLASS}{}{}", service("a"), service("b")));
+    let mut source = synced(&fake).await;
+    fake.restore_without("services", "default/b");
+    until(&mut source, |snapshot| snapshot.services.len() == 1).await;
+}
+
+#[tokio::test]
 async fn empty_answers_are_asked_for_less_than_once_a_second() {
     let fake = Fake::start().await;
     fake.without_streams();

@@ -25,6 +25,7 @@ impl Play {
         self.now = at;
         self.watch.ask(&request, at);
         let what = match request {
+            Request::Check => "check".to_owned(),
             Request::Page { next: None, is_whole: false } => "list".to_owned(),
             Request::Page { next: None, is_whole: true } => "list whole".to_owned(),
             Request::Page { next: Some(next), .. } => format!("page {next}"),
@@ -100,8 +101,8 @@ fn a_list_is_complete_with_its_last_page() {
 fn a_streaming_list_is_complete_with_its_bookmark_and_goes_on_as_a_watch() {
     let mut play = Play::new(true);
     play.ask().hear(object("1")).hear(bookmark("3", false)).hear(object("2")).hear(bookmark("5", true));
-    play.hear(object("6")).pass(MS(290_000)).hear(Heard::End).ask();
-    play.told("0:stream, collect, collect, complete, change, 290060:watch 6");
+    play.hear(object("6")).pass(MS(290_000)).hear(Heard::End).ask().hear(page("6", None)).ask();
+    play.told("0:stream, collect, collect, complete, change, 290060:check, 290070:watch 6");
 }
 
 #[test]
@@ -125,9 +126,22 @@ fn a_server_that_is_busy_is_still_asked_for_a_streaming_list() {
 fn a_watch_that_ends_goes_on_where_it_was() {
     let mut play = Play::watching();
     play.hear(object("6")).hear(bookmark("8", false)).pass(MS(290_000)).hear(Heard::End).ask();
-    play.told("change, 290040:watch 8");
+    play.hear(page("9", Some("more"))).ask().told("change, 290040:check, 290050:watch 8");
     // Without a bookmark, and without anything.
-    play.pass(MS(290_000)).hear(Heard::End).ask().told("580050:watch 8");
+    play.pass(MS(290_000)).hear(Heard::End).ask().hear(page("9", None)).ask();
+    play.told("580060:check, 580070:watch 8");
+    // What has no version moves nothing.
+    play.hear(object("")).hear(bookmark("", false)).hear(Heard::End).ask().hear(page("x", None)).ask();
+    play.told("change, 581070:check, 581080:watch 8");
+}
+
+#[test]
+fn a_server_that_went_back_in_time_is_listed() {
+    for (now, is_behind) in [("4", true), ("5", false), ("10", false), ("", false)] {
+        let mut play = Play::watching();
+        play.pass(MS(5_000)).hear(Heard::End).ask().hear(page(now, None)).ask();
+        play.told(if is_behind { "5020:check, discard, 5030:list" } else { "5020:check, 5030:watch 5" });
+    }
 }
 
 #[test]
@@ -159,7 +173,8 @@ fn a_server_that_knows_no_version_is_listed_less_than_once_a_second() {
 #[test]
 fn watches_of_one_kind_start_a_second_apart() {
     let mut play = Play::watching();
-    play.hear(object("6")).hear(Heard::End).ask().told("change, 1010:watch 6");
+    play.hear(object("6")).hear(Heard::End).ask().hear(page("6", None)).ask();
+    play.told("change, 1010:check, 1020:watch 6");
 }
 
 #[test]
@@ -176,18 +191,19 @@ fn a_page_that_fails_is_asked_for_again_and_one_that_expired_begins_the_list_ane
 fn a_refused_watch_keeps_its_version_and_a_broken_one_is_listed_after_a_while() {
     let mut play = Play::watching();
     for time in ["1010", "2620", "5830", "12240", "22250"] {
-        play.hear(refused(403)).ask().told(&format!("{time}:watch 5"));
+        play.hear(refused(403)).ask().told(&format!("{time}:check"));
     }
+    play.hear(page("7", None)).ask().told("22260:watch 5");
     let mut play = Play::watching();
     play.hear(refused(504)).ask().hear(refused(504)).ask().hear(refused(504)).ask();
-    play.told("1010:watch 5, 2620:watch 5, 5830:watch 5");
+    play.told("1010:check, 2620:check, 5830:check");
     play.hear(refused(504)).ask().told("discard, 12240:list");
 }
 
 #[test]
 fn after_an_outage_the_history_may_be_another_so_it_is_listed() {
     let mut play = Play::watching();
-    play.hear(object("6")).hear(Heard::End).ask().told("change, 1010:watch 6");
+    play.hear(object("6")).hear(Heard::End).ask().told("change, 1010:check");
     play.hear(Heard::Unreachable).ask().told("discard, 1820:list");
     play.hear(Heard::Unreachable).ask().told("3430:list");
 }
@@ -226,7 +242,9 @@ fn a_silent_watch_is_given_up_before_five_minutes_and_sooner_if_it_sent_bookmark
     play.hear(bookmark("6", false));
     assert_eq!(play.watch.silence(), BOOKMARK_SILENCE);
     play.pass(BOOKMARK_SILENCE).hear(Heard::Silence).ask();
+    assert_eq!(play.watch.silence(), LIST_SILENCE);
+    play.hear(page("6", None)).ask();
     assert_eq!(play.watch.silence(), WATCH_SILENCE);
-    play.told("150830:watch 6");
+    play.told("150830:check, 150840:watch 6");
     assert_eq!(Play::new(false).watch.silence(), LIST_SILENCE);
 }
