@@ -104,7 +104,7 @@ pub fn explain(table: &RoutingTable, listeners: &[Listener], request: &Request) 
     };
     let trace = table::explain(table, &host, &path.matching);
     story.steps.extend(trace.steps.into_iter().map(|step| Step { stage: step.stage.to_owned(), text: step.text }));
-    let shape = |at: RouteRef| Route::new(&listener, table.host_of(at), &table.route(at).rule);
+    let shape = |at: RouteRef| Route::new(listener, table.host_of(at), &table.route(at).rule);
     let written = |at: RouteRef| !matches!(table.route(at).target, Target::NotFound);
     story.lost = trace
         .lost
@@ -123,18 +123,18 @@ pub fn explain(table: &RoutingTable, listeners: &[Listener], request: &Request) 
 }
 
 /// The listener that the request comes to; `None` when none has its scheme.
-fn listener(story: &mut Explanation, listeners: &[Listener], request: &Request) -> Option<String> {
+fn listener<'l>(story: &mut Explanation, listeners: &'l [Listener], request: &Request) -> Option<&'l Listener> {
     let scheme = if request.is_tls { "https" } else { "http" };
-    let of_scheme = || listeners.iter().filter(|listener| listener.name == scheme);
+    let of_scheme = || listeners.iter().filter(|listener| listener.is_tls() == request.is_tls);
     let named = of_scheme().find(|listener| Some(listener.port) == request.port);
-    let Some(listener) = named.or_else(|| of_scheme().next()).map(ToString::to_string) else {
+    let Some(listener) = named.or_else(|| of_scheme().next()) else {
         tell(story, "listener", format!("{scheme} is switched off, so nobody answers"));
         return None;
     };
     let text = match request.port.filter(|_| named.is_none()) {
         // It may be the port of a mapping in front of us, so the story goes on.
         Some(port) => format!("{listener}, if something leads port {port} there: no {scheme} listener has that port"),
-        None => listener.clone(),
+        None => listener.to_string(),
     };
     tell(story, "listener", text);
     Some(listener)

@@ -36,11 +36,10 @@ pub(super) fn routes(view: &View, filter: &Filter) -> Routes {
     let table = view.table.load();
     let mut routes = Vec::new();
     for listener in &view.listeners {
-        let name = listener.to_string();
         let rows = written(&table).filter(|(host, rule)| {
             filter.takes_host(host) && filter.takes_namespace(&rule.origin.object.name.namespace)
         });
-        routes.extend(rows.map(|(host, rule)| Route::new(&name, host, rule)));
+        routes.extend(rows.map(|(host, rule)| Route::new(listener, host, rule)));
     }
     Routes { generation: table.generation, routes }
 }

@@ -64,6 +64,13 @@ pub struct Listener {
     pub port: u16,
 }
 
+impl Listener {
+    /// Whether requests come to it over TLS.
+    pub fn is_tls(&self) -> bool {
+        self.name == "https"
+    }
+}
+
 impl fmt::Display for Listener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.name, self.port)

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Listener;
 use crate::{ir, live, table};
 
 /// `/api/v1/routes`.
@@ -31,7 +32,7 @@ pub struct Route {
     /// The problem that closes the path; left out when it is open.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub closed: Option<String>,
-    /// What happens to a request, in order.
+    /// What happens to a request that comes to this listener, in order.
     pub filters: Vec<String>,
     /// Who asked for it.
     pub origin: Origin,
@@ -46,7 +47,8 @@ pub struct Origin {
     pub namespace: String,
     /// Name.
     pub name: String,
-    /// `spec.rules[0].http.paths[1]`; empty for the whole object.
+    /// `spec.rules[0].http.paths[1]`; empty, and left out, for the whole object.
+    #[serde(skip_serializing_if = "String::is_empty", default)]
     pub field: String,
 }
 
@@ -141,7 +143,8 @@ pub struct Problem {
     pub severity: String,
     /// Stable reason.
     pub reason: String,
-    /// The field concerned; empty for the whole object.
+    /// The field concerned; empty, and left out, for the whole object.
+    #[serde(skip_serializing_if = "String::is_empty", default)]
     pub field: String,
     /// What is wrong.
     pub message: String,
@@ -227,31 +230,31 @@ pub struct Rejected {
 }
 
 impl Route {
-    /// The route of `rule` on `listener` (`https:443`).
-    pub fn new(listener: &str, host: &ir::HostPattern, rule: &ir::Route) -> Route {
+    /// The route of `rule` on `listener`.
+    pub fn new(listener: &Listener, host: &ir::HostPattern, rule: &ir::Route) -> Route {
         let (backend, closed) = match &rule.target {
             ir::Target::Backend(id) => (Some(id.to_string()), None),
             ir::Target::Closed(reason) => (None, Some(reason.to_string())),
             ir::Target::NotFound => (None, None),
         };
         Route {
-            listener: listener.to_owned(),
+            listener: listener.to_string(),
             host: host.to_string(),
             kind: rule.path.kind.as_str().to_owned(),
             path: rule.path.path.to_string(),
             backend,
             closed,
-            filters: filters(&rule.filters).into_iter().map(str::to_owned).collect(),
+            filters: filters(&rule.filters, listener.is_tls()).map(str::to_owned).collect(),
             origin: Origin::new(&rule.origin),
         }
     }
 }
 
-/// The names of the filters that are on, in the order in which they act.
-fn filters(filters: &ir::Filters) -> Vec<&'static str> {
+/// The names of the filters that act on requests in clear text, or on those over TLS, in the order in which they act.
+fn filters(filters: &ir::Filters, is_tls: bool) -> impl Iterator<Item = &'static str> {
     let ir::Filters { tls_redirect, hsts } = filters;
-    let on = [(tls_redirect.is_some(), "ssl-redirect"), (hsts.is_some(), "hsts")];
-    on.into_iter().filter_map(|(is_on, name)| is_on.then_some(name)).collect()
+    let on = [(tls_redirect.is_some() && !is_tls, "ssl-redirect"), (hsts.is_some() && is_tls, "hsts")];
+    on.into_iter().filter_map(|(is_on, name)| is_on.then_some(name))
 }
 
 impl Origin {

@@ -35,20 +35,23 @@ fn routes_are_listed_for_each_listener_with_their_keys_in_order() {
     let (status, body) = get(&shop(), "/api/v1/routes?host=a.example&namespace=shop");
     assert_eq!(status, StatusCode::OK);
     let origin = |field| format!(r#""origin":{{"kind":"Ingress","namespace":"shop","name":"web","field":"{field}"}}"#);
-    let row = |listener: &str| {
+    let row = |listener: &str, filter: &str| {
         [
             format!(
                 r#"{{"listener":"{listener}","host":"a.example","match":"exact","path":"/login","closed":"ServiceNotFound","filters":[],{}}}"#,
                 origin("spec.rules[0].http.paths[1]")
             ),
             format!(
-                r#"{{"listener":"{listener}","host":"a.example","match":"prefix","path":"/api","backend":"shop/api:80","filters":["ssl-redirect","hsts"],{}}}"#,
+                r#"{{"listener":"{listener}","host":"a.example","match":"prefix","path":"/api","backend":"shop/api:80","filters":["{filter}"],{}}}"#,
                 origin("spec.rules[0].http.paths[0]")
             ),
         ]
         .join(",")
     };
-    assert_eq!(body, format!(r#"{{"generation":1,"routes":[{},{}]}}"#, row("http:8080"), row("https:8443")));
+    assert_eq!(
+        body,
+        format!(r#"{{"generation":1,"routes":[{},{}]}}"#, row("http:8080", "ssl-redirect"), row("https:8443", "hsts"))
+    );
 }
 
 #[test]

@@ -14,10 +14,16 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// The JSON body that `address` answers for `path` with its query. A failure says what to do.
 pub(super) fn get_json(address: SocketAddr, path: &str) -> Result<Value, Stop> {
     let body = get(address, path)?;
-    serde_json::from_str(&body).map_err(|_| Stop::failed(format!("{address} does not answer as Fairlead's admin API")))
+    serde_json::from_str(&body).map_err(|_| foreign(address))
 }
 
-fn get(address: SocketAddr, path: &str) -> Result<String, Stop> {
+/// Whoever answers at `address` is no Fairlead.
+pub(super) fn foreign(address: SocketAddr) -> Stop {
+    Stop::failed(format!("{address} does not answer as Fairlead's admin API"))
+}
+
+/// The body that `address` answers for `path` with its query.
+pub(super) fn get(address: SocketAddr, path: &str) -> Result<String, Stop> {
     let answer = exchange(address, path).map_err(|error| {
         Stop::failed(match error.kind() {
             ErrorKind::ConnectionRefused => {
@@ -27,9 +33,9 @@ fn get(address: SocketAddr, path: &str) -> Result<String, Stop> {
             _ => format!("cannot ask {address}: {error}"),
         })
     })?;
-    let foreign = || Stop::failed(format!("{address} does not answer as Fairlead's admin API"));
-    let (head, body) = answer.split_once("\r\n\r\n").ok_or_else(foreign)?;
-    let status = head.split(' ').nth(1).and_then(|status| status.parse::<u16>().ok()).ok_or_else(foreign)?;
+    let (head, body) = answer.split_once("\r\n\r\n").ok_or_else(|| foreign(address))?;
+    let status = head.split(' ').nth(1).and_then(|status| status.parse::<u16>().ok());
+    let status = status.ok_or_else(|| foreign(address))?;
     let length = head.lines().filter_map(|line| line.split_once(':')).find_map(|(name, value)| {
         if name.eq_ignore_ascii_case("content-length") { value.trim().parse::<usize>().ok() } else { None }
     });

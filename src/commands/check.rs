@@ -88,7 +88,7 @@ fn routes(loaded: &Loaded, options: &CompileOptions) -> Vec<shape::Route> {
     for listener in &listeners {
         for host in loaded.config.hosts.values() {
             let written = host.routes.iter().filter(|route| route.target != Target::NotFound);
-            routes.extend(written.map(|route| shape::Route::new(&listener.to_string(), &host.host, route)));
+            routes.extend(written.map(|route| shape::Route::new(listener, &host.host, route)));
         }
     }
     routes

@@ -1,15 +1,20 @@
 //! `routes`, `backends`, `certificates`, `problems`: the admin API's lists as tables.
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::admin_client::{escape, get_json};
+use super::admin_client::{escape, foreign, get};
 use super::table::Table;
 use super::{OK, Stop, print_text};
+use crate::admin::shape;
 use crate::settings::{Given, flag};
 
 /// One list of the admin API and how it is shown.
 pub(super) struct Listing {
     path: &'static str,
+    /// The answer as it is printed by `-o json`: read into its type, which keeps the keys in their order.
+    pretty: fn(&str) -> serde_json::Result<String>,
     headings: &'static [&'static str],
     /// The rows of the whole answer.
     rows: fn(&Value) -> Vec<Vec<String>>,
@@ -25,12 +30,13 @@ pub(super) fn run(given: &Given, listing: &Listing) -> Result<u8, Stop> {
         .filter_map(|name| given.text(name).map(|value| format!("{name}={}", escape(value))))
         .collect();
     let separator = if filters.is_empty() { "" } else { "?" };
-    let answer = get_json(address, &format!("{}{separator}{}", listing.path, filters.join("&")))?;
+    let body = get(address, &format!("{}{separator}{}", listing.path, filters.join("&")))?;
     if given.text("output") == Some("json") {
-        let text = serde_json::to_string_pretty(&answer).map_err(|error| Stop::failed(error.to_string()))?;
+        let text = (listing.pretty)(&body).map_err(|_| foreign(address))?;
         print_text(&format!("{text}\n"));
         return Ok(OK);
     }
+    let answer = serde_json::from_str(&body).map_err(|_| foreign(address))?;
     let mut table = Table::new(listing.headings);
     for row in (listing.rows)(&answer) {
         table.row(row);
@@ -41,6 +47,7 @@ pub(super) fn run(given: &Given, listing: &Listing) -> Result<u8, Stop> {
 
 pub(super) const ROUTES: Listing = Listing {
     path: "/api/v1/routes",
+    pretty: pretty::<shape::Routes>,
     headings: &["LISTENER", "HOST", "MATCH", "PATH", "BACKEND", "FILTERS", "ORIGIN"],
     rows: |answer| {
         items(answer, "routes")
@@ -56,6 +63,7 @@ pub(super) const ROUTES: Listing = Listing {
 
 pub(super) const BACKENDS: Listing = Listing {
     path: "/api/v1/backends",
+    pretty: pretty::<shape::Backends>,
     headings: &["NAME", "PROTOCOL", "BALANCE", "ENDPOINT", "POD", "WEIGHT", "STATE", "IN-FLIGHT", "REASON"],
     rows: |answer| {
         let mut rows = Vec::new();
@@ -76,6 +84,7 @@ pub(super) const BACKENDS: Listing = Listing {
 
 pub(super) const CERTIFICATES: Listing = Listing {
     path: "/api/v1/certificates",
+    pretty: pretty::<shape::Certificates>,
     headings: &["SECRET", "NAMES", "HOSTS", "NOT-BEFORE", "NOT-AFTER", "SERIAL", "DEFAULT"],
     rows: |answer| {
         items(answer, "certificates")
@@ -96,6 +105,7 @@ pub(super) const CERTIFICATES: Listing = Listing {
 
 pub(super) const PROBLEMS: Listing = Listing {
     path: "/api/v1/problems",
+    pretty: pretty::<shape::Problems>,
     headings: &["SEVERITY", "REASON", "OBJECT", "FILE", "FIELD", "MESSAGE"],
     rows: |answer| {
         items(answer, "problems")
@@ -120,6 +130,10 @@ pub(super) const PROBLEMS: Listing = Listing {
             .collect()
     },
 };
+
+fn pretty<T: DeserializeOwned + Serialize>(body: &str) -> serde_json::Result<String> {
+    serde_json::to_string_pretty(&serde_json::from_str::<T>(body)?)
+}
 
 fn items<'a>(value: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> {
     value.get(key).and_then(Value::as_array).into_iter().flatten()
@@ -154,6 +168,33 @@ mod tests {
     use super::*;
 
     #[test]
+    fn json_keeps_the_order_of_the_keys() {
+        for (listing, body) in [
+            (
+                &ROUTES,
+                r#"{"generation":7,"routes":[{"listener":"https:443","host":"a.example","match":"prefix","path":"/api","backend":"shop/api:80","filters":["hsts"],"origin":{"kind":"Ingress","namespace":"shop","name":"web","field":"f"}}]}"#,
+            ),
+            (
+                &BACKENDS,
+                r#"{"backends":[{"name":"shop/api:80","protocol":"http1","balance":"least_conn","endpoints":[{"address":"10.0.0.7:8080","pod":"api-x","weight":1,"state":"ejected","reason":"r","since":"s","checked":"c","in_flight":0,"latency_ms":1.9}]}]}"#,
+            ),
+            (
+                &CERTIFICATES,
+                r#"{"certificates":[{"names":["a"],"secret":"shop/tls","serial":"0a1b","not_before":"b","not_after":"a","hosts":["a"],"default":false}]}"#,
+            ),
+            (
+                &PROBLEMS,
+                r#"{"problems":[{"object":{"kind":"File","namespace":"","name":"a","file":null,"line":null},"severity":"error","reason":"r","message":"m","hint":"h"}]}"#,
+            ),
+        ] {
+            let pretty = (listing.pretty)(body).unwrap();
+            assert!(pretty.lines().count() > 5, "{pretty}");
+            let packed: String = pretty.lines().map(str::trim_start).collect();
+            assert_eq!(packed.replace("\": ", "\":"), body);
+        }
+    }
+
+    #[test]
     fn every_list_of_the_api_has_a_row_with_its_fields() {
         for (listing, answer, expected) in [
             (
@@ -182,7 +223,7 @@ mod tests {
             (
                 &PROBLEMS,
                 r#"{"problems":[{"object":{"kind":"File","namespace":"","name":"bad.yaml","file":"bad.yaml","line":3},
-                "severity":"error","reason":"ManifestUnreadable","field":"","message":"bad.yaml:3: m","hint":"h"}]}"#,
+                "severity":"error","reason":"ManifestUnreadable","message":"bad.yaml:3: m","hint":"h"}]}"#,
                 "error|ManifestUnreadable|file|||bad.yaml:3: m; h",
             ),
             (

@@ -8,7 +8,7 @@ mod worker;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 pub use self::route::RouteMetrics;
@@ -28,7 +28,8 @@ pub struct Metrics {
     routes: Routes,
     control: Mutex<Control>,
     generation: AtomicU64,
-    leader: AtomicBool,
+    /// Not set where there is no Lease.
+    leader: OnceLock<AtomicBool>,
     dropped: Arc<AtomicU64>,
     panics: AtomicU64,
 }
@@ -52,7 +53,7 @@ impl Metrics {
             routes: Routes::new(workers.max(1)),
             control: Mutex::default(),
             generation: AtomicU64::new(0),
-            leader: AtomicBool::new(false),
+            leader: OnceLock::new(),
             dropped: Arc::default(),
             panics: AtomicU64::new(0),
         })
@@ -118,9 +119,9 @@ impl Metrics {
         age
     }
 
-    /// Says whether this process holds the Lease.
+    /// Says whether this process holds the Lease; until then nothing is shown of it.
     pub fn set_leader(&self, is_leader: bool) {
-        self.leader.store(is_leader, Ordering::Relaxed);
+        self.leader.get_or_init(AtomicBool::default).store(is_leader, Ordering::Relaxed);
     }
 
     /// The counter of log lines that found no room; the logs add to it.
@@ -221,8 +222,10 @@ impl Metrics {
         }
         page.family(Kind::Gauge, "fairlead_table_generation", "Tables published since the start.")
             .count(&[], self.generation.load(Ordering::Relaxed));
-        page.family(Kind::Gauge, "fairlead_leader", "Whether this process holds the Lease.")
-            .count(&[], u64::from(self.leader.load(Ordering::Relaxed)));
+        let mut leader = page.family(Kind::Gauge, "fairlead_leader", "Whether this process holds the Lease.");
+        if let Some(is_leader) = self.leader.get() {
+            leader.count(&[], u64::from(is_leader.load(Ordering::Relaxed)));
+        }
         let help = "Seconds since the API server last said something about this kind of object.";
         let mut ages = page.family(Kind::Gauge, "fairlead_watch_age_seconds", help);
         let mut oldest: BTreeMap<&str, Duration> = BTreeMap::new();

@@ -24,12 +24,22 @@ fn nothing_but_the_fixed_series_is_printed_before_its_first_use() {
         samples(&metrics),
         [
             "fairlead_table_generation 0",
-            "fairlead_leader 0",
             "fairlead_log_dropped_total 0",
             "fairlead_panics_total 0",
             &format!("fairlead_build_info{{version=\"{version}\"}} 1"),
         ]
     );
+}
+
+#[test]
+fn the_leader_is_shown_once_there_is_a_lease() {
+    let metrics = Metrics::new(1, true);
+    let shown = || text(&metrics).lines().find(|line| line.starts_with("fairlead_leader ")).map(str::to_owned);
+    assert_eq!(shown(), None);
+    for (is_leader, line) in [(false, "fairlead_leader 0"), (true, "fairlead_leader 1")] {
+        metrics.set_leader(is_leader);
+        assert_eq!(shown().as_deref(), Some(line));
+    }
 }
 
 #[test]
