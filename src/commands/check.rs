@@ -116,9 +116,9 @@ fn annotations(loaded: &Loaded, options: &CompileOptions) -> Vec<Annotation> {
             if prefix != OURS && *prefix != *options.annotations_prefix {
                 return None;
             }
-            let (fate, note) = match rejected {
-                Some(why) => ("ignored", why),
-                None => fate(prefix, short, problem_of(loaded, object, name)),
+            let (fate, note) = match (rejected, problem_of(loaded, object, name)) {
+                (Some(why), None) => ("ignored", why),
+                (_, problem) => fate(prefix, short, problem),
             };
             let shape = shape::Object::new(object);
             Some(Annotation { object: shape, name: name.to_string(), fate, note, shown: object.to_string() })

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::ingress::annotations::BackendProtocol;
 use crate::ir::{
     BackendId, Balance, Certificate, EndpointSource, HostPattern, Name, Object, Origin, Policy, Problem, Protocol,
     Reason, Rejected, Route, Severity, Target,
@@ -97,7 +98,7 @@ pub(super) struct BackendClaim {
     /// What the Service says.
     pub(super) facts: BackendFacts,
     /// `backend-protocol`, with the annotation's full name.
-    pub(super) protocol: Option<(Protocol, Arc<str>)>,
+    pub(super) protocol: Option<(BackendProtocol, Arc<str>)>,
     /// `load-balance`, with the annotation's full name.
     pub(super) balance: Option<(Balance, Arc<str>)>,
 }

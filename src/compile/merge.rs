@@ -10,8 +10,8 @@ use super::filters::filters;
 use super::ingress::{annotations, default_policy};
 use super::shared::Shared;
 use crate::ir::{
-    Backend, Certificate, HostPattern, Origin, PathKind, PathMatch, Problem, Reason, Rejected, Route, Severity, Target,
-    VirtualHost,
+    Backend, BackendId, BodyLimit, Certificate, HostPattern, Origin, PathKind, PathMatch, Policy, Problem, Reason,
+    Rejected, Route, Severity, Target, VirtualHost,
 };
 use crate::settings::CompileOptions;
 
@@ -55,11 +55,13 @@ pub(super) fn host<'a>(
     fallback: &Fallback,
     options: &CompileOptions,
     shared: &mut Shared,
+    is_grpc: impl Fn(&BackendId) -> bool,
     previous: Option<&VirtualHost>,
 ) -> MergedHost {
     let mut merge = Merge {
         has_tls: claims.clone().any(|claim| claim.has_tls),
         options,
+        is_grpc: &is_grpc,
         shared,
         taken: BTreeMap::new(),
         losers: Vec::new(),
@@ -88,14 +90,20 @@ pub(super) fn host<'a>(
 }
 
 /// The host of all unknown names where no Ingress speaks for it: everything goes to the default backend.
-pub(super) fn unclaimed(fallback: &Fallback, options: &CompileOptions, shared: &mut Shared) -> VirtualHost {
+pub(super) fn unclaimed(
+    fallback: &Fallback,
+    options: &CompileOptions,
+    shared: &mut Shared,
+    is_grpc: impl Fn(&BackendId) -> bool,
+) -> VirtualHost {
+    let policy = shared.policy(default_policy(&options.limits));
     let route = Route {
         path: PathMatch { kind: PathKind::Prefix, path: "/".into() },
         implicit: true,
         origin: fallback.origin.clone(),
         target: fallback.target.clone(),
         filters: shared.filters(filters(Redirect::Never, false, options)),
-        policy: shared.policy(default_policy(&options.limits)),
+        policy: policy_towards(&fallback.target, policy, &is_grpc, shared),
     };
     VirtualHost { host: HostPattern::Any, routes: vec![Arc::new(route)] }
 }
@@ -103,6 +111,7 @@ pub(super) fn unclaimed(fallback: &Fallback, options: &CompileOptions, shared: &
 struct Merge<'a> {
     has_tls: bool,
     options: &'a CompileOptions,
+    is_grpc: &'a dyn Fn(&BackendId) -> bool,
     shared: &'a mut Shared,
     taken: BTreeMap<PathMatch, Arc<Route>>,
     losers: Vec<(RouteClaim, Arc<Route>)>,
@@ -115,10 +124,11 @@ impl Merge<'_> {
             return;
         }
         let filters = self.shared.filters(filters(claim.redirect, self.has_tls, self.options));
-        let route = if claim.route.filters == filters {
+        let policy = policy_towards(&claim.route.target, Arc::clone(&claim.route.policy), self.is_grpc, self.shared);
+        let route = if claim.route.filters == filters && Arc::ptr_eq(&claim.route.policy, &policy) {
             Arc::clone(&claim.route)
         } else {
-            Arc::new(Route { filters, ..Route::clone(&claim.route) })
+            Arc::new(Route { filters, policy, ..Route::clone(&claim.route) })
         };
         self.taken.insert(route.path.clone(), route);
     }
@@ -144,15 +154,32 @@ impl Merge<'_> {
             (None, false) => first.origin.clone(),
         };
         let redirect = if matches!(target, Target::Closed(_)) { Redirect::Never } else { root.redirect };
+        let policy = policy_towards(&target, Arc::clone(&root.policy), self.is_grpc, self.shared);
         let route = Route {
             path: path.clone(),
             implicit: true,
             origin,
             target,
             filters: self.shared.filters(filters(redirect, self.has_tls, self.options)),
-            policy: Arc::clone(&root.policy),
+            policy,
         };
         self.taken.insert(path, Arc::new(route));
+    }
+}
+
+/// The policy of an Ingress on a route to `target`. The backend decides whether gRPC is spoken, and a stream of gRPC has
+/// no length that would mean anything.
+fn policy_towards(
+    target: &Target,
+    policy: Arc<Policy>,
+    is_grpc: impl Fn(&BackendId) -> bool,
+    shared: &mut Shared,
+) -> Arc<Policy> {
+    match target {
+        Target::Backend(id) if is_grpc(id) => {
+            shared.policy(Policy { is_grpc: true, body_limit: BodyLimit { bytes: 0 }, ..Policy::clone(&policy) })
+        }
+        Target::Backend(_) | Target::Closed(_) | Target::NotFound => policy,
     }
 }
 
@@ -239,12 +266,18 @@ pub(super) fn backend<'a>(
     let facts = &first.facts;
     let merged = Backend {
         id: first.id.clone(),
-        protocol: protocol.map_or(facts.protocol, |(protocol, _)| protocol),
+        protocol: protocol.map_or(facts.protocol, |(protocol, _)| protocol.protocol),
         balance: facts.balance.or(balance.map(|(balance, _)| balance)).unwrap_or_default(),
         source: facts.source.clone(),
         origin: first.origin.clone(),
     };
     Some((merged, problems))
+}
+
+/// Whether the claims on one backend, oldest first, come to gRPC.
+pub(super) fn is_grpc<'a>(claims: impl Iterator<Item = (&'a Claimant, &'a Arc<BackendClaim>)>) -> bool {
+    let mut set = claims.filter_map(|(_, claim)| claim.protocol.as_ref());
+    set.next().is_some_and(|(protocol, _)| protocol.is_grpc)
 }
 
 /// The first that sets something decides; another that sets it differently is told.

@@ -113,6 +113,7 @@ fn ingress(index: u8, variant: u32) -> String {
             "nginx.ingress.kubernetes.io/canary: \"true\"",
             "nginx.ingress.kubernetes.io/force-ssl-redirect: \"true\"",
             "nginx.ingress.kubernetes.io/backend-protocol: HTTPS",
+            "nginx.ingress.kubernetes.io/backend-protocol: GRPC",
         ],
     );
     let class = pick(22, &["", "", "ingressClassName: c0, ", "ingressClassName: c1, "]);

@@ -331,7 +331,7 @@ impl Draft<'_, '_, '_> {
             id: id.clone(),
             origin: origin(&self.ingress.meta.object, field),
             facts: resolution.facts.clone(),
-            protocol: self.settings.protocol.map(|set| (set.protocol, spelled("backend-protocol"))),
+            protocol: self.settings.protocol.map(|protocol| (protocol, spelled("backend-protocol"))),
             balance: self.settings.balance.map(|balance| (balance, spelled("load-balance"))),
         };
         self.backends.entry(id.clone()).or_insert(claim);

@@ -14,9 +14,9 @@ pub(in crate::compile) fn default_policy(limits: &Limits) -> Policy {
     policy(&Settings::default(), limits)
 }
 
-/// The policy of the routes of an Ingress with these settings.
+/// The policy of the routes of an Ingress with these settings. Whether gRPC is spoken is decided with the backend, where
+/// other Ingresses have a say.
 pub(super) fn policy(settings: &Settings, limits: &Limits) -> Policy {
-    let is_grpc = settings.protocol.is_some_and(|protocol| protocol.is_grpc);
     let read = settings.read_timeout.unwrap_or(limits.response_head_time);
     let send = settings.send_timeout.unwrap_or(limits.upstream_write_stall);
     let sets_either = settings.read_timeout.is_some() || settings.send_timeout.is_some();
@@ -28,7 +28,7 @@ pub(super) fn policy(settings: &Settings, limits: &Limits) -> Policy {
             send,
             tunnel_idle: settings.tunnel_idle_timeout.unwrap_or(tunnel_idle),
         },
-        body_limit: BodyLimit { bytes: if is_grpc { 0 } else { settings.body_size.unwrap_or(limits.body.0) } },
+        body_limit: BodyLimit { bytes: settings.body_size.unwrap_or(limits.body.0) },
         buffer_request: settings.buffer_request.unwrap_or(true),
         retry: Retry {
             on: settings.retry_on.clone().unwrap_or(RetryOn { error: true, timeout: true, ..RetryOn::default() }),
@@ -37,6 +37,6 @@ pub(super) fn policy(settings: &Settings, limits: &Limits) -> Policy {
         },
         upgrade: settings.upgrade.unwrap_or_default(),
         request_trailers: settings.request_trailers.unwrap_or(false),
-        is_grpc,
+        is_grpc: false,
     }
 }
