@@ -6,12 +6,15 @@
 
 mod annotations;
 pub mod api;
+mod documents;
+mod field;
 mod objects;
 mod raw;
 mod received;
 mod reduce;
 pub mod secret;
 mod strings;
+mod typed;
 pub mod yaml;
 
 use std::collections::BTreeMap;

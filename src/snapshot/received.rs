@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{EndpointSlice, Ingress, IngressClass, Meta, Pod, Secret, Service};
+use crate::ir::Object;
 
 /// One object as it came.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,6 +32,27 @@ impl Received {
             Received::Pod(pod) => &pod.meta,
             Received::Secret(secret) => &secret.meta,
             Received::Service(service) => &service.meta,
+        }
+    }
+
+    /// The same object, found on another line of its file.
+    pub(super) fn on_line(&self, line: u32) -> Received {
+        let mut moved = self.clone();
+        if self.meta().object.line != Some(line) {
+            let meta = moved.meta_mut();
+            meta.object = Arc::new(Object { line: Some(line), ..Object::clone(&meta.object) });
+        }
+        moved
+    }
+
+    fn meta_mut(&mut self) -> &mut Meta {
+        match self {
+            Received::EndpointSlice(slice) => &mut Arc::make_mut(slice).meta,
+            Received::Ingress(ingress) => &mut Arc::make_mut(ingress).meta,
+            Received::IngressClass(class) => &mut Arc::make_mut(class).meta,
+            Received::Pod(pod) => &mut Arc::make_mut(pod).meta,
+            Received::Secret(secret) => &mut Arc::make_mut(secret).meta,
+            Received::Service(service) => &mut Arc::make_mut(service).meta,
         }
     }
 }

@@ -2,10 +2,14 @@
 
 use std::sync::Arc;
 
+use foldhash::{HashMap, HashMapExt};
 use k8s_openapi::serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::documents::{Document, Fault, documents};
+use super::field::{FieldPath, Step};
 use super::reduce::{Place, Reducer};
+use super::typed::{self, Misfit, Unknown};
 use super::{Received, Snapshot, Strings};
 use crate::ir::{Kind, Name, Object, Problem, Reason, Severity};
 
@@ -18,6 +22,17 @@ pub struct Parsed {
     pub problems: Vec<Problem>,
     /// Every document could be read. Otherwise a file counts as broken, and its last good objects stay.
     pub is_whole: bool,
+    /// What each document came to, for [`Reader::read_again`]; empty when there is one document only.
+    pub kept: Vec<Kept>,
+}
+
+/// What one document came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// Of its text; `None` when something was wrong with it.
+    hash: Option<u64>,
+    /// How many objects it holds.
+    objects: usize,
 }
 
 impl Parsed {
@@ -46,31 +61,65 @@ impl Reader {
     /// The objects of a text: any number of documents, lists among them. `file` is the name to blame. Documents that
     /// are not Kubernetes objects are unreadable; kinds that nobody reads are passed over.
     pub fn read(&mut self, text: &str, file: &str) -> Parsed {
+        self.read_again(text, file, &[], &[])
+    }
+
+    /// [`Reader::read`] of a text of which much is as it was: `kept` is what was made of it before, and `objects` are
+    /// those it held. Only documents that changed are read.
+    pub fn read_again(&mut self, text: &str, file: &str, kept: &[Kept], objects: &[Received]) -> Parsed {
         let file = self.strings.share(file);
-        let mut parsed = Parsed { objects: Vec::new(), problems: Vec::new(), is_whole: true };
-        for (index, document) in documents(text).into_iter().enumerate() {
-            let place = Place { file: &file, line: document.line };
-            let mut reading = Reading { reader: self, document: &document, place, parsed: &mut parsed };
-            if let Err(fault) = reading.document() {
-                parsed.is_whole = false;
-                parsed.problems.push(unreadable(&file, index + 1, fault));
+        let known = known(kept, objects);
+        let mut parsed = Parsed { is_whole: true, ..Parsed::default() };
+        let mut lines_to_find = LINES_TO_FIND;
+        let documents = documents(text);
+        let is_single = documents.len() == 1;
+        for (index, document) in documents.into_iter().enumerate() {
+            let (problems, before) = (parsed.problems.len(), parsed.objects.len());
+            let hash = document.hash();
+            if let Some(objects) = known.get(&hash) {
+                parsed.objects.extend(objects.iter().map(|object| object.on_line(document.line)));
+            } else {
+                let place = Place { file: &file, line: document.line };
+                let mut reading =
+                    Reading { reader: self, document: &document, place, lines_to_find, parsed: &mut parsed };
+                let read = reading.document();
+                lines_to_find = reading.lines_to_find;
+                if let Err(fault) = read {
+                    parsed.is_whole = false;
+                    parsed.problems.push(unreadable(&file, index + 1, fault));
+                }
             }
+            let hash = (parsed.problems.len() == problems).then_some(hash);
+            parsed.kept.push(Kept { hash, objects: parsed.objects.len() - before });
+        }
+        if is_single {
+            parsed.kept = Vec::new();
         }
         parsed.objects.shrink_to_fit();
+        parsed.kept.shrink_to_fit();
         self.strings.sweep();
         parsed
     }
 }
 
+/// How many fields of a text are named with their own lines, each of which costs reading a document once more; the others
+/// are named with the line of their document.
+const LINES_TO_FIND: u32 = 20;
+
+/// The objects of the documents that can be taken again, by the hash of their text.
+fn known<'a>(kept: &[Kept], mut objects: &'a [Received]) -> HashMap<u64, &'a [Received]> {
+    let mut known = HashMap::with_capacity(kept.len());
+    for Kept { hash, objects: count } in kept {
+        let Some((own, rest)) = objects.split_at_checked(*count) else { break };
+        known.extend(hash.map(|hash| (hash, own)));
+        objects = rest;
+    }
+    known
+}
+
 /// [`Reader::read`] once, with the usual annotation prefix.
 pub fn read(text: &str, file: &str) -> Parsed {
     Reader::new("nginx.ingress.kubernetes.io").read(text, file)
-}
-
-/// A document that cannot be read: the line of the fault and what it is.
-struct Fault {
-    line: u32,
-    what: String,
 }
 
 fn unreadable(file: &Arc<str>, document: usize, fault: Fault) -> Problem {
@@ -91,21 +140,20 @@ struct Reading<'a> {
     reader: &'a mut Reader,
     document: &'a Document<'a>,
     place: Place<'a>,
+    lines_to_find: u32,
     parsed: &'a mut Parsed,
 }
 
 impl Reading<'_> {
     fn document(&mut self) -> Result<(), Fault> {
-        let value: Value = match self.document.parse(false) {
-            Ok(Value::Null) => return Ok(()),
-            Ok(value) => value,
-            Err(fault) => return Err(fault),
-        };
-        self.value(value, None)
+        match self.document.parse()? {
+            Value::Null => Ok(()),
+            value => self.value(value, &FieldPath::default()),
+        }
     }
 
-    /// One object or list. `item` is where in a list it stands.
-    fn value(&mut self, mut value: Value, item: Option<&str>) -> Result<(), Fault> {
+    /// One object or list. `item` is where in a list it stands; empty outside of lists.
+    fn value(&mut self, mut value: Value, item: &FieldPath) -> Result<(), Fault> {
         let (kind, version) = (text_of(&value, "kind"), text_of(&value, "apiVersion"));
         let Some(kind) = kind else {
             return Err(self.fault(item, "kind is missing: not a Kubernetes object".to_owned()));
@@ -118,7 +166,8 @@ impl Reading<'_> {
         match version.as_deref() {
             Some(version) if version == readable.version() => {}
             Some(version) if readable.is_former(version) => {
-                let problem = self.former(readable, version, &value);
+                let object = self.object_of(readable, &value);
+                let problem = self.former(readable, version, object);
                 self.parsed.problems.push(problem);
                 return Ok(());
             }
@@ -128,86 +177,133 @@ impl Reading<'_> {
                 return Err(self.fault(item, what));
             }
         }
-        let received = self.object(readable, value, item)?;
+        let object = self.object_of(readable, &value);
+        let (received, unknown) = self.object(readable, value, item)?;
         self.parsed.objects.extend(received);
+        for Unknown { path, hint } in unknown {
+            let line = self.line_of(&item.below(&path));
+            self.parsed.problems.push(Problem {
+                object: Arc::clone(&object),
+                severity: Severity::Warning,
+                reason: Reason::ManifestUnreadable,
+                message: format!("{}:{line}: {} has no field {path}", self.place.file, object.kind.as_str()),
+                field: path.to_string(),
+                hint,
+            });
+        }
         Ok(())
     }
 
     /// The items of a list. Those of a typed list (`IngressList`), as the API server sends it, name neither kind nor version.
-    fn list(&mut self, items: Value, element: &str, version: Option<String>, item: Option<&str>) -> Result<(), Fault> {
+    fn list(&mut self, items: Value, element: &str, version: Option<String>, item: &FieldPath) -> Result<(), Fault> {
         let Value::Array(items) = items else {
             return if items.is_null() { Ok(()) } else { Err(self.fault(item, "items is not a list".to_owned())) };
         };
         for (index, mut value) in items.into_iter().enumerate() {
-            let at = format!("{}items[{index}]", item.map(|item| format!("{item}.")).unwrap_or_default());
             if let (Some(fields), false) = (value.as_object_mut(), element.is_empty()) {
                 fields.entry("kind").or_insert_with(|| element.into());
                 if let Some(version) = &version {
                     fields.entry("apiVersion").or_insert_with(|| version.as_str().into());
                 }
             }
-            self.value(value, Some(&at))?;
+            self.value(value, &item.item("items", index))?;
         }
         Ok(())
     }
 
-    fn object(&mut self, kind: Readable, value: Value, item: Option<&str>) -> Result<Option<Received>, Fault> {
+    /// The object, if it is one that counts, and the fields of it that are none of its kind.
+    fn object(
+        &mut self,
+        kind: Readable,
+        value: Value,
+        item: &FieldPath,
+    ) -> Result<(Option<Received>, Vec<Unknown>), Fault> {
+        let mut unknown = Vec::new();
         let reduced = match kind {
             Readable::EndpointSlice => {
-                let typed = self.typed(value, item)?;
+                let typed = self.typed(value, item, &mut unknown)?;
                 self.reducer().slice(typed).map(|slice| slice.map(|slice| Received::EndpointSlice(Arc::new(slice))))
             }
             Readable::Ingress => {
-                let typed = self.typed(value, item)?;
+                let typed = self.typed(value, item, &mut unknown)?;
                 self.reducer().ingress(typed).map(|ingress| Some(Received::Ingress(Arc::new(ingress))))
             }
             Readable::IngressClass => {
-                let typed = self.typed(value, item)?;
+                let typed = self.typed(value, item, &mut unknown)?;
                 self.reducer().class(typed).map(|class| Some(Received::IngressClass(Arc::new(class))))
             }
             Readable::Pod => {
                 // Only the metadata of a Pod is read, so nothing else of it can be wrong.
                 let mut value = value;
                 if let Some(fields) = value.as_object_mut() {
-                    fields.retain(|field, _| field == "kind" || field == "apiVersion" || field == "metadata");
+                    fields.retain(|field, _| field == "metadata");
                 }
-                let typed = self.typed(value, item)?;
+                let typed = self.typed(value, item, &mut unknown)?;
                 self.reducer().pod(typed).map(|pod| pod.map(|pod| Received::Pod(Arc::new(pod))))
             }
             Readable::Secret => {
-                let typed = serde_json::from_value(value)
-                    .map_err(|_| self.fault(item, "a value of this Secret is no text, or not base64".to_owned()))?;
+                let (typed, found) = typed::read(value);
+                unknown = found;
+                let typed = typed.map_err(|misfit| self.secret_misfit(misfit, item))?;
                 self.reducer().secret(typed).map(|secret| Some(Received::Secret(Arc::new(secret))))
             }
             Readable::Service => {
-                let typed = self.typed(value, item)?;
+                let typed = self.typed(value, item, &mut unknown)?;
                 self.reducer().service(typed).map(|service| Some(Received::Service(Arc::new(service))))
             }
         };
-        reduced.map_err(|what| self.fault(item, what))
+        reduced.map(|received| (received, unknown)).map_err(|what| self.fault(item, what))
     }
 
-    /// The value as the type of its kind. Serde's message of a fault in a document names no line, so the document is
-    /// read once more, straight into the type, for the line.
-    fn typed<T: DeserializeOwned>(&self, value: Value, item: Option<&str>) -> Result<T, Fault> {
-        serde_json::from_value(value).map_err(|error| {
-            let located = if item.is_none() { self.document.parse::<T>(true).err() } else { None };
-            located.unwrap_or_else(|| self.fault(item, error.to_string()))
-        })
+    /// The value as the type of its kind.
+    fn typed<T: DeserializeOwned>(
+        &mut self,
+        value: Value,
+        item: &FieldPath,
+        unknown: &mut Vec<Unknown>,
+    ) -> Result<T, Fault> {
+        let (read, found) = typed::read(value);
+        *unknown = found;
+        read.map_err(|misfit| self.misfit(misfit, item))
     }
 
-    fn former(&self, kind: Readable, version: &str, value: &Value) -> Problem {
+    fn misfit(&mut self, Misfit { path, what }: Misfit, item: &FieldPath) -> Fault {
+        let path = item.below(&path);
+        Fault { line: self.line_of(&path), what: format!("{path}: {what}") }
+    }
+
+    /// A fault in a Secret, which says nothing of the values.
+    fn secret_misfit(&mut self, Misfit { path, what }: Misfit, item: &FieldPath) -> Fault {
+        let is_value = matches!(path.0.first(), Some(Step::Field(field)) if field == "data" || field == "stringData");
+        let what = if is_value { "no text, or not base64".to_owned() } else { what };
+        self.misfit(Misfit { path, what }, item)
+    }
+
+    fn line_of(&mut self, path: &FieldPath) -> u32 {
+        if self.lines_to_find == 0 {
+            return self.place.line;
+        }
+        self.lines_to_find -= 1;
+        self.document.line_of(path)
+    }
+
+    /// The object that `value` is, by its name as written.
+    fn object_of(&self, kind: Readable, value: &Value) -> Arc<Object> {
         let metadata = value.get("metadata");
-        let part = |field| metadata.and_then(|metadata| text_of(metadata, field));
-        let name = Name {
-            namespace: part("namespace").unwrap_or_else(|| "default".to_owned()).into(),
-            name: part("name").unwrap_or_default().into(),
+        let part = |field| metadata.and_then(|metadata| metadata.get(field)).and_then(Value::as_str);
+        let namespace = match kind {
+            Readable::IngressClass => "",
+            _ => part("namespace").filter(|namespace| !namespace.is_empty()).unwrap_or("default"),
         };
+        let name = Name { namespace: namespace.into(), name: part("name").unwrap_or_default().into() };
         let (file, line) = (self.place.file, self.place.line);
-        let object = Object { kind: kind.kind(), name, file: Some(Arc::clone(file)), line: Some(line) };
-        let wanted = kind.version();
+        Arc::new(Object { kind: kind.kind(), name, file: Some(Arc::clone(file)), line: Some(line) })
+    }
+
+    fn former(&self, kind: Readable, version: &str, object: Arc<Object>) -> Problem {
+        let (file, line, wanted) = (self.place.file, self.place.line, kind.version());
         Problem {
-            object: Arc::new(object),
+            object,
             severity: Severity::Error,
             reason: Reason::ManifestUnreadable,
             field: "apiVersion".to_owned(),
@@ -216,8 +312,8 @@ impl Reading<'_> {
         }
     }
 
-    fn fault(&self, item: Option<&str>, what: String) -> Fault {
-        let what = item.map(|item| format!("{item}: {what}")).unwrap_or(what);
+    fn fault(&self, item: &FieldPath, what: String) -> Fault {
+        let what = if item.0.is_empty() { what } else { format!("{item}: {what}") };
         Fault { line: self.place.line, what }
     }
 
@@ -280,281 +376,5 @@ impl Readable {
     }
 }
 
-/// One document of a text.
-struct Document<'a> {
-    text: &'a str,
-    /// Line on which `text` begins.
-    first: u32,
-    /// Line of its first content.
-    line: u32,
-}
-
-impl Document<'_> {
-    /// `is_strict`: numbers and booleans are no texts, which a `Value` knows and a typed field must be told.
-    fn parse<T: DeserializeOwned>(&self, is_strict: bool) -> Result<T, Fault> {
-        // A document of 10,000 objects is fine. Aliases stay limited, or one page of text could fill the memory.
-        let options = serde_saphyr::options! {
-            budget: serde_saphyr::budget! {
-                max_events: usize::MAX,
-                max_nodes: usize::MAX,
-                max_documents: usize::MAX,
-                max_total_scalar_bytes: usize::MAX,
-            },
-            alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: 100_000 },
-            legacy_octal_numbers: true,
-            with_snippet: false,
-            no_schema: is_strict,
-        };
-        serde_saphyr::from_str_with_options(self.text, options).map_err(|error| {
-            let line = error.location().and_then(|location| u32::try_from(location.line()).ok());
-            let line = line.map_or(self.line, |line| self.first + line.saturating_sub(1));
-            let what = error.render_with_formatter(&serde_saphyr::UserMessageFormatter);
-            // The message ends in the line within the document.
-            let what = what.rsplit_once(" at line ").map_or(what.as_str(), |(what, _)| what);
-            Fault { line, what: what.to_owned() }
-        })
-    }
-}
-
-/// Cuts a text at its document markers. A line that begins with `---` or `...` is one wherever it stands: YAML forbids it
-/// inside scalars (YAML 1.2.2, 9.1.2 `c-forbidden`). So one broken document spoils no other.
-fn documents(text: &str) -> Vec<Document<'_>> {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let (mut documents, mut start, mut first, mut offset) = (Vec::new(), 0, 1, 0);
-    let mut close = |from: usize, to: usize, first: u32| {
-        let text = text.get(from..to).unwrap_or_default();
-        let is_content = |line: &&str| !line.trim_start().is_empty() && !line.trim_start().starts_with(['#', '%']);
-        if let Some(blank) = text.lines().position(|line| is_content(&line)) {
-            documents.push(Document { text, first, line: first + u32::try_from(blank).unwrap_or(0) });
-        }
-    };
-    for (index, line) in text.split_inclusive('\n').enumerate() {
-        let marker = line.get(..3).filter(|marker| *marker == "---" || *marker == "...");
-        if marker.is_some()
-            && line.get(3..).is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\r', '\n']))
-        {
-            close(start, offset, first);
-            // What follows the marker on its line is content: `--- {kind: List}`.
-            start = offset + 3;
-            first = u32::try_from(index + 1).unwrap_or(u32::MAX);
-        }
-        offset += line.len();
-    }
-    close(start, offset, first);
-    documents
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::ir::PortKey;
-    use crate::snapshot::{IngressBackend, PathType, SecretContent, Version};
-
-    fn names(parsed: &Parsed) -> Vec<String> {
-        parsed.objects.iter().map(|object| object.meta().object.to_string()).collect()
-    }
-
-    fn only(text: &str) -> Received {
-        let parsed = read(text, "f.yaml");
-        assert_eq!(parsed.problems, [], "{text}");
-        assert_eq!(parsed.objects.len(), 1, "{text}");
-        parsed.objects[0].clone()
-    }
-
-    #[test]
-    fn documents_lists_and_json_are_read() {
-        let service = |name: &str| format!("{{apiVersion: v1, kind: Service, metadata: {{name: {name}}}}}");
-        let json = "{\n\t\"kind\": \"Service\",\n\t\"apiVersion\": \"v1\",\n\t\"metadata\": {\"name\": \"a\"}\n}\n";
-        for (text, expected) in [
-            (String::new(), vec![]),
-            ("# nothing\n---\n---\n# still nothing\n...\n".to_owned(), vec![]),
-            (service("a"), vec!["service default/a"]),
-            (format!("\u{feff}{}", service("a")), vec!["service default/a"]),
-            (
-                format!("%YAML 1.2\n---\n{}\n...\n---\n{}", service("a"), service("b")),
-                vec!["service default/a", "service default/b"],
-            ),
-            (
-                format!("{}\r\n---\r\n{}\r\n", service("a"), service("b")),
-                vec!["service default/a", "service default/b"],
-            ),
-            (
-                format!("--- {}\n--- # b\n{}", service("a"), service("b")),
-                vec!["service default/a", "service default/b"],
-            ),
-            (json.to_owned(), vec!["service default/a"]),
-            (
-                format!("kind: List\napiVersion: v1\nitems: [{}, {}]", service("a"), service("b")),
-                vec!["service default/a", "service default/b"],
-            ),
-            (
-                "kind: ServiceList\napiVersion: v1\nitems:\n- metadata: {name: a, namespace: shop}".to_owned(),
-                vec!["service shop/a"],
-            ),
-            ("kind: List\napiVersion: v1\nitems: null".to_owned(), vec![]),
-            (
-                "kind: IngressClass\napiVersion: networking.k8s.io/v1\nmetadata: {name: c, namespace: x}".to_owned(),
-                vec!["ingressclass c"],
-            ),
-            ("kind: Deployment\napiVersion: apps/v1\nspec: 5".to_owned(), vec![]),
-            ("kind: Ingress\napiVersion: config.openshift.io/v1\nspec: 5".to_owned(), vec![]),
-            ("kind: EndpointSlice\napiVersion: discovery.k8s.io/v1\nmetadata: {name: of-nobody}".to_owned(), vec![]),
-            ("kind: Pod\napiVersion: v1\nmetadata: {name: unlabelled}".to_owned(), vec![]),
-            (
-                "kind: Pod\napiVersion: v1\nspec: 5\nmetadata: {name: p, labels: {fairlead.dev/weight: '5'}}"
-                    .to_owned(),
-                vec!["pod default/p"],
-            ),
-        ] {
-            let parsed = read(&text, "f.yaml");
-            assert_eq!(names(&parsed), expected, "{text}");
-            assert_eq!(parsed.problems, [], "{text}");
-            assert!(parsed.is_whole, "{text}");
-        }
-    }
-
-    #[test]
-    fn what_cannot_be_read_is_named_by_file_line_and_document() {
-        let head = "# one\n---\nkind: ConfigMap\n---\n";
-        for (document, expected) in [
-            (
-                "kind: Ingress\nmetadata: {name: a\nspec: ][",
-                "7: while parsing a flow mapping, did not find expected ',' or '}'",
-            ),
-            (":::not yaml", "5: kind is missing: not a Kubernetes object"),
-            ("a: b: c", "5: mapping values are not allowed in this context"),
-            ("a: 1\nb: 2\na: 3", "7: duplicate mapping key `a` is not allowed here"),
-            ("kind: Service\nmetadata: {name: a}", "5: apiVersion is missing: Service is read as v1"),
-            ("\n# two\nkind: Service\napiVersion: v1", "7: metadata.name is missing"),
-            (
-                "kind: Service\napiVersion: v1\nmetadata: {name: A_b}",
-                "5: metadata.name \"A_b\" is not a name: lower-case letters, digits, '-' and '.' are allowed",
-            ),
-            ("kind: Service\napiVersion: v1\nmetadata:\n  name: 7", "8: value requires quoting"),
-            ("kind: Service\napiVersion: v1\nmetadata: {name: a}\nspec:\n  ports:\n  - port: x", "10: invalid i32"),
-            (
-                "kind: Service\napiVersion: v1\nmetadata: {name: a}\nspec: {ports: [{port: 70000}]}",
-                "5: spec.ports[0].port is 70000; a port is 1 to 65535",
-            ),
-            ("kind: List\nitems:\n- kind: Service\n  apiVersion: v1\n- 5", "5: items[0]: metadata.name is missing"),
-            ("kind: List\nitems: {}", "5: items is not a list"),
-            (
-                "kind: Secret\napiVersion: v1\nmetadata: {name: a}\ndata: {a: '%'}",
-                "5: a value of this Secret is no text, or not base64",
-            ),
-            ("x: &a [y, y]\nb: *c", "6: reference to unknown value"),
-        ] {
-            let text = format!("{head}{document}");
-            let parsed = read(&text, "dir/f.yaml");
-            let messages: Vec<&str> = parsed.problems.iter().map(|problem| problem.message.as_str()).collect();
-            assert_eq!(messages, [format!("dir/f.yaml:{expected} (document 2)")], "{text}");
-            assert_eq!(parsed.problems[0].reason, Reason::ManifestUnreadable);
-            assert!(!parsed.is_whole, "{text}");
-        }
-    }
-
-    #[test]
-    fn a_broken_document_spoils_no_other() {
-        let parsed = read("a: ][\n---\n{apiVersion: v1, kind: Service, metadata: {name: a}}\n", "f.yaml");
-        assert_eq!(names(&parsed), ["service default/a"]);
-        assert_eq!(parsed.objects[0].meta().object.line, Some(3));
-        assert_eq!(parsed.problems.len(), 1);
-    }
-
-    #[test]
-    fn aliases_cannot_fill_the_memory() {
-        let mut text = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n".to_owned();
-        for level in 1..12 {
-            let below = format!("*a{}", level - 1);
-            text += &format!("a{level}: &a{level} [{}]\n", [below.as_str(); 9].join(", "));
-        }
-        assert!(!read(&text, "f.yaml").is_whole);
-    }
-
-    #[test]
-    fn former_versions_are_refused_by_name_and_the_file_is_whole() {
-        let parsed =
-            read("kind: Ingress\napiVersion: extensions/v1beta1\nmetadata: {name: old, namespace: shop}", "f.yaml");
-        assert!(parsed.is_whole);
-        assert_eq!(parsed.problems[0].object.to_string(), "ingress shop/old");
-        assert_eq!(
-            parsed.problems[0].message,
-            "f.yaml:1: apiVersion extensions/v1beta1 is not served any more; networking.k8s.io/v1 is read"
-        );
-    }
-
-    #[test]
-    fn an_ingress_keeps_what_is_read_and_no_more() {
-        let Received::Ingress(ingress) = only(
-            "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata:\n  name: web\n  creationTimestamp: 2026-01-02T03:04:05Z\n  annotations:\n\
-             \u{20}   kubectl.kubernetes.io/last-applied-configuration: '{}'\n    fairlead.dev/upgrade: 'off'\n    nginx.ingress.kubernetes.io/app-root: /x\n\
-             \u{20}   kubernetes.io/ingress.class: mine\nspec:\n  rules:\n  - http:\n      paths:\n\
-             \u{20}     - {backend: {service: {name: a, port: {number: 80}}}}\n      - {pathType: Prefix, path: /p, backend: {service: {name: a, port: {name: http}}}}\n\
-             \u{20}     - {pathType: Glob, backend: {resource: {kind: Bucket, name: b}}}\n      - {backend: {service: {name: a}}}\n      - {}\n",
-        ) else {
-            panic!("not an Ingress")
-        };
-        let keys: Vec<&str> = ingress.annotations.keys().map(|key| &**key).collect();
-        assert_eq!(
-            keys,
-            ["fairlead.dev/upgrade", "kubernetes.io/ingress.class", "nginx.ingress.kubernetes.io/app-root"]
-        );
-        assert_eq!(ingress.meta.created, Some(1_767_323_045));
-        let service = |port| IngressBackend::Service { name: "a".into(), port };
-        let paths: Vec<_> =
-            ingress.rules[0].paths.iter().map(|path| (path.path_type.clone(), path.backend.clone())).collect();
-        assert_eq!(
-            paths,
-            [
-                (PathType::ImplementationSpecific, service(Some(PortKey::Number(80)))),
-                (PathType::Prefix, service(Some(PortKey::Name("http".into())))),
-                (
-                    PathType::Unknown("Glob".into()),
-                    IngressBackend::Resource { kind: "Bucket".into(), name: "b".into() }
-                ),
-                (PathType::ImplementationSpecific, service(None)),
-                (PathType::ImplementationSpecific, IngressBackend::Missing),
-            ]
-        );
-    }
-
-    #[test]
-    fn absent_conditions_mean_ready_and_serving() {
-        let Received::EndpointSlice(slice) = only(
-            "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {name: a-1, labels: {kubernetes.io/service-name: a}}\naddressType: IPv4\n\
-             ports: [{port: 80}]\nendpoints:\n- {addresses: [10.0.0.1, junk]}\n- {addresses: [], conditions: {ready: false}, targetRef: {kind: Pod, name: p}}\n\
-             - {addresses: [], conditions: {ready: false, serving: true, terminating: true}, targetRef: {kind: Node, name: m}}\n",
-        ) else {
-            panic!("not a slice")
-        };
-        let read: Vec<_> = slice
-            .endpoints
-            .iter()
-            .map(|e| (e.addresses.len(), e.ready, e.serving, e.terminating, e.pod.as_deref()))
-            .collect();
-        assert_eq!(
-            read,
-            [(1, true, true, false, None), (0, false, false, false, Some("p")), (0, false, true, true, None)]
-        );
-    }
-
-    #[test]
-    fn string_data_wins_over_data() {
-        let Received::Secret(secret) = only(
-            "apiVersion: v1\nkind: Secret\nmetadata: {name: a}\ndata: {tls.crt: eA==, tls.key: eA==}\nstringData: {tls.crt: ''}",
-        ) else {
-            panic!("not a Secret")
-        };
-        assert_eq!(secret.current, SecretContent::Unusable("tls.crt is empty".to_owned()));
-    }
-
-    #[test]
-    fn a_version_changes_with_the_content_and_not_with_the_place() {
-        let version = |text: &str| -> Version { only(text).meta().version };
-        let text = "{apiVersion: v1, kind: Service, metadata: {name: a}, spec: {ports: [{port: 80}]}}";
-        assert_eq!(version(text), version(&format!("\n\n{text}")));
-        assert_eq!(version(text), version(&text.replace("name: a", "name: a, labels: {x: z}")));
-        assert_ne!(version(text), version(&text.replace("80", "81")));
-        assert_ne!(version(text), version(&text.replace("name: a", "name: a, uid: x")));
-    }
-}
+mod tests;

@@ -62,6 +62,8 @@ struct Manifest {
     hash: Option<u64>,
     /// The last good objects; if the file was never whole, what could be read of it.
     objects: Vec<Received>,
+    /// The documents that `objects` come from.
+    kept: Vec<yaml::Kept>,
     was_whole: bool,
     problems: Vec<Problem>,
 }
@@ -155,13 +157,13 @@ impl Manifests {
                 return known.map_or(Read::Same, |known| Read::Objects(known.objects));
             }
             Err(error) => {
-                let (objects, was_whole, before) = match known {
-                    Some(Manifest { objects, was_whole, problems, .. }) => (objects, was_whole, problems),
-                    None => (Vec::new(), false, Vec::new()),
+                let (objects, kept, was_whole, before) = match known {
+                    Some(Manifest { objects, kept, was_whole, problems, .. }) => (objects, kept, was_whole, problems),
+                    None => (Vec::new(), Vec::new(), false, Vec::new()),
                 };
                 let problems = vec![unreadable(path, &error)];
                 let read = if problems == before { Read::Same } else { Read::Problems };
-                let manifest = Manifest { stamp, is_settled, hash: None, objects, was_whole, problems };
+                let manifest = Manifest { stamp, is_settled, hash: None, objects, kept, was_whole, problems };
                 self.files.insert(path.to_owned(), manifest);
                 return read;
             }
@@ -173,10 +175,12 @@ impl Manifests {
             }
             known => known,
         };
-        let yaml::Parsed { objects, mut problems, is_whole } = self.reader.read(&text, &path.to_string_lossy());
-        let (objects, was_whole, read) = match known {
-            Some(known) if !is_whole && known.was_whole => (known.objects, true, Read::Problems),
-            known => (objects, is_whole, Read::Objects(known.map(|known| known.objects).unwrap_or_default())),
+        let (documents, before) = known.as_ref().map_or((&[][..], &[][..]), |known| (&known.kept, &known.objects));
+        let yaml::Parsed { objects, mut problems, is_whole, kept } =
+            self.reader.read_again(&text, &path.to_string_lossy(), documents, before);
+        let (objects, kept, was_whole, read) = match known {
+            Some(known) if !is_whole && known.was_whole => (known.objects, known.kept, true, Read::Problems),
+            known => (objects, kept, is_whole, Read::Objects(known.map(|known| known.objects).unwrap_or_default())),
         };
         if !is_whole {
             let hint = if was_whole {
@@ -188,7 +192,7 @@ impl Manifests {
                 hint.clone_into(&mut problem.hint);
             }
         }
-        let manifest = Manifest { stamp, is_settled, hash: Some(hash), objects, was_whole, problems };
+        let manifest = Manifest { stamp, is_settled, hash: Some(hash), objects, kept, was_whole, problems };
         self.files.insert(path.to_owned(), manifest);
         read
     }
@@ -407,6 +411,20 @@ mod tests {
             if anew.files.values().all(|file| file.was_whole) {
                 assert_eq!(format!("{:?}", amended.snapshot()), format!("{:?}", anew.snapshot()), "{file}");
             }
+        }
+    }
+
+    #[test]
+    fn documents_that_stay_are_not_read_again_even_after_the_file_was_broken() {
+        let other = |name: &str| format!("---\n{}", SERVICE.replace("name: a", &format!("name: {name}")));
+        let (_folder, path, mut manifests, at) = written(&format!("{SERVICE}{}", other("b")));
+        manifests.scan(at + QUIET, QUIET);
+        let first = manifests.snapshot().services.values().next().cloned().unwrap();
+        for text in [format!("{SERVICE}{}---\n][", other("b")), format!("{SERVICE}{}", other("c"))] {
+            fs::write(&path, text).unwrap();
+            manifests.scan(changed(&path) + QUIET, QUIET);
+            let services = &manifests.snapshot().services;
+            assert!(services.len() == 2 && Arc::ptr_eq(&first, services.values().next().unwrap()));
         }
     }
 
