@@ -74,9 +74,11 @@ fn filtered(query: &str, answer: impl FnOnce(&Filter) -> Answered) -> Answered {
 }
 
 fn explained(view: &View, query: &str) -> Answered {
-    let request = pairs(query, ["url", "method"]).and_then(|[url, method]| {
+    let request = pairs(query, ["url", "method", "length"]).and_then(|[url, method, length]| {
         let url = url.ok_or("url is missing; write it as ?url=http%3A%2F%2Fhost%2Fpath")?;
-        explain::Request::new(method.as_deref().unwrap_or("GET"), &url)
+        let length = length.map(|text| text.parse().map_err(|_| format!("{text:?} is no length in bytes")));
+        let request = explain::Request::new(method.as_deref().unwrap_or("GET"), &url)?;
+        Ok(explain::Request { length: length.transpose()?, ..request })
     });
     match request {
         Ok(request) => json(StatusCode::OK, &explain::explain(&view.table.load(), &view.listeners, &request)),

@@ -14,6 +14,9 @@ use crate::http1::{METHOD_REFUSED, is_refused};
 use crate::table::{self, Asked, Decision, Outcome, RouteRef, RoutingTable, Target, decide};
 use crate::uri;
 
+/// More routes that lost are counted only: a host may have thousands.
+const MOST_LOST: usize = 20;
+
 /// The request to explain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
@@ -31,6 +34,8 @@ pub struct Request {
     pub path: String,
     /// Query as received, with its `?`; empty when there is none.
     pub query: String,
+    /// Length of the body in bytes, when the request tells it.
+    pub length: Option<u64>,
 }
 
 impl Request {
@@ -58,6 +63,7 @@ impl Request {
             port: host.port,
             path: if path.is_empty() { "/" } else { path }.to_owned(),
             query: query.to_owned(),
+            length: None,
         })
     }
 }
@@ -72,6 +78,7 @@ pub fn explain(table: &RoutingTable, listeners: &[Listener], request: &Request) 
         endpoints: Vec::new(),
         steps: Vec::new(),
         lost: Vec::new(),
+        more_lost: 0,
         rejected: rejected(table, &host),
     };
     let Some(listener) = listener(&mut story, listeners, request) else { return story };
@@ -87,7 +94,7 @@ pub fn explain(table: &RoutingTable, listeners: &[Listener], request: &Request) 
         path: request.path.as_bytes(),
         query: request.query.as_bytes(),
     };
-    let (path, routed) = match decide(table, &Asked { request: asked, length: None }) {
+    let (path, routed) = match decide(table, &Asked { request: asked, length: request.length }) {
         Decision::Health => {
             story.status = 200;
             story.answer = Answer::Replied;
@@ -106,18 +113,20 @@ pub fn explain(table: &RoutingTable, listeners: &[Listener], request: &Request) 
     story.steps.extend(trace.steps.into_iter().map(|step| Step { stage: step.stage.to_owned(), text: step.text }));
     let shape = |at: RouteRef| Route::new(listener, table.host_of(at), &table.route(at).rule);
     let written = |at: RouteRef| !matches!(table.route(at).target, Target::NotFound);
-    story.lost = trace
-        .lost
-        .into_iter()
-        .filter(|lost| written(lost.route))
-        .map(|lost| Lost { route: shape(lost.route), why: lost.why })
-        .collect();
+    let mut lost = trace.lost.into_iter().filter(|lost| written(lost.route));
+    let listed = lost.by_ref().take(MOST_LOST);
+    story.lost = listed.map(|lost| Lost { route: shape(lost.route), why: lost.why }).collect();
+    story.more_lost = lost.count();
     let Some((at, route, outcome)) = routed else {
         story.status = 404;
         return story;
     };
     story.route = written(at).then(|| shape(at));
     let fields = filter::after(&route.rule.filters, request.is_tls, table.is_self_made(Some(&host)));
+    if let (Outcome::TooLarge, Some(length)) = (&outcome, request.length) {
+        let limit = route.body_limit();
+        tell(&mut story, "filters", format!("a body of {length} bytes is longer than proxy-body-size, {limit} bytes"));
+    }
     finish(&mut story, outcome, fields);
     story
 }
@@ -221,6 +230,9 @@ impl Explanation {
         for (path, target, lost) in &rows {
             let origin = object(&lost.route.origin);
             let _ = writeln!(out, "  {path:0$}  {target:1$}  {origin}: {2}", widths.0, widths.1, lost.why);
+        }
+        if self.more_lost > 0 {
+            let _ = writeln!(out, "  and {} more", self.more_lost);
         }
         if !self.rejected.is_empty() {
             out.push_str("not considered:\n");

@@ -184,8 +184,11 @@ pub struct Explanation {
     pub endpoints: Vec<Endpoint>,
     /// Decisions, in order.
     pub steps: Vec<Step>,
-    /// Routes of the same host that do not answer.
+    /// Routes of the same host that do not answer: those that match, nearest first, then others.
     pub lost: Vec<Lost>,
+    /// How many further ones are not listed; left out when all are.
+    #[serde(skip_serializing_if = "is_zero", default)]
+    pub more_lost: usize,
     /// Objects that asked for this host and are not served.
     pub rejected: Vec<Rejected>,
 }
@@ -227,6 +230,10 @@ pub struct Rejected {
     pub origin: Origin,
     /// Why: `class nginx is not ours`.
     pub why: String,
+}
+
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 impl Route {

@@ -1,6 +1,5 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use futures::FutureExt;
@@ -12,8 +11,7 @@ use serde_json::Value;
 use super::explain::{Request as Asked, explain};
 use super::*;
 use crate::ir::{HostPattern, Name, PathKind, Severity};
-use crate::settings::Limits;
-use crate::table::RoutingTable;
+use crate::table::{RoutingTable, fixture};
 
 fn get(view: &View, uri: &str) -> (StatusCode, String) {
     let request = Request::builder().uri(uri).header(HOST, "127.0.0.1:10246").body(()).unwrap();
@@ -166,6 +164,28 @@ fn explain_in_text_begins_with_the_answer() {
 }
 
 #[test]
+fn of_many_routes_that_lost_the_nearest_are_listed_and_the_others_counted() {
+    let view = shop();
+    let mut config = ir::Config::clone(view.table.load().config());
+    let host = config.hosts.get_mut(&HostPattern::Exact("a.example".into())).unwrap();
+    let mut routes: Vec<_> = (0..30)
+        .map(|index| ir::Route {
+            path: ir::PathMatch { kind: PathKind::Prefix, path: format!("/far/{index:02}").into() },
+            ..ir::Route::clone(&host.routes[1])
+        })
+        .map(Arc::new)
+        .collect();
+    routes.extend(host.routes.iter().cloned());
+    *host = Arc::new(ir::VirtualHost { host: host.host.clone(), routes });
+    let self_made = Arc::new(certificate_of_ourselves());
+    let table = RoutingTable::build(&Arc::new(config), None, &view.registry, &view.metrics, &self_made);
+    let request = Asked::new("GET", "https://a.example/far/00/x").unwrap();
+    let told = explain(&table, &view.listeners, &request);
+    assert_eq!((told.lost.len(), told.more_lost), (20, 11));
+    assert!(told.text(&request).ends_with("\n  and 11 more\n"), "{}", told.text(&request));
+}
+
+#[test]
 fn a_listener_that_is_off_answers_nothing() {
     let mut view = shop();
     view.listeners.truncate(1);
@@ -184,6 +204,7 @@ fn a_wrong_question_is_told_in_json() {
         ("/api/v1/explain", 400, "url is missing"),
         ("/api/v1/explain?url=a.example", 400, "http://host/path"),
         ("/api/v1/explain?url=http://a/&method=G%20T", 400, "not a method"),
+        ("/api/v1/explain?url=http://a/&length=-1", 400, "no length"),
     ] {
         let (code, body) = get(&view, uri);
         let told: Value = serde_json::from_str(&body).unwrap();
@@ -302,7 +323,10 @@ fn shop() -> View {
     let certificate = certificate(ir::CertificateOrigin::Secret(Name::new("shop", "tls")), "a.example", "0a1b");
     let config = ir::Config {
         hosts: hosts.into_iter().map(|host| (host.host.clone(), Arc::new(host))).collect(),
-        backends: [&api, &no_endpoints].into_iter().map(|id| (id.clone(), Arc::new(backend(id, &web)))).collect(),
+        backends: [&api, &no_endpoints]
+            .into_iter()
+            .map(|id| (id.clone(), fixture::backend(id, ir::Balance::LeastConn)))
+            .collect(),
         certificates: [(HostPattern::Exact("a.example".into()), Arc::new(certificate))].into_iter().collect(),
         defaulted: BTreeSet::new(),
         default_certificate: None,
@@ -378,16 +402,6 @@ fn backend_id(namespace: &str, name: &str) -> ir::BackendId {
     ir::BackendId::new(Name::new(namespace, name), ir::PortKey::Number(80))
 }
 
-fn backend(id: &ir::BackendId, object: &Arc<ir::Object>) -> ir::Backend {
-    ir::Backend {
-        id: id.clone(),
-        protocol: ir::Protocol::Http1,
-        balance: ir::Balance::LeastConn,
-        source: ir::EndpointSource::None,
-        origin: origin(object, ""),
-    }
-}
-
 fn host(host: HostPattern, routes: Vec<ir::Route>) -> ir::VirtualHost {
     ir::VirtualHost { host, routes: routes.into_iter().map(Arc::new).collect() }
 }
@@ -404,28 +418,8 @@ fn route(
     target: ir::Target,
     filters: ir::Filters,
 ) -> ir::Route {
-    let limits = Limits::default();
-    ir::Route {
-        path: ir::PathMatch { kind, path: path.into() },
-        implicit: false,
-        origin: origin(object, field),
-        target,
-        filters: Arc::new(filters),
-        policy: Arc::new(ir::Policy {
-            timeouts: ir::Timeouts {
-                connect: limits.connect_time,
-                read: limits.response_head_time,
-                send: limits.upstream_write_stall,
-                tunnel_idle: limits.tunnel_idle,
-            },
-            body_limit: ir::BodyLimit { bytes: 0 },
-            buffer_request: true,
-            retry: ir::Retry { on: ir::RetryOn::default(), tries: 3, timeout: Duration::ZERO },
-            upgrade: ir::Upgrade::Any,
-            request_trailers: false,
-            is_grpc: false,
-        }),
-    }
+    let plain = fixture::route(ir::PathMatch { kind, path: path.into() }, false, target);
+    ir::Route { origin: origin(object, field), filters: Arc::new(filters), ..plain }
 }
 
 fn certificate_of_ourselves() -> ir::Certificate {
@@ -433,16 +427,10 @@ fn certificate_of_ourselves() -> ir::Certificate {
 }
 
 fn certificate(origin: ir::CertificateOrigin, name: &str, serial: &str) -> ir::Certificate {
-    let made = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
-    let key = rustls_pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
-    let signer = rustls::crypto::aws_lc_rs::sign::any_supported_type(&key).unwrap();
     ir::Certificate {
-        origin,
-        names: vec![name.into()],
         serial: serial.to_owned(),
-        not_before: 0,
         not_after: WHEN,
         fingerprint: [serial.len() as u8; 32],
-        key: Arc::new(rustls::sign::CertifiedKey::new(vec![made.cert.der().clone()], signer)),
+        ..ir::Certificate::clone(&fixture::certificate(origin, name))
     }
 }

@@ -1,5 +1,7 @@
 //! `fairlead explain URL`: which route answers and why, from a folder or from a running Fairlead; one text for both.
 
+use std::collections::BTreeSet;
+
 use super::admin_client::{escape, get_json};
 use super::{Call, FAILED, OK, Stop, offline, print_text};
 use crate::admin::explain::{Request, explain};
@@ -12,20 +14,28 @@ pub(super) fn run(call: &Call<'_>) -> Result<u8, Stop> {
     offline::refuse_cluster(given)?;
     let mut url = call.words.first().cloned().unwrap_or_default();
     refuse_control("the URL", &url)?;
+    let (mut length, mut unread) = (None, BTreeSet::new());
     for field in given.all("header") {
         refuse_control("-H", field)?;
         let Some((name, value)) = field.split_once(':').filter(|(name, _)| !name.trim().is_empty()) else {
             return Err(Stop::unusable(format!("-H {field:?} is not \"NAME: VALUE\"")));
         };
-        if name.trim().eq_ignore_ascii_case("host") {
-            url = with_host(&url, value.trim());
+        let (name, value) = (name.trim(), value.trim());
+        match name.to_ascii_lowercase().as_str() {
+            "host" => url = with_host(&url, value),
+            "content-length" => {
+                let digits = value.parse::<u64>().ok().filter(|_| !value.starts_with('+'));
+                length = Some(digits.ok_or_else(|| Stop::unusable(format!("-H {field:?} is no length in bytes")))?);
+            }
+            _ => drop(unread.insert(format!("-H {name}"))),
         }
     }
-    given.read("client-ip", |text| {
+    let client = given.read("client-ip", |text| {
         text.parse::<std::net::IpAddr>().map_err(|_| format!("{text:?} is not an IP address"))
     })?;
+    unread.extend(client.map(|_| "--client-ip".to_owned()));
     let method = given.text("request").unwrap_or("GET");
-    let request = Request::new(method, &url).map_err(Stop::unusable)?;
+    let request = Request { length, ..Request::new(method, &url).map_err(Stop::unusable)? };
     let explanation = if given.is_set("manifests") {
         if given.is_set("admin") {
             return Err(Stop::unusable("--manifests and --admin exclude each other; give one of them"));
@@ -34,9 +44,13 @@ pub(super) fn run(call: &Call<'_>) -> Result<u8, Stop> {
         let loaded = offline::load(given.all("manifests"), &options)?;
         explain(&loaded.table()?, &loaded.listeners(&options), &request)
     } else {
-        ask(call, method, &url)?
+        ask(call, method, &url, length)?
     };
     print_text(&explanation.text(&request));
+    if !unread.is_empty() {
+        let unread = unread.into_iter().collect::<Vec<_>>().join(", ");
+        print_text(&format!("without effect: {unread} (Host and Content-Length are all that is looked at)\n"));
+    }
     Ok(if explanation.answer == Answer::Refused { FAILED } else { OK })
 }
 
@@ -48,9 +62,10 @@ fn refuse_control(what: &str, text: &str) -> Result<(), Stop> {
     }
 }
 
-fn ask(call: &Call<'_>, method: &str, url: &str) -> Result<Explanation, Stop> {
+fn ask(call: &Call<'_>, method: &str, url: &str, length: Option<u64>) -> Result<Explanation, Stop> {
     let address = call.given.read("admin", flag::address)?.ok_or_else(|| Stop::unusable("--admin is empty"))?;
-    let path = format!("/api/v1/explain?url={}&method={}", escape(url), escape(method));
+    let length = length.map(|length| format!("&length={length}")).unwrap_or_default();
+    let path = format!("/api/v1/explain?url={}&method={}{length}", escape(url), escape(method));
     // 1 says that no route answers; who could not ask does not know that.
     let answer = get_json(address, &path).map_err(|stop| Stop::unusable(stop.line))?;
     serde_json::from_value(answer)

@@ -51,8 +51,15 @@ pub(super) fn explain() -> &'static [Flag] {
     static FLAGS: LazyLock<Vec<Flag>> = LazyLock::new(|| {
         let own = [
             Flag::new("request", Text("METHOD"), "GET", REQUEST, "method of the request").short('X'),
-            Flag::new("header", Texts("NAME: VALUE"), "", REQUEST, "field of the request; repeatable").short('H'),
-            Flag::new("client-ip", Text("IP"), "", REQUEST, "address of the client"),
+            Flag::new(
+                "header",
+                Texts("NAME: VALUE"),
+                "",
+                REQUEST,
+                "field of the request; Host and Content-Length have an effect; repeatable",
+            )
+            .short('H'),
+            Flag::new("client-ip", Text("IP"), "", REQUEST, "address of the client; no route looks at it"),
             Flag::new("manifests", Value::Paths("PATH"), "", SOURCE, "answer from this file or folder; repeatable"),
             Flag::new("cluster", Switch, "false", SOURCE, "answer from the objects of a cluster").later(),
             ADMIN,

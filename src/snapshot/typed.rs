@@ -8,7 +8,7 @@ use k8s_openapi::serde::forward_to_deserialize_any;
 use serde_json::{Error, Map, Value};
 
 use super::field::{FieldPath, Step};
-use crate::settings::suggest::did_you_mean;
+use crate::settings::suggest::{distance, nearest};
 
 /// More unknown fields of one object are not told.
 const MOST: usize = 8;
@@ -116,7 +116,10 @@ impl Found {
             let mut path = way.path();
             let right =
                 |right: &str| format!("{}{right}", if path.0.is_empty() { String::new() } else { format!("{path}.") });
-            let hint = match did_you_mean(name, known.iter().copied()) {
+            // Two letters that changed places are two edits.
+            let allowed = (name.len() / 2).clamp(1, 3);
+            let near = nearest(name, known.iter().copied()).into_iter().next();
+            let hint = match near.filter(|near| distance(name, near) <= allowed) {
                 Some(near) => format!("did you mean {}?", right(near)),
                 None if known.len() <= MOST => format!("remove it; there are {}", known.join(", ")),
                 None => "remove it".to_owned(),

@@ -38,7 +38,7 @@ pub fn explain(table: &RoutingTable, host: &str, path: &str) -> Trace {
     let mut passed = Passed { routes: Vec::new() };
     let route = table.walk(host, path, &mut passed);
     let Some((place, found)) = table.host(host) else {
-        let text = format!("no rule for host {host}, and none without a host");
+        let text = format!("no rule for host {host}, and none without a host{}", missed_text(table, host));
         return Trace { route, steps: vec![Step { stage: "host", text }], lost: Vec::new() };
     };
     let steps = vec![
@@ -64,13 +64,22 @@ fn host_text(table: &RoutingTable, found: &Host, host: &str) -> String {
     let mut text = match &found.pattern {
         HostPattern::Exact(_) => format!("{host} has rules of its own"),
         HostPattern::Wildcard(_) => format!("{host} is one label under {}", found.pattern),
-        HostPattern::Any => format!("no rule for host {host}; rules without a host answer"),
+        HostPattern::Any => {
+            format!("no rule for host {host}; rules without a host answer{}", missed_text(table, host))
+        }
     };
     let wildcard = table.names.wildcard(host).filter(|_| matches!(found.pattern, HostPattern::Exact(_)));
     if let Some(other) = wildcard.and_then(|&other| table.hosts.get(other as usize)) {
         text.push_str(&format!(", so those of {} are not asked", other.pattern));
     }
     text
+}
+
+/// The near miss of a host that no rule names.
+fn missed_text(table: &RoutingTable, host: &str) -> String {
+    let missed = table.names.missed_wildcard(host).and_then(|&other| table.hosts.get(other as usize));
+    let Some(HostPattern::Wildcard(suffix)) = missed.map(|other| &other.pattern) else { return String::new() };
+    format!("; *.{suffix} means one label before .{suffix}, no more and no less")
 }
 
 fn path_text(found: &Host, route: Option<RouteRef>, path: &str) -> String {
@@ -180,6 +189,13 @@ mod tests {
         for (host, path, route, step) in [
             ("z.example", "/", Some("*.example ^ /"), "host: z.example is one label under *.example"),
             ("other", "/", Some("* ^ /"), "host: no rule for host other; rules without a host answer"),
+            (
+                "a.b.example",
+                "/",
+                Some("* ^ /"),
+                "host: no rule for host a.b.example; rules without a host answer; *.example means one label before \
+                 .example, no more and no less",
+            ),
             ("a.example", "/cart", Some("a.example ^ /"), "path: no path of a.example takes /cart"),
             ("b.other", "/y", None, "path: no path of b.other takes /y"),
         ] {

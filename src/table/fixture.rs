@@ -1,4 +1,4 @@
-//! Configurations for tests, written as lines.
+//! Configurations for tests, written as lines. The test suite has the file too: whatever is used comes from `super`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,14 +7,11 @@ use rustls::crypto::aws_lc_rs::sign::any_supported_type;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::sign::CertifiedKey;
 
-use super::{BackendRef, RoutingTable, Target};
-use crate::ir;
-use crate::live::Registry;
-use crate::telemetry::Metrics;
+use super::{BackendRef, Metrics, RoutingTable, Target, ir, live};
 
 /// What outlasts tables, with the certificate made at start.
 pub(crate) struct World {
-    pub(crate) registry: Registry,
+    pub(crate) registry: live::Registry,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) self_made: Arc<ir::Certificate>,
 }
@@ -22,7 +19,7 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new() -> World {
         World {
-            registry: Registry::new(2),
+            registry: live::Registry::new(2),
             metrics: Metrics::new(2, true),
             self_made: certificate(ir::CertificateOrigin::SelfMade, "ingress.local"),
         }
@@ -103,7 +100,7 @@ fn origin() -> ir::Origin {
     ir::Origin { object: Arc::new(object), field: "".into() }
 }
 
-fn route(path: ir::PathMatch, implicit: bool, target: ir::Target) -> ir::Route {
+pub(crate) fn route(path: ir::PathMatch, implicit: bool, target: ir::Target) -> ir::Route {
     let minute = Duration::from_secs(60);
     ir::Route {
         path,

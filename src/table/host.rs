@@ -61,6 +61,15 @@ impl<T> ByName<T> {
         let (label, suffix) = name.split_once('.')?;
         if label.is_empty() { None } else { self.wildcard.get(suffix) }
     }
+
+    /// The value of the wildcard that `name` misses by its number of labels: the wildcard means one label before its
+    /// suffix, and `name` has none there, or more than one. Of several that with the longest suffix.
+    pub(super) fn missed_wildcard(&self, name: &str) -> Option<&T> {
+        let suffixes = std::iter::successors(Some(name), |name| name.split_once('.').map(|(_, suffix)| suffix));
+        // The suffix after the first label is the one that a wildcard would have meant.
+        let missed = suffixes.enumerate().filter(|(labels, _)| *labels != 1);
+        missed.into_iter().find_map(|(_, suffix)| self.wildcard.get(suffix))
+    }
 }
 
 #[cfg(test)]
@@ -88,6 +97,23 @@ mod tests {
         ] {
             assert_eq!(names.find(name).map(|found| &**found), Some(pattern), "{name}");
             assert_eq!(names.owned(name).is_some(), owned, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_wildcard_is_missed_by_a_label_too_many_or_too_few() {
+        let patterns = [HostPattern::Wildcard("b.example".into()), HostPattern::Wildcard("example".into())];
+        let names = ByName::new(patterns.iter().map(|pattern| (pattern, pattern.to_string())));
+        for (name, missed) in [
+            ("x.y.b.example", Some("*.b.example")),
+            ("b.example", Some("*.b.example")),
+            ("x.b.example", Some("*.example")),
+            ("x.y.example", Some("*.example")),
+            ("y.example", None),
+            ("other", None),
+            ("", None),
+        ] {
+            assert_eq!(names.missed_wildcard(name).map(|found| &**found), missed, "{name}");
         }
     }
 }

@@ -128,12 +128,14 @@ impl RoutingTable {
     }
 
     /// The route at `at`, which this table's [`RoutingTable::find`] gave.
+    #[expect(clippy::expect_used, reason = "the reference was made from these very lists, which nobody changes")]
     pub fn route(&self, at: RouteRef) -> &Route {
         let host = self.hosts.get(at.host as usize);
         host.and_then(|host| host.routes.get(at.route as usize)).expect("a reference stays with the table that gave it")
     }
 
     /// The host of the route at `at`, as an Ingress writes it.
+    #[expect(clippy::expect_used, reason = "as for `route`")]
     pub fn host_of(&self, at: RouteRef) -> &ir::HostPattern {
         &self.hosts.get(at.host as usize).expect("a reference stays with the table that gave it").pattern
     }

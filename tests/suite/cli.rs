@@ -49,6 +49,7 @@ fn what_cannot_be_used_is_one_line_on_stderr_and_exit_2() {
         (&["explain", "a.example", "--manifests", "/tmp"], "http://host/path"),
         (&["explain", "http://a/", "--client-ip", "me"], "--client-ip"),
         (&["explain", "http://a/", "-H", "nonsense"], "NAME: VALUE"),
+        (&["explain", "http://a/", "-H", "Content-Length: -1"], "no length in bytes"),
         (&["explain", "http://a/\u{1b}[31m"], "the URL holds the control character '\\u{1b}'"),
         (&["explain", "http://a/", "-H", "Host: b\u{7}"], "-H holds the control character '\\u{7}'"),
         (&["routes", "--admin", "nowhere"], "--admin"),
@@ -169,6 +170,25 @@ fn explain_names_the_route_and_its_exit_code_says_whether_one_answers() {
     );
     let (code, out, _) = run(&["explain", "http://127.0.0.1/x", "-H", "Host: a.example", "-XPUT", "--manifests", path]);
     assert!(code == 0 && out.starts_with("PUT http://a.example/x → 200"), "{out}");
+    let (code, out, _) = run(&[
+        "explain",
+        "http://a.example/x",
+        "-H",
+        "content-length: 2000000",
+        "-H",
+        "X-Forwarded-Proto: https",
+        "--client-ip",
+        "192.0.2.1",
+        "--manifests",
+        path,
+    ]);
+    assert!(code == 1 && out.starts_with("GET http://a.example/x → 413"), "{out}");
+    assert!(
+        out.contains("  filters   a body of 2000000 bytes is longer than proxy-body-size, 1048576 bytes\n"),
+        "{out}"
+    );
+    let last = "without effect: --client-ip, -H X-Forwarded-Proto (Host and Content-Length are all that is looked at)";
+    assert_eq!(out.lines().last(), Some(last));
     let (code, out, _) = run(&["explain", "http://b.example/", "--manifests", path]);
     assert!(code == 1 && out.starts_with("GET http://b.example/ → 404 no route"), "{out}");
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();

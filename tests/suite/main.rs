@@ -1,6 +1,7 @@
 //! Every integration test is a module of this one binary: each further binary would link the whole program once more.
 
 #![allow(
+    clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
     clippy::unwrap_used,

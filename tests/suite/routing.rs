@@ -1,19 +1,21 @@
 //! The table answers what a linear scan in order of precedence answers, whatever the configuration.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, LazyLock};
-use std::time::Duration;
+use std::sync::Arc;
 
-use fairlead::ir::{self, HostPattern, PathKind, PathMatch};
-use fairlead::live::Registry;
-use fairlead::table::{RoutingTable, Target, explain};
+use fairlead::ir::{HostPattern, PathKind, PathMatch};
+use fairlead::table::{BackendRef, RoutingTable, Target, explain};
 use fairlead::telemetry::Metrics;
+use fairlead::{ir, live};
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::prelude::*;
 use proptest::sample::select;
-use rustls::crypto::aws_lc_rs::sign::any_supported_type;
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
-use rustls::sign::CertifiedKey;
+
+use self::fixture::{World, backend, route};
+
+#[allow(dead_code, reason = "the tests of the table itself use more of it")]
+#[path = "../../src/table/fixture.rs"]
+mod fixture;
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
@@ -118,36 +120,6 @@ fn view(table: &RoutingTable, host: &str, path: &str) -> Option<String> {
     })
 }
 
-struct World {
-    registry: Registry,
-    metrics: Arc<Metrics>,
-}
-
-impl World {
-    fn new() -> World {
-        World { registry: Registry::new(1), metrics: Metrics::new(1, true) }
-    }
-
-    fn build(&self, config: &Arc<ir::Config>, previous: Option<&RoutingTable>) -> RoutingTable {
-        RoutingTable::build(config, previous, &self.registry, &self.metrics, &CERTIFICATE)
-    }
-}
-
-static CERTIFICATE: LazyLock<Arc<ir::Certificate>> = LazyLock::new(|| {
-    let made = rcgen::generate_simple_self_signed(["ingress.local".to_owned()]).unwrap();
-    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
-    let key = CertifiedKey::new(vec![made.cert.der().clone()], any_supported_type(&key).unwrap());
-    Arc::new(ir::Certificate {
-        origin: ir::CertificateOrigin::SelfMade,
-        names: vec!["ingress.local".into()],
-        serial: String::new(),
-        not_before: 0,
-        not_after: 0,
-        fingerprint: [0; 32],
-        key: Arc::new(key),
-    })
-});
-
 /// `config` with every host and backend of `before` that is equal, as the compiler gives them.
 fn shared_with(before: &ir::Config, config: &ir::Config) -> Arc<ir::Config> {
     let mut config = config.clone();
@@ -194,45 +166,9 @@ fn add(config: &mut ir::Config, pattern: HostPattern, routes: Routes) {
         if let ir::Target::Backend(id) = &target {
             config.backends.entry(id.clone()).or_insert_with(|| backend(id, balance));
         }
-        host.routes.push(Arc::new(route(path, target)));
+        host.routes.push(Arc::new(route(path, false, target)));
     }
     config.hosts.insert(pattern, Arc::new(host));
-}
-
-fn backend(id: &ir::BackendId, balance: ir::Balance) -> Arc<ir::Backend> {
-    Arc::new(ir::Backend {
-        id: id.clone(),
-        protocol: ir::Protocol::Http1,
-        balance,
-        source: ir::EndpointSource::None,
-        origin: origin(),
-    })
-}
-
-fn route(path: PathMatch, target: ir::Target) -> ir::Route {
-    let minute = Duration::from_secs(60);
-    ir::Route {
-        path,
-        implicit: false,
-        origin: origin(),
-        target,
-        filters: Arc::default(),
-        policy: Arc::new(ir::Policy {
-            timeouts: ir::Timeouts { connect: minute, read: minute, send: minute, tunnel_idle: minute },
-            body_limit: ir::BodyLimit { bytes: 0 },
-            buffer_request: true,
-            retry: ir::Retry { on: ir::RetryOn::default(), tries: 3, timeout: Duration::ZERO },
-            upgrade: ir::Upgrade::Any,
-            request_trailers: false,
-            is_grpc: false,
-        }),
-    }
-}
-
-fn origin() -> ir::Origin {
-    let name = ir::Name::new("shop", "web");
-    let object = ir::Object { kind: ir::Kind::Ingress, name, file: None, line: None };
-    ir::Origin { object: Arc::new(object), field: "".into() }
 }
 
 fn routes() -> impl Strategy<Value = Routes> {

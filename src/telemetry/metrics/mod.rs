@@ -71,6 +71,7 @@ impl Metrics {
     }
 
     /// The cells of worker `index`, which only that worker writes. An index that does not exist gets those of the first.
+    #[expect(clippy::expect_used, reason = "`new` makes at least one, and the number never changes")]
     pub fn worker(&self, index: usize) -> &WorkerMetrics {
         let first = self.workers.first();
         self.workers.get(index).or(first).expect("Metrics::new makes at least one worker")
