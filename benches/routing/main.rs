@@ -1,7 +1,7 @@
 //! What routing costs: look-ups, picks, compile and build, memory. Each figure is a median, beside its goal; times are
 //! CPU time of the thread, which does not depend on what else the machine does.
 
-#![allow(clippy::print_stdout, reason = "a tool that reports on standard output")]
+#![allow(clippy::expect_used, clippy::print_stdout, reason = "a tool that reports on standard output, or stops")]
 
 mod objects;
 

@@ -1,9 +1,12 @@
 //! A value as the type of its kind, with the field that does not fit and the fields that the type does not have.
 //!
-//! The type itself tells which fields it has, so there is no second list of them.
+//! The types themselves tell which fields they have, so there is no second list of them.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::serde::de::value::StrDeserializer;
-use k8s_openapi::serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use k8s_openapi::serde::de::{
+    DeserializeOwned, DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor,
+};
 use k8s_openapi::serde::forward_to_deserialize_any;
 use serde_json::{Error, Map, Value};
 
@@ -31,11 +34,12 @@ pub(super) struct Unknown {
     pub(super) hint: String,
 }
 
-/// Reads `value`; what it has too much is not taken.
-pub(super) fn read<T: DeserializeOwned>(value: Value) -> (Result<T, Misfit>, Vec<Unknown>) {
-    let mut found = Found { misfit: None, unknown: Vec::new() };
+/// Reads `value` as `T`, which may leave out fields of the object and of its metadata that nobody reads; `K` is Kubernetes'
+/// own type, which has them all.
+pub(super) fn read<T: DeserializeOwned, K: DeserializeOwned>(value: Value) -> (Result<T, Misfit>, Vec<Unknown>) {
+    let mut found = Found { misfit: None, unknown: Vec::new(), whole: fields_of::<K>() };
     let read = T::deserialize(At { value, way: &Way::Top, found: &mut found });
-    let Found { misfit, unknown } = found;
+    let Found { misfit, unknown, whole: _ } = found;
     let misfit = |error: Error| misfit.unwrap_or_else(|| Misfit { path: FieldPath::default(), what: plain(&error) });
     (read.map_err(misfit), unknown)
 }
@@ -44,6 +48,8 @@ pub(super) fn read<T: DeserializeOwned>(value: Value) -> (Result<T, Misfit>, Vec
 struct Found {
     misfit: Option<Misfit>,
     unknown: Vec<Unknown>,
+    /// The fields of the object.
+    whole: &'static [&'static str],
 }
 
 /// The way from the top, made without allocating: it is told of few values only.
@@ -107,8 +113,13 @@ impl Found {
         self.misfit.get_or_insert_with(|| Misfit { path: way.path(), what: plain(error) });
     }
 
-    /// Notes the fields that are not among `known`.
-    fn compare(&mut self, fields: &Map<String, Value>, known: &'static [&'static str], way: &Way<'_>) {
+    /// Notes the fields that no type has; `read` are those of the type that is read.
+    fn compare(&mut self, fields: &Map<String, Value>, read: &'static [&'static str], way: &Way<'_>) {
+        let known = match way {
+            Way::Top => self.whole,
+            Way::Field(Way::Top, "metadata") => fields_of::<ObjectMeta>(),
+            Way::Field(..) | Way::Item(..) => read,
+        };
         for name in fields.keys().filter(|name| !known.contains(&name.as_str())) {
             if self.unknown.len() == MOST {
                 return;
@@ -139,7 +150,7 @@ fn plain(error: &Error) -> String {
         "i32" | "i64" | "u32" | "u64" => "an integer",
         "a sequence" => "a list",
         // The name of a type.
-        name if name.starts_with(char::is_uppercase) => "a mapping",
+        name if name.starts_with(char::is_uppercase) || name.starts_with("struct ") => "a mapping",
         "a map" => "a mapping",
         other => other,
     };
@@ -150,6 +161,41 @@ fn plain(error: &Error) -> String {
         other => other,
     };
     format!("expected {expected}, found {found}")
+}
+
+/// The fields of a type of Kubernetes.
+fn fields_of<K: DeserializeOwned>() -> &'static [&'static str] {
+    let mut fields: &'static [&'static str] = &[];
+    // It ends as soon as the type has told its fields.
+    let _ = K::deserialize(Ask { fields: &mut fields });
+    fields
+}
+
+struct Ask<'a> {
+    fields: &'a mut &'static [&'static str],
+}
+
+impl<'de> Deserializer<'de> for Ask<'_> {
+    type Error = Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Error> {
+        Err(Error::custom("only asked"))
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Error> {
+        *self.fields = fields;
+        self.deserialize_any(visitor)
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
+        newtype_struct seq tuple tuple_struct map enum identifier ignored_any
+    }
 }
 
 macro_rules! leaves {
@@ -273,6 +319,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::snapshot::raw;
 
     #[test]
     fn what_does_not_fit_is_named_with_its_place_and_what_would() {
@@ -288,8 +335,8 @@ mod tests {
             (json!({"selector": {"a": true}}), "spec.selector.a: expected a string, found boolean `true`"),
             (json!(5), "spec: expected a mapping, found integer `5`"),
         ] {
-            let (read, _) = read::<Service>(json!({"kind": "Service", "apiVersion": "v1", "spec": spec}));
-            let Misfit { path, what } = read.unwrap_err();
+            let (read, _) = read::<raw::Service, Service>(json!({"kind": "Service", "apiVersion": "v1", "spec": spec}));
+            let Misfit { path, what } = read.err().unwrap();
             assert_eq!(format!("{path}: {what}"), expected);
         }
     }
@@ -304,7 +351,7 @@ mod tests {
             ]}}]},
             "status": {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}},
         });
-        let (read, unknown) = read::<Ingress>(value);
+        let (read, unknown) = read::<raw::Ingress, Ingress>(value);
         let told: Vec<_> = unknown.iter().map(|unknown| format!("{}: {}", unknown.path, unknown.hint)).collect();
         assert_eq!(
             told,
@@ -316,13 +363,13 @@ mod tests {
                 "spec.rules[0].http.paths[0].backend.serviceName: remove it; there are resource, service",
             ]
         );
-        assert_eq!(read.unwrap().metadata.name.as_deref(), Some("a"));
+        assert_eq!(read.ok().unwrap().metadata.name.as_deref(), Some("a"));
     }
 
     #[test]
     fn a_hostile_object_is_told_a_few_fields_only() {
         let spec: Map<String, Value> = (0..100).map(|index| (format!("x{index}"), Value::Null)).collect();
-        let (_, unknown) = read::<Ingress>(json!({ "spec": spec }));
+        let (_, unknown) = read::<raw::Ingress, Ingress>(json!({ "spec": spec }));
         assert_eq!(unknown.len(), MOST);
     }
 }

@@ -3,6 +3,9 @@
 use std::sync::Arc;
 
 use foldhash::{HashMap, HashMapExt};
+use k8s_openapi::api::core::v1 as core;
+use k8s_openapi::api::discovery::v1 as discovery;
+use k8s_openapi::api::networking::v1 as networking;
 use k8s_openapi::serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -221,15 +224,15 @@ impl Reading<'_> {
         let mut unknown = Vec::new();
         let reduced = match kind {
             Readable::EndpointSlice => {
-                let typed = self.typed(value, item, &mut unknown)?;
+                let typed = self.typed::<_, discovery::EndpointSlice>(value, item, &mut unknown)?;
                 self.reducer().slice(typed).map(|slice| slice.map(|slice| Received::EndpointSlice(Arc::new(slice))))
             }
             Readable::Ingress => {
-                let typed = self.typed(value, item, &mut unknown)?;
+                let typed = self.typed::<_, networking::Ingress>(value, item, &mut unknown)?;
                 self.reducer().ingress(typed).map(|ingress| Some(Received::Ingress(Arc::new(ingress))))
             }
             Readable::IngressClass => {
-                let typed = self.typed(value, item, &mut unknown)?;
+                let typed = self.typed::<_, networking::IngressClass>(value, item, &mut unknown)?;
                 self.reducer().class(typed).map(|class| Some(Received::IngressClass(Arc::new(class))))
             }
             Readable::Pod => {
@@ -238,31 +241,31 @@ impl Reading<'_> {
                 if let Some(fields) = value.as_object_mut() {
                     fields.retain(|field, _| field == "metadata");
                 }
-                let typed = self.typed(value, item, &mut unknown)?;
+                let typed = self.typed::<_, core::Pod>(value, item, &mut unknown)?;
                 self.reducer().pod(typed).map(|pod| pod.map(|pod| Received::Pod(Arc::new(pod))))
             }
             Readable::Secret => {
-                let (typed, found) = typed::read(value);
+                let (typed, found) = typed::read::<_, core::Secret>(value);
                 unknown = found;
                 let typed = typed.map_err(|misfit| self.secret_misfit(misfit, item))?;
                 self.reducer().secret(typed).map(|secret| Some(Received::Secret(Arc::new(secret))))
             }
             Readable::Service => {
-                let typed = self.typed(value, item, &mut unknown)?;
+                let typed = self.typed::<_, core::Service>(value, item, &mut unknown)?;
                 self.reducer().service(typed).map(|service| Some(Received::Service(Arc::new(service))))
             }
         };
         reduced.map(|received| (received, unknown)).map_err(|what| self.fault(item, what))
     }
 
-    /// The value as the type of its kind.
-    fn typed<T: DeserializeOwned>(
+    /// The value as what is read of its kind, `K`.
+    fn typed<T: DeserializeOwned, K: DeserializeOwned>(
         &mut self,
         value: Value,
         item: &FieldPath,
         unknown: &mut Vec<Unknown>,
     ) -> Result<T, Fault> {
-        let (read, found) = typed::read(value);
+        let (read, found) = typed::read::<T, K>(value);
         *unknown = found;
         read.map_err(|misfit| self.misfit(misfit, item))
     }
