@@ -160,6 +160,19 @@ fn check_ends_with_the_counts_and_its_exit_code_says_whether_there_is_an_error()
 }
 
 #[test]
+fn check_tells_what_is_wrong_with_an_annotation_of_an_ingress_that_serves_nothing() {
+    let folder = manifests("");
+    let shadowed = "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {name: late, namespace: shop, \
+        creationTimestamp: 2026-01-01T00:00:00Z, annotations: {fairlead.dev/proxy-body-size: much, fairlead.dev/upgrade: any}}\n\
+        spec: {rules: [{host: a.example, http: {paths: [{path: /, pathType: Prefix, backend: {service: {name: web, port: \
+        {name: http}}}}]}}]}\n";
+    fs::write(folder.path().join("late.yaml"), shadowed).unwrap();
+    let (_, out, _) = run(&["check", folder.path().to_str().unwrap()]);
+    assert!(out.contains("fairlead.dev/proxy-body-size  ignored: proxy-body-size: \"much\" is not a size"), "{out}");
+    assert!(out.contains("fairlead.dev/upgrade  ignored: shadowed by older ingress shop/web"), "{out}");
+}
+
+#[test]
 fn explain_names_the_route_and_its_exit_code_says_whether_one_answers() {
     let folder = manifests("");
     let path = folder.path().to_str().unwrap();
