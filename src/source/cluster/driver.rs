@@ -21,7 +21,7 @@ use crate::snapshot::api::{Arrived, Event, Reader, Status};
 use crate::telemetry::WatchAge;
 
 /// Longest wait for the head of an answer.
-const HEAD: Duration = Duration::from_secs(30);
+const HEAD: Duration = Duration::from_secs(60);
 /// The longest line and the largest page that are read; etcd takes no object over 1.5 MiB.
 const LARGEST: usize = 64 << 20;
 /// The same complaint is logged this often.
@@ -34,8 +34,8 @@ pub(super) enum Update {
     Put(usize, Arrived),
     /// An object went.
     Deleted(usize, Name),
-    /// A list is whole: these are all there are.
-    Listed(usize, BTreeMap<Name, Arrived>),
+    /// A list is whole: these are all there are. And whether the server went back in time since the list before.
+    Listed(usize, BTreeMap<Name, Arrived>, bool),
     /// The API server does not allow to list or watch; the verb and what it says.
     Forbidden(usize, &'static str, String),
     /// It allows it again.
@@ -52,6 +52,7 @@ pub(super) struct Driver {
     pub(super) reader: Arc<Mutex<Reader>>,
     pub(super) watch: Watch,
     pub(super) age: Arc<WatchAge>,
+    pub(super) outage: Arc<Outage>,
     pub(super) updates: Sender<Update>,
 }
 
@@ -61,7 +62,8 @@ struct Gone;
 impl Driver {
     /// Lists and watches until nobody listens any more.
     pub(super) async fn run(mut self) {
-        let mut complaints = Complaints::default();
+        let outage = Arc::clone(&self.outage);
+        let mut complaints = Complaints { outage, last: None, is_forbidden: false };
         let mut collected = BTreeMap::new();
         loop {
             let (at, request) = self.watch.next(Instant::now());
@@ -87,7 +89,7 @@ impl Driver {
         let response = match self.ask(request).await {
             Ok(response) => response,
             Err(why) => {
-                complaints.unreachable(&self.target, &why);
+                complaints.unreachable(&why);
                 return self.take(Heard::Unreachable, None, collected).await;
             }
         };
@@ -258,7 +260,9 @@ impl Driver {
                 collected.remove(&name);
                 Ok(())
             }
-            (Meaning::Complete, _) => self.send(Update::Listed(index, std::mem::take(collected))).await,
+            (Meaning::Complete { is_rewound }, _) => {
+                self.send(Update::Listed(index, std::mem::take(collected), is_rewound)).await
+            }
             (Meaning::Discard, _) => {
                 collected.clear();
                 Ok(())
@@ -321,40 +325,51 @@ impl Lines {
 }
 
 /// What is wrong with a watch, logged when it begins, once a minute while it stands, and when it ends.
-#[derive(Default)]
 struct Complaints {
+    outage: Arc<Outage>,
     last: Option<Instant>,
     is_forbidden: bool,
 }
 
-impl Complaints {
-    fn is_due(&mut self) -> bool {
-        let now = Instant::now();
-        let is_due = self.last.is_none_or(|last| now.saturating_duration_since(last) >= REPEAT);
-        if is_due {
-            self.last = Some(now);
-        }
-        is_due
+/// The API server is away: for all watches at once, so one of them says so.
+#[derive(Default)]
+pub(super) struct Outage(Mutex<Option<Instant>>);
+
+impl Outage {
+    /// Nobody complained in the last minute.
+    fn is_due(&self) -> bool {
+        is_due(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn unreachable(&mut self, target: &Target, why: &str) {
-        if self.is_due() {
-            warn!(
-                resource = target.resource(),
-                error = why,
-                "the API server cannot be reached; what is known is served"
-            );
+    fn end(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take().is_some()
+    }
+}
+
+fn is_due(last: &mut Option<Instant>) -> bool {
+    let now = Instant::now();
+    let is_due = last.is_none_or(|last| now.saturating_duration_since(last) >= REPEAT);
+    if is_due {
+        *last = Some(now);
+    }
+    is_due
+}
+
+impl Complaints {
+    fn unreachable(&self, why: &str) {
+        if self.outage.is_due() {
+            warn!(error = why, "the API server cannot be reached; what is known is served");
         }
     }
 
     fn unreadable(&mut self, target: &Target, why: &str) {
-        if self.is_due() {
+        if is_due(&mut self.last) {
             warn!(resource = target.resource(), error = why, "the API server's answer cannot be read");
         }
     }
 
     fn refused(&mut self, target: &Target, verb: &'static str, status: &Status) {
-        if self.is_due() {
+        if is_due(&mut self.last) {
             let (resource, namespace, code) = (target.resource(), target.namespace(), status.code);
             warn!(verb, resource, %namespace, code, error = status.message, "the API server refuses");
         }
@@ -362,6 +377,9 @@ impl Complaints {
 
     /// All is well; whether it was forbidden before.
     fn end(&mut self, target: &Target) -> bool {
+        if self.outage.end() {
+            info!("the API server is reached again");
+        }
         if self.last.take().is_some() {
             info!(resource = target.resource(), "the API server answers again");
         }

@@ -50,6 +50,7 @@ impl ClusterSource {
         let (send, updates) = mpsc::channel(QUEUE);
         let reader = Arc::new(Mutex::new(Reader::new(&options.annotations_prefix)));
         let has_streams = Arc::new(AtomicBool::new(true));
+        let outage = Arc::default();
         let mut drivers = JoinSet::new();
         for (index, target) in targets.iter().enumerate() {
             let driver = Driver {
@@ -59,6 +60,7 @@ impl ClusterSource {
                 reader: Arc::clone(&reader),
                 watch: Watch::new(Arc::clone(&has_streams)),
                 age: metrics.watch(target.kind),
+                outage: Arc::clone(&outage),
                 updates: send.clone(),
             };
             drivers.spawn(driver.run());

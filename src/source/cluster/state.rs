@@ -20,6 +20,10 @@ use crate::source::delta::Differences;
 /// route.
 const CLASS_GRACE: Duration = Duration::from_secs(10);
 
+/// What is missing in the list of a server that went back in time counts for this long: whoever restores a cluster creates
+/// its objects again.
+const RESTORE_GRACE: Duration = Duration::from_secs(60);
+
 /// What is known of the cluster.
 pub(super) struct State {
     pub(super) snapshot: Arc<Snapshot>,
@@ -36,6 +40,8 @@ pub(super) struct State {
     selection: Option<Selection>,
     /// Deleted IngressClasses that still count, and until when.
     leaving: BTreeMap<Name, Instant>,
+    /// Objects that a server which went back in time does not know, and until when they count.
+    doubted: BTreeMap<(Kind, Name), Instant>,
     /// Objects that could not be read, and why.
     broken: BTreeMap<(Kind, Name), String>,
     has_other_problems: bool,
@@ -72,6 +78,7 @@ impl State {
             slices: BTreeMap::new(),
             wants: BTreeMap::new(),
             leaving: BTreeMap::new(),
+            doubted: BTreeMap::new(),
             broken: BTreeMap::new(),
             has_other_problems: false,
         }
@@ -88,7 +95,7 @@ impl State {
 
     /// When something changes without an update.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.leaving.values().min().copied()
+        self.leaving.values().chain(self.doubted.values()).min().copied()
     }
 
     /// Takes over what a watch says.
@@ -104,7 +111,7 @@ impl State {
                     self.delete(kind, &name, differences, now);
                 }
             }
-            Update::Listed(index, objects) => self.listed(index, objects, differences, now),
+            Update::Listed(index, objects, is_rewound) => self.listed(index, objects, is_rewound, differences, now),
             Update::Forbidden(index, verb, why) => {
                 if let Some(standing) = self.standing.get_mut(index) {
                     let is_new = standing.forbidden.replace((verb, why)).is_none();
@@ -125,6 +132,10 @@ impl State {
 
     /// Does what is due at `now`.
     pub(super) fn expire(&mut self, differences: &mut Differences, now: Instant) {
+        let lost: Vec<_> = self.doubted.extract_if(.., |_, at| *at <= now).map(|(object, _)| object).collect();
+        for (kind, name) in lost {
+            self.delete(kind, &name, differences, now);
+        }
         let due: Vec<Name> = self.leaving.iter().filter(|(_, at)| **at <= now).map(|(name, _)| name.clone()).collect();
         for name in due {
             self.leaving.remove(&name);
@@ -215,7 +226,14 @@ impl State {
     }
 
     /// What is not in the list is gone.
-    fn listed(&mut self, index: usize, objects: BTreeMap<Name, Arrived>, differences: &mut Differences, now: Instant) {
+    fn listed(
+        &mut self,
+        index: usize,
+        objects: BTreeMap<Name, Arrived>,
+        is_rewound: bool,
+        differences: &mut Differences,
+        now: Instant,
+    ) {
         let Some(target) = self.targets.get(index).cloned() else { return };
         let is_gone = |name: &&Name| target.covers(name) && !objects.contains_key(*name);
         let gone: Vec<Name> = match target.kind {
@@ -238,8 +256,16 @@ impl State {
             Kind::Service => self.snapshot.services.keys().filter(is_gone).cloned().collect(),
             Kind::ConfigMap | Kind::File | Kind::Flag => Vec::new(),
         };
-        for name in &gone {
-            self.delete(target.kind, name, differences, now);
+        if is_rewound && !gone.is_empty() {
+            let (resource, count, seconds) = (target.resource(), gone.len(), RESTORE_GRACE.as_secs());
+            warn!(resource, count, seconds, "the API server went back in time; what it lost is served for a while");
+        }
+        for name in gone {
+            if is_rewound {
+                self.doubted.entry((target.kind, name)).or_insert(now + RESTORE_GRACE);
+            } else if !self.doubted.contains_key(&(target.kind, name.clone())) {
+                self.delete(target.kind, &name, differences, now);
+            }
         }
         for arrived in objects.into_values() {
             self.put(target.kind, arrived, differences);
@@ -365,7 +391,11 @@ impl State {
         }
     }
 
+    /// Something was heard of the object, so nothing that was wrong with it is any more.
     fn mended(&mut self, kind: Kind, name: &Name) {
+        if !self.doubted.is_empty() {
+            self.doubted.remove(&(kind, name.clone()));
+        }
         if !self.broken.is_empty() {
             self.has_other_problems |= self.broken.remove(&(kind, name.clone())).is_some();
         }

@@ -74,8 +74,9 @@ pub(super) enum Meaning {
     Discard,
     /// Part of a list: to be collected.
     Collect,
-    /// The list is whole: what was collected replaces what was known.
-    Complete,
+    /// The list is whole: what was collected replaces what was known. `is_rewound`: the server is behind what it once said,
+    /// so its store was wiped or restored.
+    Complete { is_rewound: bool },
     /// Nothing.
     Nothing,
 }
@@ -87,6 +88,8 @@ pub(super) struct Watch {
     phase: Phase,
     /// In a row, since a watch was good.
     failures: u32,
+    /// The newest version that a watch brought.
+    newest: Option<String>,
     /// To be waited before the next request.
     wait: Duration,
     list_began: Option<Instant>,
@@ -119,6 +122,7 @@ impl Watch {
             has_streams,
             phase: Phase::Stream,
             failures: 0,
+            newest: None,
             wait: Duration::ZERO,
             list_began: None,
             watch_began: None,
@@ -200,10 +204,7 @@ impl Watch {
                     self.good();
                     Meaning::Nothing
                 }
-                Phase::Stream if ends_initial => {
-                    self.phase = Phase::Watch { version };
-                    Meaning::Complete
-                }
+                Phase::Stream if ends_initial => self.complete(version),
                 Phase::Check { .. } | Phase::Pages { .. } | Phase::Stream => Meaning::Nothing,
             },
             Heard::End | Heard::Silence | Heard::Error(_) if self.phase == Phase::Stream => {
@@ -246,11 +247,14 @@ impl Watch {
                 self.phase = Phase::Pages { next: Some(next), is_whole };
                 Meaning::Collect
             }
-            (_, None) => {
-                self.phase = Phase::Watch { version };
-                Meaning::Complete
-            }
+            (_, None) => self.complete(version),
         }
+    }
+
+    fn complete(&mut self, version: String) -> Meaning {
+        let is_rewound = self.newest.take().is_some_and(|newest| is_behind(&version, &newest));
+        self.phase = Phase::Watch { version };
+        Meaning::Complete { is_rewound }
     }
 
     fn ended(&mut self, now: Instant, random: f64) -> Meaning {
@@ -320,6 +324,9 @@ impl Watch {
     }
 
     fn list_anew(&mut self) -> Meaning {
+        if let Phase::Check { version } | Phase::Watch { version } = &self.phase {
+            self.newest = Some(version.clone());
+        }
         self.phase = self.beginning();
         Meaning::Discard
     }

@@ -96,7 +96,9 @@ async fn a_store_that_was_restored_under_the_server_is_noticed() {
     fake.apply(&format!("{CLASS}{}{}", service("a"), service("b")));
     let mut source = synced(&fake).await;
     fake.restore_without("services", "default/b");
-    until(&mut source, |snapshot| snapshot.services.len() == 1).await;
+    // What it lost stays for a while, and what is new in it comes.
+    fake.apply(&service("c"));
+    until(&mut source, |snapshot| snapshot.services.len() == 3).await;
 }
 
 #[tokio::test]

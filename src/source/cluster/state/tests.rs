@@ -59,9 +59,13 @@ impl Play {
     }
 
     fn list(&mut self, kind: Kind, objects: &[&str]) -> Delta {
+        self.listed(kind, objects, false)
+    }
+
+    fn listed(&mut self, kind: Kind, objects: &[&str], is_rewound: bool) -> Delta {
         let arrived = objects.iter().map(|object| self.arrived(kind, object));
         let map = arrived.map(|arrived| (arrived.name.clone(), arrived)).collect();
-        self.apply(Update::Listed(self.index(kind), map))
+        self.apply(Update::Listed(self.index(kind), map, is_rewound))
     }
 
     fn pass(&mut self, time: Duration) -> Delta {
@@ -106,6 +110,21 @@ async fn a_deleted_class_counts_for_ten_seconds_more_and_an_edited_one_acts_at_o
         assert!(play.pass(SECONDS(60)).is_empty() && play.state.snapshot.classes.len() == 1);
         assert!(play.put(Kind::IngressClass, &CLASS.replace("fairlead.dev", "other.dev")).routes);
     }
+}
+
+#[tokio::test]
+async fn what_a_server_that_went_back_in_time_lost_counts_for_a_minute() {
+    let mut play = Play::new(&ClusterSettings::default()).await;
+    play.list(Kind::Ingress, &[&named("n/1"), &named("n/2"), &named("n/3")]);
+    assert!(play.listed(Kind::Ingress, &[], true).is_empty());
+    assert!(play.pass(SECONDS(30)).is_empty());
+    // One is made again, and the next list is from the same history.
+    assert!(play.put(Kind::Ingress, &named("n/1")).is_empty());
+    assert!(play.list(Kind::Ingress, &[&named("n/1")]).is_empty());
+    assert!(play.pass(SECONDS(29)).is_empty());
+    assert!(play.pass(SECONDS(1)).routes);
+    assert_eq!(play.ingresses(), ["n/1"]);
+    assert!(play.list(Kind::Ingress, &[]).routes, "what the same history lacks is gone");
 }
 
 #[tokio::test]

@@ -42,7 +42,8 @@ impl Play {
         let word = match meaning {
             Meaning::Change => "change",
             Meaning::Collect => "collect",
-            Meaning::Complete => "complete",
+            Meaning::Complete { is_rewound: false } => "complete",
+            Meaning::Complete { is_rewound: true } => "complete rewound",
             Meaning::Discard => "discard",
             Meaning::Nothing => return self,
         };
@@ -141,6 +142,17 @@ fn a_server_that_went_back_in_time_is_listed() {
         let mut play = Play::watching();
         play.pass(MS(5_000)).hear(Heard::End).ask().hear(page(now, None)).ask();
         play.told(if is_behind { "5020:check, discard, 5030:list" } else { "5020:check, 5030:watch 5" });
+    }
+}
+
+#[test]
+fn a_list_says_whether_the_server_went_back_in_time() {
+    for (now, word) in [("4", "complete rewound"), ("5", "complete"), ("10", "complete")] {
+        for heard in [Heard::Unreachable, refused(410), Heard::Error(status(500))] {
+            let mut play = Play::watching();
+            play.pass(MS(5_000)).hear(heard).ask().hear(Heard::Unreachable).ask().told.clear();
+            play.hear(page(now, None)).told(word);
+        }
     }
 }
 
