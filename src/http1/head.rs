@@ -294,8 +294,8 @@ struct Authority {
 
 impl Authority {
     fn parse(bytes: &Bytes, value: &[u8]) -> Option<Authority> {
-        let host::HostPort { name, port } = host::parse(value)?;
-        Some(Authority { authority: Span::within(bytes, value), host: Span::within(bytes, name.as_bytes()), port })
+        let (name, port) = host::split(value)?;
+        Some(Authority { authority: Span::within(bytes, value), host: Span::within(bytes, name), port })
     }
 }
 

@@ -51,7 +51,8 @@ pub async fn reach<C: Client>(
     let began = Instant::now();
     backend.live.retries.request(worker.index, began.into_std());
     let retry = &route.rule.policy.retry;
-    let mut tried: SmallVec<[SocketAddr; 4]> = SmallVec::new();
+    // Most requests need one attempt.
+    let mut tried: SmallVec<[SocketAddr; 1]> = SmallVec::new();
     let plan = Plan { timeouts: &route.rule.policy.timeouts, protocol: backend.settings.protocol, request };
     let mut last = None;
     let mut now = began;
@@ -149,8 +150,8 @@ async fn attempt<C: Client>(
     let upstream = match pooled {
         Some(upstream) => upstream,
         None => {
-            let connect = upstream::connect(worker, address, protocol, timeouts.connect);
-            let mut connect = std::pin::pin!(connect);
+            // Boxed: most requests find a connection, and should not make room for making one.
+            let mut connect = Box::pin(upstream::connect(worker, address, protocol, timeouts.connect));
             let opened = std::future::poll_fn(|cx| match connect.as_mut().poll(cx) {
                 Poll::Ready(opened) => Poll::Ready(opened.map_err(UploadFault::Upstream)),
                 Poll::Pending if upload.is_complete() => {

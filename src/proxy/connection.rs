@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
 
+use bytes::BytesMut;
 use rustls::ServerConfig;
 
 use super::downstream::{Peer, TlsFacts, http1};
@@ -17,33 +18,48 @@ use crate::settings::Limit;
 pub(super) async fn serve(worker: Rc<Worker>, config: Arc<ServerConfig>, arrival: Arrival) {
     let waker = std::future::poll_fn(|cx| Poll::Ready(cx.waker().clone())).await;
     let _registered = worker.register(waker);
+    // What is needed only to begin is boxed: an idle connection keeps no room for it.
+    let begun = match Box::pin(begin(&worker, config, arrival)).await {
+        Some(Begun::Http1(client)) => match http1::serve(client).await {
+            http1::Served::Http2(begun) => begun,
+            http1::Served::Done => return,
+        },
+        Some(Begun::Http2(begun)) => begun,
+        None => return,
+    };
+    let (stream, peer, read) = *begun;
+    Box::pin(super::downstream::http2::serve(worker, stream, peer, read.freeze())).await;
+}
+
+/// A connection whose client said what it speaks.
+enum Begun {
+    /// HTTP/1.1, unless it begins with the preface of HTTP/2.
+    Http1(Box<http1::Http1Client>),
+    /// HTTP/2, with the bytes read so far.
+    Http2(Box<(Stream, Peer, BytesMut)>),
+}
+
+/// Looks at the addresses and makes the TLS handshake, if there is one to make.
+async fn begin(worker: &Rc<Worker>, config: Arc<ServerConfig>, arrival: Arrival) -> Option<Begun> {
+    let http1 = |stream, peer| Some(Begun::Http1(Box::new(http1::Http1Client::new(Rc::clone(worker), stream, peer))));
     let Arrival { stream, peer: address, is_tls } = arrival;
-    let Ok(local) = stream.local_addr() else { return };
+    let local = stream.local_addr().ok()?;
     if !is_tls {
-        return speak_http1(worker, Stream::Plain(stream), Peer::new(address, local, None)).await;
+        return http1(Stream::Plain(stream), Peer::new(address, local, None));
     }
     let longest = worker.limits().tls_handshake_time;
-    // Boxed, as what comes once is: an idle connection should not keep room for it.
-    let handshake = Box::pin(tls::accept(&config, stream, longest, worker.metrics()));
-    let accepted = match handshake.await {
+    let accepted = match tls::accept(&config, stream, longest, worker.metrics()).await {
         Ok(accepted) => accepted,
-        Err(tls::HandshakeError::Late) => return worker.metrics().limit_hit(Limit::tls_handshake_time),
-        Err(tls::HandshakeError::Failed(_)) => return,
+        Err(tls::HandshakeError::Late) => {
+            worker.metrics().limit_hit(Limit::tls_handshake_time);
+            return None;
+        }
+        Err(tls::HandshakeError::Failed(_)) => return None,
     };
     let tls::Accepted { stream, version, server_name, is_http2 } = accepted;
     let is_self_made = worker.table().is_self_made(server_name.as_deref());
     let facts = TlsFacts { version, server_name, is_self_made };
     let peer = Peer::new(address, local, Some(facts));
     let stream = Stream::Tls(Box::new(stream.into()));
-    if is_http2 {
-        return Box::pin(super::downstream::http2::serve(worker, stream, peer, bytes::Bytes::new())).await;
-    }
-    speak_http1(worker, stream, peer).await;
-}
-
-async fn speak_http1(worker: Rc<Worker>, stream: Stream, peer: Peer) {
-    if let http1::Served::Http2(begun) = http1::serve(Rc::clone(&worker), stream, peer).await {
-        let (stream, peer, read) = *begun;
-        Box::pin(super::downstream::http2::serve(worker, stream, peer, read.freeze())).await;
-    }
+    if is_http2 { Some(Begun::Http2(Box::new((stream, peer, BytesMut::new())))) } else { http1(stream, peer) }
 }

@@ -17,19 +17,20 @@ use super::upload::{self, BodyRules, Upload};
 use super::worker::Worker;
 use crate::filter;
 use crate::http1::{Framing, Refusal, RequestHead};
-use crate::table::{Asked, Decision, Outcome, Route, decide};
+use crate::table::{Asked, BackendRef, Decision, Outcome, Route, decide};
 use crate::telemetry::Failure;
 
 /// Serves one request. `started` is when its first byte came; `last`: the connection ends after it.
-pub async fn run<C: Client>(worker: &Rc<Worker>, client: &C, head: RequestHead, started: Instant, last: bool) {
+pub async fn run<C: Client>(worker: &Rc<Worker>, client: &C, head: &RequestHead, started: Instant, last: bool) {
     let mut note = Note::new(started);
     note.bytes_in = head.fields.bytes.len() as u64;
-    match serve(worker, client, &head, last, &mut note).await {
+    match serve(worker, client, head, last, &mut note).await {
         Ok(None) => {}
-        Ok(Some(tunnel)) => tunnel.run(worker, client, &mut note).await,
-        Err(stop) => end(worker, client, &head, last, stop, &mut note).await,
+        // Boxed, as what few requests come to is: every request makes room for the rest.
+        Ok(Some(tunnel)) => Box::pin(tunnel.run(worker, client, &mut note)).await,
+        Err(stop) => end(worker, client, head, last, stop, &mut note).await,
     }
-    note.finish(worker, client.peer(), Ok(&head));
+    note.finish(worker, client.peer(), Ok(head));
 }
 
 /// Answers a head that could not be read, and ends the connection.
@@ -47,7 +48,7 @@ async fn serve<C: Client>(
     head: &RequestHead,
     last: bool,
     note: &mut Note,
-) -> Result<Option<Tunnel>, Stop> {
+) -> Result<Option<Box<Tunnel>>, Stop> {
     let length = match head.framing {
         Framing::Length(length) => Some(length),
         _ => None,
@@ -70,14 +71,7 @@ async fn serve<C: Client>(
         Decision::Routed { at, route, path, outcome } => (at, route, path, outcome),
     };
     note.routed(&table, at);
-    let backend = match outcome {
-        Outcome::Backend(backend) => backend,
-        Outcome::TooLarge => return Err(upload::too_large().into()),
-        Outcome::Closed(_) => return Err(Reply::failed(503, Failure::Denied).into()),
-        Outcome::Replied(reply) => return Err(Reply::from(reply).into()),
-        Outcome::NotFound => return Err(Reply::failed(404, Failure::NoRoute).into()),
-    };
-
+    let backend = backend(outcome)?;
     let rules = body_rules(worker, route);
     let mut upload = Upload::new(head.framing, rules);
     upload.hold(client).await.map_err(Stop::from)?;
@@ -100,11 +94,22 @@ async fn serve<C: Client>(
     let Answered { response, .. } = &answered;
     if response.status == 101 {
         note.unpin();
-        return Ok(Some(Tunnel::begin(client, answered, &route.rule.policy, note)));
+        return Ok(Some(Box::new(Tunnel::begin(client, answered, &route.rule.policy, note))));
     }
     let close = last || worker.is_draining() || !upload.is_sent();
     respond::forward(worker, client, route, answered, &mut upload, close, note).await?;
     Ok(None)
+}
+
+/// The back end to ask, or what is answered without one.
+fn backend(outcome: Outcome<'_>) -> Result<&BackendRef, Stop> {
+    Err(match outcome {
+        Outcome::Backend(backend) => return Ok(backend),
+        Outcome::TooLarge => upload::too_large().into(),
+        Outcome::Closed(_) => Reply::failed(503, Failure::Denied).into(),
+        Outcome::Replied(reply) => Reply::from(reply).into(),
+        Outcome::NotFound => Reply::failed(404, Failure::NoRoute).into(),
+    })
 }
 
 fn body_rules(worker: &Worker, route: &Route) -> BodyRules {

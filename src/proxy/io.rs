@@ -29,11 +29,6 @@ impl Stream {
             Stream::Tls(tls) => tls.get_ref().0,
         }
     }
-
-    /// Whether there is TLS.
-    pub fn is_tls(&self) -> bool {
-        matches!(self, Stream::Tls(_))
-    }
 }
 
 impl AsyncRead for Stream {
@@ -100,24 +95,10 @@ impl Io {
         self.stream.into_inner()
     }
 
-    /// Whether there is TLS.
-    pub fn is_tls(&self) -> bool {
-        self.stream.borrow().is_tls()
-    }
-
     /// Watches for the other side's end while nothing is read.
     pub fn watch(&self) -> io::Result<Watch> {
         let descriptor = self.stream.borrow().tcp().as_fd().try_clone_to_owned()?;
         Ok(Watch { twin: TcpStream::from_std(descriptor.into())? })
-    }
-
-    /// Waits until reading may give something; needs no buffer in clear text. Over TLS it is ready at once, since
-    /// decrypted bytes may be waiting.
-    pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &*self.stream.borrow() {
-            Stream::Plain(tcp) => tcp.poll_read_ready(cx),
-            Stream::Tls(_) => Poll::Ready(Ok(())),
-        }
     }
 
     /// Reads into the spare room of `buffer`; 0 = end of input.

@@ -4,7 +4,6 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use smallvec::SmallVec;
 use tokio::time::Instant;
 
 use super::downstream::{Client, ClientFault, Part};
@@ -42,7 +41,7 @@ pub struct BodyRules {
 /// A request body between the client and an endpoint.
 pub struct Upload {
     rules: BodyRules,
-    held: SmallVec<[Bytes; 2]>,
+    held: Vec<Bytes>,
     /// Small parts held, copied together: each would keep the whole buffer that it was read into.
     tail: BytesMut,
     held_bytes: usize,
@@ -87,7 +86,7 @@ impl Upload {
     pub fn new(framing: Framing, rules: BodyRules) -> Upload {
         Upload {
             rules,
-            held: SmallVec::new(),
+            held: Vec::new(),
             tail: BytesMut::new(),
             held_bytes: 0,
             trailers: None,

@@ -16,6 +16,12 @@ pub struct HostPort<'a> {
 /// open bracket, an address in brackets that is none, an octet no name may have. Stricter than RFC 3986: a name holds
 /// only unreserved octets (no DNS name needs an escape or a sub-delimiter) and does not begin with a dot.
 pub fn parse(value: &[u8]) -> Option<HostPort<'_>> {
+    let (name, port) = split(value)?;
+    Some(HostPort { name: std::str::from_utf8(name).ok()?, port })
+}
+
+/// [`parse`], with the name as octets: they are ASCII, and a request need not prove it twice.
+pub fn split(value: &[u8]) -> Option<(&[u8], Option<u16>)> {
     let (name, rest) = match value.first()? {
         b'[' => {
             let (name, rest) = value.split_at_checked(value.iter().position(|octet| *octet == b']')? + 1)?;
@@ -32,7 +38,7 @@ pub fn parse(value: &[u8]) -> Option<HostPort<'_>> {
     if name.is_empty() {
         return None;
     }
-    Some(HostPort { name: std::str::from_utf8(name).ok()?, port: port(rest)? })
+    Some((name, port(rest)?))
 }
 
 /// What stands behind the name: nothing, or a colon with a port that may be empty.

@@ -64,23 +64,22 @@ pub enum Served {
 }
 
 /// Serves a connection until it ends.
-pub async fn serve(worker: Rc<Worker>, stream: Stream, peer: Peer) -> Served {
-    let client = Http1Client::new(worker, stream, peer);
+pub async fn serve(client: Box<Http1Client>) -> Served {
     let allowance = client.worker.requests_allowed();
     let busy = client.worker.metrics().busy(client.peer.tls.is_some());
     for served in 1.. {
         match client.next_head(served == 1).await {
+            // Exchanges are boxed: an idle connection keeps no room for them.
             Next::Head(head, started) => {
                 let last = served >= allowance || !head.keep_alive;
                 let _counted = busy.hold();
-                let exchange = Box::pin(exchange::run(&client.worker, &client, head, started, last));
-                exchange.await;
+                Box::pin(exchange::run(&client.worker, &*client, &head, started, last)).await;
             }
             Next::Refused(refusal, head, started) => {
-                exchange::refuse(&client.worker, &client, refusal, *head, started).await;
+                Box::pin(exchange::refuse(&client.worker, &*client, refusal, *head, started)).await;
             }
             Next::Http2 => {
-                let Http1Client { io, peer, input, .. } = client;
+                let Http1Client { io, peer, input, .. } = *client;
                 return Served::Http2(Box::new((io.into_inner(), peer, input.into_inner())));
             }
             Next::End => {
@@ -108,7 +107,8 @@ enum Next {
 }
 
 impl Http1Client {
-    fn new(worker: Rc<Worker>, stream: Stream, peer: Peer) -> Http1Client {
+    /// A client behind `stream` that has sent nothing yet.
+    pub fn new(worker: Rc<Worker>, stream: Stream, peer: Peer) -> Http1Client {
         Http1Client {
             worker,
             io: Io::new(stream),
@@ -174,7 +174,7 @@ impl Http1Client {
                 _ => (Limit::head_time, limits.head_time),
             };
             let read = std::future::poll_fn(|cx| {
-                if let Poll::Ready(read) = self.poll_input(cx) {
+                if let Poll::Ready(read) = self.poll_idle_input(cx) {
                     return Poll::Ready(Some(Ok(read)));
                 }
                 if is_idle && let Some(deadline) = self.worker.idle_deadline() {
@@ -219,27 +219,18 @@ impl Http1Client {
     /// Reads some bytes; 0 = end of input.
     fn poll_input(&self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let mut input = self.input.borrow_mut();
-        let Poll::Ready(readable) = self.io.poll_readable(cx) else {
-            if input.is_empty() {
-                self.worker.spare().keep_input(std::mem::take(&mut input));
-            }
-            return Poll::Pending;
-        };
-        readable?;
-        if self.io.is_tls() && input.is_empty() {
-            let mut piece = [0; READ_SIZE];
-            let n = match self.io.poll_read_slice(cx, &mut piece) {
-                Poll::Ready(read) => read?,
-                Poll::Pending => return Poll::Pending,
-            };
-            input.extend_from_slice(piece.get(..n).unwrap_or_default());
-            return Poll::Ready(Ok(n));
-        }
         if input.capacity() == 0 {
             *input = self.worker.spare().input();
         }
         make_room(&mut input, self.decoder.borrow().as_ref().and_then(Decoder::remaining));
-        let read = self.io.poll_read(cx, &mut input);
+        self.io.poll_read(cx, &mut input)
+    }
+
+    /// As [`Http1Client::poll_input`] between requests: while nothing comes, the buffer is lent to others. Within an
+    /// exchange that would be in vain, since the request's head is a part of it.
+    fn poll_idle_input(&self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let read = self.poll_input(cx);
+        let mut input = self.input.borrow_mut();
         if read.is_pending() && input.is_empty() {
             self.worker.spare().keep_input(std::mem::take(&mut input));
         }

@@ -220,7 +220,7 @@ impl Driver {
             let worker = &open.shared.worker;
             let answered = AssertUnwindSafe(async {
                 match head {
-                    Ok(head) => exchange::run(worker, &client, head, started, false).await,
+                    Ok(head) => exchange::run(worker, &client, &head, started, false).await,
                     Err((refusal, head)) => exchange::refuse(worker, &client, refusal, head, started).await,
                 }
             });
