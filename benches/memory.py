@@ -50,7 +50,7 @@ def idle_connection(binary: str, flags: list[str]) -> float:
             ]
             with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as idle:
                 idle.stdout.readline()
-                time.sleep(1)  # whatever is let go after the answer
+                time.sleep(8)  # what was only needed to answer goes back to the system within seconds
                 after = measure.resident(proxy.process.pid)
                 idle.stdin.close()
             return (after - before) / CONNECTIONS

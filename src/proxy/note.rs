@@ -13,10 +13,9 @@ use super::unread::Unread;
 use super::worker::Worker;
 use crate::filter;
 use crate::http1::{Known, RequestHead, Version};
-use crate::ir;
 use crate::live::Endpoint;
 use crate::table::{Pinned, Route, RouteRef};
-use crate::telemetry::{Attempt, Failure, Record, RouteMetrics};
+use crate::telemetry::{Attempt, Failure, Record};
 
 /// The notes of one exchange.
 pub struct Note {
@@ -42,7 +41,7 @@ pub struct Note {
 enum NotedRoute {
     None,
     InTable(Rc<Pinned>, RouteRef),
-    Kept { rule: Arc<ir::Route>, metrics: RouteMetrics, service: Arc<str>, port: Arc<str> },
+    Kept(Box<Route>),
 }
 
 /// An id for a request, made in case the client's is missing or not clean.
@@ -54,14 +53,9 @@ pub struct RequestId {
 impl RequestId {
     /// 32 hex digits.
     fn make() -> RequestId {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let mut made = [b'0'; 32];
-        for half in made.chunks_exact_mut(16) {
-            let mut bits = fastrand::u64(..);
-            for digit in half {
-                *digit = DIGITS.get((bits & 15) as usize).copied().unwrap_or(b'0');
-                bits >>= 4;
-            }
+        for digits in made.as_chunks_mut().0 {
+            *digits = hex(fastrand::u32(..));
         }
         RequestId { made }
     }
@@ -111,13 +105,7 @@ impl Note {
     /// Lets go of the table, keeping what the log line needs: a tunnel may live for hours.
     pub fn unpin(&mut self) {
         if let NotedRoute::InTable(table, at) = &self.route {
-            let Route { rule, metrics, service, port, .. } = table.route(*at);
-            self.route = NotedRoute::Kept {
-                rule: Arc::clone(rule),
-                metrics: metrics.clone(),
-                service: Arc::clone(service),
-                port: Arc::clone(port),
-            };
+            self.route = NotedRoute::Kept(Box::new(table.route(*at).clone()));
         }
     }
 
@@ -151,21 +139,17 @@ impl Note {
         }
     }
 
-    /// The rule, counters, Service and port of the route.
-    fn resolved(&self) -> Option<(&ir::Route, &RouteMetrics, &str, &str)> {
+    fn route(&self) -> Option<&Route> {
         match &self.route {
             NotedRoute::None => None,
-            NotedRoute::InTable(table, at) => {
-                let route = table.route(*at);
-                Some((&route.rule, &route.metrics, &route.service, &route.port))
-            }
-            NotedRoute::Kept { rule, metrics, service, port } => Some((rule, metrics, service, port)),
+            NotedRoute::InTable(table, at) => Some(table.route(*at)),
+            NotedRoute::Kept(route) => Some(route),
         }
     }
 
     /// The fields that the route adds to every answer.
     pub fn response_fields(&self, peer: &Peer) -> ResponseFields {
-        let Some((rule, ..)) = self.resolved() else { return ResponseFields::new() };
+        let Some(Route { rule, .. }) = self.route() else { return ResponseFields::new() };
         let is_self_made = peer.tls.as_ref().is_some_and(|tls| tls.is_self_made);
         let fields = filter::after(&rule.filters, peer.tls.is_some(), is_self_made);
         fields.map(|field| (field.name, Bytes::copy_from_slice(field.value.as_bytes()))).collect()
@@ -179,8 +163,8 @@ impl Note {
         let now = Instant::now();
         self.attempt_ended(now);
         let elapsed = now - self.started;
-        let route = self.resolved();
-        if let Some((_, metrics, ..)) = route {
+        let route = self.route();
+        if let Some(Route { metrics, .. }) = route {
             metrics.record(worker.index, self.status, elapsed);
         }
         if let Some(failure) = self.failure {
@@ -227,10 +211,11 @@ impl Note {
             bytes_in: self.bytes_in,
             bytes_out: self.bytes_out,
             elapsed,
-            route: route.map(|(rule, _, service, port)| {
+            route: route.map(|Route { rule, service, port, .. }| {
                 let ingress = &rule.origin.object.name;
-                (&*ingress.namespace, &*ingress.name, service, port)
+                (&*ingress.namespace, &*ingress.name, &**service, &**port)
             }),
+            upstream_name: route.and_then(|route| route.upstream_name.as_deref()),
             attempts: &attempts,
             tls: peer.tls.as_ref().map(|tls| tls.version),
             sni: peer.tls.as_ref().and_then(|tls| tls.server_name.as_deref()),
@@ -238,6 +223,17 @@ impl Note {
             user_agent: head.and_then(|head| head.fields.get(Known::UserAgent)),
         });
     }
+}
+
+/// The digits of `bits`, all eight at once.
+fn hex(bits: u32) -> [u8; 8] {
+    let mut nibbles = u64::from(bits);
+    nibbles = (nibbles | nibbles << 16) & 0x0000_ffff_0000_ffff;
+    nibbles = (nibbles | nibbles << 8) & 0x00ff_00ff_00ff_00ff;
+    nibbles = (nibbles | nibbles << 4) & 0x0f0f_0f0f_0f0f_0f0f;
+    // An octet of 10 and more comes to 16 and more with 6 added: those are letters.
+    let letters = (nibbles + 0x0606_0606_0606_0606) >> 4 & 0x0101_0101_0101_0101;
+    (nibbles + 0x3030_3030_3030_3030 + letters * u64::from(b'a' - b'9' - 1)).to_be_bytes()
 }
 
 fn clean_id(value: &[u8]) -> Option<&[u8]> {
@@ -248,6 +244,13 @@ fn clean_id(value: &[u8]) -> Option<&[u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn hex_is_what_is_printed() {
+        for bits in [0, 0x0123_4567, 0x89ab_cdef, 0x9a9a_a9a9, u32::MAX] {
+            assert_eq!(hex(bits), *format!("{bits:08x}").as_bytes());
+        }
+    }
 
     #[test]
     fn a_made_id_is_32_hex_digits_and_a_clean_one_is_kept() {

@@ -9,7 +9,7 @@ use super::paths::Paths;
 use super::{BackendRef, Route, RoutingTable, Target};
 use crate::ir;
 use crate::live::{self, Registry};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, upstream_name};
 
 /// What [`RoutingTable::build`] does. One changed Ingress among ten thousand costs a walk over the hosts and backends,
 /// a pointer comparison each, and the hosts it is on.
@@ -112,8 +112,12 @@ impl<'a> Builder<'a> {
             ir::Kind::Ingress => (Arc::clone(&object.name.namespace), Arc::clone(&object.name.name)),
             _ => (Arc::default(), Arc::default()),
         };
+        let upstream_name = match &rule.target {
+            ir::Target::Backend(id) => Some(upstream_name(&id.service.namespace, &service, &port)),
+            ir::Target::Closed(_) | ir::Target::NotFound => None,
+        };
         let metrics = self.metrics.route(namespace, ingress, Arc::clone(&service));
-        Route { rule: Arc::clone(rule), target, metrics, service, port }
+        Route { rule: Arc::clone(rule), target, metrics, service, port, upstream_name }
     }
 
     /// A configuration holds every backend that its routes name; a route to another one is closed.

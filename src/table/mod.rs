@@ -46,6 +46,7 @@ pub struct RouteRef {
 }
 
 /// What a request needs of a route, resolved.
+#[derive(Clone)]
 pub struct Route {
     /// Path, origin, filters, policy.
     pub rule: Arc<ir::Route>,
@@ -57,9 +58,12 @@ pub struct Route {
     pub service: Arc<str>,
     /// Service port for the log; empty without a backend.
     pub port: Arc<str>,
+    /// Both with the namespace, as the text log has them; `None` without a backend.
+    pub upstream_name: Option<Arc<str>>,
 }
 
 /// What answers on a route.
+#[derive(Clone)]
 pub enum Target {
     /// Endpoints of a Service port.
     Backend(BackendRef),

@@ -9,7 +9,7 @@ mod per_worker;
 mod readiness;
 mod sink;
 
-pub use self::access_log::{AccessLog, AccessWriter, Attempt, Record};
+pub use self::access_log::{AccessLog, AccessWriter, Attempt, Record, upstream_name};
 pub use self::failure::Failure;
 pub use self::metrics::{Gauge, Metrics, RouteMetrics, WatchAge, WorkerMetrics};
 pub(crate) use self::per_worker::PerWorker;

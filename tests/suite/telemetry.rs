@@ -173,6 +173,7 @@ fn record() -> Record<'static> {
         bytes_out: 2,
         elapsed: Duration::ZERO,
         route: Some(("n", "i", "s", "80")),
+        upstream_name: Some("n-s-80"),
         attempts: &[],
         tls: None,
         sni: None,

@@ -16,6 +16,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 pub use self::record::{Attempt, Record, basic_user};
+pub use self::text::upstream_name;
 use super::sink::Sink;
 use crate::settings::LogFormat;
 

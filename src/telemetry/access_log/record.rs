@@ -51,6 +51,8 @@ pub struct Record<'a> {
     pub elapsed: Duration,
     /// Namespace, Ingress name, Service name, port of the route; `None` without a route.
     pub route: Option<(&'a str, &'a str, &'a str, &'a str)>,
+    /// [`upstream_name`](super::upstream_name) of the Service port; `None` without one.
+    pub upstream_name: Option<&'a str>,
     /// Attempts in order.
     pub attempts: &'a [Attempt<'a>],
     /// `TLSv1.3`, over TLS.

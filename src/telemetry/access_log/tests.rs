@@ -24,6 +24,7 @@ fn record<'a>(attempts: &'a [Attempt<'a>]) -> Record<'a> {
         bytes_out: 1024,
         elapsed: Duration::from_micros(12_345),
         route: Some(("shop", "web", "api", "80")),
+        upstream_name: Some("shop-api-80"),
         attempts,
         tls: Some("TLSv1.3"),
         sni: Some("a.example"),
@@ -71,6 +72,7 @@ fn retries_are_separated_by_commas_and_what_is_missing_is_a_dash() {
     unread.target = b"";
     unread.protocol = "";
     unread.route = None;
+    unread.upstream_name = None;
     unread.status = 400;
     unread.user_agent = None;
     unread.referer = Some(b"");
@@ -173,4 +175,10 @@ fn a_first_line_without_a_protocol_ends_where_it_breaks_off() {
     bare.target = b"";
     let lines = written(LogFormat::Text, &[cut, bare]);
     assert!(lines.contains("] \"GET /api?x=1\" 200 ") && lines.contains("] \"GET\" 200 "), "{lines}");
+}
+
+#[test]
+fn the_upstream_name_is_made_with_its_escapes() {
+    assert_eq!(&*upstream_name("shop", "api", "80"), "shop-api-80");
+    assert_eq!(&*upstream_name("shop", "a\"b", "80"), "shop-a\\x22b-80");
 }

@@ -1,6 +1,7 @@
 //! The text line: ingress-nginx's default format, to the byte, since log pipelines parse it.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::record::{Attempt, Record};
@@ -43,16 +44,7 @@ pub(super) fn line(out: &mut Vec<u8>, record: &Record<'_>, stamp: &[u8]) {
     out.push(b' ');
     seconds(out, record.elapsed);
     out.extend_from_slice(b" [");
-    match record.route {
-        Some((namespace, _, service, port)) if !service.is_empty() => {
-            escaped(out, Some(namespace.as_bytes()));
-            out.push(b'-');
-            escaped(out, Some(service.as_bytes()));
-            out.push(b'-');
-            escaped(out, Some(port.as_bytes()));
-        }
-        _ => out.push(b'-'),
-    }
+    out.extend_from_slice(record.upstream_name.unwrap_or("-").as_bytes());
     // The alternative upstream of a canary: ingress-nginx prints an empty text without one.
     out.extend_from_slice(b"] [] ");
     each(out, record.attempts, |out, attempt| out.extend_from_slice(attempt.address.as_bytes()));
@@ -81,6 +73,13 @@ fn unread(out: &mut Vec<u8>, record: &Record<'_>) {
         out.push(b' ');
         escaped(out, Some(record.target));
     }
+}
+
+/// `$proxy_upstream_name` of a Service port, escaped as it stands in the line: made once a route, not once a request.
+pub fn upstream_name(namespace: &str, service: &str, port: &str) -> Arc<str> {
+    let mut out = Vec::new();
+    escaped(&mut out, Some(format!("{namespace}-{service}-{port}").as_bytes()));
+    String::from_utf8_lossy(&out).into()
 }
 
 /// `25/Nov/2026:23:10:55 +0000`, in UTC, as in a container. `second` is in seconds since the epoch.
