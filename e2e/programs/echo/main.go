@@ -1,0 +1,93 @@
+// A back end that says what it received and where it runs, as JSON.
+//
+//	echo [-listen :8080] [-stop-after 0s]
+//
+// GET /stream?seconds=N sends a line ten times a second, /bytes?count=N that many bytes over the time of seconds=N,
+// /status?code=N that status. At SIGTERM it serves on for -stop-after, then closes its listener, lets open requests
+// end and exits 0.
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"log"
+	"net/http"
+	"os"
+	"os/signal"
+	"strconv"
+	"syscall"
+	"time"
+)
+
+func main() {
+	listen := flag.String("listen", ":8080", "address to listen on")
+	stopAfter := flag.Duration("stop-after", 0, "how long to serve on after SIGTERM")
+	flag.Parse()
+	http.HandleFunc("/", echo)
+	http.HandleFunc("/ready", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })
+	http.HandleFunc("/status", func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(number(r, "code", 200)) })
+	http.HandleFunc("/stream", stream)
+	http.HandleFunc("/bytes", bytes)
+	server := &http.Server{Addr: *listen}
+	stopped := make(chan struct{})
+	go func() {
+		signals := make(chan os.Signal, 1)
+		signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
+		<-signals
+		time.Sleep(*stopAfter)
+		_ = server.Shutdown(context.Background())
+		close(stopped)
+	}()
+	if err := server.ListenAndServe(); err != http.ErrServerClosed {
+		log.Fatal(err)
+	}
+	<-stopped
+}
+
+// echo answers in the shape that the Ingress conformance scenarios expect.
+func echo(w http.ResponseWriter, r *http.Request) {
+	answer := map[string]any{
+		"pod": os.Getenv("POD_NAME"), "namespace": os.Getenv("NAMESPACE"), "ingress": os.Getenv("INGRESS_NAME"),
+		"service": os.Getenv("SERVICE_NAME"), "path": r.RequestURI, "host": r.Host, "method": r.Method,
+		"proto": r.Proto, "headers": r.Header,
+	}
+	if r.TLS != nil {
+		answer["tls"] = map[string]string{
+			"version": tls.VersionName(r.TLS.Version), "cipher": tls.CipherSuiteName(r.TLS.CipherSuite),
+			"serverName": r.TLS.ServerName,
+		}
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(answer)
+}
+
+func stream(w http.ResponseWriter, r *http.Request) {
+	for sent := range number(r, "seconds", 1) * 10 {
+		fmt.Fprintf(w, "data: %d\n\n", sent)
+		w.(http.Flusher).Flush()
+		time.Sleep(100 * time.Millisecond)
+	}
+}
+
+func bytes(w http.ResponseWriter, r *http.Request) {
+	count, seconds := number(r, "count", 1<<20), number(r, "seconds", 0)
+	w.Header().Set("Content-Length", strconv.Itoa(count))
+	const parts = 20
+	for part := range parts {
+		if _, err := w.Write(make([]byte, count*(part+1)/parts-count*part/parts)); err != nil {
+			return
+		}
+		w.(http.Flusher).Flush()
+		time.Sleep(time.Duration(seconds) * time.Second / parts)
+	}
+}
+
+func number(r *http.Request, name string, otherwise int) int {
+	if found, err := strconv.Atoi(r.URL.Query().Get(name)); err == nil {
+		return found
+	}
+	return otherwise
+}
