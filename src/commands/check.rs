@@ -1,4 +1,4 @@
-//! `fairlead check PATH…`: what manifests mean and what is wrong with them, without serving anything.
+//! `fairlead check PATH…` or `--cluster`: what objects mean and what is wrong with them, without serving anything.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -6,7 +6,7 @@ use std::fmt::Write;
 use serde::Serialize;
 
 use super::offline::{self, Loaded};
-use super::{Call, FAILED, OK, Stop, print_text};
+use super::{Call, FAILED, OK, Stop, cluster, print_text};
 use crate::admin::shape;
 use crate::compile::{self, AnnotationFate};
 use crate::ir::{Object, Problem, Severity, Target, text};
@@ -35,12 +35,18 @@ struct Annotation {
     shown: String,
 }
 
-/// Checks the paths that were named. The exit code says whether there is an error.
+/// Checks the paths that were named, or a cluster. The exit code says whether there is an error.
 pub(super) fn run(call: &Call<'_>) -> Result<u8, Stop> {
     let given = &call.given;
-    offline::refuse_cluster(given)?;
     let options = CompileOptions::read(given)?;
-    let loaded = offline::load(&call.words, &options)?;
+    let (options, loaded) = if call.words.is_empty() && cluster::is_meant(call)? {
+        let options = CompileOptions { folder: false, ..options };
+        let loaded = offline::load_cluster(given, &options)?;
+        (options, loaded)
+    } else {
+        let loaded = folder(call, &options)?;
+        (options, loaded)
+    };
     let count = |severity| loaded.problems.iter().filter(|problem| problem.severity == severity).count();
     let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
     let annotations = annotations(&loaded, &options);
@@ -75,6 +81,20 @@ pub(super) fn run(call: &Call<'_>) -> Result<u8, Stop> {
     };
     print_text(&format!("{output}\n"));
     Ok(if errors > 0 { FAILED } else { OK })
+}
+
+fn folder(call: &Call<'_>, options: &CompileOptions) -> Result<Loaded, Stop> {
+    let needless = ["cluster", "namespace"].iter().find(|name| call.given.is_set(name));
+    match (call.words.is_empty(), needless) {
+        (true, _) => Err(Stop::unusable(format!(
+            "PATH is missing; name a file or folder, or give --cluster (see {} check --help)",
+            call.program
+        ))),
+        (false, Some(flag)) => {
+            Err(Stop::unusable(format!("--{flag} is about a cluster and PATH about a folder; give one of them")))
+        }
+        (false, None) => offline::load(&call.words, options),
+    }
 }
 
 /// `1 error`, `2 errors`.

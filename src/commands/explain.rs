@@ -2,16 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use super::admin_client::{escape, get_json};
-use super::{Call, FAILED, OK, Stop, offline, print_text};
+use super::admin_client::{escape, foreign};
+use super::running::Running;
+use super::{Call, FAILED, OK, Stop, UNUSABLE, offline, print_text};
 use crate::admin::explain::{Request, explain};
 use crate::admin::shape::{Answer, Explanation};
-use crate::settings::{CompileOptions, flag};
+use crate::settings::CompileOptions;
 
 /// Explains one request.
 pub(super) fn run(call: &Call<'_>) -> Result<u8, Stop> {
     let given = &call.given;
-    offline::refuse_cluster(given)?;
     let mut url = call.words.first().cloned().unwrap_or_default();
     refuse_control("the URL", &url)?;
     let (mut length, mut unread) = (None, BTreeSet::new());
@@ -37,14 +37,14 @@ pub(super) fn run(call: &Call<'_>) -> Result<u8, Stop> {
     let method = given.text("request").unwrap_or("GET");
     let request = Request { length, ..Request::new(method, &url).map_err(Stop::unusable)? };
     let explanation = if given.is_set("manifests") {
-        if given.is_set("admin") {
-            return Err(Stop::unusable("--manifests and --admin exclude each other; give one of them"));
+        if let Some(other) = ["admin", "cluster", "pod"].iter().find(|name| given.is_set(name)) {
+            return Err(Stop::unusable(format!("--manifests and --{other} exclude each other; give one of them")));
         }
         let options = CompileOptions::read(given)?;
         let loaded = offline::load(given.all("manifests"), &options)?;
         explain(&loaded.table()?, &loaded.listeners(&options), &request)
     } else {
-        ask(call, method, &url, length)?
+        ask(call, &request, length)?
     };
     print_text(&explanation.text(&request));
     if !unread.is_empty() {
@@ -62,14 +62,28 @@ fn refuse_control(what: &str, text: &str) -> Result<(), Stop> {
     }
 }
 
-fn ask(call: &Call<'_>, method: &str, url: &str, length: Option<u64>) -> Result<Explanation, Stop> {
-    let address = call.given.read("admin", flag::address)?.ok_or_else(|| Stop::unusable("--admin is empty"))?;
+/// What whoever runs says. Replicas that say different things are printed, and then it is over.
+fn ask(call: &Call<'_>, request: &Request, length: Option<u64>) -> Result<Explanation, Stop> {
     let length = length.map(|length| format!("&length={length}")).unwrap_or_default();
-    let path = format!("/api/v1/explain?url={}&method={}{length}", escape(url), escape(method));
+    let path = format!("/api/v1/explain?url={}&method={}{length}", escape(&request.url), escape(&request.method));
+    let read = |who: &str, body: &str| {
+        let answer = serde_json::from_str(body).map_err(|_| foreign(who))?;
+        let answer: Explanation = serde_json::from_value(answer)
+            .map_err(|_| Stop::failed(format!("{who} answers in a form that this version does not know")))?;
+        let text = answer.text(request);
+        Ok((answer, text))
+    };
     // 1 says that no route answers; who could not ask does not know that.
-    let answer = get_json(address, &path).map_err(|stop| Stop::unusable(stop.line))?;
-    serde_json::from_value(answer)
-        .map_err(|_| Stop::unusable(format!("{address} answers in a form that this version does not know")))
+    let unknown = |stop: Stop| Stop::unusable(stop.line);
+    let asked = Running::find(call).and_then(|running| running.ask(&path, read)).map_err(unknown)?;
+    if asked.opinions.len() > 1 {
+        for (who, said) in asked.opinions.iter().flat_map(|opinion| opinion.who.iter().zip(&opinion.said)) {
+            print_text(&format!("# {who}\n{}", said.text(request)));
+        }
+    }
+    asked.verdict(UNUSABLE)?;
+    let only = asked.opinions.into_iter().flat_map(|opinion| opinion.said).next();
+    only.ok_or_else(|| Stop::unusable("there is nobody to ask"))
 }
 
 /// The URL as a request with this Host field would have it.

@@ -15,9 +15,35 @@ const DEMO_GROUP: &str = "Demo";
 
 const ADMIN: Flag = Flag::new("admin", Address, "127.0.0.1:10246", RUNNING, "its admin address");
 
+const CLUSTER: &str = "Cluster";
+
+const ALL_REPLICAS: Flag =
+    Flag::new("cluster", Switch, "false", CLUSTER, "ask every replica in a cluster, as kubectl fairlead does");
+const POD: Flag = Flag::new("pod", Text("NAME"), "", CLUSTER, "ask only this Pod, NAME or NAMESPACE/NAME");
+const CONTROLLER_NAMESPACE: Flag =
+    Flag::new("controller-namespace", Text("NAME"), "", CLUSTER, "namespace of Fairlead's Pods; all if not set");
+/// As the chart sets them.
+const SELECTOR: Flag = Flag::new(
+    "selector",
+    Text("LABELS"),
+    "app.kubernetes.io/name=fairlead,app.kubernetes.io/component=controller",
+    CLUSTER,
+    "labels of Fairlead's Pods",
+)
+.short('l');
+const KUBECONFIG: Flag =
+    Flag::new("kubeconfig", Text("FILE"), "", CLUSTER, "how to reach the API; the usual files if not set");
+const CONTEXT: Flag = Flag::new("context", Text("NAME"), "", CLUSTER, "context of the kubeconfig");
+
 /// Flags of `routes`, `backends`, `certificates` and `problems`.
 pub(super) const LISTING: &[Flag] = &[
     ADMIN,
+    ALL_REPLICAS,
+    POD,
+    CONTROLLER_NAMESPACE,
+    SELECTOR,
+    KUBECONFIG,
+    CONTEXT,
     Flag::new("output", Choice(&["table", "json"]), "table", OUTPUT, "table or json").short('o'),
     Flag::new("namespace", Text("NAME"), "", OUTPUT, "only this namespace").short('n'),
     Flag::new("host", Text("HOST"), "", OUTPUT, "only this host"),
@@ -39,7 +65,10 @@ pub(super) fn check() -> &'static [Flag] {
     static FLAGS: LazyLock<Vec<Flag>> = LazyLock::new(|| {
         let own = [
             Flag::new("output", Choice(&["text", "json"]), "text", OUTPUT, "text or json").short('o'),
-            Flag::new("cluster", Switch, "false", SOURCE, "read the objects of a cluster").later(),
+            Flag::new("cluster", Switch, "false", CLUSTER, "read the objects of a cluster"),
+            Flag::new("namespace", Text("NAME"), "", CLUSTER, "only those of this namespace").short('n'),
+            KUBECONFIG,
+            CONTEXT,
         ];
         own.into_iter().chain(compile_flags()).collect()
     });
@@ -61,8 +90,13 @@ pub(super) fn explain() -> &'static [Flag] {
             .short('H'),
             Flag::new("client-ip", Text("IP"), "", REQUEST, "address of the client; no route looks at it"),
             Flag::new("manifests", Value::Paths("PATH"), "", SOURCE, "answer from this file or folder; repeatable"),
-            Flag::new("cluster", Switch, "false", SOURCE, "answer from the objects of a cluster").later(),
             ADMIN,
+            ALL_REPLICAS,
+            POD,
+            CONTROLLER_NAMESPACE,
+            SELECTOR,
+            KUBECONFIG,
+            CONTEXT,
         ];
         own.into_iter().chain(compile_flags()).collect()
     });

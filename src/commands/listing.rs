@@ -4,11 +4,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::admin_client::{escape, foreign, get};
+use super::admin_client::{escape, foreign};
+use super::running::Running;
 use super::table::Table;
-use super::{OK, Stop, print_text};
+use super::{Call, FAILED, OK, Stop, print_text};
 use crate::admin::shape;
-use crate::settings::{Given, flag};
 
 /// One list of the admin API and how it is shown.
 pub(super) struct Listing {
@@ -18,32 +18,78 @@ pub(super) struct Listing {
     headings: &'static [&'static str],
     /// The rows of the whole answer.
     rows: fn(&Value) -> Vec<Vec<String>>,
+    /// Makes of a row what is the same in every replica.
+    common: fn(&mut Vec<String>),
 }
 
-/// Prints the list that `given` asks for.
-pub(super) fn run(given: &Given, listing: &Listing) -> Result<u8, Stop> {
-    let Some(address) = given.read("admin", flag::address)? else {
-        return Err(Stop::unusable("--admin is empty"));
-    };
+/// What one replica says.
+struct Said {
+    rows: Vec<Vec<String>>,
+    pretty: String,
+}
+
+/// Prints the list that `call` asks for.
+pub(super) fn run(call: &Call<'_>, listing: &Listing) -> Result<u8, Stop> {
+    let given = &call.given;
     let filters: Vec<String> = ["namespace", "host"]
         .iter()
         .filter_map(|name| given.text(name).map(|value| format!("{name}={}", escape(value))))
         .collect();
     let separator = if filters.is_empty() { "" } else { "?" };
-    let body = get(address, &format!("{}{separator}{}", listing.path, filters.join("&")))?;
+    let path = format!("{}{separator}{}", listing.path, filters.join("&"));
+    let asked = Running::find(call)?.ask(&path, |who, body| listing.read(body).map_err(|_| foreign(who)))?;
     if given.text("output") == Some("json") {
-        let text = (listing.pretty)(&body).map_err(|_| foreign(address))?;
-        print_text(&format!("{text}\n"));
-        return Ok(OK);
+        let verdict = asked.verdict(FAILED);
+        // Whoever reads JSON reads one answer.
+        let only = asked.opinions.first().filter(|_| asked.opinions.len() == 1);
+        if let Some(said) = only.and_then(|opinion| opinion.said.first()) {
+            print_text(&format!("{}\n", said.pretty));
+        }
+        return verdict.map(|()| OK);
     }
-    let answer = serde_json::from_str(&body).map_err(|_| foreign(address))?;
-    let mut table = Table::new(listing.headings);
-    for row in (listing.rows)(&answer) {
-        table.row(row);
+    for opinion in &asked.opinions {
+        if asked.opinions.len() > 1 {
+            print_text(&format!("# {}\n", opinion.who.join(", ")));
+        }
+        let mut table = Table::new(listing.headings);
+        for row in listing.joined(&opinion.said) {
+            table.row(row);
+        }
+        print_text(&table.print());
     }
-    print_text(&table.print());
-    Ok(OK)
+    asked.verdict(FAILED).map(|()| OK)
 }
+
+impl Listing {
+    /// What a body says, and the part of it that replicas have in common.
+    fn read(&self, body: &str) -> serde_json::Result<(Said, String)> {
+        let rows = (self.rows)(&serde_json::from_str(body)?);
+        let mut common = Table::new(self.headings);
+        for mut row in rows.clone() {
+            (self.common)(&mut row);
+            common.row(row);
+        }
+        Ok((Said { rows, pretty: (self.pretty)(body)? }, common.print()))
+    }
+
+    /// The rows of replicas that agree as one list: what is counted in each is summed up.
+    fn joined(&self, said: &[Said]) -> Vec<Vec<String>> {
+        let counted = self.headings.iter().position(|heading| *heading == IN_FLIGHT);
+        let mut rows = said.first().map(|first| first.rows.clone()).unwrap_or_default();
+        for (at, row) in rows.iter_mut().enumerate() {
+            let Some(cell) = counted.and_then(|column| row.get_mut(column)).filter(|cell| !cell.is_empty()) else {
+                continue;
+            };
+            let cells = said.iter().filter_map(|one| one.rows.get(at)?.get(counted?)?.parse::<u64>().ok());
+            *cell = cells.sum::<u64>().to_string();
+        }
+        rows
+    }
+}
+
+/// The one column of counts.
+const IN_FLIGHT: &str = "IN-FLIGHT";
+const IN_FLIGHT_COLUMN: usize = 7;
 
 pub(super) const ROUTES: Listing = Listing {
     path: "/api/v1/routes",
@@ -59,12 +105,13 @@ pub(super) const ROUTES: Listing = Listing {
             })
             .collect()
     },
+    common: |_| {},
 };
 
 pub(super) const BACKENDS: Listing = Listing {
     path: "/api/v1/backends",
     pretty: pretty::<shape::Backends>,
-    headings: &["NAME", "PROTOCOL", "BALANCE", "ENDPOINT", "POD", "WEIGHT", "STATE", "IN-FLIGHT", "REASON"],
+    headings: &["NAME", "PROTOCOL", "BALANCE", "ENDPOINT", "POD", "WEIGHT", "STATE", IN_FLIGHT, "REASON"],
     rows: |answer| {
         let mut rows = Vec::new();
         for backend in items(answer, "backends") {
@@ -80,6 +127,7 @@ pub(super) const BACKENDS: Listing = Listing {
         }
         rows
     },
+    common: |row| row.iter_mut().skip(IN_FLIGHT_COLUMN).take(1).for_each(String::clear),
 };
 
 pub(super) const CERTIFICATES: Listing = Listing {
@@ -100,6 +148,12 @@ pub(super) const CERTIFICATES: Listing = Listing {
                 ]
             })
             .collect()
+    },
+    // Without a Secret it was made at the start of the replica.
+    common: |row| {
+        if row.first().is_some_and(String::is_empty) {
+            row.iter_mut().skip(3).take(3).for_each(String::clear);
+        }
     },
 };
 
@@ -129,6 +183,7 @@ pub(super) const PROBLEMS: Listing = Listing {
             })
             .collect()
     },
+    common: |_| {},
 };
 
 fn pretty<T: DeserializeOwned + Serialize>(body: &str) -> serde_json::Result<String> {
@@ -192,6 +247,34 @@ mod tests {
             let packed: String = pretty.lines().map(str::trim_start).collect();
             assert_eq!(packed.replace("\": ", "\":"), body);
         }
+    }
+
+    #[test]
+    fn what_each_replica_counts_or_made_itself_is_no_difference() {
+        let backends = |in_flight: u8, state: &str| {
+            format!(
+                r#"{{"backends":[{{"name":"a/b:1","protocol":"http1","balance":"least_conn","endpoints":[
+                {{"address":"10.0.0.7:80","weight":1,"state":"{state}","in_flight":{in_flight}}}]}}]}}"#
+            )
+        };
+        let certificates = |secret: &str, serial: u8| {
+            format!(
+                r#"{{"certificates":[{{"names":["a"],{secret}"serial":"{serial}","not_before":"b","not_after":"{serial}",
+                "hosts":[],"default":true}}]}}"#
+            )
+        };
+        for (listing, one, other, is_same) in [
+            (&BACKENDS, backends(1, "ready"), backends(2, "ready"), true),
+            (&BACKENDS, backends(1, "ready"), backends(1, "draining"), false),
+            (&CERTIFICATES, certificates("", 1), certificates("", 2), true),
+            (&CERTIFICATES, certificates(r#""secret":"a/b","#, 1), certificates(r#""secret":"a/b","#, 2), false),
+        ] {
+            let (one, other) = (listing.read(&one).unwrap(), listing.read(&other).unwrap());
+            assert_eq!(one.1 == other.1, is_same, "{} {}", one.1, other.1);
+        }
+        let said = [1, 2].map(|in_flight| BACKENDS.read(&backends(in_flight, "ready")).unwrap().0);
+        assert_eq!(BACKENDS.joined(&said)[0][IN_FLIGHT_COLUMN], "3");
+        assert_eq!(BACKENDS.headings[IN_FLIGHT_COLUMN], IN_FLIGHT);
     }
 
     #[test]

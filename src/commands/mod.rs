@@ -2,11 +2,13 @@
 
 mod admin_client;
 mod check;
+mod cluster;
 mod demo;
 mod explain;
 mod flags;
 mod listing;
 mod offline;
+mod running;
 mod serve;
 mod table;
 
@@ -164,7 +166,8 @@ struct Call<'a> {
 struct Positional {
     name: &'static str,
     help: &'static str,
-    repeatable: bool,
+    is_repeatable: bool,
+    is_required: bool,
 }
 
 const VERBS: &[Verb] = &[
@@ -186,10 +189,15 @@ const VERBS: &[Verb] = &[
     },
     Verb {
         name: "check",
-        about: "Say what manifests mean and what is wrong with them",
+        about: "Say what manifests or a cluster mean and what is wrong with them",
         after: CHECK_AFTER,
         flags: flags::check,
-        positional: Some(Positional { name: "PATH", help: "File or folder of YAML or JSON", repeatable: true }),
+        positional: Some(Positional {
+            name: "PATH",
+            help: "File or folder of YAML or JSON",
+            is_repeatable: true,
+            is_required: false,
+        }),
         run: check::run,
     },
     Verb {
@@ -197,7 +205,12 @@ const VERBS: &[Verb] = &[
         about: "Say which route answers a URL and why, and why the others do not",
         after: EXPLAIN_AFTER,
         flags: flags::explain,
-        positional: Some(Positional { name: "URL", help: "As in http://host/path", repeatable: false }),
+        positional: Some(Positional {
+            name: "URL",
+            help: "As in http://host/path",
+            is_repeatable: false,
+            is_required: true,
+        }),
         run: explain::run,
     },
     Verb {
@@ -206,7 +219,7 @@ const VERBS: &[Verb] = &[
         after: "",
         flags: || flags::LISTING,
         positional: None,
-        run: |call| listing::run(&call.given, &listing::ROUTES),
+        run: |call| listing::run(call, &listing::ROUTES),
     },
     Verb {
         name: "backends",
@@ -214,7 +227,7 @@ const VERBS: &[Verb] = &[
         after: "",
         flags: || flags::LISTING,
         positional: None,
-        run: |call| listing::run(&call.given, &listing::BACKENDS),
+        run: |call| listing::run(call, &listing::BACKENDS),
     },
     Verb {
         name: "certificates",
@@ -222,7 +235,7 @@ const VERBS: &[Verb] = &[
         after: "",
         flags: || flags::LISTING,
         positional: None,
-        run: |call| listing::run(&call.given, &listing::CERTIFICATES),
+        run: |call| listing::run(call, &listing::CERTIFICATES),
     },
     Verb {
         name: "problems",
@@ -230,7 +243,7 @@ const VERBS: &[Verb] = &[
         after: "",
         flags: || flags::LISTING,
         positional: None,
-        run: |call| listing::run(&call.given, &listing::PROBLEMS),
+        run: |call| listing::run(call, &listing::PROBLEMS),
     },
 ];
 
@@ -262,10 +275,11 @@ fn subparser(program: &str, verb: &'static Verb) -> Command {
         .about(verb.about)
         .after_help(verb.after)
         .args(arguments((verb.flags)()));
-    if let Some(Positional { name, help, repeatable }) = verb.positional {
-        let action = if repeatable { ArgAction::Append } else { ArgAction::Set };
-        let arity = if repeatable { (1..).into() } else { clap::builder::ValueRange::from(1) };
-        command = command.arg(Arg::new(name).value_name(name).help(help).required(true).action(action).num_args(arity));
+    if let Some(Positional { name, help, is_repeatable, is_required }) = verb.positional {
+        let action = if is_repeatable { ArgAction::Append } else { ArgAction::Set };
+        let arity = if is_repeatable { (1..).into() } else { clap::builder::ValueRange::from(1) };
+        command = command
+            .arg(Arg::new(name).value_name(name).help(help).required(is_required).action(action).num_args(arity));
     }
     command
 }

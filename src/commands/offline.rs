@@ -1,25 +1,34 @@
-//! A folder compiled without serving it, for `check` and `explain`.
+//! A folder or a cluster compiled without serving it, for `check` and `explain`.
 
 use std::net::{IpAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::Stop;
+use k8s_openapi::api::networking::v1::Ingress;
+use kube::Api;
+use kube::api::ListParams;
+use tokio::time::timeout;
+
+use super::{Stop, cluster};
 use crate::admin::Listener;
 use crate::compile::{Compiled, Resolved, compile, endpoints};
-use crate::ir::{Backend, Config, EndpointSets, EndpointSource, Problem};
+use crate::ir::{Backend, Config, EndpointSets, EndpointSource, Problem, Reason};
 use crate::live::Registry;
 use crate::settings::{CompileOptions, Given, flag};
 use crate::snapshot::{Snapshot, secret};
-use crate::source;
+use crate::source::{self, ClusterSource};
 use crate::table::RoutingTable;
 use crate::telemetry::Metrics;
 
-/// What a folder means.
+/// Longest wait for everything that a cluster holds.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What the objects mean.
 pub(super) struct Loaded {
     pub(super) snapshot: Snapshot,
     pub(super) config: Arc<Config>,
-    /// Of the folder, the objects and the endpoints; sorted, each once.
+    /// Of the source, the objects and the endpoints; sorted, each once.
     pub(super) problems: Vec<Problem>,
     endpoints: EndpointSets,
 }
@@ -30,9 +39,35 @@ pub(super) fn load(paths: &[String], options: &CompileOptions) -> Result<Loaded,
         flag::existing(Path::new(path)).map_err(Stop::unusable)?;
     }
     let paths: Vec<PathBuf> = paths.iter().map(PathBuf::from).collect();
-    let snapshot = source::folder::read(&paths, &options.annotations_prefix);
+    Ok(compiled(source::folder::read(&paths, &options.annotations_prefix), options))
+}
+
+/// Reads and compiles what a cluster holds, or one namespace of it. What may not be read is among the problems.
+pub(super) fn load_cluster(given: &Given, options: &CompileOptions) -> Result<Loaded, Stop> {
+    let namespace = given.text("namespace");
+    let settings = cluster::settings(given, namespace);
+    let (runtime, client) = cluster::client(&settings)?;
+    let snapshot = runtime.block_on(async {
+        let ingresses = match namespace {
+            Some(namespace) => Api::<Ingress>::namespaced(client.clone(), namespace),
+            None => Api::all(client.clone()),
+        };
+        // Asked once before everything: it says what is wrong with the cluster in one line.
+        cluster::answer("list Ingresses", ingresses.list_metadata(&ListParams::default().limit(1))).await?;
+        let metrics = Metrics::new(1, false);
+        let source = ClusterSource::open(&client, &settings, options, &metrics);
+        let read = timeout(PATIENCE, source.read_once()).await;
+        read.map_err(|_| Stop::failed(format!("the API server does not answer all in {} s", PATIENCE.as_secs())))
+    })?;
+    let mut loaded = compiled(Arc::unwrap_or_clone(snapshot), options);
+    // Names of the cluster are not known here.
+    loaded.problems.retain(|problem| problem.reason != Reason::ExternalNameUnresolved);
+    Ok(loaded)
+}
+
+fn compiled(snapshot: Snapshot, options: &CompileOptions) -> Loaded {
     let Compiled { config, mut problems } = compile(&snapshot, options);
-    let resolved = resolve(&config);
+    let resolved = if options.folder { resolve(&config) } else { Resolved::default() };
     let mut sets = EndpointSets::new();
     for (id, backend) in &config.backends {
         let (set, found) = endpoints(&snapshot, backend, &resolved);
@@ -41,15 +76,7 @@ pub(super) fn load(paths: &[String], options: &CompileOptions) -> Result<Loaded,
     }
     problems.sort();
     problems.dedup();
-    Ok(Loaded { snapshot, config, problems, endpoints: sets })
-}
-
-/// `--cluster` is promised, and nothing answers it yet.
-pub(super) fn refuse_cluster(given: &Given) -> Result<(), Stop> {
-    if given.is_on("cluster")? {
-        return Err(Stop::unusable("--cluster: this version reads folders only; name one"));
-    }
-    Ok(())
+    Loaded { snapshot, config, problems, endpoints: sets }
 }
 
 impl Loaded {

@@ -45,7 +45,7 @@ fn what_cannot_be_used_is_one_line_on_stderr_and_exit_2() {
         (&["check", "/no/such/folder"], "/no/such/folder does not exist"),
         (&["check", "/dev/null"], "/dev/null is neither file nor folder"),
         (&["check", "-o", "xml", "/tmp"], "text, json"),
-        (&["check", "--cluster", "/tmp"], "folders only"),
+        (&["check", "--cluster", "/tmp"], "--cluster is about a cluster"),
         (&["explain", "a.example", "--manifests", "/tmp"], "http://host/path"),
         (&["explain", "http://a/", "--client-ip", "me"], "--client-ip"),
         (&["explain", "http://a/", "-H", "nonsense"], "NAME: VALUE"),

@@ -127,7 +127,7 @@ impl Driver {
             .map_err(|error| error.to_string())?;
         match timeout(HEAD, self.client.send(built)).await {
             Ok(Ok(response)) => Ok(response),
-            Ok(Err(error)) => Err(chain(&error)),
+            Ok(Err(error)) => Err(causes(&error)),
             Err(_) => Err(format!("no answer in {} s", HEAD.as_secs())),
         }
     }
@@ -388,7 +388,7 @@ impl Complaints {
 }
 
 /// An error with its causes, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
+pub fn causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 use tokio::time::sleep_until;
 
 pub use self::client::{ClientError, connect};
+pub use self::driver::causes;
 use self::driver::{Driver, Update};
 use self::secrets::Secrets;
 use self::state::State;
@@ -75,6 +76,14 @@ impl ClusterSource {
             self.step().await;
         }
         self.state.pack();
+    }
+
+    /// What the cluster says now, for somebody who does not watch it. What may not be read is among its problems.
+    pub async fn read_once(mut self) -> Arc<Snapshot> {
+        while !self.state.is_settled() {
+            self.step().await;
+        }
+        Arc::clone(&self.state.snapshot)
     }
 
     /// What the cluster says, as of the last change.

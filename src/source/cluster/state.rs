@@ -93,6 +93,12 @@ impl State {
         self.targets.iter().zip(&self.standing).all(is_there) && self.secrets.are_known()
     }
 
+    /// Every kind was listed or is refused, and something is known of every Secret that is named.
+    pub(super) fn is_settled(&self) -> bool {
+        let is_over = |standing: &Standing| standing.is_listed || standing.forbidden.is_some();
+        self.standing.iter().all(is_over) && self.secrets.are_known()
+    }
+
     /// When something changes without an update.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.leaving.values().chain(self.doubted.values()).min().copied()

@@ -10,6 +10,8 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::broadcast;
 
+use super::forward;
+
 /// What a request is answered with in place of the right answer.
 #[derive(Clone, Debug)]
 pub(crate) enum Fault {
@@ -201,6 +203,7 @@ impl Fake {
                 Some(Fault::Status(code)) => status(&mut socket, code).await,
                 Some(Fault::Empty) => whole(&mut socket, 200, "").await,
                 Some(Fault::Line(line)) => whole(&mut socket, 200, &line).await,
+                None if ask.what.starts_with("portforward/") => return forward::serve(&mut socket, &head, &ask).await,
                 None if ask.is_watch() => return self.watch(&mut socket, &ask).await,
                 None => self.answer(&mut socket, &ask).await,
             };
@@ -313,6 +316,7 @@ fn parse(head: &[String]) -> Ask {
     let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
     let parts = &parts[if parts[0] == "apis" { 3 } else { 2 }..];
     let what = match parts {
+        ["namespaces", namespace, "pods", name, "portforward"] => format!("portforward/{namespace}/{name}"),
         ["namespaces", namespace, resource, name] => format!("{resource}/{namespace}/{name}"),
         ["namespaces", _, resource] | [resource] => (*resource).to_owned(),
         other => panic!("{other:?}"),

@@ -1,6 +1,8 @@
 //! A cluster as a source, against an API server that fails on demand.
 
+mod commands;
 mod fake;
+mod forward;
 mod secrets;
 mod watching;
 
