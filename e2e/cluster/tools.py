@@ -18,9 +18,6 @@ import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 CHECKOUT = HERE.parent.parent
-GO_VERSION = (1, 26)
-# The same Go as a module, for machines whose own is older. Its zip is checked against the checksum database.
-GO_MODULE = "golang.org/toolchain@v0.0.1-go1.26.8.linux-amd64"
 
 # What each module gives: the names of the programs and the packages they are built from.
 FAST = {
@@ -110,28 +107,11 @@ def _required_version(module_file: pathlib.Path, module: str) -> str:
     return words[words.index(module) + 1]
 
 
-@functools.cache
 def go() -> str:
-    """A Go that is new enough; an older one fetches it as a module."""
-    own = shutil.which("go")
-    if not own:
-        sys.exit("cluster: go is missing. Run:  sudo apt-get install -y golang-go")
-    said = subprocess.run([own, "env", "GOVERSION"], capture_output=True, text=True, check=True).stdout
-    if tuple(int(part) for part in said.strip().removeprefix("go").split(".")[:2]) >= GO_VERSION:
-        return own
-    print(f"cluster: {said.strip()} is too old; fetching {GO_MODULE}", flush=True)
-    fetched = subprocess.run(
-        [own, "mod", "download", "-json", GO_MODULE], capture_output=True, text=True, cwd="/", check=False
-    )
-    if fetched.returncode:
-        sys.exit(f"cluster: cannot fetch {GO_MODULE}: {fetched.stdout}{fetched.stderr}")
-    root = pathlib.Path(json.loads(fetched.stdout)["Dir"])
-    # Module files are not executable; the go command marks these three places when it switches by itself.
-    for place in ("bin", "pkg/tool", "pkg/include"):
-        for path in (root / place).rglob("*"):
-            if path.is_file():
-                path.chmod(path.stat().st_mode | 0o111)
-    return str(root / "bin" / "go")
+    """The Go of `.tools/`, which the set-up installs where the system's is too old, or else the system's."""
+    own = CHECKOUT / ".tools" / "go" / "bin" / "go"
+    found = str(own) if own.exists() else shutil.which("go")
+    return found or sys.exit("cluster: go is missing. Run:  make cluster-tools")
 
 
 def _run(command: list[object], where: pathlib.Path) -> None:
