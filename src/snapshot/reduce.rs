@@ -193,6 +193,9 @@ impl Reducer<'_> {
                 pod: pod.and_then(|pod| pod.name).map(Arc::from),
             }
         });
+        // Collected in the memory of the endpoints as received, which is a multiple of what is kept.
+        let mut endpoints: Vec<_> = endpoints.collect();
+        endpoints.shrink_to_fit();
         let mut slice = EndpointSlice {
             meta,
             service: self.strings.share(service),
@@ -202,7 +205,7 @@ impl Reducer<'_> {
                 _ => AddressFamily::Other,
             },
             ports,
-            endpoints: endpoints.collect(),
+            endpoints,
         };
         slice.meta.version = Version::of(&slice);
         Ok(Some(slice))
