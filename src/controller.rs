@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
+use tokio::sync::oneshot;
 use tokio::time::sleep_until;
 use tracing::{error, info, warn};
 
@@ -15,6 +16,7 @@ use crate::ir::{
     Backend, BackendId, Certificate, EndpointSource, Kind, Name, Object, PortKey, Problem, Reason, Severity,
 };
 use crate::live::Registry;
+use crate::report::{Account, Desk};
 use crate::settings::CompileOptions;
 use crate::snapshot::Snapshot;
 use crate::source::dns::Dns;
@@ -72,6 +74,8 @@ pub struct Controller {
     dns: Dns,
     /// The snapshot was not compiled to the end.
     is_behind: bool,
+    /// Where somebody asks what to write back to the cluster.
+    desk: Option<Desk>,
 }
 
 impl Controller {
@@ -87,13 +91,20 @@ impl Controller {
             has_unset: false,
             dns: Dns::default(),
             is_behind: true,
+            desk: None,
         }
+    }
+
+    /// The same, which answers at the desk what is served and what is wrong.
+    pub fn reporting(self, desk: Option<Desk>) -> Controller {
+        Controller { desk, ..self }
     }
 
     /// Serves what the source has, and whatever it has next, for ever. While a change is applied, further ones pile up
     /// in the source and are one change then.
     pub async fn run(mut self, mut source: Source) -> Infallible {
         enum Event {
+            Account(oneshot::Sender<Account>),
             Objects(Changed),
             Names,
             Sweep,
@@ -108,9 +119,15 @@ impl Controller {
                 changed = source.changed() => Event::Objects(changed),
                 () = self.dns.changed() => Event::Names,
                 () = sleep_until(next_sweep) => Event::Sweep,
+                question = Desk::asked(self.desk.as_mut()) => Event::Account(question),
             };
             let snapshot = Arc::clone(source.snapshot());
             match event {
+                // What is not served yet must not be reported; the question is asked again.
+                Event::Account(_) if self.is_behind => {}
+                Event::Account(question) => {
+                    let _ = question.send(self.account(&snapshot, seconds_since_epoch()));
+                }
                 Event::Objects(changed) => {
                     self.apply(&snapshot, &changed.delta, changed.since, seconds_since_epoch());
                     next_sweep = next_sweep.min(tokio::time::Instant::now() + SWEEP);
@@ -166,6 +183,11 @@ impl Controller {
         });
         let problems = self.report(snapshot, now);
         info!(problems, "external names resolved");
+    }
+
+    fn account(&self, snapshot: &Snapshot, now: i64) -> Account {
+        let standing = self.outlets.problems.load();
+        Account::of(snapshot, &self.options, standing.iter().map(|standing| &standing.problem), now)
     }
 
     /// Replaces the endpoints of the backends of `services`, and touches no table.
@@ -273,6 +295,9 @@ impl Controller {
         }
         let count = standing.len();
         self.outlets.problems.store(Arc::new(standing));
+        if let Some(desk) = &self.desk {
+            desk.changed();
+        }
         count
     }
 

@@ -15,6 +15,7 @@ pub mod filter;
 pub mod table;
 pub mod proxy;
 pub mod source;
+pub mod report;
 pub mod controller;
 pub mod admin;
 pub mod app;

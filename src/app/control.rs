@@ -1,5 +1,7 @@
 //! The control thread: one runtime for the source, the compiler and DNS.
 
+use std::cell::RefCell;
+use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -11,11 +13,17 @@ use tracing::info;
 
 use super::StartError;
 use crate::controller::{Controller, Outlets};
+use crate::report::Reporter;
 use crate::settings::Settings;
 use crate::snapshot::Snapshot;
 use crate::source::cluster::{self, ClusterSource};
 use crate::source::{FolderSource, OpenError, Source};
 use crate::telemetry::Part;
+
+/// Longest wait for what is to be written back to the cluster at the end.
+const FAREWELL: Duration = Duration::from_secs(2);
+/// The same where the status of many Ingresses is to be cleared, ten a second.
+const CLEARING: Duration = Duration::from_secs(60);
 
 /// The running thread; it ends when this is dropped.
 pub(super) struct Control {
@@ -48,15 +56,22 @@ impl Prepared {
         let (stop, stopped) = oneshot::channel();
         let (report, first) = mpsc::channel();
         let settings = settings.clone();
+        let farewell = if settings.report.clear_on_exit { CLEARING } else { FAREWELL };
         let body = move || {
             let _alive = outlets.readiness.alive(Part::Control);
+            let reporter = RefCell::new(None);
+            let reporting = &reporter;
             let control = async move {
                 let source = match open(&settings, client.as_ref(), &outlets).await {
                     Ok(source) => source,
                     Err(error) => return drop(report.send(Err(error))),
                 };
+                let metrics = Arc::clone(&outlets.metrics);
                 let controller = Controller::new(outlets, settings.options, settings.problems);
-                let mut running = std::pin::pin!(controller.run(source));
+                let started = client.and_then(|client| Reporter::start(&client, &settings.report, &metrics));
+                let (reporter, desk) = started.unzip();
+                reporting.replace(reporter);
+                let mut running = std::pin::pin!(controller.reporting(desk).run(source));
                 // The first step applies what is there now; it waits for nothing before.
                 let _ = futures::poll!(running.as_mut());
                 let _ = report.send(Ok(()));
@@ -65,7 +80,12 @@ impl Prepared {
             runtime.block_on(async {
                 tokio::select! {
                     () = control => {}
-                    _ = stopped => {}
+                    // What is written last needs the control loop.
+                    () = async {
+                        if stopped.await.is_ok() && let Some(reporter) = reporter.take() {
+                            reporter.finish(farewell).await;
+                        }
+                    } => {}
                 }
             });
         };
@@ -83,6 +103,15 @@ impl Control {
             Err(RecvTimeoutError::Timeout) => Ok(false),
             // A panic was printed and counted.
             Ok(Ok(())) | Err(RecvTimeoutError::Disconnected) => Err(StartError::NoTable),
+        }
+    }
+}
+
+impl Control {
+    /// Ends cleanly: what is to be written to the cluster at the end is written.
+    pub(super) fn finish(mut self) {
+        if let Some(stop) = self.stop.take() {
+            let _ = stop.send(());
         }
     }
 }

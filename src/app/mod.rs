@@ -225,7 +225,10 @@ impl Running {
             self.workers.wait(Duration::ZERO);
             info!("drained");
         }
-        drop(self.control);
+        match how {
+            Ended::Cut => drop(self.control),
+            Ended::Drained => self.control.finish(),
+        }
         if let Some(log) = &self.access_log {
             log.settle(LOG_PATIENCE);
         }

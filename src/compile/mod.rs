@@ -64,6 +64,13 @@ pub fn secrets(ingress: &Ingress, snapshot: &Snapshot, options: &CompileOptions)
     if ingress::is_ours(ingress, &mut view) { ingress::tls::secrets(ingress).collect() } else { BTreeSet::new() }
 }
 
+/// The Ingresses of our class, also those of which nothing can be served.
+pub fn ours<'a>(snapshot: &'a Snapshot, options: &'a CompileOptions) -> impl Iterator<Item = &'a Arc<Ingress>> {
+    let classes = Classes::of(snapshot, options);
+    let is_ours = move |ingress: &&Arc<Ingress>| ingress::is_ours(ingress, &mut View::new(snapshot, classes, options));
+    snapshot.ingresses.values().filter(is_ours)
+}
+
 /// What is done on a route that nobody set anything for: the short text form prints what differs.
 pub fn plain(options: &CompileOptions) -> (ir::Filters, ir::Policy) {
     (filters::filters(claim::Redirect::Never, false, options), ingress::default_policy(&options.limits))

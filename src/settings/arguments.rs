@@ -25,7 +25,12 @@ impl fmt::Display for Unusable {
 pub struct Given {
     flags: &'static [Flag],
     texts: BTreeMap<&'static str, Vec<String>>,
+    /// Variables that are no flags.
+    surroundings: BTreeMap<&'static str, String>,
 }
+
+/// What a Pod is told about itself.
+const SURROUNDINGS: [&str; 2] = ["POD_NAME", "POD_NAMESPACE"];
 
 impl Given {
     /// Takes the flags of `flags` out of `matches`, and what is missing there out of `environment`. Every text has been
@@ -61,7 +66,8 @@ impl Given {
                 texts.insert(flag.name, values);
             }
         }
-        Ok(Given { flags, texts })
+        let surroundings = SURROUNDINGS.into_iter().filter_map(|name| Some((name, environment(name)?)));
+        Ok(Given { flags, texts, surroundings: surroundings.filter(|(_, value)| !value.is_empty()).collect() })
     }
 
     /// What flags would be given by these texts; for a caller that is no command line.
@@ -73,7 +79,12 @@ impl Given {
             flag.value.check(text).map_err(|why| Unusable(format!("--{name}: {why}")))?;
             texts.entry(flag.name).or_default().push(text.clone());
         }
-        Ok(Given { flags, texts })
+        Ok(Given { flags, texts, surroundings: BTreeMap::new() })
+    }
+
+    /// What the process is told about the Pod it runs in: `POD_NAME` or `POD_NAMESPACE`.
+    pub fn surrounding(&self, name: &str) -> Option<&str> {
+        self.surroundings.get(name).map(String::as_str)
     }
 
     /// The texts of a repeatable flag.

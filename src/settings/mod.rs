@@ -25,6 +25,8 @@ pub struct Settings {
     pub manifests: Vec<PathBuf>,
     /// How the Kubernetes API is reached and what is watched there.
     pub cluster: ClusterSettings,
+    /// What is written back there.
+    pub report: ReportSettings,
     /// `--http-port`; `None` = off.
     pub http_port: Option<u16>,
     /// `--https-port`; `None` = off.
@@ -74,6 +76,52 @@ pub struct ClusterSettings {
     pub watch_namespace: Option<Arc<str>>,
     /// `--watch-namespace-selector`; only Ingresses of these namespaces count.
     pub watch_namespace_selector: Option<String>,
+}
+
+/// What is written back to the cluster, and as whom.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReportSettings {
+    /// `POD_NAME`, which is also the name in the Lease; `None` outside of a Pod.
+    pub pod_name: Option<String>,
+    /// `POD_NAMESPACE`; `None` = the namespace that the client of the API stands in.
+    pub pod_namespace: Option<String>,
+    /// `--controller-class`: the manager of the fields that are written.
+    pub controller_class: Arc<str>,
+    /// `None` with `--disable-leader-election`: always the leader.
+    pub election: Option<Election>,
+    /// `--update-status`.
+    pub update_status: bool,
+    /// `--update-status-on-shutdown`.
+    pub clear_on_exit: bool,
+    /// `--status-update-interval`, 5 s at least.
+    pub status_interval: Duration,
+    /// Whose addresses are written.
+    pub published: Published,
+    /// `--events`.
+    pub events: bool,
+}
+
+/// The Lease.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Election {
+    /// `--election-id`: its name.
+    pub id: String,
+    /// `--election-ttl`: how long a holder that is not heard of counts.
+    pub ttl: Duration,
+}
+
+/// Whose addresses the status of an Ingress shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Published {
+    /// `--publish-status-address`: these, IP addresses or host names.
+    Addresses(Vec<String>),
+    /// Those of the nodes where our Pods run; with `--report-node-internal-ip-address` only the internal ones.
+    Nodes {
+        /// Only the internal ones.
+        only_internal: bool,
+    },
+    /// `--publish-service`: those of this Service.
+    Service(Name),
 }
 
 /// The settings that `compile` reads.

@@ -4,10 +4,13 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::available_parallelism;
+use std::time::Duration;
 
 use super::arguments::{Given, Unusable};
 use super::flag::{self, Effect};
-use super::{ClusterSettings, CompileOptions, Limits, LogFormat, LogLevel, Settings, units};
+use super::{
+    ClusterSettings, CompileOptions, Election, Limits, LogFormat, LogLevel, Published, ReportSettings, Settings, units,
+};
 use crate::ir::{Kind, Name, Object, Problem, Reason, Severity};
 
 impl Settings {
@@ -20,6 +23,7 @@ impl Settings {
         let settings = Settings {
             manifests,
             cluster: cluster(given),
+            report: report(given, &options)?,
             http_port: options.http_port,
             https_port: options.https_port,
             bind_addresses: addresses(given, "bind-address")?,
@@ -86,6 +90,36 @@ fn cluster(given: &Given) -> ClusterSettings {
         watch_namespace_selector: text("watch-namespace-selector"),
     }
 }
+
+fn report(given: &Given, options: &CompileOptions) -> Result<ReportSettings, Unusable> {
+    let duration = |name| given.read(name, units::duration).map(Option::unwrap_or_default);
+    let texts = given.all("publish-status-address").iter().flat_map(|text| text.split(','));
+    let addresses: Vec<String> = texts.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty()).collect();
+    Ok(ReportSettings {
+        pod_name: given.surrounding("POD_NAME").map(str::to_owned),
+        pod_namespace: given.surrounding("POD_NAMESPACE").map(str::to_owned),
+        controller_class: Arc::clone(&options.controller_class),
+        election: match given.is_on("disable-leader-election")? {
+            true => None,
+            false => Some(Election {
+                id: given.text("election-id").unwrap_or_default().to_owned(),
+                ttl: duration("election-ttl")?,
+            }),
+        },
+        update_status: given.is_on("update-status")?,
+        clear_on_exit: given.is_on("update-status-on-shutdown")?,
+        status_interval: duration("status-update-interval")?.max(LEAST_STATUS_INTERVAL),
+        published: match given.read("publish-service", flag::object)? {
+            Some(service) => Published::Service(service),
+            None if !addresses.is_empty() => Published::Addresses(addresses),
+            None => Published::Nodes { only_internal: given.is_on("report-node-internal-ip-address")? },
+        },
+        events: given.is_on("events")?,
+    })
+}
+
+/// As in ingress-nginx.
+const LEAST_STATUS_INTERVAL: Duration = Duration::from_secs(5);
 
 fn port(given: &Given, name: &str) -> Result<Option<u16>, Unusable> {
     given.read(name, flag::port).map(|port| port.filter(|port| *port != 0))
@@ -194,8 +228,6 @@ fn ignored(given: &Given) -> Vec<Problem> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::super::arguments::{arguments, normalise};
     use super::super::flags::SERVE;
     use super::*;
@@ -249,6 +281,35 @@ mod tests {
         let settings = read(&["--https-port=0", "--healthz-port", "0", "--status-port", "1234"]);
         assert_eq!((settings.https_port, settings.health_addresses), (None, Vec::new()));
         assert_eq!(settings.admin_address.to_string(), "127.0.0.1:1234");
+    }
+
+    #[test]
+    fn what_is_written_back_is_as_the_flags_and_the_pod_say() {
+        let environment = [("POD_NAME", "fairlead-0"), ("POD_NAMESPACE", "edge")];
+        let report = read_with(&["--controller-class=x.example/y"], &environment).unwrap().report;
+        assert_eq!(report.pod_name.as_deref(), Some("fairlead-0"));
+        assert_eq!((report.pod_namespace.as_deref(), &*report.controller_class), (Some("edge"), "x.example/y"));
+        let election = report.election.unwrap();
+        assert_eq!((election.id.as_str(), election.ttl), ("fairlead-leader", Duration::from_secs(30)));
+        assert_eq!((report.update_status, report.events, report.clear_on_exit), (true, true, false));
+        assert_eq!((report.status_interval, report.published), (Duration::from_secs(60), nodes(false)));
+        for (words, published) in [
+            (&["--publish-service=a/b"][..], Published::Service(Name::new("a", "b"))),
+            (&["--publish-status-address=192.0.2.1, lb.example"], Published::Addresses(texts("192.0.2.1 lb.example"))),
+            (&["--report-node-internal-ip-address"], nodes(true)),
+        ] {
+            assert_eq!(read(words).report.published, published);
+        }
+        let report = read(&["--disable-leader-election", "--status-update-interval=1"]).report;
+        assert_eq!((report.election, report.status_interval), (None, Duration::from_secs(5)));
+    }
+
+    fn nodes(only_internal: bool) -> Published {
+        Published::Nodes { only_internal }
+    }
+
+    fn texts(words: &str) -> Vec<String> {
+        words.split(' ').map(str::to_owned).collect()
     }
 
     #[test]

@@ -16,7 +16,7 @@ const BANS: [(&[&str], &[&str]); 3] = [
         &["tokio", "hyper", "h2::", "async fn ", "std::fs", "std::env", "Instant::now", "SystemTime::now"],
     ),
     (&["http1", "live", "filter", "table", "proxy"], &["kube::", "k8s_openapi::", "crate::snapshot", "crate::compile"]),
-    (&["source"], &["hyper", "crate::live", "crate::table", "crate::proxy"]),
+    (&["source", "report"], &["hyper", "crate::live", "crate::table", "crate::proxy"]),
 ];
 
 /// What only `main`, `settings` and `app` may contain.

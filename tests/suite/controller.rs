@@ -26,7 +26,7 @@ struct World {
     now: i64,
 }
 
-fn outlets() -> Outlets {
+pub(crate) fn outlets() -> Outlets {
     let default_certificate = Arc::new(secret::self_made(1_767_323_045).unwrap());
     Outlets {
         table: Arc::new(SharedTable::new(Arc::new(RoutingTable::empty(&default_certificate)))),

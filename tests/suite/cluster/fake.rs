@@ -1,12 +1,14 @@
 //! A small API server on loopback that does what it is told, also what a real one does only in bad hours.
 
+mod writes;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use fairlead::settings::ClusterSettings;
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::broadcast;
 
@@ -30,15 +32,23 @@ type Faults = Box<dyn FnMut(&Ask) -> Option<Fault> + Send>;
 /// One request.
 #[derive(Clone, Debug)]
 pub(crate) struct Ask {
+    pub(crate) method: String,
     /// `ingresses`, or `secrets/n/a` for a single object.
     pub(crate) what: String,
+    pub(crate) namespace: Option<String>,
+    /// What is to be written.
+    pub(crate) object: Value,
     pub(crate) query: BTreeMap<String, String>,
     pub(crate) is_metadata: bool,
 }
 
 impl Ask {
     pub(crate) fn is_list(&self) -> bool {
-        !self.is_watch()
+        !self.is_watch() && !self.is_write()
+    }
+
+    pub(crate) fn is_write(&self) -> bool {
+        self.method != "GET"
     }
 
     pub(crate) fn is_watch(&self) -> bool {
@@ -131,15 +141,43 @@ impl Fake {
             if !matches!(resource.as_str(), "ingressclasses" | "namespaces") {
                 metadata.entry("namespace").or_insert(json!("default"));
             }
-            let name = full_name(&object);
-            let mut store = self.inner.store.lock().unwrap();
-            store.version += 1;
-            let version = store.version;
-            object["metadata"]["resourceVersion"] = json!(version.to_string());
-            let is_new = store.objects.insert((resource.clone(), name), object.clone()).is_none();
-            let event = Event { resource, verb: if is_new { "ADDED" } else { "MODIFIED" }, object };
-            store.history.push((version, event.clone()));
-            let _ = self.inner.events.send((version, event));
+            self.put(&resource, object);
+        }
+    }
+
+    /// Creates or changes an object, and tells all watches; gives it with its new version.
+    fn put(&self, resource: &str, mut object: Value) -> Value {
+        let name = full_name(&object);
+        let mut store = self.inner.store.lock().unwrap();
+        store.version += 1;
+        let version = store.version;
+        object["metadata"]["resourceVersion"] = json!(version.to_string());
+        let uid = format!("uid of {resource} {name}");
+        object["metadata"].as_object_mut().unwrap().entry("uid").or_insert(json!(uid));
+        let is_new = store.objects.insert((resource.to_owned(), name), object.clone()).is_none();
+        let verb = if is_new { "ADDED" } else { "MODIFIED" };
+        let event = Event { resource: resource.to_owned(), verb, object: object.clone() };
+        store.history.push((version, event.clone()));
+        let _ = self.inner.events.send((version, event));
+        object
+    }
+
+    /// The object as it is now.
+    pub(crate) fn find(&self, resource: &str, name: &str) -> Option<Value> {
+        self.inner.store.lock().unwrap().objects.get(&(resource.to_owned(), name.to_owned())).cloned()
+    }
+
+    /// All objects of a kind.
+    pub(crate) fn all(&self, resource: &str) -> Vec<Value> {
+        let store = self.inner.store.lock().unwrap();
+        store.objects.iter().filter(|((of, _), _)| *of == resource).map(|(_, object)| object.clone()).collect()
+    }
+
+    /// Waits until what the server holds is as wanted.
+    pub(crate) async fn until(&self, is_there: impl Fn(&Fake) -> bool) {
+        let mut events = self.inner.events.subscribe();
+        while !is_there(self) {
+            let _ = events.recv().await;
         }
     }
 
@@ -195,7 +233,15 @@ impl Fake {
                     Ok(_) => head.push(line),
                 }
             }
-            let ask = parse(&head);
+            let mut ask = parse(&head);
+            let length = head
+                .iter()
+                .find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.trim().parse().ok());
+            let mut body = vec![0; length.unwrap_or(0)];
+            if socket.read_exact(&mut body).await.is_err() {
+                return;
+            }
+            ask.object = serde_json::from_slice(&body).unwrap_or_default();
             self.inner.asked.lock().unwrap().push(ask.clone());
             let fault = (self.inner.faults.lock().unwrap())(&ask);
             let is_open = match fault {
@@ -204,6 +250,10 @@ impl Fake {
                 Some(Fault::Empty) => whole(&mut socket, 200, "").await,
                 Some(Fault::Line(line)) => whole(&mut socket, 200, &line).await,
                 None if ask.what.starts_with("portforward/") => return forward::serve(&mut socket, &head, &ask).await,
+                None if ask.is_write() => {
+                    let (code, object) = self.write(&ask);
+                    whole(&mut socket, code, &object.to_string()).await
+                }
                 None if ask.is_watch() => return self.watch(&mut socket, &ask).await,
                 None => self.answer(&mut socket, &ask).await,
             };
@@ -214,11 +264,9 @@ impl Fake {
     }
 
     async fn answer(&self, socket: &mut BufReader<TcpStream>, ask: &Ask) -> bool {
-        if let Some(name) = ask.what.strip_prefix("secrets/") {
-            let key = ("secrets".to_owned(), name.to_owned());
-            let found = self.inner.store.lock().unwrap().objects.get(&key).map(Value::to_string);
-            return match found {
-                Some(text) => whole(socket, 200, &text).await,
+        if let Some((resource, name)) = ask.what.split_once('/') {
+            return match self.find(resource, name) {
+                Some(object) => whole(socket, 200, &object.to_string()).await,
                 None => status(socket, 404).await,
             };
         }
@@ -311,12 +359,15 @@ fn line(verb: &str, object: &Value) -> String {
 }
 
 fn parse(head: &[String]) -> Ask {
-    let target = head[0].split(' ').nth(1).unwrap();
+    let mut words = head[0].split(' ');
+    let (method, target) = (words.next().unwrap().to_owned(), words.next().unwrap());
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
     let parts = &parts[if parts[0] == "apis" { 3 } else { 2 }..];
+    let namespace = parts.strip_prefix(&["namespaces"]).and_then(|rest| rest.first()).map(|name| (*name).to_owned());
     let what = match parts {
         ["namespaces", namespace, "pods", name, "portforward"] => format!("portforward/{namespace}/{name}"),
+        ["namespaces", namespace, resource, name, "status"] => format!("{resource}/{namespace}/{name}/status"),
         ["namespaces", namespace, resource, name] => format!("{resource}/{namespace}/{name}"),
         ["namespaces", _, resource] | [resource] => (*resource).to_owned(),
         other => panic!("{other:?}"),
@@ -324,7 +375,7 @@ fn parse(head: &[String]) -> Ask {
     let query = query.split('&').filter_map(|pair| pair.split_once('='));
     let query = query.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
     let is_metadata = head.iter().any(|line| line.contains("as=PartialObjectMetadata"));
-    Ask { what, query, is_metadata }
+    Ask { method, what, namespace, object: Value::Null, query, is_metadata }
 }
 
 async fn status(socket: &mut BufReader<TcpStream>, code: u16) -> bool {

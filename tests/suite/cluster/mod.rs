@@ -3,6 +3,7 @@
 mod commands;
 mod fake;
 mod forward;
+mod reporting;
 mod secrets;
 mod watching;
 
