@@ -19,6 +19,8 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 CHART = ROOT / "charts" / "fairlead"
 WIDTH = 118
+# A Helm 3 built without its release flags thinks of Kubernetes 1.20, which the chart refuses. Nothing else depends on it.
+KUBERNETES = "1.37.0"
 KEY = re.compile(r"^( *)([A-Za-z0-9_./-]+):(?: (.*))?$")
 SCALARS = {bool: "boolean", int: "integer", float: "number", str: "string", list: "array", dict: "object"}
 # Keys that Helm and umbrella charts put beside ours.
@@ -230,13 +232,14 @@ def _inline(block: list[str]) -> str:
 def manifest(helm: str) -> str:
     """The chart's defaults as plain objects, without what only Helm needs."""
     namespace = "fairlead"
-    command = [helm, "template", "fairlead", str(CHART), "--namespace", namespace]
+    command = [helm, "template", "fairlead", str(CHART), "--namespace", namespace, "--kube-version", KUBERNETES]
     rendered = subprocess.run(command, capture_output=True, text=True, check=False)
     if rendered.returncode:
         sys.exit(f"helm template failed:\n{rendered.stderr}")
     lines = rendered.stdout.splitlines()
     only_helm = re.compile(r"^ *(helm\.sh/chart|app\.kubernetes\.io/managed-by): ")
-    kept = [line for line in lines if not only_helm.match(line) and not line.startswith("# Source: ")]
+    # Helm 3 and Helm 4 set empty lines differently.
+    kept = [line for line in lines if line and not only_helm.match(line) and not line.startswith("# Source: ")]
     return (
         "# Fairlead with the chart's defaults, for `kubectl apply -f`. Made from charts/fairlead by `make chart-write`.\n"
         f"apiVersion: v1\nkind: Namespace\nmetadata:\n  name: {namespace}\n" + "\n".join(kept).strip() + "\n"

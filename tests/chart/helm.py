@@ -63,7 +63,7 @@ def refusal(values: dict, version: str = KUBERNETES[1]) -> str:
 
 
 def notes(values: dict | pathlib.Path) -> str:
-    """NOTES as an installation prints them."""
+    """NOTES as an installation prints them. Only Helm 4 shows them without a cluster."""
     with _file(values) as file:
         done = run(HELMS[0], "install", "fairlead", CHART, "--namespace", "edge", "--dry-run=client", "-f", file)
     if done.returncode:
