@@ -82,3 +82,84 @@ fn expiring<'a>(ingress: &'a Ingress, snapshot: &'a Snapshot, now: i64) -> impl 
         })
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::snapshot::{Meta, Received, Secret, SecretContent, Version, secret, yaml};
+
+    const INGRESSES: &str = "---\n{apiVersion: networking.k8s.io/v1, kind: IngressClass, metadata: {name: fairlead},\n \
+         spec: {controller: fairlead.dev/ingress-controller}}\n---\n\
+         {apiVersion: networking.k8s.io/v1, kind: Ingress, metadata: {name: a, uid: u-a},\n \
+         spec: {ingressClassName: fairlead, tls: [{secretName: t}, {hosts: [x.example]}]}}\n---\n\
+         {apiVersion: networking.k8s.io/v1, kind: Ingress, metadata: {name: foreign, uid: u-f},\n \
+         spec: {ingressClassName: other, tls: [{secretName: t}]}}\n";
+
+    /// A snapshot with a certificate, and when that ends.
+    fn snapshot() -> (Snapshot, i64) {
+        let parsed = yaml::read(INGRESSES, "f.yaml");
+        assert!(parsed.problems.is_empty(), "{:?}", parsed.problems);
+        let mut snapshot = parsed.into_snapshot();
+        let certificate = Arc::new(secret::self_made(1_767_323_045).unwrap());
+        let end = certificate.not_after;
+        let object = Object { kind: Kind::Secret, name: Name::new("default", "t"), file: None, line: None };
+        let meta = Meta { object: Arc::new(object), uid: "u-t".into(), created: None, version: Version::default() };
+        let secret = Secret::new(meta, SecretContent::Certificate(certificate), None);
+        assert!(snapshot.insert(Received::Secret(Arc::new(secret))));
+        (snapshot, end)
+    }
+
+    fn problem(kind: Kind, name: &str, severity: Severity) -> Problem {
+        Problem {
+            object: Arc::new(Object { kind, name: Name::new("default", name), file: None, line: None }),
+            severity,
+            reason: Reason::PathInvalid,
+            field: String::new(),
+            message: String::new(),
+            hint: String::new(),
+        }
+    }
+
+    #[test]
+    fn a_certificate_is_complained_about_in_other_words_at_21_days_at_7_and_when_it_ended() {
+        let (snapshot, end) = snapshot();
+        let said = |left: i64| -> Vec<(String, String, String)> {
+            let options = CompileOptions::default();
+            let account = Account::of(&snapshot, &options, [].iter(), end - left);
+            let words = |Trouble { uid, problem }| {
+                (uid.to_string(), problem.field, problem.message.split(" at ").next().unwrap_or_default().to_owned())
+            };
+            account.troubles.into_iter().map(words).collect()
+        };
+        let one = |rest: &str| {
+            let message = format!("the certificate of Secret default/t {rest}");
+            vec![("u-a".to_owned(), "spec.tls[0].secretName".to_owned(), message)]
+        };
+        for (left, expected) in [
+            (21 * DAY, vec![]),
+            (21 * DAY - 1, one("ends in less than 21 days,")),
+            (7 * DAY, one("ends in less than 21 days,")),
+            (7 * DAY - 1, one("ends in less than 7 days,")),
+            (0, one("ended")),
+        ] {
+            assert_eq!(said(left), expected, "{left} s left");
+        }
+    }
+
+    #[test]
+    fn only_ours_is_told_and_only_what_is_wrong_with_an_object_of_the_cluster() {
+        let (snapshot, _) = snapshot();
+        let problems = [
+            problem(Kind::Ingress, "a", Severity::Error),
+            problem(Kind::Secret, "t", Severity::Warning),
+            problem(Kind::Ingress, "a", Severity::Info),
+            problem(Kind::Flag, "--x", Severity::Warning),
+            problem(Kind::Service, "not-there", Severity::Error),
+        ];
+        let account = Account::of(&snapshot, &CompileOptions::default(), problems.iter(), 0);
+        let ours: Vec<&str> = account.ingresses.iter().map(|ingress| &*ingress.meta.object.name.name).collect();
+        assert_eq!(ours, ["a"]);
+        let uids: Vec<&str> = account.troubles.iter().map(|trouble| &*trouble.uid).collect();
+        assert_eq!(uids, ["u-a", "u-t"]);
+    }
+}

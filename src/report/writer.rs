@@ -7,7 +7,7 @@ use kube::Client;
 use tokio::sync::watch;
 use tokio::time::sleep_until;
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::Account;
 use super::address;
@@ -42,6 +42,8 @@ pub(super) struct Writer<'a> {
     statuses: Statuses,
     events: Events,
     addresses: Vec<String>,
+    /// That there is no address was said.
+    is_homeless: bool,
     failures: u32,
     /// Nothing is asked before.
     pause: Instant,
@@ -78,6 +80,7 @@ impl<'a> Writer<'a> {
             statuses: Statuses::new(settings.status_interval),
             events: Events::new(),
             addresses: Vec::new(),
+            is_homeless: false,
             failures: 0,
             pause: Instant::now(),
             complaints: Default::default(),
@@ -241,8 +244,14 @@ impl<'a> Writer<'a> {
         };
         match found {
             Ok(found) if !found.is_empty() && found != self.addresses => {
+                info!(addresses = found.join(","), "the status of Ingresses shows these");
                 self.addresses = found;
                 true
+            }
+            Ok(_) if self.addresses.is_empty() && !self.is_homeless => {
+                self.is_homeless = true;
+                info!(of = ?self.settings.published, "no address to show in the status of Ingresses yet");
+                false
             }
             Ok(_) => false,
             Err((resource, refusal)) => {
