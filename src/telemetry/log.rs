@@ -46,7 +46,11 @@ fn dispatch(level: LogLevel, format: LogFormat, sink: &Arc<Sink>) -> Dispatch {
         LogLevel::Debug => LevelFilter::DEBUG,
     };
     // Libraries say more than an operator wants to read, and some of it for each connection.
-    let targets = Targets::new().with_default(level.min(LevelFilter::WARN)).with_target("fairlead", level);
+    // kube's client complains of every attempt; the source says once what is wrong.
+    let targets = Targets::new()
+        .with_default(level.min(LevelFilter::WARN))
+        .with_target("kube_client", LevelFilter::OFF)
+        .with_target("fairlead", level);
     let lines = tracing_subscriber::fmt::layer().with_writer(Lines(Arc::clone(sink)));
     match format {
         LogFormat::Text => bounded(targets, lines.with_ansi(false)),

@@ -75,7 +75,7 @@ impl ClusterSource {
         while !self.state.is_complete() {
             self.step().await;
         }
-        self.state.pack();
+        self.state.begin();
     }
 
     /// What the cluster says now, for somebody who does not watch it. What may not be read is among its problems.

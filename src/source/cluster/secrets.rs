@@ -102,6 +102,12 @@ impl Secrets {
         self.unknown == 0
     }
 
+    /// Something is known of it, be it that there is none.
+    pub(super) fn is_known(&self, name: &Name) -> bool {
+        let state = self.wanted.get(name).map(|wanted| &wanted.state);
+        matches!(state, Some(State::Known(_) | State::Asking { was_known: true, .. }))
+    }
+
     /// One more names it.
     pub(super) fn want(&mut self, name: &Name) {
         if let Some(wanted) = self.wanted.get_mut(name) {

@@ -34,8 +34,11 @@ pub(super) struct State {
     standing: Vec<Standing>,
     /// The Service of each slice.
     slices: BTreeMap<Name, Arc<str>>,
-    /// The Secrets that each Ingress of ours names.
+    /// The Secrets that each Ingress of ours names, as served and as pending.
     wants: BTreeMap<Name, BTreeSet<Name>>,
+    /// Ingresses that changed and name a Secret of which nothing is known yet. Until then they count as they were: served
+    /// at once, they would have the default certificate for a moment.
+    pending: BTreeMap<Name, Arc<Ingress>>,
     /// Only where Namespaces are selected.
     selection: Option<Selection>,
     /// Deleted IngressClasses that still count, and until when.
@@ -45,6 +48,7 @@ pub(super) struct State {
     /// Objects that could not be read, and why.
     broken: BTreeMap<(Kind, Name), String>,
     has_other_problems: bool,
+    is_served: bool,
 }
 
 /// How far a target is.
@@ -77,10 +81,12 @@ impl State {
             secrets,
             slices: BTreeMap::new(),
             wants: BTreeMap::new(),
+            pending: BTreeMap::new(),
             leaving: BTreeMap::new(),
             doubted: BTreeMap::new(),
             broken: BTreeMap::new(),
             has_other_problems: false,
+            is_served: false,
         }
     }
 
@@ -132,6 +138,9 @@ impl State {
             Update::Secret(name, question, answer) => {
                 let verdict = self.secrets.answered(&name, question, answer);
                 self.secret(&name, verdict, differences);
+                let names_it = |ingress: &&Name| self.wants.get(*ingress).is_some_and(|wants| wants.contains(&name));
+                let pending: Vec<Name> = self.pending.keys().filter(names_it).cloned().collect();
+                pending.iter().for_each(|ingress| self.settle(ingress, differences));
             }
         }
     }
@@ -164,8 +173,9 @@ impl State {
         true
     }
 
-    /// Gives back the room that maps have to spare after many inserts.
-    pub(super) fn pack(&mut self) {
+    /// From now on the snapshot is served. Gives back the room that its maps have to spare after many inserts.
+    pub(super) fn begin(&mut self) {
+        self.is_served = true;
         Arc::make_mut(&mut self.snapshot).pack();
     }
 
@@ -200,6 +210,7 @@ impl State {
                     selection.hidden.insert(name, ingress);
                 }
             }
+            Content::Object(Received::Ingress(ingress)) => self.ingress(ingress, differences),
             Content::Object(object) => {
                 if kind == Kind::IngressClass {
                     self.leaving.remove(&name);
@@ -222,8 +233,10 @@ impl State {
                 self.secret(name, verdict, differences);
             }
             _ => {
-                if let Some(selection) = self.selection.as_mut().filter(|_| kind == Kind::Ingress) {
-                    selection.hidden.remove(name);
+                if kind == Kind::Ingress {
+                    self.pending.remove(name);
+                    self.selection.iter_mut().for_each(|selection| drop(selection.hidden.remove(name)));
+                    self.want(name, differences);
                 }
                 let old = self.find(kind, name);
                 self.replace(old, None, differences);
@@ -246,7 +259,9 @@ impl State {
             Kind::EndpointSlice => self.slices.keys().filter(is_gone).cloned().collect(),
             Kind::Ingress => {
                 let hidden = self.selection.iter().flat_map(|selection| selection.hidden.keys());
-                self.snapshot.ingresses.keys().chain(hidden).filter(is_gone).cloned().collect()
+                let seen: BTreeSet<&Name> =
+                    self.snapshot.ingresses.keys().chain(self.pending.keys()).chain(hidden).collect();
+                seen.into_iter().filter(is_gone).cloned().collect()
             }
             Kind::IngressClass => {
                 let is_leaving = |name: &&Name| !self.leaving.contains_key(*name);
@@ -332,10 +347,32 @@ impl State {
         }
     }
 
+    /// An Ingress came or changed.
+    fn ingress(&mut self, ingress: Arc<Ingress>, differences: &mut Differences) {
+        let name = ingress.meta.object.name.clone();
+        self.pending.insert(name.clone(), ingress);
+        self.want(&name, differences);
+        self.settle(&name, differences);
+    }
+
+    /// Takes over an Ingress if something is known of every Secret that it names.
+    fn settle(&mut self, name: &Name, differences: &mut Differences) {
+        let mut wanted = self.wants.get(name).into_iter().flatten();
+        if self.is_served && !wanted.all(|secret| self.secrets.is_known(secret)) {
+            return;
+        }
+        if let Some(ingress) = self.pending.remove(name) {
+            let old = self.find(Kind::Ingress, name);
+            self.replace(old, Some(Received::Ingress(ingress)), differences);
+            self.want(name, differences);
+        }
+    }
+
     /// Asks for the Secrets that the Ingress names now, and forgets those that nobody does any more.
     fn want(&mut self, ingress: &Name, differences: &mut Differences) {
-        let now = self.snapshot.ingresses.get(ingress);
-        let now = now.map(|ingress| compile::secrets(ingress, &self.snapshot, &self.options)).unwrap_or_default();
+        let forms = self.snapshot.ingresses.get(ingress).into_iter().chain(self.pending.get(ingress));
+        let secrets = |ingress: &Arc<Ingress>| compile::secrets(ingress, &self.snapshot, &self.options);
+        let now: BTreeSet<Name> = forms.flat_map(secrets).collect();
         let before = self.wants.remove(ingress).unwrap_or_default();
         now.difference(&before).for_each(|secret| self.secrets.want(secret));
         let released: Vec<Name> =
@@ -361,7 +398,7 @@ impl State {
         let names: Vec<Name> = within(&selection.hidden, namespace).cloned().collect();
         let shown: Vec<Arc<Ingress>> = names.iter().filter_map(|name| selection.hidden.remove(name)).collect();
         for ingress in shown {
-            self.replace(None, Some(Received::Ingress(ingress)), differences);
+            self.ingress(ingress, differences);
         }
     }
 
@@ -370,13 +407,17 @@ impl State {
         if !selection.namespaces.remove(namespace) {
             return;
         }
-        let names = within(&self.snapshot.ingresses, namespace);
-        let hidden: Vec<Arc<Ingress>> = names.filter_map(|name| self.snapshot.ingresses.get(name)).cloned().collect();
-        for ingress in &hidden {
-            selection.hidden.insert(ingress.meta.object.name.clone(), Arc::clone(ingress));
+        let served = within(&self.snapshot.ingresses, namespace);
+        let names: BTreeSet<Name> = served.chain(within(&self.pending, namespace)).cloned().collect();
+        for name in &names {
+            let newest = self.pending.get(name).or_else(|| self.snapshot.ingresses.get(name)).cloned();
+            selection.hidden.extend(newest.map(|ingress| (name.clone(), ingress)));
         }
-        for ingress in hidden {
-            self.replace(Some(Received::Ingress(ingress)), None, differences);
+        for name in names {
+            self.pending.remove(&name);
+            let old = self.find(Kind::Ingress, &name);
+            self.replace(old, None, differences);
+            self.want(&name, differences);
         }
     }
 

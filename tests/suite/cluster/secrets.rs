@@ -85,6 +85,31 @@ async fn a_secret_is_followed_through_rotations_and_a_bad_one_keeps_the_last_goo
 }
 
 #[tokio::test]
+async fn an_ingress_that_names_another_secret_counts_when_that_one_is_there() {
+    let fake = Fake::start().await;
+    fake.apply(&format!("{CLASS}{}{}{}", ingress("a", "old"), secret("old", 1), secret("new", 2)));
+    let mut source = synced(&fake).await;
+    let mut attempts = 0;
+    fake.fail(move |ask| {
+        attempts += usize::from(ask.what == "secrets/default/new");
+        (ask.what == "secrets/default/new" && attempts == 1).then_some(Fault::Status(500))
+    });
+    fake.apply(&ingress("a", "new"));
+    let names_new = |snapshot: &Snapshot| {
+        snapshot.ingresses.values().flat_map(|ingress| &ingress.tls).any(|tls| tls.secret.as_deref() == Some("new"))
+    };
+    while !names_new(source.snapshot()) {
+        assert_eq!(serial(source.snapshot(), "old").as_deref(), Some("01"));
+        changed(&mut source).await;
+    }
+    assert_eq!(serial(source.snapshot(), "new").as_deref(), Some("02"));
+    assert_eq!(source.snapshot().secrets.len(), 1);
+    // One that is nowhere holds up nothing.
+    fake.apply(&ingress("a", "nowhere"));
+    until(&mut source, |snapshot| !names_new(snapshot)).await;
+}
+
+#[tokio::test]
 async fn a_secret_that_may_not_be_read_says_so_and_is_read_when_it_may() {
     let fake = Fake::start().await;
     fake.apply(&format!("{CLASS}{}{}", ingress("a", "tls"), secret("tls", 1)));
