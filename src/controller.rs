@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep_until;
 use tracing::{error, info, warn};
 
@@ -59,6 +59,50 @@ pub struct Outlets {
     pub default_certificate: Arc<Certificate>,
 }
 
+/// Asks the control loop for what the source says now.
+#[derive(Clone, Debug)]
+pub struct Snapshots(mpsc::Sender<Question>);
+
+/// Where a snapshot is to be sent.
+type Question = oneshot::Sender<Arc<Snapshot>>;
+
+/// Questions that may wait.
+const QUESTIONS: usize = 64;
+
+impl Snapshots {
+    /// Those who ask, and the questions, for [`Controller::answer`].
+    pub fn new() -> (Snapshots, Questions) {
+        let (send, questions) = mpsc::channel(QUESTIONS);
+        (Snapshots(send), Questions(questions))
+    }
+
+    /// The snapshot of this moment. Waits until there is one; `None` if there will be none, or too many wait. Whoever
+    /// holds it for long makes the source copy it.
+    pub async fn ask(&self) -> Option<Arc<Snapshot>> {
+        let (reply, answer) = oneshot::channel();
+        self.0.try_send(reply).ok()?;
+        answer.await.ok()
+    }
+}
+
+/// Questions for a snapshot that wait.
+#[derive(Debug)]
+pub struct Questions(mpsc::Receiver<Question>);
+
+impl Questions {
+    /// The next; for ever if nobody can ask.
+    async fn next(asked: &mut Option<Questions>) -> Question {
+        let question = match asked {
+            Some(Questions(questions)) => questions.recv().await,
+            None => None,
+        };
+        match question {
+            Some(question) => question,
+            None => std::future::pending().await,
+        }
+    }
+}
+
 /// Turns snapshots into what is served.
 pub struct Controller {
     outlets: Outlets,
@@ -72,6 +116,7 @@ pub struct Controller {
     /// A panic came before the endpoints of all backends were set.
     has_unset: bool,
     dns: Dns,
+    questions: Option<Questions>,
     /// The snapshot was not compiled to the end.
     is_behind: bool,
     /// Where somebody asks what to write back to the cluster.
@@ -90,6 +135,7 @@ impl Controller {
             endpoints: BTreeMap::new(),
             has_unset: false,
             dns: Dns::default(),
+            questions: None,
             is_behind: true,
             desk: None,
         }
@@ -100,6 +146,11 @@ impl Controller {
         Controller { desk, ..self }
     }
 
+    /// Lets others ask for the snapshot while it runs.
+    pub fn answer(&mut self, questions: Questions) {
+        self.questions = Some(questions);
+    }
+
     /// Serves what the source has, and whatever it has next, for ever. While a change is applied, further ones pile up
     /// in the source and are one change then.
     pub async fn run(mut self, mut source: Source) -> Infallible {
@@ -107,17 +158,20 @@ impl Controller {
             Account(oneshot::Sender<Account>),
             Objects(Changed),
             Names,
+            Question(Question),
             Sweep,
         }
         // No snapshot is held while it waits: the source changes its own in place if nobody else has it.
         let first = Arc::clone(source.snapshot());
         self.apply(&first, &Delta::default(), Instant::now(), seconds_since_epoch());
         drop(first);
+        let mut questions = self.questions.take();
         let mut next_sweep = tokio::time::Instant::now() + SWEEP;
         loop {
             let event = tokio::select! {
                 changed = source.changed() => Event::Objects(changed),
                 () = self.dns.changed() => Event::Names,
+                question = Questions::next(&mut questions) => Event::Question(question),
                 () = sleep_until(next_sweep) => Event::Sweep,
                 question = Desk::asked(self.desk.as_mut()) => Event::Account(question),
             };
@@ -133,6 +187,8 @@ impl Controller {
                     next_sweep = next_sweep.min(tokio::time::Instant::now() + SWEEP);
                 }
                 Event::Names => self.apply_names(&snapshot, seconds_since_epoch()),
+                // Whoever does not listen any more has no time left.
+                Event::Question(reply) => drop(reply.send(snapshot)),
                 Event::Sweep => {
                     let left = self.outlets.table.sweep();
                     self.outlets.registry.sweep();

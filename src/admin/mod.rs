@@ -10,6 +10,7 @@ mod lists;
 mod metrics;
 mod server;
 pub mod shape;
+pub mod webhook;
 
 use std::fmt;
 use std::sync::Arc;

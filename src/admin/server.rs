@@ -14,9 +14,10 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::runtime;
-use tokio::sync::{Notify, Semaphore, oneshot};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::answer::Answered;
+use super::webhook::{self, Webhook};
 use super::{View, api, health};
 use crate::proxy::{BindError, bind_one};
 
@@ -27,15 +28,15 @@ const ADMIN_HEAD_TIME: Duration = Duration::from_secs(10);
 /// Longest life of a connection, the sending of a long answer to a slow reader included.
 const CONNECTION_TIME: Duration = Duration::from_secs(60);
 /// Largest request head, bytes. An `explain` carries a URL.
-const HEAD_BYTES: usize = 32 << 10;
+pub(super) const HEAD_BYTES: usize = 32 << 10;
 /// Most fields of a request.
-const HEAD_FIELDS: usize = 64;
+pub(super) const HEAD_FIELDS: usize = 64;
 /// Connections at a time on the health port: above what probes and scrapers need by far.
 const HEALTH_CONNECTIONS: usize = 512;
 /// Connections at a time on the admin address.
 const ADMIN_CONNECTIONS: usize = 64;
 /// Pause when no connection can be accepted (out of files).
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+pub(super) const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// The sockets, bound at start so that a port in use is told early.
 #[derive(Debug)]
@@ -62,7 +63,7 @@ impl Listeners {
     }
 }
 
-fn bind_all(wanted: &[SocketAddr]) -> Result<Vec<TcpListener>, BindError> {
+pub(super) fn bind_all(wanted: &[SocketAddr]) -> Result<Vec<TcpListener>, BindError> {
     let mut bound: Vec<TcpListener> = Vec::new();
     for address in wanted {
         let mut address = *address;
@@ -79,7 +80,7 @@ fn bind_all(wanted: &[SocketAddr]) -> Result<Vec<TcpListener>, BindError> {
     Ok(bound)
 }
 
-fn addresses(listeners: &[TcpListener]) -> Vec<SocketAddr> {
+pub(super) fn addresses(listeners: &[TcpListener]) -> Vec<SocketAddr> {
     listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
 }
 
@@ -92,6 +93,11 @@ pub struct Server {
 impl Server {
     /// Starts the thread. Fails when there is no thread or no runtime to be had.
     pub fn start(listeners: Listeners, view: Arc<View>) -> io::Result<Server> {
+        Server::start_with(listeners, view, None)
+    }
+
+    /// The same, with the admission webhook.
+    pub fn start_with(listeners: Listeners, view: Arc<View>, webhook: Option<Webhook>) -> io::Result<Server> {
         let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
         let (stop, stopped) = oneshot::channel();
         let guard = runtime.enter();
@@ -99,6 +105,9 @@ impl Server {
             listeners.into_iter().map(tokio::net::TcpListener::from_std).collect()
         };
         let (health, admin) = (sockets(listeners.health)?, sockets(listeners.admin)?);
+        if let Some(webhook) = webhook {
+            webhook::serve(webhook)?;
+        }
         drop(guard);
         let thread = thread::Builder::new().name("admin".to_owned()).spawn(move || {
             runtime.block_on(async move {
@@ -136,17 +145,7 @@ async fn accept(socket: tokio::net::TcpListener, crowd: Arc<Crowd>, view: Arc<Vi
             tokio::time::sleep(ACCEPT_PAUSE).await;
             continue;
         };
-        let room = Arc::clone(&crowd.room);
-        let Ok(permit) = (match Arc::clone(&room).try_acquire_owned() {
-            Ok(permit) => Ok(permit),
-            Err(_) => {
-                crowd.dismiss_one();
-                room.acquire_owned().await
-            }
-        }) else {
-            return;
-        };
-        let place = Place::new(&crowd);
+        let Some((permit, place)) = crowd.admit().await else { return };
         let view = Arc::clone(&view);
         tokio::spawn(async move {
             let place = &place;
@@ -166,7 +165,7 @@ async fn accept(socket: tokio::net::TcpListener, crowd: Arc<Crowd>, view: Arc<Vi
             tokio::select! {
                 // What goes wrong here is the client's to see.
                 _ = tokio::time::timeout(CONNECTION_TIME, connection) => {}
-                () = place.dismissed.notified() => {}
+                () = place.dismissed() => {}
             }
             drop(permit);
         });
@@ -175,7 +174,7 @@ async fn accept(socket: tokio::net::TcpListener, crowd: Arc<Crowd>, view: Arc<Vi
 
 /// The connections of one port. A full port makes room by closing the one that is the longest time without a head, else
 /// the oldest: those who hold connections open keep no probe waiting.
-struct Crowd {
+pub(super) struct Crowd {
     room: Arc<Semaphore>,
     head_time: Duration,
     members: Mutex<Members>,
@@ -189,8 +188,21 @@ struct Members {
 }
 
 impl Crowd {
-    fn new(connections: usize, head_time: Duration) -> Crowd {
+    pub(super) fn new(connections: usize, head_time: Duration) -> Crowd {
         Crowd { room: Arc::new(Semaphore::new(connections)), head_time, members: Mutex::default() }
+    }
+
+    /// A place for one more connection, made if there is none; `None` if there will be none any more.
+    pub(super) async fn admit(self: &Arc<Self>) -> Option<(OwnedSemaphorePermit, Place)> {
+        let room = Arc::clone(&self.room);
+        let permit = match Arc::clone(&room).try_acquire_owned() {
+            Ok(permit) => permit,
+            Err(_) => {
+                self.dismiss_one();
+                room.acquire_owned().await.ok()?
+            }
+        };
+        Some((permit, Place::new(self)))
     }
 
     fn members(&self) -> MutexGuard<'_, Members> {
@@ -205,7 +217,7 @@ impl Crowd {
 }
 
 /// One connection's place among the others.
-struct Place {
+pub(super) struct Place {
     crowd: Arc<Crowd>,
     number: u64,
     dismissed: Arc<Notify>,
@@ -221,7 +233,12 @@ impl Place {
         Place { crowd: Arc::clone(crowd), number, dismissed }
     }
 
-    fn head_came(&self) {
+    /// Waits until somebody else needs the place.
+    pub(super) async fn dismissed(&self) {
+        self.dismissed.notified().await;
+    }
+
+    pub(super) fn head_came(&self) {
         let mut members = self.crowd.members();
         if let Some(dismissed) = members.present.remove(&(false, self.number)) {
             members.present.insert((true, self.number), dismissed);

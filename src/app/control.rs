@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use tracing::info;
 
 use super::StartError;
-use crate::controller::{Controller, Outlets};
+use crate::controller::{Controller, Outlets, Questions};
 use crate::report::Reporter;
 use crate::settings::Settings;
 use crate::snapshot::Snapshot;
@@ -51,7 +51,12 @@ impl Prepared {
     }
 
     /// Starts the thread.
-    pub(super) fn start(self, settings: &Settings, outlets: Outlets) -> Result<Control, StartError> {
+    pub(super) fn start(
+        self,
+        settings: &Settings,
+        outlets: Outlets,
+        questions: Questions,
+    ) -> Result<Control, StartError> {
         let Prepared { runtime, client } = self;
         let (stop, stopped) = oneshot::channel();
         let (report, first) = mpsc::channel();
@@ -67,7 +72,8 @@ impl Prepared {
                     Err(error) => return drop(report.send(Err(error))),
                 };
                 let metrics = Arc::clone(&outlets.metrics);
-                let controller = Controller::new(outlets, settings.options, settings.problems);
+                let mut controller = Controller::new(outlets, settings.options, settings.problems);
+                controller.answer(questions);
                 let started = client.and_then(|client| Reporter::start(&client, &settings.report, &metrics));
                 let (reporter, desk) = started.unzip();
                 reporting.replace(reporter);

@@ -11,9 +11,10 @@ use tracing::{info, warn};
 
 use self::control::{Control, Prepared};
 pub use self::signals::Signals;
+use crate::admin::webhook::{Webhook, WebhookError};
 use crate::admin::{AnswerSettings, Listener, Listeners, Server, ShortText, View};
 use crate::compile;
-use crate::controller::{Outlets, Standing, seconds_since_epoch};
+use crate::controller::{Outlets, Snapshots, Standing, seconds_since_epoch};
 use crate::ir::{Config, text};
 use crate::live::Registry;
 use crate::proxy::{self, BindError, Phase, Shared, Sockets, Workers};
@@ -59,6 +60,9 @@ pub enum StartError {
         /// What the kernel says.
         error: std::io::Error,
     },
+    /// There is no admission webhook.
+    #[error(transparent)]
+    Webhook(#[from] WebhookError),
     /// No certificate can be made.
     #[error("{0}")]
     Certificate(String),
@@ -75,6 +79,15 @@ pub struct Addresses {
     pub health: Vec<SocketAddr>,
     /// JSON API and dashboard.
     pub admin: SocketAddr,
+    /// The admission webhook; empty = off.
+    pub webhook: Vec<SocketAddr>,
+}
+
+impl Addresses {
+    fn log(&self) {
+        let Addresses { http, https, health, admin, webhook } = self;
+        info!(?http, ?https, ?health, %admin, ?webhook, "serving");
+    }
 }
 
 /// How it ended.
@@ -126,7 +139,12 @@ impl Running {
         let sockets =
             Sockets::bind(&settings.bind_addresses, settings.http_port, settings.https_port, settings.workers)?;
         let listeners = Listeners::bind(&settings.health_addresses, &[settings.admin_address])?;
+        let (snapshots, questions) = Snapshots::new();
+        let webhook = settings.webhook.as_ref().filter(|_| settings.manifests.is_empty());
+        let webhook = webhook.map(|webhook| Webhook::new(webhook, &settings.cluster, &settings.options, snapshots));
+        let webhook = webhook.transpose()?;
         let addresses = Addresses {
+            webhook: webhook.as_ref().map(Webhook::addresses).unwrap_or_default(),
             http: sockets.http_addresses(),
             https: sockets.https_addresses(),
             health: listeners.health_addresses(),
@@ -148,9 +166,9 @@ impl Running {
             default_certificate,
         };
         // Before the first table: a probe must learn that there is none yet.
-        let admin =
-            Server::start(listeners, Arc::new(view(&settings, &outlets))).map_err(thread("the admin thread"))?;
-        let control = prepared.start(&settings, outlets.clone())?;
+        let admin = Server::start_with(listeners, Arc::new(view(&settings, &outlets)), webhook)
+            .map_err(thread("the admin thread"))?;
+        let control = prepared.start(&settings, outlets.clone(), questions)?;
         while !control.has_table(LOOK_EVERY, || outlets.table.generation())? {
             if is_over() {
                 return Ok(None);
@@ -165,7 +183,7 @@ impl Running {
         };
         let workers = sockets.start(&shared)?;
         outlets.readiness.listeners_bound();
-        info!(http = ?addresses.http, https = ?addresses.https, health = ?addresses.health, admin = %addresses.admin, "serving");
+        addresses.log();
         Ok(Some(Running {
             addresses,
             grace: settings.shutdown_grace_period,

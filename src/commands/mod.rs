@@ -18,6 +18,7 @@ use std::path::Path;
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, Command};
 
+use crate::admin::webhook::WebhookError;
 use crate::app::StartError;
 use crate::settings::Unusable;
 use crate::settings::arguments::{Given, arguments, complaint, normalise};
@@ -50,7 +51,9 @@ impl Stop {
 impl From<StartError> for Stop {
     fn from(error: StartError) -> Stop {
         match error {
-            StartError::Client(_) | StartError::Source(_) => Stop::unusable(error.to_string()),
+            StartError::Client(_) | StartError::Source(_) | StartError::Webhook(WebhookError::Certificate(_)) => {
+                Stop::unusable(error.to_string())
+            }
             _ => Stop::failed(error.to_string()),
         }
     }

@@ -39,6 +39,8 @@ pub enum Value {
     Count(u64),
     /// A time: seconds, or with a unit.
     Duration,
+    /// `IP:PORT`, or `:PORT` for all addresses.
+    Listen,
     /// IP addresses, or `localhost`; repeatable, or with commas between.
     Ips,
     /// `NAME=VALUE` of a limit; repeatable, or with commas between.
@@ -122,6 +124,7 @@ impl Value {
     pub fn placeholder(self) -> &'static str {
         match self {
             Value::Address => "IP:PORT",
+            Value::Listen => "[IP]:PORT",
             Value::Choice(_) => "WORD",
             Value::Count(_) => "N",
             Value::Duration => "TIME",
@@ -155,6 +158,7 @@ impl Value {
             Value::Duration => units::duration(text).map(drop),
             Value::Ips => ips(text).map(drop),
             Value::Limits => Limits::default().set_list(text),
+            Value::Listen => listen(text).map(drop),
             Value::Object => object(text).map(drop),
             Value::Paths(_) | Value::Text(_) | Value::Texts(_) => Ok(()),
             Value::Port => port(text).map(drop),
@@ -186,6 +190,17 @@ pub fn address(text: &str) -> Result<std::net::SocketAddr, String> {
     match text.strip_prefix("localhost:") {
         Some(port) => port.parse().map(|port| (std::net::Ipv4Addr::LOCALHOST, port).into()).map_err(|_| wrong()),
         None => text.parse().map_err(|_| wrong()),
+    }
+}
+
+/// Reads addresses to listen on: one with its port, or all, IPv4 and IPv6, with only a port after a colon as in Go.
+pub fn listen(text: &str) -> Result<Vec<std::net::SocketAddr>, String> {
+    match text.strip_prefix(':').map(str::parse::<u16>) {
+        Some(Ok(port)) => {
+            Ok(vec![(std::net::Ipv4Addr::UNSPECIFIED, port).into(), (std::net::Ipv6Addr::UNSPECIFIED, port).into()])
+        }
+        Some(Err(_)) => Err(format!("{text:?} is not a port after a colon; write it as :8443 or 127.0.0.1:8443")),
+        None => address(text).map(|address| vec![address]),
     }
 }
 

@@ -13,7 +13,7 @@ const CLUSTER: &str = "In a cluster";
 const WEBHOOK: &str = "Admission webhook";
 const IGNORED: &str = "Flags of ingress-nginx that have no effect here";
 
-use Value::{Address, Choice, Count, Duration, Ips, Object, Paths, Port, Size, Switch, Text, Texts, UrlPath};
+use Value::{Address, Choice, Count, Duration, Ips, Listen, Object, Paths, Port, Size, Switch, Text, Texts, UrlPath};
 
 /// The flags of `fairlead serve`, in the order of `--help`.
 pub const SERVE: &[Flag] = &[
@@ -120,10 +120,20 @@ pub const SERVE: &[Flag] = &[
     Flag::new("election-id", Text("NAME"), "fairlead-leader", CLUSTER, "name of the Lease").in_cluster(),
     Flag::new("election-ttl", Duration, "30s", CLUSTER, "duration of the Lease").in_cluster(),
     Flag::new("disable-leader-election", Switch, "false", CLUSTER, "always be the leader").in_cluster(),
-    Flag::new("validating-webhook", Address, "", WEBHOOK, "address of the admission webhook; off if not set")
+    Flag::new("validating-webhook", Listen, "", WEBHOOK, "address of the admission webhook; off if not set")
         .in_cluster(),
     Flag::new("validating-webhook-certificate", Text("FILE"), "", WEBHOOK, "its certificate").in_cluster(),
     Flag::new("validating-webhook-key", Text("FILE"), "", WEBHOOK, "its key").in_cluster(),
+    Flag::new(
+        "validating-webhook-configuration",
+        Text("NAME"),
+        "",
+        WEBHOOK,
+        "without a certificate: the ValidatingWebhookConfiguration to write our own authority into",
+    )
+    .in_cluster(),
+    Flag::new("validating-webhook-secret", Object, "", WEBHOOK, "and the Secret to keep our own certificate in")
+        .in_cluster(),
     ignored("sync-period", Text("TIME"), "changes are seen as they happen"),
     ignored("sync-rate-limit", Text("N"), "changes that pile up become one"),
     ignored("disable-sync-events", Switch, "no Sync Events are sent"),

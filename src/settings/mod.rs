@@ -43,6 +43,8 @@ pub struct Settings {
     pub workers: usize,
     /// `--limit`.
     pub limits: Limits,
+    /// `--validating-webhook`; `None` = off.
+    pub webhook: Option<WebhookSettings>,
     /// What the compiler needs to know.
     pub options: CompileOptions,
     /// `--shutdown-grace-period`.
@@ -122,6 +124,34 @@ pub enum Published {
     },
     /// `--publish-service`: those of this Service.
     Service(Name),
+}
+
+/// The admission webhook.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WebhookSettings {
+    /// `--validating-webhook`.
+    pub addresses: Vec<SocketAddr>,
+    /// Where its certificate comes from.
+    pub certificate: WebhookCertificate,
+}
+
+/// Where the certificate of the webhook comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WebhookCertificate {
+    /// `--validating-webhook-certificate` and `--validating-webhook-key`: somebody else makes and renews them.
+    Files {
+        /// Chain in PEM.
+        certificate: PathBuf,
+        /// Key in PEM.
+        key: PathBuf,
+    },
+    /// Made here.
+    Own {
+        /// `--validating-webhook-configuration`: the ValidatingWebhookConfiguration that is told the authority.
+        configuration: String,
+        /// `--validating-webhook-secret`: the Secret in which all replicas find it.
+        secret: Name,
+    },
 }
 
 /// The settings that `compile` reads.

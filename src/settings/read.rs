@@ -9,7 +9,8 @@ use std::time::Duration;
 use super::arguments::{Given, Unusable};
 use super::flag::{self, Effect};
 use super::{
-    ClusterSettings, CompileOptions, Election, Limits, LogFormat, LogLevel, Published, ReportSettings, Settings, units,
+    ClusterSettings, CompileOptions, Election, Limits, LogFormat, LogLevel, Published, ReportSettings, Settings,
+    WebhookCertificate, WebhookSettings, units,
 };
 use crate::ir::{Kind, Name, Object, Problem, Reason, Severity};
 
@@ -35,6 +36,7 @@ impl Settings {
                 None => available_parallelism().map_or(1, usize::from),
             },
             limits: options.limits.clone(),
+            webhook: webhook(given)?,
             options,
             shutdown_grace_period: duration("shutdown-grace-period")?,
             drain_timeout: duration("drain-timeout")?,
@@ -136,14 +138,27 @@ fn refuse_contradictions(given: &Given) -> Result<(), Unusable> {
             return Err(Unusable(format!("--{one} and --{other} exclude each other; give one of them")));
         }
     }
-    if given.is_set("validating-webhook") {
-        for needed in ["validating-webhook-certificate", "validating-webhook-key"] {
-            if !given.is_set(needed) {
-                return Err(Unusable(format!("--validating-webhook needs --{needed} too")));
-            }
-        }
-    }
     Ok(())
+}
+
+fn webhook(given: &Given) -> Result<Option<WebhookSettings>, Unusable> {
+    let Some(addresses) = given.read("validating-webhook", flag::listen)? else { return Ok(None) };
+    let file = |name| given.text(name).map(PathBuf::from);
+    let files = (file("validating-webhook-certificate"), file("validating-webhook-key"));
+    let configuration = given.text("validating-webhook-configuration").map(str::to_owned);
+    let own = (configuration, given.read("validating-webhook-secret", flag::object)?);
+    let certificate = match (files, own) {
+        ((Some(certificate), Some(key)), _) => WebhookCertificate::Files { certificate, key },
+        ((None, None), (Some(configuration), Some(secret))) => WebhookCertificate::Own { configuration, secret },
+        _ => {
+            return Err(Unusable(
+                "--validating-webhook needs --validating-webhook-certificate and --validating-webhook-key, or \
+                 --validating-webhook-configuration and --validating-webhook-secret for a certificate of its own"
+                    .to_owned(),
+            ));
+        }
+    };
+    Ok(Some(WebhookSettings { addresses, certificate }))
 }
 
 /// Two listeners cannot share a port, unless their addresses differ; only ports of the same process are compared.
@@ -158,6 +173,15 @@ fn refuse_equal_ports(settings: &Settings) -> Result<(), Unusable> {
         ("--https-port", settings.https_port),
         ("--health-port", health),
         ("--admin-address", Some(admin).filter(|port| *port != 0)),
+        (
+            "--validating-webhook",
+            settings
+                .webhook
+                .iter()
+                .flat_map(|webhook| &webhook.addresses)
+                .map(SocketAddr::port)
+                .find(|port| *port != 0),
+        ),
     ];
     for (at, (name, port)) in ports.iter().enumerate() {
         let Some(port) = port else { continue };
@@ -327,6 +351,17 @@ mod tests {
     }
 
     #[test]
+    fn the_webhook_has_a_certificate_of_files_or_its_own() {
+        let webhook = |words: &[&str]| read(&[&["--validating-webhook=:9443"], words].concat()).webhook.unwrap();
+        let own = webhook(&["--validating-webhook-configuration=w", "--validating-webhook-secret=a/b"]);
+        assert_eq!(own.addresses.len(), 2, "IPv4 and IPv6");
+        let expected = WebhookCertificate::Own { configuration: "w".to_owned(), secret: Name::new("a", "b") };
+        assert_eq!(own.certificate, expected);
+        let files = webhook(&["--validating-webhook-certificate=c", "--validating-webhook-key=k"]);
+        assert_eq!(files.certificate, WebhookCertificate::Files { certificate: "c".into(), key: "k".into() });
+    }
+
+    #[test]
     fn what_cannot_be_used_is_said_in_one_line_that_names_the_flag() {
         for (words, part) in [
             (&["--http-port=x"][..], "--http-port: \"x\" is not a port"),
@@ -347,6 +382,9 @@ mod tests {
             (&["--admin-address=127.0.0.1:1", "--status-port=2"], "exclude each other"),
             (&["--publish-service=a/b", "--publish-status-address=1.2.3.4"], "exclude each other"),
             (&["--validating-webhook=127.0.0.1:1"], "needs"),
+            (&["--validating-webhook=127.0.0.1:1", "--validating-webhook-key=k"], "needs"),
+            (&["--validating-webhook=8443"], "--validating-webhook"),
+            (&["--validating-webhook=:x"], "after a colon"),
             (&["--health-check-path=x"], "--health-check-path"),
         ] {
             let Unusable(line) = read_with(words, &[]).unwrap_err();

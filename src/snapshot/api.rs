@@ -142,6 +142,11 @@ impl Reader {
         }
     }
 
+    /// One Ingress, as it stands in something else that the API server sends.
+    pub fn ingress(&mut self, object: Value) -> Arrived {
+        self.value::<raw::Ingress>(object)
+    }
+
     /// One object that cannot be read spoils no other: then each is read by itself.
     fn page_of<T: Arriving>(&mut self, text: &[u8]) -> Result<Page, String> {
         let list = match parse::<List<T>>(text) {

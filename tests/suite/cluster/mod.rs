@@ -6,6 +6,7 @@ mod forward;
 mod reporting;
 mod secrets;
 mod watching;
+mod webhook;
 
 use std::time::Duration;
 
