@@ -74,6 +74,7 @@
 "size-buckets","skip-headers","skip-log-headers","ssl-passthrough-proxy-port","status-port","status-update-interval",
 "stderrthreshold","stream-port","sync-period","sync-rate-limit","tcp-services-configmap","time-buckets",
 "udp-services-configmap","update-status","update-status-on-shutdown","v","validating-webhook",
-"validating-webhook-certificate","validating-webhook-key","vmodule","watch-ingress-without-class","watch-namespace",
-"watch-namespace-selector","workers"]
+"validating-webhook-certificate","validating-webhook-configuration","validating-webhook-key",
+"validating-webhook-secret","vmodule","watch-ingress-without-class","watch-namespace","watch-namespace-selector",
+"workers"]
 {{- end -}}
