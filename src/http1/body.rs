@@ -182,8 +182,8 @@ const fn too_long(limit: Limit, why: &'static str) -> Refusal {
     Refusal { limit: Some(limit), ..Refusal::bad(why) }
 }
 
-/// RFC 9110 5.6.2.
-fn is_token_octet(octet: u8) -> bool {
+/// Whether a token may hold the octet (RFC 9110 5.6.2, `tchar`).
+pub fn is_token_octet(octet: u8) -> bool {
     octet.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&octet)
 }
 

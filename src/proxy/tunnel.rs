@@ -15,7 +15,7 @@ use super::timer::Wait;
 use super::upstream::Upstream;
 use super::worker::Worker;
 use crate::http1::head::options;
-use crate::http1::{Framing, RequestHead, ResponseHead};
+use crate::http1::{Framing, RequestHead, ResponseHead, is_token_octet};
 use crate::ir;
 use crate::settings::Limit;
 use crate::table::Route;
@@ -53,11 +53,6 @@ fn may_pass(token: &[u8], upgrade: ir::Upgrade) -> bool {
         ir::Upgrade::Websocket => token.eq_ignore_ascii_case(b"websocket"),
         ir::Upgrade::Any => !["h2c", "http", "tls"].iter().any(|refused| name.eq_ignore_ascii_case(refused.as_bytes())),
     }
-}
-
-/// RFC 9110 5.6.2, `tchar`.
-fn is_token_octet(octet: u8) -> bool {
-    octet.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&octet)
 }
 
 /// Whether a 101 names a protocol that was offered.

@@ -2,6 +2,8 @@
 
 use http::request::Parts;
 
+use crate::http1::is_token_octet;
+
 /// The first line of a refused head as far as it can be read, and how much of the head came.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Unread {
@@ -37,7 +39,7 @@ impl Unread {
 
     fn new(method: &[u8], target: &[u8], protocol: &[u8], length: usize) -> Unread {
         let length = length as u64;
-        if method.is_empty() || method.len() > MOST_METHOD || !method.iter().all(|octet| is_token(*octet)) {
+        if method.is_empty() || method.len() > MOST_METHOD || !method.iter().all(|octet| is_token_octet(*octet)) {
             return Unread { length, ..Unread::default() };
         }
         Unread {
@@ -57,11 +59,6 @@ fn cut(text: &[u8], at: Option<usize>) -> (&[u8], &[u8]) {
 /// `HTTP/1.1` and its like: two digits, whichever.
 fn is_protocol(word: &[u8]) -> bool {
     matches!(word, [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'])
-}
-
-/// RFC 9110 5.6.2.
-fn is_token(octet: u8) -> bool {
-    octet.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&octet)
 }
 
 /// Longest first word that is taken for a method.
