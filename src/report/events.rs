@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::Trouble;
-use super::pace::Pace;
+use super::pace::{Pace, Paced};
 use crate::ir::{Kind, Object, Problem, Reason};
 
 /// 5 a second, 50 at once.
@@ -51,21 +51,20 @@ struct Told {
 /// What is to be told, and what was.
 #[derive(Debug)]
 pub(super) struct Events {
-    pace: Pace,
     told: BTreeMap<Key, Told>,
-    /// In the order in which they are written, last first.
-    todo: Vec<Write>,
+    /// What is to be written.
+    pub(super) todo: Paced<Write>,
 }
 
 impl Events {
     /// Nothing told yet.
     pub(super) fn new() -> Events {
-        Events { pace: Pace::new(APART, BURST), told: BTreeMap::new(), todo: Vec::new() }
+        Events { told: BTreeMap::new(), todo: Paced::new(Pace::new(APART, BURST)) }
     }
 
     /// From here on these are the problems that stand.
     pub(super) fn plan(&mut self, troubles: Vec<Trouble>, now: Instant) {
-        self.todo.clear();
+        let mut todo = Vec::new();
         let mut standing = BTreeSet::new();
         for Trouble { uid, problem } in troubles {
             let note = note(&problem);
@@ -78,25 +77,12 @@ impl Events {
             let told = self.told.get(&key).filter(|told| told.digest == digest);
             if told.is_none_or(|told| now >= told.again) {
                 let count = told.map_or(0, |told| told.count) + 1;
-                self.todo.push(Write { key, digest, count, object, note });
+                todo.push(Write { key, digest, count, object, note });
             }
         }
         self.told.retain(|key, _| standing.contains(key));
-        self.todo.reverse();
-    }
-
-    /// When the next is to be written, if there is one.
-    pub(super) fn due(&self, now: Instant) -> Option<Instant> {
-        (!self.todo.is_empty()).then(|| self.pace.due(now))
-    }
-
-    /// The next to write, if one is due.
-    pub(super) fn next(&mut self, now: Instant) -> Option<Write> {
-        if self.due(now)? > now {
-            return None;
-        }
-        self.pace.take(now);
-        self.todo.pop()
+        todo.reverse();
+        self.todo.plan(todo);
     }
 
     /// It is in the cluster.
@@ -113,7 +99,7 @@ impl Events {
     /// Somebody else tells from here on.
     pub(super) fn forget(&mut self) {
         self.told.clear();
-        self.todo.clear();
+        self.todo.plan(Vec::new());
     }
 }
 
@@ -222,7 +208,7 @@ mod tests {
     fn tell(events: &mut Events, troubles: &[Trouble], now: Instant) -> Vec<String> {
         events.plan(troubles.to_vec(), now);
         let mut told = Vec::new();
-        while let Some(write) = events.next(now) {
+        while let Some(write) = events.todo.next(now) {
             told.push(format!("{} {}", write.note, write.count));
             events.written(write, now);
         }
@@ -262,7 +248,7 @@ mod tests {
         let mut events = Events::new();
         let one = vec![trouble("a", "f", "m")];
         events.plan(one.clone(), start);
-        let write = events.next(start).unwrap();
+        let write = events.todo.next(start).unwrap();
         events.refused(write, start);
         assert_eq!(tell(&mut events, &one, start + Duration::from_secs(59)), [""; 0]);
         assert_eq!(tell(&mut events, &one, start + Duration::from_secs(60)), ["m; mend it 1"]);
@@ -273,7 +259,7 @@ mod tests {
         let name = |trouble: Trouble| {
             let mut events = Events::new();
             events.plan(vec![trouble], Instant::now());
-            events.next(Instant::now()).unwrap().name()
+            events.todo.next(Instant::now()).unwrap().name()
         };
         let first = name(trouble("a", "f", "m"));
         // Also in the next release: what was told before an upgrade is not told after it.
@@ -290,7 +276,7 @@ mod tests {
     fn an_event_is_what_the_api_server_takes() {
         let mut events = Events::new();
         events.plan(vec![trouble("a", "f", &"ü".repeat(1000))], Instant::now());
-        let write = events.next(Instant::now()).unwrap();
+        let write = events.todo.next(Instant::now()).unwrap();
         let event = write.object("fairlead.dev/ingress-controller", &"p".repeat(300), "2026-01-02T03:04:05.000000Z");
         assert_eq!(event["note"].as_str().unwrap().len(), 1024);
         assert_eq!(event["reportingInstance"].as_str().unwrap().len(), 128);

@@ -29,6 +29,40 @@ impl Pace {
     }
 }
 
+/// What is to be written, one after the other at a pace.
+#[derive(Debug)]
+pub(super) struct Paced<T> {
+    pace: Pace,
+    /// In the order in which they are written, last first.
+    todo: Vec<T>,
+}
+
+impl<T> Paced<T> {
+    /// Nothing to write yet.
+    pub(super) fn new(pace: Pace) -> Paced<T> {
+        Paced { pace, todo: Vec::new() }
+    }
+
+    /// From here on these are to be written, the last first, and nothing else.
+    pub(super) fn plan(&mut self, todo: Vec<T>) {
+        self.todo = todo;
+    }
+
+    /// When the next is to be written, if there is one.
+    pub(super) fn due(&self, now: Instant) -> Option<Instant> {
+        (!self.todo.is_empty()).then(|| self.pace.due(now))
+    }
+
+    /// The next to write, if one is due.
+    pub(super) fn next(&mut self, now: Instant) -> Option<T> {
+        if self.due(now)? > now {
+            return None;
+        }
+        self.pace.take(now);
+        self.todo.pop()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

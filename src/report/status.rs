@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::address;
-use super::pace::Pace;
+use super::pace::{Pace, Paced};
 use crate::ir::Name;
 use crate::snapshot::Ingress;
 
@@ -26,9 +26,8 @@ pub(super) struct Write {
 #[derive(Debug)]
 pub(super) struct Statuses {
     interval: Duration,
-    pace: Pace,
-    /// In the order in which they are written, last first.
-    todo: Vec<Write>,
+    /// What is to be written.
+    pub(super) todo: Paced<Write>,
     /// What was written in the last interval: the Ingress that we know may not show it yet, and if somebody else writes
     /// too, we answer once in an interval.
     lately: BTreeMap<Name, (Write, Instant)>,
@@ -37,16 +36,15 @@ pub(super) struct Statuses {
 impl Statuses {
     /// Nothing written yet. A status that differs is written again after `interval`.
     pub(super) fn new(interval: Duration) -> Statuses {
-        Statuses { interval, pace: Pace::new(APART, 1), todo: Vec::new(), lately: BTreeMap::new() }
+        Statuses { interval, todo: Paced::new(Pace::new(APART, 1)), lately: BTreeMap::new() }
     }
 
     /// From here on the Ingresses whose status is not exactly `addresses` are to be written, the newest first: somebody waits
     /// for it. Without addresses nothing is.
     pub(super) fn plan(&mut self, ingresses: &[Arc<Ingress>], addresses: &[String], now: Instant) {
         self.lately.retain(|_, (_, at)| now.saturating_duration_since(*at) < self.interval);
-        self.todo.clear();
         if addresses.is_empty() {
-            return;
+            return self.todo.plan(Vec::new());
         }
         self.want(ingresses, addresses);
     }
@@ -71,21 +69,7 @@ impl Statuses {
             addresses: Arc::clone(&addresses),
         };
         let is_late = |write: &Write| self.lately.get(&write.name).is_none_or(|(before, _)| before != write);
-        self.todo = differing.into_iter().map(write).filter(is_late).collect();
-    }
-
-    /// When the next is to be written, if there is one.
-    pub(super) fn due(&self, now: Instant) -> Option<Instant> {
-        (!self.todo.is_empty()).then(|| self.pace.due(now))
-    }
-
-    /// The next to write, if one is due.
-    pub(super) fn next(&mut self, now: Instant) -> Option<Write> {
-        if self.due(now)? > now {
-            return None;
-        }
-        self.pace.take(now);
-        self.todo.pop()
+        self.todo.plan(differing.into_iter().map(write).filter(is_late).collect());
     }
 
     /// It was written, or the API server has said no for good.
@@ -95,7 +79,7 @@ impl Statuses {
 
     /// Nothing is to be written any more.
     pub(super) fn forget(&mut self) {
-        self.todo.clear();
+        self.todo.plan(Vec::new());
         self.lately.clear();
     }
 }
@@ -144,9 +128,9 @@ mod tests {
 
     fn drain(statuses: &mut Statuses, now: &mut Instant) -> Vec<String> {
         let mut written = Vec::new();
-        while let Some(due) = statuses.due(*now) {
+        while let Some(due) = statuses.todo.due(*now) {
             *now = due;
-            let write = statuses.next(*now).unwrap();
+            let write = statuses.todo.next(*now).unwrap();
             written.push(write.name.name.to_string());
             statuses.written(write, *now);
         }
@@ -195,9 +179,9 @@ mod tests {
         let mut statuses = Statuses::new(INTERVAL);
         let all = ingresses(&[("a", 1, "{ip: 192.0.2.1}"), ("b", 2, "")]);
         statuses.plan(&all, &[], now);
-        assert_eq!(statuses.due(now), None);
+        assert_eq!(statuses.todo.due(now), None);
         statuses.plan_clearing(&all);
-        let write = statuses.next(now).unwrap();
+        let write = statuses.todo.next(now).unwrap();
         assert_eq!(write.object()["status"], json!({"loadBalancer": {"ingress": []}}));
         assert_eq!(drain(&mut statuses, &mut now), [""; 0]);
     }
@@ -207,7 +191,7 @@ mod tests {
         let now = Instant::now();
         let mut statuses = Statuses::new(INTERVAL);
         statuses.plan(&ingresses(&[("a", 1, "")]), &["192.0.2.1".to_owned(), "lb.example".to_owned()], now);
-        let write = statuses.next(now).unwrap();
+        let write = statuses.todo.next(now).unwrap();
         assert_eq!(write.path(), "/apis/networking.k8s.io/v1/namespaces/default/ingresses/a/status");
         assert_eq!(
             write.object(),

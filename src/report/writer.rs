@@ -131,10 +131,10 @@ impl<'a> Writer<'a> {
     /// When there is something to do next.
     fn wake(&self, due: &Due) -> Instant {
         let now = Instant::now();
-        let statuses = self.statuses.due(now);
+        let statuses = self.statuses.todo.due(now);
         let mut wake = due.addresses;
         for other in
-            [due.account.map(|at| at.max(due.not_before)), statuses, self.events.due(now)].into_iter().flatten()
+            [due.account.map(|at| at.max(due.not_before)), statuses, self.events.todo.due(now)].into_iter().flatten()
         {
             wake = wake.min(other);
         }
@@ -166,12 +166,12 @@ impl<'a> Writer<'a> {
             }
         }
         if self.is_leader()
-            && let Some(write) = self.statuses.next(Instant::now())
+            && let Some(write) = self.statuses.todo.next(Instant::now())
         {
             self.write_status(write, due).await;
         }
         if self.is_leader()
-            && let Some(write) = self.events.next(Instant::now())
+            && let Some(write) = self.events.todo.next(Instant::now())
         {
             self.write_event(write, due).await;
         }
@@ -306,12 +306,12 @@ impl<'a> Writer<'a> {
     async fn clear(&mut self) {
         let Some(account) = self.inquiry.account().await else { return };
         self.statuses.plan_clearing(&account.ingresses);
-        while let Some(due) = self.statuses.due(Instant::now()) {
+        while let Some(due) = self.statuses.todo.due(Instant::now()) {
             sleep_until(due.into()).await;
             if !self.is_leader() {
                 return;
             }
-            let Some(write) = self.statuses.next(Instant::now()) else { continue };
+            let Some(write) = self.statuses.todo.next(Instant::now()) else { continue };
             let how = Patch::Apply(&self.settings.controller_class);
             if let Err(refusal) = self.api.patch(&write.path(), how, &write.object()).await {
                 self.complain("patch", STATUS, &refusal);
