@@ -138,14 +138,20 @@ impl Drop for Place {
     }
 }
 
-/// Who counts as one client: an IPv4 address, however it is written, or an IPv6 network of 64 bits, which is what one
-/// customer has (RFC 6177).
+/// Who counts as one client: an IPv4 address, however it is written and also behind NAT64 (RFC 6052 2.1), or an IPv6
+/// network of 64 bits, which is what one customer has (RFC 6177).
 fn client_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
+        IpAddr::V6(address) if address.to_bits() & NAT64_MASK == NAT64_PREFIX => address.into(),
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & u128::from(u64::MAX) << 64).into(),
         address => address,
     }
 }
+
+/// 64:ff9b::/96, the network in which an IPv4 address is written as IPv6 address by NAT64.
+const NAT64_PREFIX: u128 = 0x0064_ff9b << 96;
+/// The octets of [`NAT64_PREFIX`].
+const NAT64_MASK: u128 = u128::MAX << 32;
 
 /// Raises the number of files the process may open to what the system allows, and says how many that is.
 pub fn raise_file_limit() -> u64 {
@@ -234,6 +240,8 @@ mod tests {
             ("::ffff:192.0.2.1", "192.0.2.1", true),
             ("::ffff:192.0.2.1", "::ffff:192.0.2.2", false),
             ("192.0.2.1", "192.0.2.2", false),
+            ("64:ff9b::192.0.2.1", "64:ff9b::192.0.2.2", false),
+            ("64:ff9b:1::1", "64:ff9b:1::2", true),
         ] {
             let crowd = crowd(1, &Limits { connections_per_client: 1, ..Limits::default() });
             let _place = crowd.enter(0, first.parse().unwrap()).unwrap();

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::io;
 use std::os::fd::AsFd;
 use std::pin::{Pin, pin};
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::BytesMut;
@@ -95,12 +96,6 @@ impl Io {
         self.stream.into_inner()
     }
 
-    /// Watches for the other side's end while nothing is read.
-    pub fn watch(&self) -> io::Result<Watch> {
-        let descriptor = self.stream.borrow().tcp().as_fd().try_clone_to_owned()?;
-        Ok(Watch { twin: TcpStream::from_std(descriptor.into())? })
-    }
-
     /// Reads into the spare room of `buffer`; 0 = end of input.
     pub fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<io::Result<usize>> {
         tokio_util::io::poll_read_buf(Pin::new(&mut *self.stream.borrow_mut()), cx, buffer)
@@ -144,11 +139,34 @@ impl Io {
     }
 }
 
+/// Watches that one worker keeps at a time. Each takes a descriptor, and the number of connections is bounded as if each
+/// took two at most, so these must fit into what is left over.
+const WATCHES: usize = 32;
+
+/// One worker's watches, counted.
+#[derive(Debug, Default)]
+pub struct Watches {
+    count: Rc<()>,
+}
+
+impl Watches {
+    /// Watches for the end of a connection while nothing is read. `None`: there are too many, or no descriptor is left.
+    pub fn watch(&self, io: &Io) -> Option<Watch> {
+        if Rc::strong_count(&self.count) > WATCHES {
+            return None;
+        }
+        let descriptor = io.stream.borrow().tcp().as_fd().try_clone_to_owned().ok()?;
+        let twin = TcpStream::from_std(descriptor.into()).ok()?;
+        Some(Watch { twin, _counted: Rc::clone(&self.count) })
+    }
+}
+
 /// Sees the end of a connection past input that nobody reads. It has a descriptor of its own, so that its readiness can
 /// be put aside while the connection stays readable.
 #[derive(Debug)]
 pub struct Watch {
     twin: TcpStream,
+    _counted: Rc<()>,
 }
 
 impl Watch {

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::clock::Clock;
 use super::drain::{Drain, Phase};
+use super::io::Watches;
 use super::spare::Spare;
 use super::tls::BackendTls;
 use super::upstream::http2::Http2Pool;
@@ -36,6 +37,7 @@ pub struct Worker {
     http2_pool: Http2Pool,
     clock: Clock,
     spare: Spare,
+    watches: Watches,
     closing_since: Cell<Option<Instant>>,
     connections: RefCell<Connections>,
 }
@@ -69,6 +71,7 @@ impl Worker {
             http2_pool: Http2Pool::default(),
             clock: Clock::default(),
             spare: Spare::default(),
+            watches: Watches::default(),
             closing_since: Cell::default(),
             connections: RefCell::default(),
         }
@@ -107,6 +110,11 @@ impl Worker {
     /// Buffers to lend.
     pub fn spare(&self) -> &Spare {
         &self.spare
+    }
+
+    /// The watches for clients that leave.
+    pub(super) fn watches(&self) -> &Watches {
+        &self.watches
     }
 
     /// The time of day.

@@ -10,6 +10,7 @@ import base64
 import contextlib
 import http.client
 import json
+import os
 import pathlib
 import socket
 import ssl
@@ -372,6 +373,40 @@ def commands(site: Site, folder: Folder, run: Callable) -> None:
     check("fairlead --version", run("--version").stdout.startswith("fairlead "))
 
 
+def pipelining(site: Site) -> None:
+    """Clients that send far ahead cost few descriptors of their own, and none once they have their answers."""
+    folder = f"/proc/{site.proxy.process.pid}/fd"
+
+    def twins() -> int:
+        """Descriptors beyond the first of one socket."""
+        held = []
+        for name in os.listdir(folder):
+            with contextlib.suppress(OSError):
+                held.append(os.readlink(f"{folder}/{name}"))
+        sockets = [link for link in held if link.startswith("socket:")]
+        return len(sockets) - len(set(sockets))
+
+    before, workers = twins(), os.cpu_count() or 1
+    ahead = 96 * 1024
+    text = f"GET /slow HTTP/1.1\r\nHost: {WILD}\r\n\r\nPOST / HTTP/1.1\r\nHost: {WILD}\r\nContent-Length: {ahead}\r\n\r\n"
+    clients = [socket.create_connection(("127.0.0.1", site.proxy.http), 10) for _ in range(34 * workers)]
+    for client in clients:
+        client.sendall(text.encode() + b"x" * ahead)
+    check("clients that send ahead are watched", eventually(lambda: twins() > before, 2))
+    time.sleep(0.5)
+    check("not more than 32 of one worker", twins() - before <= 32 * workers, twins() - before)
+    served = 0
+    for client in clients:
+        received = b""
+        while received.count(b"HTTP/1.1 200 ") < 2 and (part := client.recv(65536)):
+            received += part
+        served += received.count(b"HTTP/1.1 200 ")
+    check("all are served", served == 2 * len(clients), served)
+    check("none of them is watched any more", eventually(lambda: twins() == before, 2), twins() - before)
+    for client in clients:
+        client.close()
+
+
 def seeing(site: Site) -> None:
     """Health, metrics, access log."""
     check("/healthz is 200", site.proxy.status("/healthz") == 200)
@@ -440,6 +475,7 @@ def main() -> int:
         changes(site, folder, work, backends)
         broken_files(site, folder, shop, run)
         commands(site, folder, run)
+        pipelining(site)
         seeing(site)
         drain(site)
     return finish()

@@ -1,6 +1,6 @@
 //! HTTP/1.1 to clients: one connection, its requests one after the other.
 
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -51,8 +51,10 @@ pub struct Http1Client {
     /// Octets of body that the head allows still.
     body_left: Cell<u64>,
     closes: Cell<bool>,
-    /// Made when more is pipelined than is taken in.
-    watch: OnceCell<Option<Box<Watch>>>,
+    /// The body was read into memory of its own: the buffer holds nothing of the head any more.
+    is_apart: Cell<bool>,
+    /// Made when more is pipelined than is taken in, and until the exchange ends.
+    watch: RefCell<Option<Box<Watch>>>,
 }
 
 /// How a connection went on after its first bytes.
@@ -87,6 +89,7 @@ pub async fn serve(client: Box<Http1Client>) -> Served {
                 return Served::Done;
             }
         }
+        client.watch.take();
         if client.closes.get() || !client.body_is_read() {
             client.close().await;
             return Served::Done;
@@ -125,7 +128,8 @@ impl Http1Client {
             is_cut: Cell::new(false),
             body_left: Cell::new(0),
             closes: Cell::new(false),
-            watch: OnceCell::new(),
+            is_apart: Cell::new(false),
+            watch: RefCell::default(),
         }
     }
 
@@ -205,6 +209,7 @@ impl Http1Client {
         self.until_close.set(false);
         self.is_cut.set(false);
         self.closes.set(false);
+        self.is_apart.set(false);
         let decoder = match head.framing {
             Framing::None => None,
             framing => Some(Decoder::new(framing, BodyLimits::from(self.worker.limits()))),
@@ -226,8 +231,8 @@ impl Http1Client {
         self.io.poll_read(cx, &mut input)
     }
 
-    /// As [`Http1Client::poll_input`] between requests: while nothing comes, the buffer is lent to others. Within an
-    /// exchange that would be in vain, since the request's head is a part of it.
+    /// As [`Http1Client::poll_input`] while nothing is owed by the client: as long as nothing comes, the buffer is lent to
+    /// others. In vain where the request's head is a part of it.
     fn poll_idle_input(&self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let read = self.poll_input(cx);
         let mut input = self.input.borrow_mut();
@@ -298,7 +303,10 @@ impl Http1Client {
     /// Ready when the client went away behind input that is not taken in. Without a descriptor to watch it with, that
     /// shows when the answer is written.
     fn poll_ended(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let watch = self.watch.get_or_init(|| self.io.watch().ok().map(Box::new));
+        let mut watch = self.watch.borrow_mut();
+        if watch.is_none() {
+            *watch = self.worker.watches().watch(&self.io).map(Box::new);
+        }
         watch.as_ref().map_or(Poll::Pending, |watch| watch.poll_ended(cx))
     }
 
@@ -313,7 +321,9 @@ impl Http1Client {
                 Err(refusal) => return Poll::Ready(Err(ClientFault::Refused(refusal))),
             }
             let mut input = self.input.borrow_mut();
-            make_room(&mut input, decoder.remaining());
+            if make_room(&mut input, decoder.remaining()) {
+                self.is_apart.set(true);
+            }
             match ready!(self.io.poll_read(cx, &mut input)) {
                 Ok(n) if n > 0 => {}
                 _ => {
@@ -355,7 +365,8 @@ impl Client for Http1Client {
             if self.input.borrow().len() >= self.worker.limits().buffer.bytes() {
                 return self.poll_ended(cx);
             }
-            match ready!(self.poll_input(cx)) {
+            let read = if self.is_apart.get() { self.poll_idle_input(cx) } else { self.poll_input(cx) };
+            match ready!(read) {
                 Ok(n) if n > 0 => {}
                 _ => {
                     self.at_end_of_input.set(true);
@@ -472,11 +483,13 @@ impl Client for Http1Client {
 }
 
 /// Makes room for one read, as much as is still to come within bounds. Never a new buffer for each of many small reads:
-/// the parts read before keep theirs.
-fn make_room(input: &mut BytesMut, remaining: Option<u64>) {
-    if input.capacity() - input.len() < READ_SIZE {
+/// the parts read before keep theirs. Whether that took new memory.
+fn make_room(input: &mut BytesMut, remaining: Option<u64>) -> bool {
+    let is_full = input.capacity() - input.len() < READ_SIZE;
+    if is_full {
         input.reserve(remaining.unwrap_or(0).clamp(READ_SIZE as u64, 64 << 10) as usize);
     }
+    is_full
 }
 
 /// Writes a queue out, and hands on what TLS holds back.

@@ -104,7 +104,9 @@ impl Http2Pool {
             loop {
                 match self.room(&key) {
                     Room::Here(link) => return Ok(Http2Upstream::new(&link, key, worker.limits())),
-                    Room::Later(room) => room.notified().await,
+                    Room::Later(room) => {
+                        let _told = tokio::time::timeout(SETTINGS_TIME, room.notified()).await;
+                    }
                     // The connection that was just made is gone already: another would fare no better.
                     Room::Elsewhere if has_waited && !self.has_links(&key) => return Err(UpstreamFault::Connect),
                     Room::Elsewhere => {
@@ -138,7 +140,7 @@ impl Http2Pool {
         let with_room = slot.links.iter().filter(|link| link.state.streams.get() < link.most_streams());
         match with_room.min_by_key(|link| link.state.streams.get()) {
             Some(link) => Room::Here(Rc::clone(link)),
-            None if slot.links.len() >= MOST_LINKS || slot.links.iter().any(|link| link.takes_no_more()) => {
+            None if slot.links.len() >= MOST_LINKS || slot.links.iter().any(|link| link.takes_no_more(now)) => {
                 Room::Later(Rc::clone(&slot.room))
             }
             None => Room::Elsewhere,
@@ -197,9 +199,12 @@ impl Link {
         }
     }
 
-    /// Another connection would be no better than this one.
-    fn takes_no_more(&self) -> bool {
-        matches!(self.send.current_max_send_streams(), UNKNOWN | 0)
+    /// Another connection would be no better than this one, as far as is known by `now`.
+    fn takes_no_more(&self, now: Instant) -> bool {
+        match self.send.current_max_send_streams() {
+            UNKNOWN => now.saturating_duration_since(self.opened) < SETTINGS_TIME,
+            admitted => admitted == 0,
+        }
     }
 }
 
@@ -523,6 +528,8 @@ const ADDITIONS: usize = 12;
 /// What the crate calls the number of streams that a back end admits before its SETTINGS came. No SETTINGS can say it:
 /// they have 32 bits, or nothing, which the crate calls `usize::MAX`.
 const UNKNOWN: usize = usize::MAX - 1;
+/// A connection whose SETTINGS are not here after so long stands in the way of no other.
+const SETTINGS_TIME: Duration = Duration::from_secs(1);
 /// Streams on one connection before another is made.
 const MOST_STREAMS: usize = 100;
 /// Connections to one address before requests wait for room.

@@ -30,6 +30,11 @@ impl Grpc {
 
     /// Admits so many streams at a time on one connection.
     fn admitting(streams: u32) -> Grpc {
+        Grpc::silent_at_first(0, streams)
+    }
+
+    /// Says nothing on the first `silent` connections.
+    fn silent_at_first(silent: usize, streams: u32) -> Grpc {
         let (stop, mut stopped) = oneshot::channel::<()>();
         let (tell, told) = std::sync::mpsc::channel();
         let connections = Arc::new(AtomicUsize::new(0));
@@ -39,12 +44,17 @@ impl Grpc {
             runtime.block_on(async move {
                 let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
                 tell.send(listener.local_addr().unwrap()).unwrap();
+                let mut held = Vec::new();
                 loop {
                     tokio::select! {
                         _ = &mut stopped => return,
                         accepted = listener.accept() => {
-                            count.fetch_add(1, Ordering::Relaxed);
-                            tokio::spawn(serve(accepted.unwrap().0, streams));
+                            let socket = accepted.unwrap().0;
+                            if count.fetch_add(1, Ordering::Relaxed) < silent {
+                                held.push(socket);
+                            } else {
+                                tokio::spawn(serve(socket, streams));
+                            }
                         }
                     }
                 }
@@ -257,6 +267,19 @@ fn a_back_end_that_admits_no_streams_gets_no_storm_of_connections() {
     });
     let connections = grpc.connections.load(Ordering::Relaxed);
     assert!(connections <= 4, "{connections}");
+}
+
+#[test]
+fn a_connection_on_which_the_back_end_says_nothing_stands_in_the_way_of_no_other() {
+    let grpc = Grpc::silent_at_first(1, 100);
+    let bed = grpc.bed_with_tries(1);
+    run(async {
+        let client = h2(TcpStream::connect(bed.http).await.unwrap()).await;
+        let (stuck, _) = client.clone().ready().await.unwrap().send_request(post("/echo"), true).unwrap();
+        let (response, _) = client.clone().ready().await.unwrap().send_request(post("/echo"), true).unwrap();
+        assert_eq!(response.await.unwrap().status(), 200);
+        assert_eq!(stuck.await.unwrap().status(), 504);
+    });
 }
 
 #[test]
