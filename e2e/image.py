@@ -1,16 +1,18 @@
 #!/usr/bin/env python3
 """Builds the container image from the Dockerfile with buildah: no daemon, no registry.
 
-    image.py [--binary FILE] [--out ARCHIVE]
+    image.py [--profile release|quick] [--binary FILE] [--out ARCHIVE]
 
 Without --binary every step of the Dockerfile runs, with this machine's compiler in place of the image that it names;
-that takes minutes, and the result is kept by a hash of the sources. With --binary only the last stage runs, around a
-static binary that is built already. Prints the path of a docker-archive that holds `localhost/fairlead:e2e`.
+that takes minutes, and the result is kept by a hash of the sources. `quick` is what the tests deploy. With --binary
+only the last stage runs, around a static binary that is built already. Prints the path of a docker-archive that holds
+`localhost/fairlead:e2e`.
 """
 
 from __future__ import annotations
 
 import argparse
+import fcntl
 import hashlib
 import os
 import pathlib
@@ -19,6 +21,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
@@ -28,6 +31,7 @@ from cluster import tools  # noqa: E402
 
 ROOT = HERE.parent
 REFERENCE = "localhost/fairlead:e2e"
+KEPT = 3
 # What the binary is made of. Tests and documents are not.
 SOURCES = (
     "Cargo.lock",
@@ -42,13 +46,18 @@ FOLDERS = ("etc", "tmp", "usr", "toolchain", "cargo", "proc", "dev", "sys", "roo
 LINKS = ("bin", "lib", "lib64", "sbin")
 
 
-def archive() -> pathlib.Path:
+def archive(profile: str) -> pathlib.Path:
     """The image of the sources as they are now, from the cache or built."""
-    kept = tools.cache() / f"image-{_hash()}.tar"
-    if not kept.exists():
-        print("image: building from the Dockerfile (minutes, once for these sources)", flush=True)
-        with tempfile.TemporaryDirectory(dir=tools.cache()) as work:
-            _build_whole(pathlib.Path(work), kept)
+    kept = tools.cache() / f"image-{profile}-{_hash()}.tar"
+    with open(tools.cache() / "image.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not kept.exists():
+            started = time.monotonic()
+            print(f"image: building from the Dockerfile, profile {profile} (minutes, once for these sources)", flush=True)
+            with tempfile.TemporaryDirectory(dir=tools.cache()) as work:
+                _build_whole(pathlib.Path(work), kept, profile)
+            print(f"image: {kept.stat().st_size >> 20} MiB, built in {time.monotonic() - started:.0f} s", flush=True)
+            _forget_old(profile)
     return kept
 
 
@@ -64,7 +73,14 @@ def from_binary(binary: pathlib.Path, out: pathlib.Path) -> pathlib.Path:
     return out
 
 
-def _build_whole(work: pathlib.Path, out: pathlib.Path) -> None:
+def _forget_old(profile: str) -> None:
+    """Keeps the newest archives: a change of the sources makes a new one every time."""
+    kept = sorted(tools.cache().glob(f"image-{profile}-*.tar"), key=lambda file: file.stat().st_mtime, reverse=True)
+    for file in kept[KEPT:]:
+        file.unlink()
+
+
+def _build_whole(work: pathlib.Path, out: pathlib.Path, profile: str) -> None:
     first = next(line for line in (ROOT / "Dockerfile").read_text().splitlines() if line.startswith("FROM "))
     _compiler_image(work, f"localhost/{first.split()[1]}")
     sysroot = _output("rustc", "--print", "sysroot")
@@ -72,9 +88,13 @@ def _build_whole(work: pathlib.Path, out: pathlib.Path) -> None:
     cargo.mkdir(parents=True, exist_ok=True)
     target = tools.cache() / "image-target"
     target.mkdir(exist_ok=True)
+    # Cargo compares times of files only, and this folder is shared by all checkouts: an older file may be another text.
+    for made in target.glob("*/*/.fingerprint/fairlead-*"):
+        shutil.rmtree(made)
     volumes = ["/usr:/usr:ro", "/etc/alternatives:/etc/alternatives:ro", "/etc/ssl:/etc/ssl:ro",
                f"{sysroot}:/toolchain:ro", f"{cargo}:/cargo/registry", f"{target}:/src/target"]  # fmt: skip
-    _bud(work, ROOT, out, *(word for volume in volumes for word in ("-v", volume)))
+    mounts = [word for volume in volumes for word in ("-v", volume)]
+    _bud(work, ROOT, out, "--build-arg", f"PROFILE={profile}", *mounts)
 
 
 def _compiler_image(work: pathlib.Path, reference: str) -> None:
@@ -147,6 +167,7 @@ def _output(*words: object) -> str:
 def main() -> int:
     """The command line."""
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--profile", choices=("release", "quick"), default="release")
     arguments.add_argument("--binary", type=pathlib.Path)
     arguments.add_argument("--out", type=pathlib.Path, default=ROOT / "target" / "image" / "fairlead.tar")
     given = arguments.parse_args()
@@ -154,7 +175,7 @@ def main() -> int:
         print(from_binary(given.binary.resolve(), given.out))
         return 0
     given.out.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copy(archive(), given.out)
+    shutil.copy(archive(given.profile), given.out)
     print(given.out)
     return 0
 

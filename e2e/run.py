@@ -8,8 +8,9 @@
                                starts the cluster and a shell (or COMMAND) in it, with kubectl, helm3, helm4 and ctr
                                ready to use; everything is gone when it ends
 
-FAIRLEAD_E2E_BINARY names the binary to test (default: target/debug/fairlead), FAIRLEAD_E2E_CACHE where the programs are
-kept (default: ~/.cache/fairlead-e2e).
+FAIRLEAD_E2E_BINARY names the binary to test (default: target/debug/fairlead), FAIRLEAD_E2E_IMAGE the archive of the image
+that the full half deploys (default: built from the Dockerfile for tests), FAIRLEAD_E2E_CACHE where programs and images
+are kept (default: ~/.cache/fairlead-e2e).
 """
 
 from __future__ import annotations
@@ -26,13 +27,15 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 sys.dont_write_bytecode = True
 
+import image  # noqa: E402
 from cluster import sandbox, tools  # noqa: E402
 from cluster.control_plane import ControlPlane  # noqa: E402
 from cluster.node import Node  # noqa: E402
-from harness import rights  # noqa: E402
+from harness import chart, rights  # noqa: E402
 from harness.case import Case  # noqa: E402
 
 TEST_SECONDS = 300
+IMAGE = "FAIRLEAD_E2E_IMAGE"
 
 
 def main(words: list[str]) -> int:
@@ -49,10 +52,14 @@ def main(words: list[str]) -> int:
     if not sandbox.is_inside():
         sandbox.require(half)
         tools.folders(half)
+        if half == "full":
+            os.environ[IMAGE] = os.environ.get(IMAGE) or str(image.archive("quick"))
         return sandbox.run(half, [sys.executable, str(HERE / "run.py"), *words])
     started = time.monotonic()
     cluster = Node() if half == "full" else ControlPlane([(rights.USER, rights.TOKEN)])
     cluster.start()
+    if isinstance(cluster, Node):
+        cluster.load(pathlib.Path(os.environ[IMAGE]), image.REFERENCE, chart.image())
     print(f"e2e: {half} cluster up in {time.monotonic() - started:.1f} s", flush=True)
     return shell(cluster, rest[1:]) if command == "shell" else test(cluster, half, rest)
 

@@ -25,7 +25,10 @@ class Node(ControlPlane):
         self._configure()
 
     def start(self) -> None:
-        """Starts everything, waits until the node is Ready and pods can be made."""
+        """Starts what is not running; the first time waits until the node is Ready and pods can be made."""
+        if self.programs.is_running("kubelet"):
+            super().start()
+            return
         pathlib.Path("/proc/sys/net/ipv4/ip_forward").write_text("1")  # of the run's own network
         programs, state, pki = self.programs, self.state, self.pki
         programs.start("containerd", "containerd", "--config", state / "containerd.toml")
@@ -55,9 +58,12 @@ class Node(ControlPlane):
         programs.until("the service account", lambda: self.api.find("ServiceAccount", "default", "default"))
         threading.Thread(target=self._load_balancers, daemon=True).start()
 
-    def load(self, archive: pathlib.Path) -> None:
-        """Imports an image archive (docker-archive or OCI) into the node."""
-        self.programs.run("ctr", "-a", self.socket, "-n", "k8s.io", "images", "import", archive)
+    def load(self, archive: pathlib.Path, *names: str) -> None:
+        """Imports an image archive (docker-archive or OCI) into the node. Two names: what it has and one more."""
+        images = ("ctr", "-a", self.socket, "-n", "k8s.io", "images")
+        self.programs.run(*images, "import", archive)
+        if names:
+            self.programs.run(*images, "tag", *names)
 
     def add_program(self, reference: str, program: pathlib.Path) -> None:
         """Makes an image of one static program and imports it."""

@@ -19,12 +19,17 @@ import tempfile
 import time
 from collections.abc import Iterator
 
+# Also run as a program, by its path: process 1 of the run.
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+
+from cluster import tools  # noqa: E402
+
 STATE = "FAIRLEAD_E2E_STATE"
 # The kubelet sets these for the whole machine.
 SYSCTLS = ("vm.overcommit_memory", "kernel.panic", "kernel.panic_on_oops")
 # Places outside the state folder that the node writes to; inside the run each is an empty file system.
 PRIVATE = ("/run", "/var/log", "/var/lib/cni", "/var/lib/kubelet")
-HELMS = tuple(str(pathlib.Path(__file__).parents[2] / ".tools" / "bin" / name) for name in ("helm3", "helm4"))
+HELMS = tuple(str(tools.CHECKOUT / ".tools" / "bin" / name) for name in ("helm3", "helm4"))
 COMMANDS = ("ip", "openssl", "setpriv", "unshare")
 NODE_COMMANDS = ("/usr/lib/cni/bridge", "conntrack", "nft", "runc", *HELMS)
 
@@ -72,8 +77,10 @@ def _inside(folder: pathlib.Path, command: list[str]) -> int:
         "setpriv", "--pdeathsig", "KILL", "--", "unshare", "--net", "--pid", "--mount", "--ipc", "--uts", "--fork",
         "--kill-child", "--mount-proc", "--",
     ]  # fmt: skip
+    # Helm and kubectl keep caches at home; those of a run go with it.
+    places = {STATE: str(folder), "HOME": str(folder), "FAIRLEAD_E2E_CACHE": str(tools.cache())}
     started = subprocess.Popen(
-        [*unshare, sys.executable, str(pathlib.Path(__file__)), *command], env={**os.environ, STATE: str(folder)}
+        [*unshare, sys.executable, str(pathlib.Path(__file__)), *command], env={**os.environ, **places}
     )
     while True:
         try:

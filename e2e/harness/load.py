@@ -28,6 +28,7 @@ class Load:
 
     def __enter__(self) -> Load:
         self._process = subprocess.Popen(self._command, stdout=subprocess.PIPE, text=True)
+        self._process.stdout.readline()  # it has begun, and a signal ends it in order
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -3,16 +3,19 @@
 //	echo [-listen :8080] [-stop-after 0s]
 //
 // GET /stream?seconds=N sends a line ten times a second, /bytes?count=N that many bytes over the time of seconds=N,
-// /status?code=N that status. At SIGTERM it serves on for -stop-after, then closes its listener, lets open requests
+// /status?code=N that status, /tunnel is a WebSocket that sends back every byte and says in X-Peer who connected. At SIGTERM it serves on for -stop-after, then closes its listener, lets open requests
 // end and exits 0.
 package main
 
 import (
 	"context"
+	"crypto/sha1"
 	"crypto/tls"
+	"encoding/base64"
 	"encoding/json"
 	"flag"
 	"fmt"
+	"io"
 	"log"
 	"net/http"
 	"os"
@@ -31,6 +34,7 @@ func main() {
 	http.HandleFunc("/status", func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(number(r, "code", 200)) })
 	http.HandleFunc("/stream", stream)
 	http.HandleFunc("/bytes", bytes)
+	http.HandleFunc("/tunnel", tunnel)
 	server := &http.Server{Addr: *listen}
 	stopped := make(chan struct{})
 	go func() {
@@ -83,6 +87,19 @@ func bytes(w http.ResponseWriter, r *http.Request) {
 		w.(http.Flusher).Flush()
 		time.Sleep(time.Duration(seconds) * time.Second / parts)
 	}
+}
+
+// tunnel is told the handshake's key and then knows nothing of frames: what comes goes back.
+func tunnel(w http.ResponseWriter, r *http.Request) {
+	connection, buffered, err := w.(http.Hijacker).Hijack()
+	if err != nil {
+		return
+	}
+	defer connection.Close()
+	key := sha1.Sum([]byte(r.Header.Get("Sec-Websocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
+	fmt.Fprintf(connection, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
+		"Sec-WebSocket-Accept: %s\r\nX-Peer: %s\r\n\r\n", base64.StdEncoding.EncodeToString(key[:]), r.RemoteAddr)
+	_, _ = io.Copy(connection, buffered)
 }
 
 func number(r *http.Request, name string, otherwise int) int {

@@ -1,5 +1,5 @@
-// A steady load that counts failures: it starts requests at a fixed rate, however slow the answers are, until SIGTERM,
-// then waits for the open ones and prints one JSON object.
+// A steady load that counts failures: it prints a line, starts requests at a fixed rate, however slow the answers are,
+// until SIGTERM, then waits for the open ones and prints one JSON object.
 //
 //	load -url http://10.201.0.1/ -host shop.example [-rate 500] [-mode keep-alive|close|h2] [-expect 200]
 //
@@ -16,12 +16,14 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"os"
 	"os/signal"
 	"sort"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -34,6 +36,7 @@ type outcome struct {
 type report struct {
 	Sent     int            `json:"sent"`
 	Failed   int            `json:"failed"`
+	Retried  int64          `json:"retried"`
 	Seconds  float64        `json:"seconds"`
 	P50      float64        `json:"p50_ms"`
 	P99      float64        `json:"p99_ms"`
@@ -54,6 +57,7 @@ func main() {
 	client := newClient(*target, *host, *mode, *timeout)
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
+	fmt.Println("started")
 	started := time.Now()
 	tick := time.NewTicker(time.Second / time.Duration(*rate))
 	var open sync.WaitGroup
@@ -112,12 +116,23 @@ func address(target *url.URL) string {
 	return net.JoinHostPort(target.Hostname(), map[string]string{"http": "80", "https": "443"}[target.Scheme])
 }
 
+// retried counts what Go's client sent again by itself, since a kept connection was closed under it.
+var retried atomic.Int64
+
 // ask says what went wrong, or nothing.
 func ask(client *http.Client, target, host, id string, expect int) string {
 	request, err := http.NewRequest("GET", target, nil)
 	if err != nil {
 		return err.Error()
 	}
+	first := true
+	trace := httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) {
+		if !first {
+			retried.Add(1)
+		}
+		first = false
+	}}
+	request = request.WithContext(httptrace.WithClientTrace(request.Context(), &trace))
 	request.Host = host
 	request.Header.Set("X-E2e-Id", id)
 	answer, err := client.Do(request)
@@ -139,7 +154,7 @@ func ask(client *http.Client, target, host, id string, expect int) string {
 
 func summarise(outcomes []outcome, seconds float64) report {
 	sort.Slice(outcomes, func(a, b int) bool { return outcomes[a].after < outcomes[b].after })
-	result := report{Sent: len(outcomes), Seconds: seconds, Failures: map[string]int{}, First: []string{}}
+	result := report{Sent: len(outcomes), Retried: retried.Load(), Seconds: seconds, Failures: map[string]int{}, First: []string{}}
 	var took []float64
 	for _, each := range outcomes {
 		took = append(took, float64(each.took.Microseconds())/1000)
