@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test unit suite docs deny h2spec blackbox chart chart-write e2e e2e-fast e2e-full cluster-tools image fuzz bench bench-peers release clean
+.PHONY: help setup demo check test unit suite docs deny h2spec blackbox chart chart-write e2e e2e-fast e2e-full conformance cluster-tools image fuzz bench bench-peers release clean
 
 CARGO := cargo
 BINARY := target/debug/fairlead
@@ -77,7 +77,11 @@ e2e-fast: cluster-tools ## etcd and API server, the controller as a process; TES
 	python3 e2e/run.py fast $(TESTS)
 
 e2e-full: cluster-tools ## A whole node with pods, Helm and our image; TESTS="word..." runs only some
+	$(CARGO) build --bin fairlead
 	python3 e2e/run.py full $(TESTS)
+
+conformance: cluster-tools ## The Ingress conformance scenarios on the whole node; writes docs/conformance/ingress.md
+	FAIRLEAD_E2E_REPORT=$(CURDIR)/docs/conformance/ingress.md python3 e2e/run.py full conformance
 
 cluster-tools: ## The programs of the test cluster; about 10 minutes once, then kept in ~/.cache/fairlead-e2e
 	@scripts/setup.sh e2e

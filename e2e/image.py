@@ -31,6 +31,8 @@ from cluster import tools  # noqa: E402
 
 ROOT = HERE.parent
 REFERENCE = "localhost/fairlead:e2e"
+# Names the archive that the tests deploy.
+ARCHIVE = "FAIRLEAD_E2E_IMAGE"
 KEPT = 3
 # What the binary is made of. Tests and documents are not.
 SOURCES = (

@@ -35,7 +35,6 @@ from harness import chart, rights  # noqa: E402
 from harness.case import Case  # noqa: E402
 
 TEST_SECONDS = 300
-IMAGE = "FAIRLEAD_E2E_IMAGE"
 
 
 def main(words: list[str]) -> int:
@@ -53,13 +52,13 @@ def main(words: list[str]) -> int:
         sandbox.require(half)
         tools.folders(half)
         if half == "full":
-            os.environ[IMAGE] = os.environ.get(IMAGE) or str(image.archive("quick"))
+            os.environ[image.ARCHIVE] = os.environ.get(image.ARCHIVE) or str(image.archive("quick"))
         return sandbox.run(half, [sys.executable, str(HERE / "run.py"), *words])
     started = time.monotonic()
     cluster = Node() if half == "full" else ControlPlane([(rights.USER, rights.TOKEN)])
     cluster.start()
     if isinstance(cluster, Node):
-        cluster.load(pathlib.Path(os.environ[IMAGE]), image.REFERENCE, chart.image())
+        cluster.load(pathlib.Path(os.environ[image.ARCHIVE]), image.REFERENCE, chart.image())
     print(f"e2e: {half} cluster up in {time.monotonic() - started:.1f} s", flush=True)
     return shell(cluster, rest[1:]) if command == "shell" else test(cluster, half, rest)
 

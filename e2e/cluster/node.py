@@ -22,6 +22,7 @@ class Node(ControlPlane):
     def __init__(self) -> None:
         super().__init__(half="full")
         self.socket = self.state / "containerd.sock"
+        self._programs: set[str] = set()
         self._configure()
 
     def start(self) -> None:
@@ -55,6 +56,7 @@ class Node(ControlPlane):
             f"--cert-dir={state}/kubelet/pki", f"--hostname-override={NODE}", f"--node-ip={ADDRESS}",
         )  # fmt: skip
         programs.until("the node to be Ready", self._is_node_ready, of="kubelet")
+        _favour_pods()
         programs.until("the service account", lambda: self.api.find("ServiceAccount", "default", "default"))
         threading.Thread(target=self._load_balancers, daemon=True).start()
 
@@ -66,7 +68,10 @@ class Node(ControlPlane):
             self.programs.run(*images, "tag", *names)
 
     def add_program(self, reference: str, program: pathlib.Path) -> None:
-        """Makes an image of one static program and imports it."""
+        """Makes an image of one static program and imports it, once."""
+        if reference in self._programs:
+            return
+        self._programs.add(reference)
         archive = self.state / "image.tar"
         image.write(archive, reference, program)
         self.load(archive)
@@ -109,6 +114,14 @@ class Node(ControlPlane):
         (state / "cni" / "10-e2e.conflist").write_text(json.dumps(_cni(str(state / "ipam"))))
         (state / "containerd.toml").write_text(_CONTAINERD.format(state=state, pause=PAUSE))
         (state / "kubelet.yaml").write_text(_KUBELET.format(state=state, pki=self.pki, address=ADDRESS))
+
+
+def _favour_pods() -> None:
+    """All pods together weigh as much as two processes of the machine; on a busy one they would hardly run."""
+    for file, weight in (("cpu/kubepods/cpu.shares", 200_000), ("kubepods/cpu.weight", 10_000)):
+        path = pathlib.Path("/sys/fs/cgroup", file)
+        if path.exists():
+            path.write_text(str(weight))
 
 
 def _cni(addresses: str) -> dict:

@@ -139,16 +139,24 @@ def _sysctls_restored(half: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _places_to_cover() -> Iterator[None]:
-    """An empty file system needs a folder to be mounted on."""
-    made = [path for path in map(pathlib.Path, PRIVATE) if not path.is_dir()]
-    for path in made:
-        path.mkdir(parents=True, exist_ok=True)
-    try:
-        yield
-    finally:
-        for path in made:
-            with contextlib.suppress(OSError):
-                path.rmdir()
+    """An empty file system needs a folder to be mounted on. The last of several runs removes what was made for it: a folder
+    that goes takes the mounts of other runs with it."""
+    with open(pathlib.Path(tempfile.gettempdir(), "fairlead-e2e-places"), "a+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        for path in (path for path in PRIVATE if not os.path.isdir(path)):
+            os.makedirs(path, exist_ok=True)
+            print(path, file=file, flush=True)
+        fcntl.flock(file, fcntl.LOCK_SH)
+        try:
+            yield
+        finally:
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                file.seek(0)
+                for path in file.read().split():
+                    with contextlib.suppress(OSError):
+                        os.rmdir(path)
+                file.truncate(0)
 
 
 def _cgroups() -> list[pathlib.Path]:

@@ -8,7 +8,6 @@ from harness import client, objects
 from harness.chart import CHART, CONTROLLER, ECHO, RELEASE, ChartCase
 
 
-
 class Install(ChartCase):
     """The chart with its defaults, and the life of a release."""
 
@@ -42,9 +41,8 @@ class Install(ChartCase):
             self.assertEqual(client.get(address, self.host, trust=trust).status, 200)
         self.assertEqual(self._row(), row)
 
-        self.kubectl("delete", "ingress/web", "secret/tls")
-        self.helm("uninstall", RELEASE, version=version)
-        self.eventually(lambda: not self.everything() - before, 40, "nothing is left but what was there")
+        self.kubectl("delete", "secret/tls")
+        self.leaves_nothing(before, version)
 
     def _row(self) -> list[str]:
         return self.kubectl("get", "ingress", "web", "--no-headers").split()[:-1]

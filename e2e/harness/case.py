@@ -202,15 +202,15 @@ class FullCase(Case):
 
     cluster: ClassVar[Node]
 
-    def roll_out(self, name: str, seconds: int = 60) -> None:
+    def roll_out(self, name: str, seconds: int = 180) -> None:
         """Waits until a Deployment is rolled out."""
         self.kubectl("rollout", "status", f"deployment/{name}", f"--timeout={seconds}s")
 
-    def balancer(self, service: str) -> str:
+    def balancer(self, service: str, namespace: str | None = None) -> str:
         """The address of a LoadBalancer Service."""
 
         def address() -> str | None:
-            status = self.api.get("Service", self.namespace, service)["status"]
+            status = self.api.get("Service", namespace or self.namespace, service)["status"]
             return (status["loadBalancer"].get("ingress") or [{}])[0].get("ip")
 
         self.eventually(address, 10, f"an address for {service}")

@@ -78,6 +78,12 @@ class ChartCase(FullCase):
         names = [",".join(kind for kind in part if kind not in FLEETING) for part in (kinds, of_no_namespace)]
         return {line for part in names for line in self.kubectl("get", part, "-o", "name").splitlines()}
 
+    def leaves_nothing(self, before: set[str], version: int = 4) -> None:
+        """Uninstalls it and compares the cluster with what it was before; the Ingresses of the test go too."""
+        self.kubectl("delete", "ingress", "--all")
+        self.helm("uninstall", RELEASE, version=version)
+        self.eventually(lambda: not self.everything() - before, 60, "nothing is left but what was there")
+
     def curl(self, address: str, url: str, *words: str) -> str:
         """What curl prints of a URL whose host is at `address`."""
         host = re.match(r"https?://([^/]+)", url)[1]

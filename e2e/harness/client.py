@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import http.client
+import json
 import os
 import pathlib
 import select
@@ -13,7 +14,22 @@ import ssl
 import threading
 import time
 
-from harness.controller import Answer
+from harness import controller
+
+AGENT = "fairlead-e2e"
+# For `trust`: over TLS, whoever answers.
+ANYBODY = pathlib.Path()
+
+
+class Answer(controller.Answer):
+    """An answer with its version, 11 for HTTP/1.1."""
+
+    version = 0
+
+    @property
+    def echo(self) -> dict:
+        """What the back end received."""
+        return json.loads(self.body)
 
 
 def get(
@@ -32,13 +48,17 @@ def get(
         connection.connect()
         certificate = None
         if trust:
-            context = ssl.create_default_context(cafile=trust)
+            context = ssl.create_default_context(cafile=None if trust is ANYBODY else trust)
+            if trust is ANYBODY:
+                context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
             connection.sock = context.wrap_socket(connection.sock, server_hostname=host)
             certificate = connection.sock.getpeercert(True)
-        connection.request(method, path, body, {"Host": host})
+        connection.request(method, path, body, {"Host": host, "User-Agent": AGENT})
         answer = connection.getresponse()
         fields = {name.lower(): value for name, value in answer.getheaders()}
-        return Answer(answer.status, fields, answer.read(), certificate)
+        received = Answer(answer.status, fields, answer.read(), certificate)
+        received.version = answer.version
+        return received
     except (OSError, http.client.HTTPException) as error:
         return Answer(0, {}, repr(error).encode())
     finally:

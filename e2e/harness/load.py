@@ -20,10 +20,13 @@ class Load:
         rate: int = 500,
         mode: str = "keep-alive",
         expect: int = 200,
+        timeout: int = 10,
     ):
         self._command = [
             str(program), "-url", url, "-host", host, "-rate", str(rate), "-mode", mode, "-expect", str(expect),
+            "-timeout", f"{timeout}s",
         ]  # fmt: skip
+        self._patience = timeout + 20
         self.result: dict = {}
 
     def __enter__(self) -> Load:
@@ -33,7 +36,7 @@ class Load:
 
     def __exit__(self, *_: object) -> None:
         self._process.send_signal(signal.SIGTERM)
-        said, _ = self._process.communicate(timeout=30)
+        said, _ = self._process.communicate(timeout=self._patience)
         self.result = json.loads(said)
 
     def __str__(self) -> str:

@@ -78,9 +78,16 @@ def certificate(
 
 
 def deployment(
-    namespace: str, name: str, image: str, replicas: int, *, arguments: Sequence[str] = (), grace: int = 30
+    namespace: str,
+    name: str,
+    image: str,
+    replicas: int,
+    *,
+    arguments: Sequence[str] = (),
+    grace: int = 30,
+    pre_stop: int = 0,
 ) -> dict:
-    """A Deployment of the echo program with a readiness probe every second."""
+    """A Deployment of the echo program with a readiness probe every second; `pre_stop`: seconds before SIGTERM."""
     names = {name: {"fieldRef": {"fieldPath": field}} for name, field in _DOWNWARD.items()}
     container = {
         "name": "echo",
@@ -90,8 +97,17 @@ def deployment(
         "ports": [{"name": "http", "containerPort": 8080}],
         "env": [{"name": variable, "valueFrom": source} for variable, source in names.items()]
         + [{"name": "SERVICE_NAME", "value": name}],
-        "readinessProbe": {"httpGet": {"path": "/ready", "port": "http"}, "periodSeconds": 1},
+        # Patient, and with a share of the processor: on a busy machine no Pod may look as if it were broken.
+        "readinessProbe": {
+            "httpGet": {"path": "/ready", "port": "http"},
+            "periodSeconds": 1,
+            "timeoutSeconds": 5,
+            "failureThreshold": 30,
+        },
+        "resources": {"requests": {"cpu": "20m"}},
     }
+    if pre_stop:
+        container["lifecycle"] = {"preStop": {"sleep": {"seconds": pre_stop}}}
     labels = {"app": name}
     pod = {"terminationGracePeriodSeconds": grace, "containers": [container]}
     spec = {

@@ -1,0 +1,1 @@
+"""The scenarios of the Ingress conformance suite, and the report of a run."""
