@@ -22,7 +22,8 @@ def write(file: pathlib.Path, kubernetes: str, passed: dict[Scenario, bool]) -> 
     ]
     lines = [
         "# Ingress conformance", "",
-        f"Fairlead {version} on Kubernetes {kubernetes}, {today}: **{good} of {len(passed)} scenarios pass.**", "",
+        f"Fairlead {version} on Kubernetes {kubernetes}, {today}: **{good} of {len(passed)} scenarios pass**, one of them",
+        "without a field that it wants (below).", "",
         "The scenarios are those of kubernetes-sigs/ingress-controller-conformance, written again in",
         "`e2e/conformance/scenarios.py` by what they state. They run on a whole node: kubelet, pods, kube-proxy, the image of",
         "the Dockerfile, installed by the Helm chart with its defaults. Each waits for the address in the Ingress's status and",

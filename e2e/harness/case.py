@@ -12,6 +12,7 @@ import subprocess
 import tempfile
 import time
 import unittest
+import zlib
 from collections.abc import Callable
 from typing import ClassVar
 
@@ -47,7 +48,9 @@ class Case(unittest.TestCase):
         self._namespaces: list[str] = []
         self._global: list[dict] = []
         self.addCleanup(self._clean_cluster)
-        self.namespace = self.make_namespace(re.sub(r"[^a-z0-9]+", "-", self._testMethodName.lower())[5:45].strip("-"))
+        words = re.sub(r"[^a-z0-9]+", "-", self._testMethodName.lower())[5:40].strip("-")
+        # The end tells tests apart whose names begin alike.
+        self.namespace = self.make_namespace(f"{words}-{zlib.crc32(self.id().encode()) % 0x10000:04x}")
 
     def make_namespace(self, name: str, **labels: str) -> str:
         """A namespace that goes away with the test."""

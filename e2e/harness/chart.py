@@ -30,7 +30,7 @@ class ChartCase(FullCase):
     @property
     def host(self) -> str:
         """A host of the test's own: Ingresses of the last test may be there for another moment."""
-        return f"{self.namespace[:16].strip('-')}.example"
+        return f"{self.namespace[:16]}-{self.namespace[-4:]}.example"
 
     def install(self, *words: str, version: int = 4, wait: bool = True, **values: object) -> None:
         """`helm install` with the chart's defaults, but for values by their dotted names, `__` for each dot."""

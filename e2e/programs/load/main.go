@@ -68,16 +68,17 @@ func main() {
 		case <-signals:
 			running = false
 		case <-tick.C:
-			// After a late tick the missed ones are made up for, so that the rate holds on a busy machine.
-			for due := int(time.Since(started).Seconds() * float64(*rate)); sent < due; sent++ {
-				open.Go(func() {
-					begun := time.Now()
-					failure := ask(client, *target, *host, fmt.Sprintf("load-%d", sent), *expect)
-					lock.Lock()
-					defer lock.Unlock()
-					outcomes = append(outcomes, outcome{begun.Sub(started), time.Since(begun), failure})
-				})
-			}
+		}
+		// After a late tick the missed ones are made up for, so that the rate holds on a busy machine.
+		for due := int(time.Since(started).Seconds() * float64(*rate)); sent < due; sent++ {
+			id := fmt.Sprintf("load-%d", sent)
+			open.Go(func() {
+				begun := time.Now()
+				failure := ask(client, *target, *host, id, *expect)
+				lock.Lock()
+				defer lock.Unlock()
+				outcomes = append(outcomes, outcome{begun.Sub(started), time.Since(begun), failure})
+			})
 		}
 	}
 	seconds := time.Since(started).Seconds()
