@@ -142,11 +142,10 @@ def _places_to_cover() -> Iterator[None]:
     """An empty file system needs a folder to be mounted on. The last of several runs removes what was made for it: a folder
     that goes takes the mounts of other runs with it."""
     with open(pathlib.Path(tempfile.gettempdir(), "fairlead-e2e-places"), "a+") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        fcntl.flock(file, fcntl.LOCK_SH)
         for path in (path for path in PRIVATE if not os.path.isdir(path)):
             os.makedirs(path, exist_ok=True)
             print(path, file=file, flush=True)
-        fcntl.flock(file, fcntl.LOCK_SH)
         try:
             yield
         finally:
