@@ -336,6 +336,8 @@ impl Controller {
             .map(|problem| {
                 let since = known.get(&identity(&problem)).copied();
                 match since {
+                    // The source says it once a minute as long as it stands.
+                    None if problem.reason == Reason::WatchForbidden => {}
                     None if logged < LOGGED => {
                         logged += 1;
                         log(&problem);

@@ -74,7 +74,7 @@ class Case(unittest.TestCase):
             self.assertEqual(done.returncode, 0, f"{' '.join(command)}: {done.stdout}{done.stderr}")
         return done.stdout + ("" if check else done.stderr)
 
-    def eventually(self, holds: Callable[[], object], seconds: float = 10, what: str = "") -> float:
+    def eventually(self, holds: Callable[[], object], seconds: float = 30, what: str = "") -> float:
         """Seconds until `holds` was true; the test fails if it does not become so."""
         started = time.monotonic()
         while not holds():
@@ -141,6 +141,7 @@ class FastCase(Case):
         self.replicas: list[Controller] = []
         self.proxies: list[Proxy] = []
         self._backends = 0
+        self._processes: dict[str, subprocess.Popen] = {}
         self.api.apply(*rights.all_objects(ELECTION))
         self.addCleanup(lambda: self.api.drop_namespace(rights.NAMESPACE))
 
@@ -166,9 +167,15 @@ class FastCase(Case):
         address = f"10.244.1.{self._backends}"
         command = [str(self.program("echo")), "-listen", f"{address}:8080", *flags]
         process = subprocess.Popen(command, env={"POD_NAME": name, "NAMESPACE": self.namespace})
+        self._processes[address] = process
         self.addCleanup(process.wait)
         self.addCleanup(process.kill)
         return address
+
+    def end_backend(self, address: str) -> None:
+        """A back end dies without a word."""
+        self._processes[address].kill()
+        self._processes[address].wait()
 
     def serve(self, name: str, host: str, *, paths: tuple[str, ...] = ("/",), **more: object) -> dict:
         """The class, a Service `name` with one back end of that name, and an Ingress of the host to it."""

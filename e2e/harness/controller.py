@@ -17,7 +17,7 @@ from cluster import certificates
 
 from harness import rights
 
-READY_SECONDS = 20
+READY_SECONDS = 60
 
 
 class Answer:
@@ -93,6 +93,11 @@ class Controller:
     def health(self, path: str) -> int:
         """The status of a GET on the health port, 0 without an answer."""
         return self._ask(http.client.HTTPConnection(self.address, 10254, timeout=5), "GET", path, {}).status
+
+    def reason(self) -> str:
+        """What the readiness path says."""
+        connection = http.client.HTTPConnection(self.address, 10254, timeout=5)
+        return self._ask(connection, "GET", "/readyz", {}).body.decode().strip()
 
     def metrics(self) -> dict[str, float]:
         """Every series, `name{labels}` as printed."""

@@ -52,6 +52,11 @@ def listing(plural: str = "") -> Match:
     return lambda request: request.is_list and plural in ("", request.plural)
 
 
+def streaming_list() -> Match:
+    """Watches that begin with the objects there are."""
+    return lambda request: request.query.get("sendInitialEvents") == "true"
+
+
 def any_of(plural: str = "") -> Match:
     """Every request about a kind, or every request."""
     return lambda request: plural in ("", request.plural)

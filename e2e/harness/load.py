@@ -20,8 +20,9 @@ class Load:
         rate: int = 500,
         mode: str = "keep-alive",
         expect: int = 200,
-        timeout: int = 10,
+        timeout: int = 30,
     ):
+        # A request that waits for a processor on a busy machine is not lost.
         self._command = [
             str(program), "-url", url, "-host", host, "-rate", str(rate), "-mode", mode, "-expect", str(expect),
             "-timeout", f"{timeout}s",

@@ -5,7 +5,7 @@ It speaks HTTP/1.1 over TLS on both sides and sees each request and each line of
     proxy.during(refuse(410), watch("ingresses"))     a context: the fault holds inside it
     proxy.down(), proxy.up()                          connections refused, as if the server were gone
     proxy.freeze(), proxy.thaw()                      connections stay open and nothing moves, as if packets were lost
-    proxy.freeze(), proxy.serve_new()                 the open ones stay silent for ever, new ones work
+    proxy.lose_open()                                 packets of the open connections are lost for ever, new ones work
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import contextlib
 import pathlib
 import socket
 import ssl
+import subprocess
 import threading
 import time
 import urllib.parse
@@ -34,7 +35,7 @@ class Proxy:
         self.closed = threading.Event()
         self._moving = threading.Event()
         self._moving.set()
-        self._frozen: list[threading.Event] = []
+        self._lost = ""
         self._faults: list[tuple[Fault, Match]] = []
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
@@ -100,26 +101,36 @@ class Proxy:
         """Nothing moves any more; connections stay open and new ones are accepted."""
         self._moving.clear()
 
-    def serve_new(self) -> None:
-        """New connections move; those that were frozen stay so, as behind a firewall that forgot them."""
-        self._frozen.append(self._moving)
-        self._moving = threading.Event()
-        self._moving.set()
+    def lose_open(self) -> None:
+        """Both ways, as behind a firewall that forgot the connections: neither side learns that they are gone."""
+        with self._lock:
+            # A socket that became a TLS one has no descriptor any more.
+            alive = [each for each in self._open if each.fileno() >= 0]
+            peers = [each.getpeername()[1] for each in alive if each.getsockname()[1] == self._port]
+        ports, table = ", ".join(map(str, peers)), f"inet fairlead_{self._port}"
+        rules = (
+            f"add table {table}; add chain {table} lost {{ type filter hook output priority 0 ; }}; "
+            f"add rule {table} lost tcp sport {self._port} tcp dport {{ {ports} }} drop; "
+            f"add rule {table} lost tcp dport {self._port} tcp sport {{ {ports} }} drop"
+        )
+        subprocess.run(["nft", rules], check=True)
+        self._lost = table
 
     def thaw(self) -> None:
         """Everything moves again."""
-        for moving in (*self._frozen, self._moving):
-            moving.set()
+        self._moving.set()
 
-    def wait(self, moving: threading.Event) -> None:
-        """Returns when the connections that share `moving` are not frozen."""
-        while not moving.wait(0.2) and not self.closed.is_set():
+    def wait(self) -> None:
+        """Returns when nothing is frozen."""
+        while not self._moving.wait(0.2) and not self.closed.is_set():
             pass
 
     def close(self) -> None:
         """Ends every thread."""
         self.closed.set()
         self.thaw()
+        if self._lost:
+            subprocess.run(["nft", f"delete table {self._lost}"], check=True)
         with contextlib.suppress(OSError):
             self.down()
 
@@ -151,13 +162,12 @@ class Proxy:
     def _serve(self, plain: socket.socket) -> None:
         self.keep(plain)
         stream = plain
-        moving = self._moving
         try:
-            self.wait(moving)
+            self.wait()
             stream = self._serving.wrap_socket(plain, server_side=True)
             self.keep(stream)
             reader = stream.makefile("rb")
-            while Exchange(self, stream, reader, moving).run():
+            while Exchange(self, stream, reader).run():
                 pass
         except (OSError, ValueError):
             pass  # the client went away, or we cut it off
@@ -170,8 +180,8 @@ class Proxy:
 class Exchange:
     """One request and its answer."""
 
-    def __init__(self, proxy: Proxy, stream: socket.socket, reader: object, moving: threading.Event):
-        self.proxy, self.stream, self.reader, self._moving = proxy, stream, reader, moving
+    def __init__(self, proxy: Proxy, stream: socket.socket, reader: object):
+        self.proxy, self.stream, self.reader = proxy, stream, reader
         self._is_reset = False
 
     def run(self) -> bool:
@@ -185,7 +195,7 @@ class Exchange:
         query = dict(urllib.parse.parse_qsl(target.query, keep_blank_values=True))
         request = Request(time.monotonic(), method, target.path, query)
         self.proxy.seen.append(request)
-        self.proxy.wait(self._moving)
+        self.proxy.wait()
         for fault in self.proxy.matching(request):
             if fault.answer(self):
                 return not self._is_reset
@@ -222,14 +232,14 @@ class Exchange:
         length = int(fields.get(b"content-length", b"0"))
         fields.pop(b"connection", None)
         head = b"".join(b"%s: %s\r\n" % item for item in fields.items())
-        self.proxy.wait(self._moving)
+        self.proxy.wait()
         self.stream.sendall(b"%s%s\r\n" % (status, head))
         if not is_chunked:
             self.stream.sendall(reader.read(length) if request.method != "HEAD" else b"")
             return True
         parts = _lines(_chunks(reader)) if request.is_watch else _chunks(reader)
         for part in parts:
-            self.proxy.wait(self._moving)
+            self.proxy.wait()
             sending = [part]
             for fault in self.proxy.matching(request) if request.is_watch else []:
                 sending = [out for line in sending for out in fault.line(self, line)]

@@ -240,10 +240,12 @@ fn health_and_readiness_say_why_not() {
     let view = shop();
     let ok = (StatusCode::OK, "ok\n".to_owned());
     let not = |reason: &str| (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n"));
+    assert_eq!(health(&view, "/readyz"), not("waiting for the first table"));
+    view.readiness.awaits("secrets".to_owned());
+    assert_eq!(health(&view, "/readyz"), not("waiting for the first table: secrets"));
+    view.readiness.table_served();
     assert_eq!(health(&view, "/readyz"), not("listeners not bound"));
     view.readiness.listeners_bound();
-    assert_eq!(health(&view, "/readyz"), not("waiting for the first table"));
-    view.readiness.table_served();
     for path in ["/readyz", "/healthz", "/alive"] {
         assert_eq!(health(&view, path), ok, "{path}");
     }

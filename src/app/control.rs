@@ -143,7 +143,7 @@ async fn open(settings: &Settings, client: Option<&Client>, outlets: &Outlets) -
     };
     let mut cluster = ClusterSource::open(client, &settings.cluster, &settings.options, &outlets.metrics);
     info!("waiting for the Kubernetes API");
-    cluster.synced().await;
+    cluster.synced(|what| outlets.readiness.awaits(what)).await;
     let Snapshot { ingresses, services, slices, secrets, .. } = &**cluster.snapshot();
     info!(
         ingresses = ingresses.len(),

@@ -10,6 +10,7 @@ use tokio::time::timeout;
 use tracing::warn;
 
 use crate::snapshot::api::Status;
+use crate::telemetry::Metrics;
 
 /// Whoever asks, and how long it waits for an answer.
 #[derive(Clone)]
@@ -134,8 +135,18 @@ const REPEAT: Duration = Duration::from_secs(60);
 pub(super) struct Complaint(Option<Instant>);
 
 impl Complaint {
-    /// Logs that the API server does not do what is asked, unless it was logged in the last minute.
-    pub(super) fn log(&mut self, verb: &'static str, resource: &'static str, refusal: &Refusal, now: Instant) {
+    /// Logs that the API server does not do what is asked, unless it was logged in the last minute; counted it is always.
+    pub(super) fn log(
+        &mut self,
+        verb: &'static str,
+        resource: &'static str,
+        refusal: &Refusal,
+        metrics: &Metrics,
+        now: Instant,
+    ) {
+        if let Refusal::Status(code, _) = refusal {
+            metrics.api_refused(verb, resource, *code);
+        }
         if self.0.is_some_and(|last| now.saturating_duration_since(last) < REPEAT) {
             return;
         }

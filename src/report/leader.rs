@@ -101,7 +101,7 @@ impl<'a> Leader<'a> {
             if Instant::now() >= due {
                 tokio::select! {
                     () = stop.cancelled() => break,
-                    () = election.step() => {}
+                    () = election.step(metrics) => {}
                 }
             }
             let now = Instant::now();
@@ -119,12 +119,12 @@ impl<'a> Leader<'a> {
         }
         told.send_replace(Leadership::None);
         metrics.set_leader(false);
-        election.release().await;
+        election.release(metrics).await;
     }
 }
 
 impl Election {
-    async fn step(&mut self) {
+    async fn step(&mut self, metrics: &Metrics) {
         let (_, step) = self.lease.next();
         let sent = Instant::now();
         let path = format!("{}/{}", self.leases, self.name);
@@ -140,18 +140,18 @@ impl Election {
             Err(Refusal::Status(404, _)) if step != Step::Create => Answer::Missing,
             Err(Refusal::Status(409, _)) => Answer::Conflict,
             Err(refusal) => {
-                self.complaint.log(verb, "leases.coordination.k8s.io", &refusal, now);
+                self.complaint.log(verb, "leases.coordination.k8s.io", &refusal, metrics, now);
                 Answer::Failed
             }
         };
         self.lease.hear(answer, sent, now, fastrand::f64());
     }
 
-    async fn release(&mut self) {
+    async fn release(&mut self, metrics: &Metrics) {
         let Some(object) = self.lease.released(&time()) else { return };
         let path = format!("{}/{}", self.leases, self.name);
         if let Err(refusal) = self.api.replace(&path, &object).await {
-            self.complaint.log("update", "leases.coordination.k8s.io", &refusal, Instant::now());
+            self.complaint.log("update", "leases.coordination.k8s.io", &refusal, metrics, Instant::now());
         }
     }
 }

@@ -94,7 +94,7 @@ async fn write(
     stop: &CancellationToken,
 ) {
     let (leader, leadership) = Leader::new(client, settings, metrics);
-    let mut writer = Writer::new(client, settings, leader.identity(), inquiry, leadership);
+    let mut writer = Writer::new(client, settings, leader.identity(), inquiry, leadership, metrics);
     let written = CancellationToken::new();
     let writing = async {
         writer.run(stop).await;

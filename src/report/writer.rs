@@ -17,6 +17,7 @@ use super::events::{self, Events};
 use super::leader::{Leadership, time};
 use super::status::{self, Statuses};
 use crate::settings::{Published, ReportSettings};
+use crate::telemetry::Metrics;
 
 /// Longest wait for one answer; shorter under a short Lease.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -39,6 +40,7 @@ pub(super) struct Writer<'a> {
     pods: String,
     inquiry: &'a Inquiry,
     leadership: watch::Receiver<Leadership>,
+    metrics: &'a Metrics,
     statuses: Statuses,
     events: Events,
     addresses: Vec<String>,
@@ -66,6 +68,7 @@ impl<'a> Writer<'a> {
         identity: &str,
         inquiry: &'a Inquiry,
         leadership: watch::Receiver<Leadership>,
+        metrics: &'a Metrics,
     ) -> Writer<'a> {
         let ttl = settings.election.as_ref().map_or(PATIENCE * 3, |election| election.ttl);
         let namespace = settings.pod_namespace.as_deref().unwrap_or_else(|| client.default_namespace());
@@ -77,6 +80,7 @@ impl<'a> Writer<'a> {
             pods: format!("/api/v1/namespaces/{namespace}/pods"),
             inquiry,
             leadership,
+            metrics,
             statuses: Statuses::new(settings.status_interval),
             events: Events::new(),
             addresses: Vec::new(),
@@ -336,7 +340,7 @@ impl<'a> Writer<'a> {
             EVENTS => events,
             _ => others,
         };
-        complaint.log(verb, resource, refusal, Instant::now());
+        complaint.log(verb, resource, refusal, self.metrics, Instant::now());
     }
 }
 

@@ -1,7 +1,7 @@
 //! Whether the process may get traffic, and whether it is alive, in one shared cell.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Why the process should get no traffic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +44,8 @@ pub enum Part {
 #[derive(Debug, Default)]
 pub struct Readiness {
     table: AtomicBool,
+    /// What the first table waits for, in words.
+    awaited: Mutex<String>,
     listeners: AtomicBool,
     draining: AtomicBool,
     control_dead: AtomicBool,
@@ -59,6 +61,20 @@ impl Readiness {
     /// The first full table is served.
     pub fn table_served(&self) {
         self.table.store(true, Ordering::Release);
+    }
+
+    /// Says what the first table still waits for.
+    pub fn awaits(&self, what: String) {
+        *self.awaited.lock().unwrap_or_else(PoisonError::into_inner) = what;
+    }
+
+    /// Why there is no traffic to come, in words.
+    pub fn explain(&self, reason: Unready) -> String {
+        let awaited = self.awaited.lock().unwrap_or_else(PoisonError::into_inner);
+        match reason {
+            Unready::NoTable if !awaited.is_empty() => format!("{}: {awaited}", reason.as_str()),
+            _ => reason.as_str().to_owned(),
+        }
     }
 
     /// The traffic ports are bound.
@@ -86,8 +102,9 @@ impl Readiness {
         self.healthy()?;
         match () {
             () if self.is_draining() => Err(Unready::Draining),
-            () if !self.listeners.load(Ordering::Acquire) => Err(Unready::ListenersNotBound),
+            // The listeners wait for the table, so the table comes first.
             () if !self.table.load(Ordering::Acquire) => Err(Unready::NoTable),
+            () if !self.listeners.load(Ordering::Acquire) => Err(Unready::ListenersNotBound),
             () => Ok(()),
         }
     }
@@ -130,10 +147,10 @@ mod tests {
     #[test]
     fn ready_needs_table_and_listeners_and_ends_with_sigterm() {
         let readiness = Readiness::new();
-        assert_eq!(readiness.ready(), Err(Unready::ListenersNotBound));
-        readiness.listeners_bound();
         assert_eq!(readiness.ready(), Err(Unready::NoTable));
         readiness.table_served();
+        assert_eq!(readiness.ready(), Err(Unready::ListenersNotBound));
+        readiness.listeners_bound();
         assert_eq!(readiness.ready(), Ok(()));
         readiness.begin_draining();
         assert_eq!(readiness.ready(), Err(Unready::Draining));

@@ -36,7 +36,7 @@ fn both_ports_answer_on_every_address_and_each_only_its_own() {
 fn readiness_follows_the_process() {
     let running = Running::loopback();
     let ready = || get(running.health[0], "/readyz");
-    assert!(ready().ends_with("listeners not bound\n"));
+    assert!(ready().ends_with("waiting for the first table\n"));
     running.view.readiness.listeners_bound();
     running.view.readiness.table_served();
     assert!(ready().starts_with("HTTP/1.1 200 "));

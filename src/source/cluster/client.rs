@@ -1,10 +1,26 @@
 //! The client of the API server, as the flags say or as the surroundings do.
 
+use std::time::Duration;
+
 use http::Uri;
+use hyper_util::client::legacy;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use kube::client::{Body, ConfigExt as _};
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
+use tower::{BoxError, ServiceBuilder};
 
 use crate::settings::ClusterSettings;
+
+/// A connection over which nothing was heard for this long is probed.
+const PROBE_AFTER: Duration = Duration::from_secs(15);
+/// Between two probes.
+const PROBE_EVERY: Duration = Duration::from_secs(5);
+/// So many without an answer are the end of the connection.
+const PROBES: u32 = 3;
+/// The same for what was sent and is not acknowledged.
+const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
 
 /// Why there is no client: one line for people.
 #[derive(Debug, thiserror::Error)]
@@ -19,7 +35,33 @@ pub async fn connect(settings: &ClusterSettings) -> Result<Client, ClientError> 
     let mut config = config(settings).await?;
     // Every caller has its own idea of when to ask again.
     config.default_retry = false;
-    Client::try_from(config).map_err(|error| failed("the API server's settings cannot be used", &error))
+    client(config).map_err(|error| failed("the API server's settings cannot be used", &error))
+}
+
+/// What `Client::try_from` makes, with sockets that notice when packets are lost for good: the watches are silent most of
+/// the time, and a balancer or firewall before the API server that forgot them says nothing.
+fn client(config: Config) -> kube::Result<Client> {
+    if config.proxy_url.is_some() {
+        return Client::try_from(config);
+    }
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    tcp.set_connect_timeout(config.connect_timeout);
+    tcp.set_nodelay(true);
+    tcp.set_keepalive(Some(PROBE_AFTER));
+    tcp.set_keepalive_interval(Some(PROBE_EVERY));
+    tcp.set_keepalive_retries(Some(PROBES));
+    #[cfg(target_os = "linux")]
+    tcp.set_tcp_user_timeout(Some(UNACKNOWLEDGED));
+    let tls = config.rustls_https_connector_with_connector(tcp)?;
+    let http: legacy::Client<_, Body> = legacy::Client::builder(TokioExecutor::new()).build(tls);
+    let service = ServiceBuilder::new()
+        .layer(config.base_uri_layer())
+        .option_layer(config.auth_layer()?)
+        .layer(config.extra_headers_layer()?)
+        .map_err(BoxError::from)
+        .service(http);
+    Ok(Client::new(service, config.default_namespace))
 }
 
 async fn config(settings: &ClusterSettings) -> Result<Config, ClientError> {

@@ -18,7 +18,7 @@ use super::target::Target;
 use super::watch::{Heard, Meaning, Request, Watch};
 use crate::ir::Name;
 use crate::snapshot::api::{Arrived, Event, Reader, Status};
-use crate::telemetry::WatchAge;
+use crate::telemetry::{Metrics, WatchAge};
 
 /// Longest wait for the head of an answer.
 const HEAD: Duration = Duration::from_secs(60);
@@ -52,6 +52,7 @@ pub(super) struct Driver {
     pub(super) reader: Arc<Mutex<Reader>>,
     pub(super) watch: Watch,
     pub(super) age: Arc<WatchAge>,
+    pub(super) metrics: Arc<Metrics>,
     pub(super) outage: Arc<Outage>,
     pub(super) updates: Sender<Update>,
 }
@@ -100,6 +101,7 @@ impl Driver {
                 // Where there are streaming lists no more, the next attempt says what is wrong.
                 let is_no_stream = *request == Request::Stream && matches!(status.code, 400 | 405 | 422);
                 if !is_no_stream && !status.is_expired() {
+                    self.metrics.api_refused(verb, self.target.resource(), status.code);
                     complaints.refused(&self.target, verb, status);
                 }
                 if status.code == StatusCode::FORBIDDEN.as_u16() {
@@ -234,8 +236,8 @@ impl Driver {
                     // Trailers say nothing.
                     Err(_) => continue,
                 },
-                // A list that broke off is no JSON, and a watch goes on from what was heard.
-                Ok(Some(Err(_)) | None) => return Err(Heard::End),
+                Ok(Some(Err(_))) => return Err(Heard::Cut),
+                Ok(None) => return Err(Heard::End),
                 Err(_) => return Err(Heard::Silence),
             }
         }

@@ -45,7 +45,7 @@ impl ClusterSource {
         client: &Client,
         settings: &ClusterSettings,
         options: &CompileOptions,
-        metrics: &Metrics,
+        metrics: &Arc<Metrics>,
     ) -> ClusterSource {
         let targets = target::targets(settings, options);
         let (send, updates) = mpsc::channel(QUEUE);
@@ -61,18 +61,21 @@ impl ClusterSource {
                 reader: Arc::clone(&reader),
                 watch: Watch::new(Arc::clone(&has_streams)),
                 age: metrics.watch(target.kind),
+                metrics: Arc::clone(metrics),
                 outage: Arc::clone(&outage),
                 updates: send.clone(),
             };
             drivers.spawn(driver.run());
         }
-        let secrets = Secrets::new(client.clone(), reader, send);
+        let secrets = Secrets::new(client.clone(), reader, send, Arc::clone(metrics));
         ClusterSource { state: State::new(targets, options.clone(), secrets), updates, _drivers: drivers }
     }
 
-    /// Waits until everything without which nothing may be served is known; for ever if the API server is away.
-    pub async fn synced(&mut self) {
-        while !self.state.is_complete() {
+    /// Waits until everything without which nothing may be served is known; for ever if the API server is away. What is
+    /// missing is said to `tell` each time.
+    pub async fn synced(&mut self, tell: impl Fn(String)) {
+        while !self.state.is_complete(Instant::now()) {
+            tell(self.state.awaited());
             self.step().await;
         }
         self.state.begin();

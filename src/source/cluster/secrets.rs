@@ -21,6 +21,7 @@ use super::watch::backoff;
 use crate::ir::Name;
 use crate::snapshot::api::{Arrived, Content, Reader, Status};
 use crate::snapshot::{Received, Secret};
+use crate::telemetry::Metrics;
 
 /// Secrets asked for at the same time, each on a connection of its own.
 const AT_ONCE: usize = 8;
@@ -60,6 +61,7 @@ pub(super) struct Secrets {
     client: Client,
     reader: Arc<Mutex<Reader>>,
     updates: Sender<Update>,
+    metrics: Arc<Metrics>,
     permits: Arc<Semaphore>,
     tasks: JoinSet<()>,
     wanted: BTreeMap<Name, Wanted>,
@@ -83,12 +85,18 @@ enum State {
 }
 
 impl Secrets {
-    pub(super) fn new(client: Client, reader: Arc<Mutex<Reader>>, updates: Sender<Update>) -> Secrets {
+    pub(super) fn new(
+        client: Client,
+        reader: Arc<Mutex<Reader>>,
+        updates: Sender<Update>,
+        metrics: Arc<Metrics>,
+    ) -> Secrets {
         let permits = Arc::new(Semaphore::new(AT_ONCE));
         Secrets {
             client,
             reader,
             updates,
+            metrics,
             permits,
             tasks: JoinSet::new(),
             wanted: BTreeMap::new(),
@@ -196,6 +204,7 @@ impl Secrets {
             client: self.client.clone(),
             reader: Arc::clone(&self.reader),
             updates: self.updates.clone(),
+            metrics: Arc::clone(&self.metrics),
             permits: Arc::clone(&self.permits),
             name: name.clone(),
             question: self.asked,
@@ -210,6 +219,7 @@ struct Fetch {
     client: Client,
     reader: Arc<Mutex<Reader>>,
     updates: Sender<Update>,
+    metrics: Arc<Metrics>,
     permits: Arc<Semaphore>,
     name: Name,
     question: u64,
@@ -248,6 +258,9 @@ impl Fetch {
         let response = self.client.send(request).await.map_err(|_| Failure::Unreachable)?;
         let code = response.status().as_u16();
         let text = response.into_body().collect_bytes().await.map_err(|_| Failure::Unreachable)?;
+        if code != 404 && code >= 400 {
+            self.metrics.api_refused("get", "secrets", code);
+        }
         match code {
             200 => {}
             403 => return Ok(Answer::Forbidden(Status::of(code, &text).message)),

@@ -20,6 +20,9 @@ use crate::source::delta::Differences;
 /// route.
 const CLASS_GRACE: Duration = Duration::from_secs(10);
 
+/// How long a kind without which one can serve is waited for when all others are there.
+const OPTIONAL_PATIENCE: Duration = Duration::from_secs(10);
+
 /// What is missing in the list of a server that went back in time counts for this long: whoever restores a cluster creates
 /// its objects again.
 const RESTORE_GRACE: Duration = Duration::from_secs(60);
@@ -48,6 +51,8 @@ pub(super) struct State {
     /// Objects that could not be read, and why.
     broken: BTreeMap<(Kind, Name), String>,
     has_other_problems: bool,
+    /// Since when all kinds without which one cannot serve are there, as long as nothing is served.
+    required_since: Option<Instant>,
     is_served: bool,
 }
 
@@ -57,6 +62,8 @@ struct Standing {
     is_listed: bool,
     /// The verb that is not allowed, and what the API server says.
     forbidden: Option<(&'static str, String)>,
+    /// When that was last said.
+    forbidden_at: Option<Instant>,
 }
 
 /// Namespaces that have the labels asked for.
@@ -86,17 +93,43 @@ impl State {
             doubted: BTreeMap::new(),
             broken: BTreeMap::new(),
             has_other_problems: false,
+            required_since: None,
             is_served: false,
         }
     }
 
-    /// Every kind was listed, but for those without which one can serve and that we may not see; and something is known
-    /// of every Secret that is named.
-    pub(super) fn is_complete(&self) -> bool {
-        let is_there = |(target, standing): (&Target, &Standing)| {
-            standing.is_listed || (!target.is_required && standing.forbidden.is_some())
+    /// Every kind was listed, but for those without which one can serve and that we may not see or that do not come; and
+    /// something is known of every Secret that is named.
+    pub(super) fn is_complete(&mut self, now: Instant) -> bool {
+        let standing = || self.targets.iter().zip(&self.standing);
+        let is_there = |(_, standing): (&Target, &Standing)| standing.is_listed;
+        if !standing().filter(|(target, _)| target.is_required).all(is_there) || !self.secrets.are_known() {
+            self.required_since = None;
+            return false;
+        }
+        let since = self.required_since.unwrap_or(now);
+        // A server that has just started refuses everything for a moment. Who serves without the IngressClasses then serves
+        // nothing; so a refusal counts when it is repeated after all the rest came.
+        let is_over = |(_, standing): (&Target, &Standing)| {
+            standing.is_listed || standing.forbidden_at.is_some_and(|at| at > since)
         };
-        self.targets.iter().zip(&self.standing).all(is_there) && self.secrets.are_known()
+        let are_over = standing().all(is_over);
+        self.required_since = Some(since);
+        are_over || now >= since + OPTIONAL_PATIENCE
+    }
+
+    /// What is not there yet, in words.
+    pub(super) fn awaited(&self) -> String {
+        let standing = self.targets.iter().zip(&self.standing).filter(|(_, standing)| !standing.is_listed);
+        let kind = |(target, standing): (&Target, &Standing)| match &standing.forbidden {
+            Some((verb, _)) => format!("{}{} (not allowed to {verb})", target.resource(), target.place()),
+            None => format!("{}{}", target.resource(), target.place()),
+        };
+        let mut all: Vec<String> = standing.map(kind).collect();
+        if all.is_empty() && !self.secrets.are_known() {
+            all.push("the content of secrets".to_owned());
+        }
+        all.join(", ")
     }
 
     /// Every kind was listed or is refused, and something is known of every Secret that is named.
@@ -107,7 +140,8 @@ impl State {
 
     /// When something changes without an update.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.leaving.values().chain(self.doubted.values()).min().copied()
+        let patience = self.required_since.map(|since| since + OPTIONAL_PATIENCE);
+        self.leaving.values().chain(self.doubted.values()).copied().chain(patience).min()
     }
 
     /// Takes over what a watch says.
@@ -126,12 +160,14 @@ impl State {
             Update::Listed(index, objects, is_rewound) => self.listed(index, objects, is_rewound, differences, now),
             Update::Forbidden(index, verb, why) => {
                 if let Some(standing) = self.standing.get_mut(index) {
+                    standing.forbidden_at = Some(now);
                     let is_new = standing.forbidden.replace((verb, why)).is_none();
                     self.has_other_problems |= is_new;
                 }
             }
             Update::Allowed(index) => {
                 if let Some(standing) = self.standing.get_mut(index) {
+                    standing.forbidden_at = None;
                     self.has_other_problems |= standing.forbidden.take().is_some();
                 }
             }
@@ -176,6 +212,10 @@ impl State {
     /// From now on the snapshot is served. Gives back the room that its maps have to spare after many inserts.
     pub(super) fn begin(&mut self) {
         self.is_served = true;
+        self.required_since = None;
+        for (target, _) in self.targets.iter().zip(&self.standing).filter(|(_, standing)| !standing.is_listed) {
+            warn!(resource = target.resource(), "this cannot be read yet; the rest is served without it");
+        }
         Arc::make_mut(&mut self.snapshot).pack();
     }
 

@@ -49,7 +49,9 @@ pub(super) enum Request {
 pub(super) enum Heard {
     /// There are no changes up to this version; `ends_initial`: the objects that there were have all come.
     Bookmark { version: String, ends_initial: bool },
-    /// The stream ended or broke off.
+    /// The connection broke off.
+    Cut,
+    /// The stream ended.
     End,
     /// The stream says that it failed.
     Error(Status),
@@ -96,6 +98,7 @@ pub(super) struct Watch {
     watch_began: Option<Instant>,
     /// The watch that runs brought something.
     was_heard: bool,
+    /// The server sends bookmarks, as far as one knows.
     has_bookmarks: bool,
 }
 
@@ -156,7 +159,6 @@ impl Watch {
     pub(super) fn ask(&mut self, request: &Request, now: Instant) {
         self.wait = Duration::ZERO;
         self.was_heard = false;
-        self.has_bookmarks = false;
         match request {
             Request::Page { next: None, is_whole } => {
                 self.phase = Phase::Pages { next: None, is_whole: *is_whole };
@@ -204,7 +206,10 @@ impl Watch {
                     self.good();
                     Meaning::Nothing
                 }
-                Phase::Stream if ends_initial => self.complete(version),
+                Phase::Stream if ends_initial => {
+                    self.has_bookmarks = true;
+                    self.complete(version)
+                }
                 Phase::Check { .. } | Phase::Pages { .. } | Phase::Stream => Meaning::Nothing,
             },
             Heard::End | Heard::Silence | Heard::Error(_) if self.phase == Phase::Stream => {
@@ -215,8 +220,19 @@ impl Watch {
                 self.fail(random, None);
                 self.list_anew()
             }
-            Heard::End => self.ended(now, random),
+            Heard::Cut if self.phase == Phase::Stream => {
+                self.fail(random, None);
+                Meaning::Discard
+            }
+            // It says nothing about the version, unlike an end.
+            Heard::Cut if !self.was_heard => {
+                self.fail(random, None);
+                self.resume();
+                Meaning::Nothing
+            }
+            Heard::Cut | Heard::End => self.ended(now, random),
             Heard::Silence => {
+                self.has_bookmarks = false;
                 self.fail(random, None);
                 self.resume();
                 Meaning::Nothing

@@ -42,6 +42,8 @@ struct Control {
     problems: BTreeMap<(&'static str, &'static str), u64>,
     certificates: Vec<(Name, i64)>,
     watches: Vec<(&'static str, Arc<WatchAge>)>,
+    /// Verb, resource, status.
+    refusals: BTreeMap<(&'static str, &'static str, u16), u64>,
 }
 
 impl Metrics {
@@ -118,6 +120,12 @@ impl Metrics {
         let mut control = self.control.lock().unwrap_or_else(PoisonError::into_inner);
         control.watches.push((kind.as_str(), Arc::clone(&age)));
         age
+    }
+
+    /// Counts a request that the API server answered with the status of an error.
+    pub fn api_refused(&self, verb: &'static str, resource: &'static str, code: u16) {
+        let mut control = self.control.lock().unwrap_or_else(PoisonError::into_inner);
+        *control.refusals.entry((verb, resource, code)).or_default() += 1;
     }
 
     /// Says whether this process holds the Lease; until then nothing is shown of it.
@@ -236,6 +244,11 @@ impl Metrics {
         }
         for (kind, age) in oldest {
             ages.value(&[("kind", kind)], age.as_secs_f64());
+        }
+        let help = "Requests that the API server refused.";
+        let mut refusals = page.family(Kind::Counter, "fairlead_api_refusals_total", help);
+        for ((verb, resource, code), count) in &control.refusals {
+            refusals.count(&[("verb", verb), ("resource", resource), ("code", &code.to_string())], *count);
         }
         let mut problems = page.family(Kind::Gauge, "fairlead_problems", "Things wrong with the configuration now.");
         for ((severity, reason), count) in &control.problems {

@@ -43,6 +43,19 @@ fn the_leader_is_shown_once_there_is_a_lease() {
 }
 
 #[test]
+fn what_the_api_server_refuses_is_counted_by_verb_resource_and_status() {
+    let metrics = Metrics::new(1, true);
+    for (verb, code) in [("get", 403), ("watch", 403), ("get", 403), ("get", 500)] {
+        metrics.api_refused(verb, "secrets", code);
+    }
+    let printed: Vec<_> = samples(&metrics).into_iter().filter(|line| line.contains("refusals")).collect();
+    let line = |verb, code, count| {
+        format!("fairlead_api_refusals_total{{verb=\"{verb}\",resource=\"secrets\",code=\"{code}\"}} {count}")
+    };
+    assert_eq!(printed, [line("get", 403, 2), line("get", 500, 1), line("watch", 403, 1)]);
+}
+
+#[test]
 fn a_request_shows_in_its_class_and_buckets() {
     let metrics = Metrics::new(1, true);
     metrics.route("shop", "web", "api").record(0, 204, Duration::from_millis(20));

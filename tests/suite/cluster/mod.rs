@@ -57,7 +57,7 @@ async fn open_with(fake: &Fake, options: CompileOptions) -> ClusterSource {
 
 async fn synced(fake: &Fake) -> ClusterSource {
     let mut source = open(fake).await;
-    timeout(PATIENCE, source.synced()).await.expect("everything is there");
+    timeout(PATIENCE, source.synced(|_| {})).await.expect("everything is there");
     source
 }
 

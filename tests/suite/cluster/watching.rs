@@ -128,14 +128,14 @@ async fn a_forbidden_kind_is_told_and_blocks_only_if_it_is_required() {
         fake.apply(&format!("{CLASS}{}", service("a")));
         fake.fail(move |ask| (ask.what == resource).then_some(Fault::Status(403)));
         let mut source = open(&fake).await;
-        let is_there = timeout(if is_required { QUIET } else { PATIENCE }, source.synced()).await.is_ok();
+        let is_there = timeout(if is_required { QUIET } else { PATIENCE }, source.synced(|_| {})).await.is_ok();
         assert_eq!(is_there, !is_required, "{resource}");
         assert_eq!(source.snapshot().services.len(), 1, "the others are there");
         let problems: Vec<_> = source.snapshot().problems.iter().map(|problem| problem.message.clone()).collect();
         assert_eq!(problems.len(), 1, "{resource}: {problems:?}");
         assert!(problems[0].contains(&format!("refuses to watch {resource}")), "{problems:?}");
         fake.fail(|_| None);
-        timeout(PATIENCE, source.synced()).await.expect("it recovers by itself");
+        timeout(PATIENCE, source.synced(|_| {})).await.expect("it recovers by itself");
         until(&mut source, |snapshot| snapshot.problems.is_empty()).await;
     }
 }

@@ -9,6 +9,7 @@ use crate::settings::ClusterSettings;
 use crate::snapshot::api::{Event, Reader};
 use crate::source::Delta;
 use crate::source::cluster::target::targets;
+use crate::telemetry::Metrics;
 
 /// A state, what is sent to it, and its clock. Nothing is ever asked: nobody runs the tasks.
 struct Play {
@@ -25,7 +26,7 @@ impl Play {
         let options = CompileOptions { folder: false, ..CompileOptions::default() };
         let targets = targets(settings, &options);
         let reader = Arc::new(Mutex::new(Reader::new("x")));
-        let secrets = Secrets::new(client, Arc::clone(&reader), mpsc::channel(1).0);
+        let secrets = Secrets::new(client, Arc::clone(&reader), mpsc::channel(1).0, Metrics::new(1, false));
         let state = State::new(targets.clone(), options, secrets);
         Play { state, targets, reader, now: Instant::now() }
     }
@@ -46,6 +47,10 @@ impl Play {
         let mut differences = Differences::default();
         self.state.apply(update, &mut differences, self.now);
         differences.into_delta(&self.state.snapshot)
+    }
+
+    fn is_complete(&mut self) -> bool {
+        self.state.is_complete(self.now)
     }
 
     fn put(&mut self, kind: Kind, object: &str) -> Delta {
@@ -183,25 +188,43 @@ async fn what_cannot_be_read_is_told_and_keeps_what_was_read_before() {
 #[tokio::test]
 async fn it_is_complete_with_every_required_kind_and_an_answer_about_every_secret() {
     let mut play = Play::new(&ClusterSettings::default()).await;
-    for kind in [Kind::Ingress, Kind::Service, Kind::EndpointSlice, Kind::Secret, Kind::Pod] {
-        assert!(!play.state.is_complete());
-        play.list(kind, &[]);
-    }
-    assert!(!play.state.is_complete());
     let forbidden = |play: &mut Play, kind| {
+        play.now += Duration::from_secs(1);
         let index = play.index(kind);
         play.apply(Update::Forbidden(index, "list", "no".to_owned()))
     };
     forbidden(&mut play, Kind::IngressClass);
-    assert!(play.state.is_complete(), "it is not required");
+    for kind in [Kind::Ingress, Kind::Service, Kind::EndpointSlice, Kind::Secret, Kind::Pod] {
+        assert!(!play.is_complete());
+        play.list(kind, &[]);
+    }
+    assert!(!play.is_complete(), "a server that has just started refuses all for a moment");
+    assert_eq!(play.state.awaited(), "ingressclasses.networking.k8s.io (not allowed to list)");
+    forbidden(&mut play, Kind::IngressClass);
+    assert!(play.is_complete(), "it is not required");
     forbidden(&mut play, Kind::Secret);
-    assert!(play.state.is_complete(), "what was listed once is there");
+    assert!(play.is_complete(), "what was listed once is there");
     play.put(Kind::IngressClass, CLASS);
     play.put(
         Kind::Ingress,
         r#"{"metadata":{"name":"a","namespace":"n"},"spec":{"ingressClassName":"c","tls":[{"secretName":"s"}]}}"#,
     );
-    assert!(!play.state.is_complete());
+    assert!(!play.is_complete());
     play.delete(Kind::Ingress, "n/a");
-    assert!(play.state.is_complete(), "nobody asks any more");
+    play.list(Kind::IngressClass, &[]);
+    assert!(play.is_complete(), "nobody asks any more");
+}
+
+#[tokio::test]
+async fn a_kind_that_is_not_required_is_waited_for_a_while() {
+    let mut play = Play::new(&ClusterSettings::default()).await;
+    for kind in [Kind::Ingress, Kind::Service, Kind::EndpointSlice, Kind::Secret, Kind::IngressClass] {
+        play.list(kind, &[]);
+    }
+    assert!(!play.is_complete());
+    assert_eq!(play.state.deadline(), Some(play.now + OPTIONAL_PATIENCE));
+    play.now += OPTIONAL_PATIENCE;
+    assert!(play.is_complete());
+    play.state.begin();
+    assert_eq!(play.state.deadline(), None);
 }

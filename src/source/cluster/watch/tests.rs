@@ -137,6 +137,17 @@ fn a_watch_that_ends_goes_on_where_it_was() {
 }
 
 #[test]
+fn a_watch_that_is_cut_goes_on_where_it_was_without_a_list() {
+    let mut play = Play::watching();
+    play.hear(Heard::Cut).ask().hear(page("5", None)).ask().told("1010:check, 1020:watch 5");
+    play.hear(object("6")).hear(Heard::Cut).ask().hear(Heard::Cut).ask().hear(page("6", None)).ask();
+    play.told("change, 2020:check, 2830:check, 2840:watch 6");
+    // A list that is cut begins anew, and a stream as a stream.
+    Play::new(true).ask().hear(object("5")).hear(Heard::Cut).ask().told("0:stream, collect, discard, 1000:stream");
+    Play::new(false).ask().hear(Heard::Cut).ask().told("0:list, 1000:list");
+}
+
+#[test]
 fn a_server_that_went_back_in_time_is_listed() {
     for (now, is_behind) in [("4", true), ("5", false), ("10", false), ("", false)] {
         let mut play = Play::watching();
@@ -253,10 +264,15 @@ fn a_silent_watch_is_given_up_before_five_minutes_and_sooner_if_it_sent_bookmark
     assert!(play.watch.silence() < Duration::from_secs(300) && play.watch.silence().as_secs() > WATCH_SECONDS);
     play.hear(bookmark("6", false));
     assert_eq!(play.watch.silence(), BOOKMARK_SILENCE);
+    play.hear(Heard::End).ask().hear(page("6", None)).ask().told("1010:check, 1020:watch 6");
+    assert_eq!(play.watch.silence(), BOOKMARK_SILENCE, "the server is known to send them");
     play.pass(BOOKMARK_SILENCE).hear(Heard::Silence).ask();
     assert_eq!(play.watch.silence(), LIST_SILENCE);
     play.hear(page("6", None)).ask();
-    assert_eq!(play.watch.silence(), WATCH_SILENCE);
-    play.told("150830:check, 150840:watch 6");
+    assert_eq!(play.watch.silence(), WATCH_SILENCE, "or it does so no more");
+    play.told("151830:check, 151840:watch 6");
+    let mut play = Play::new(true);
+    play.ask().hear(bookmark("5", true));
+    assert_eq!(play.watch.silence(), BOOKMARK_SILENCE, "it ended a list by one");
     assert_eq!(Play::new(false).watch.silence(), LIST_SILENCE);
 }
