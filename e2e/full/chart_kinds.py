@@ -81,7 +81,9 @@ class Kinds(ChartCase):
             defaultBackend__enabled=False,
         )  # fmt: skip
         address = self.balancer(CONTROLLER)
-        self.apply(objects.ingress(self.namespace, "web", self.host, "web", class_name=None))
+        route = objects.ingress(self.namespace, "web", self.host, "web", class_name=None)
+        # These values let the webhook block whatever it cannot judge yet.
+        self.eventually(lambda: "web created" in self.kubectl_apply(route), 30, "the webhook admits it")
         self.answers(address)
         self.assertEqual(self.api.get("Ingress", self.namespace, "web")["spec"].get("ingressClassName"), "nginx")
         self.leaves_nothing(before)

@@ -2,22 +2,10 @@
 
 from __future__ import annotations
 
-import http.client
-import json
-
 from cluster.control_plane import NODE
-from harness import objects
+from harness import client, objects
 from harness.case import FullCase
-
-IMAGE = "localhost/echo:e2e"
-
-
-def ask(address: str, port: int = 80, path: str = "/") -> dict:
-    """The echo of a pod."""
-    connection = http.client.HTTPConnection(address, port, timeout=5)
-    connection.request("GET", path)
-    return json.loads(connection.getresponse().read())
-
+from harness.chart import ECHO
 
 class NodeItself(FullCase):
     """Facts that every other test builds on."""
@@ -26,18 +14,19 @@ class NodeItself(FullCase):
         self.assertIn(" Ready", self.kubectl("get", "node", NODE))
 
     def test_a_deployment_answers_on_its_balancer_address_and_its_logs_can_be_read(self) -> None:
-        self.cluster.add_program(IMAGE, self.program("echo"))
+        self.cluster.add_program(ECHO, self.program("echo"))
         self.apply(
-            objects.deployment(self.namespace, "web", IMAGE, 3),
+            objects.deployment(self.namespace, "web", ECHO, 3),
             objects.service(self.namespace, "web", kind="LoadBalancer", selector={"app": "web"}),
         )
         self.roll_out("web")
         address = self.balancer("web")
         pods = set()
-        self.eventually(lambda: pods.add(ask(address)["pod"]) or len(pods) == 3, 20, "an answer of every pod")
+        ask = lambda path: client.get(address, "a.example", path)  # noqa: E731
+        self.eventually(lambda: pods.add(ask("/").pod) or len(pods - {None}) == 3, 20, "an answer of every pod")
         with self.load(f"http://{address}/", "a.example", rate=100, mode="close") as load:
-            self.eventually(lambda: ask(address, path="/x")["path"] == "/x")
-        self.assert_lost_nothing(load, 1)
+            self.holds_for(1, lambda: ask("/x").echo["path"] == "/x")
+        self.assert_lost_nothing(load, 90)
         self.kubectl("logs", "deployment/web")
 
     def test_helm_3_and_helm_4_are_there(self) -> None:
