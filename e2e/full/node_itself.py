@@ -7,6 +7,7 @@ from harness import client, objects
 from harness.case import FullCase
 from harness.chart import ECHO
 
+
 class NodeItself(FullCase):
     """Facts that every other test builds on."""
 
