@@ -1,0 +1,1 @@
+"""Figures of the controller on a real API server, beside their goals."""
