@@ -26,12 +26,12 @@ use crate::telemetry::{Metrics, Readiness};
 
 /// How often old tables are looked at while there are any.
 const SWEEP: Duration = Duration::from_millis(100);
-/// How often cells that nobody refers to are looked for otherwise.
-const IDLE_SWEEP: Duration = Duration::from_secs(5);
+/// How often cells that nobody refers to are looked for: that goes through all of them.
+const CELL_SWEEP: Duration = Duration::from_secs(5);
 /// New problems that one change may log; the rest is a number, and the admin API has all.
 const LOGGED: usize = 50;
 
-type Backends = BTreeMap<BackendId, Arc<Backend>>;
+type Backends = Arc<BTreeMap<BackendId, Arc<Backend>>>;
 
 /// A problem and since when it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -167,6 +167,7 @@ impl Controller {
         drop(first);
         let mut questions = self.questions.take();
         let mut next_sweep = tokio::time::Instant::now() + SWEEP;
+        let mut next_cell_sweep = tokio::time::Instant::now() + CELL_SWEEP;
         loop {
             let event = tokio::select! {
                 changed = source.changed() => Event::Objects(changed),
@@ -190,9 +191,13 @@ impl Controller {
                 // Whoever does not listen any more has no time left.
                 Event::Question(reply) => drop(reply.send(snapshot)),
                 Event::Sweep => {
+                    let now = tokio::time::Instant::now();
                     let left = self.outlets.table.sweep();
-                    self.outlets.registry.sweep();
-                    next_sweep = tokio::time::Instant::now() + if left > 0 { SWEEP } else { IDLE_SWEEP };
+                    if now >= next_cell_sweep {
+                        self.outlets.registry.sweep();
+                        next_cell_sweep = now + CELL_SWEEP;
+                    }
+                    next_sweep = if left > 0 { now + SWEEP } else { next_cell_sweep };
                 }
             }
         }
@@ -285,13 +290,14 @@ impl Controller {
     /// then this costs one comparison of pointers for each.
     fn follow_backends(&mut self, snapshot: &Snapshot, before: &Backends, now: &Backends) {
         let had_unset = std::mem::replace(&mut self.has_unset, true);
-        let is_same = before.len() == now.len() && before.values().zip(now.values()).all(|(a, b)| Arc::ptr_eq(a, b));
+        let is_same = Arc::ptr_eq(before, now)
+            || (before.len() == now.len() && before.values().zip(now.values()).all(|(a, b)| Arc::ptr_eq(a, b)));
         if had_unset || !is_same {
             self.dns.follow(now.values().filter_map(|backend| dns_name(backend).cloned()).collect::<BTreeSet<_>>());
             let resolved = self.dns.names().resolved();
             // Both are sorted, and most are the same: then no identity has to be compared.
             let mut before = before.values().peekable();
-            for (id, backend) in now {
+            for (id, backend) in &**now {
                 while before.next_if(|known| !Arc::ptr_eq(known, backend) && known.id < *id).is_some() {}
                 let known = before.next_if(|known| Arc::ptr_eq(known, backend) || known.id == *id);
                 if had_unset || known.is_none_or(|known| !Arc::ptr_eq(known, backend) && known != backend) {

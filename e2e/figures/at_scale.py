@@ -94,7 +94,7 @@ class Figures(FastCase):
         """Creates Ingresses one after the other and asks for each until it is served, while another host has traffic."""
         since_sent, since_created = [], []
         client = http.client.HTTPConnection(fairlead.address, 80, timeout=10)
-        with self.load(f"http://{fairlead.address}/", SHOP, rate=100) as load:
+        with self.load(f"http://{fairlead.address}/", SHOP, rate=500) as load:
             for number in range(CREATED):
                 host = f"new-{number}.example"
                 made = objects.ingress(self.namespace, f"new-{number}", host, "shop")

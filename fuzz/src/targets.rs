@@ -168,7 +168,7 @@ pub fn manifests(data: &[u8]) {
     let compiled = compile(&snapshot, &options);
     assert_eq!(compiled, compile(&snapshot, &options));
     let (registry, metrics) = (Registry::new(1), Metrics::new(1, true));
-    for (id, backend) in &compiled.config.backends {
+    for (id, backend) in &*compiled.config.backends {
         let (set, _) = endpoints(&snapshot, backend, &Resolved::default());
         registry.set_endpoints(id, &set);
     }

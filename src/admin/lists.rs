@@ -65,7 +65,7 @@ pub(super) fn certificates(view: &View, filter: &Filter) -> Certificates {
     let default = config.default_certificate.as_ref().unwrap_or(&view.default_certificate);
     let mut served: BTreeMap<_, (&ir::Certificate, Vec<&HostPattern>)> = BTreeMap::new();
     served.insert((&default.origin, default.fingerprint), (default, Vec::new()));
-    for (host, certificate) in &config.certificates {
+    for (host, certificate) in &*config.certificates {
         let entry = served.entry((&certificate.origin, certificate.fingerprint)).or_insert((certificate, Vec::new()));
         entry.1.push(host);
     }

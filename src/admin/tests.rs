@@ -325,11 +325,13 @@ fn shop() -> View {
     let certificate = certificate(ir::CertificateOrigin::Secret(Name::new("shop", "tls")), "a.example", "0a1b");
     let config = ir::Config {
         hosts: hosts.into_iter().map(|host| (host.host.clone(), Arc::new(host))).collect(),
-        backends: [&api, &no_endpoints]
-            .into_iter()
-            .map(|id| (id.clone(), fixture::backend(id, ir::Balance::LeastConn)))
-            .collect(),
-        certificates: [(HostPattern::Exact("a.example".into()), Arc::new(certificate))].into_iter().collect(),
+        backends: Arc::new(
+            [&api, &no_endpoints]
+                .into_iter()
+                .map(|id| (id.clone(), fixture::backend(id, ir::Balance::LeastConn)))
+                .collect(),
+        ),
+        certificates: Arc::new([(HostPattern::Exact("a.example".into()), Arc::new(certificate))].into_iter().collect()),
         defaulted: BTreeSet::new(),
         default_certificate: None,
         rejected: vec![Arc::new(ir::Rejected {

@@ -69,7 +69,7 @@ fn compiled(snapshot: Snapshot, options: &CompileOptions) -> Loaded {
     let Compiled { config, mut problems } = compile(&snapshot, options);
     let resolved = if options.folder { resolve(&config) } else { Resolved::default() };
     let mut sets = EndpointSets::new();
-    for (id, backend) in &config.backends {
+    for (id, backend) in &*config.backends {
         let (set, found) = endpoints(&snapshot, backend, &resolved);
         problems.extend(found);
         sets.insert(id.clone(), set);

@@ -273,8 +273,8 @@ impl Memory {
         }
         if is_large {
             pack(&mut next.hosts);
-            pack(&mut next.backends);
-            pack(&mut next.certificates);
+            pack(Arc::make_mut(&mut next.backends));
+            pack(Arc::make_mut(&mut next.certificates));
         }
         self.config = config;
     }
@@ -309,10 +309,10 @@ impl Memory {
         let source = Source::Host(pattern.clone());
         let fallback = &self.flags.fallback;
         let is_grpc = |id: &BackendId| self.backends.get(id).is_some_and(|named| named.is_grpc);
-        config.certificates.remove(pattern);
         config.defaulted.remove(pattern);
         let Some(claims) = self.hosts.get(pattern).filter(|claims| !claims.is_empty()) else {
             self.hosts.remove(pattern);
+            certify(config, pattern, None);
             if *pattern == HostPattern::Any && fallback.target != Target::NotFound {
                 let unclaimed = merge::unclaimed(fallback, &self.options, &mut self.shared, is_grpc);
                 config.hosts.insert(pattern.clone(), Arc::new(unclaimed));
@@ -328,16 +328,16 @@ impl Memory {
         if previous.is_none_or(|previous| *previous != merged.host) {
             config.hosts.insert(pattern.clone(), merged.host);
         }
-        match merged.certificate {
-            Choice::Own(certificate) => {
-                config.certificates.insert(pattern.clone(), certificate);
-            }
+        let own = match merged.certificate {
+            Choice::Own(certificate) => Some(certificate),
             // A wildcard gets the default one anyway: no other pattern means its names.
             Choice::Default if matches!(pattern, HostPattern::Exact(_)) => {
                 config.defaulted.insert(pattern.clone());
+                None
             }
-            Choice::Default | Choice::Unsaid => {}
-        }
+            Choice::Default | Choice::Unsaid => None,
+        };
+        certify(config, pattern, own);
         self.ledger.set(source, merged.problems, merged.rejected)
     }
 
@@ -351,16 +351,30 @@ impl Memory {
         match merged.filter(|_| is_used) {
             Some((backend, problems)) => {
                 if config.backends.get(id).is_none_or(|old| **old != backend) {
-                    config.backends.insert(id.clone(), Arc::new(backend));
+                    Arc::make_mut(&mut config.backends).insert(id.clone(), Arc::new(backend));
                 }
                 self.ledger.set(Source::Backend(id.clone()), problems, Vec::new());
             }
             None => {
-                config.backends.remove(id);
+                if config.backends.contains_key(id) {
+                    Arc::make_mut(&mut config.backends).remove(id);
+                }
                 self.ledger.set(Source::Backend(id.clone()), Vec::new(), Vec::new());
             }
         }
     }
+}
+
+/// Sets the certificate of a name. What is the same is not touched: the map may be shared.
+fn certify(config: &mut Config, pattern: &HostPattern, certificate: Option<Arc<Certificate>>) {
+    if config.certificates.get(pattern) == certificate.as_ref() {
+        return;
+    }
+    let certificates = Arc::make_mut(&mut config.certificates);
+    match certificate {
+        Some(certificate) => certificates.insert(pattern.clone(), certificate),
+        None => certificates.remove(pattern),
+    };
 }
 
 /// Counts the routes that lead to each backend anew for one host, and tells which backends came into use or went out.

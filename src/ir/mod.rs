@@ -31,10 +31,11 @@ pub use self::route::{
 pub struct Config {
     /// Virtual hosts by pattern. `HostPattern::Any` answers names that no other host owns.
     pub hosts: BTreeMap<HostPattern, Arc<VirtualHost>>,
-    /// Every Service port that a route leads to, and no other.
-    pub backends: BTreeMap<BackendId, Arc<Backend>>,
-    /// The certificate served for a server name; names without an entry get the default certificate.
-    pub certificates: BTreeMap<HostPattern, Arc<Certificate>>,
+    /// Every Service port that a route leads to, and no other. Shared with the configuration before where nothing of it
+    /// changed.
+    pub backends: Arc<BTreeMap<BackendId, Arc<Backend>>>,
+    /// The certificate served for a server name; names without an entry get the default certificate. Shared as `backends`.
+    pub certificates: Arc<BTreeMap<HostPattern, Arc<Certificate>>>,
     /// Exact names that get the default certificate even where a wildcard has one: their own cannot be served, or they ask
     /// for it.
     pub defaulted: BTreeSet<HostPattern>,

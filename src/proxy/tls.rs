@@ -228,7 +228,7 @@ mod tests {
         let own = certificate(CertificateOrigin::Secret(Name::new("shop", "tls")), "*.shop.example");
         let keys = [Arc::clone(&own.key), Arc::clone(&world.self_made.key)];
         let mut config = Config::default();
-        config.certificates.insert(pattern("*.shop.example"), own);
+        Arc::make_mut(&mut config.certificates).insert(pattern("*.shop.example"), own);
         let table = Arc::new(world.build(&Arc::new(config), None));
         (server_config(move || Some(Arc::clone(&table))).unwrap(), keys)
     }

@@ -22,7 +22,7 @@ use crate::telemetry::Metrics;
 /// Longest wait for one answer; shorter under a short Lease.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// What is served is asked for no more often than this: after quiet at once.
-const ASK_APART: Duration = Duration::from_millis(250);
+const ASK_APART: Duration = Duration::from_secs(1);
 /// How often a Service, or the nodes of our Pods, are looked at.
 const SERVICE_EVERY: Duration = Duration::from_secs(5);
 const NODES_EVERY: Duration = Duration::from_secs(30);

@@ -37,7 +37,8 @@ pub(super) fn build(
     let (hosts, same_names) = builder.hosts(previous, &changed);
     let same_certificates = previous.certificates.has_default(default_certificate)
         && previous.config.defaulted == config.defaulted
-        && same_pointers(&previous.config.certificates, &config.certificates);
+        && (Arc::ptr_eq(&previous.config.certificates, &config.certificates)
+            || same_pointers(&previous.config.certificates, &config.certificates));
     RoutingTable {
         generation: previous.generation + 1,
         names: if same_names { Arc::clone(&previous.names) } else { names(&hosts) },
@@ -65,6 +66,9 @@ impl<'a> Builder<'a> {
     /// changed.
     fn cells(&self, previous: &RoutingTable) -> (Arc<[Arc<live::Backend>]>, BTreeSet<&'a ir::BackendId>) {
         let mut changed = BTreeSet::new();
+        if Arc::ptr_eq(&previous.config.backends, &self.config.backends) {
+            return (Arc::clone(&previous.cells), changed);
+        }
         let mut same = previous.config.backends.len() == self.config.backends.len();
         for (id, backend, found) in join(&previous.config.backends, &previous.cells, &self.config.backends) {
             same &= found.is_some();
@@ -247,7 +251,7 @@ mod tests {
         let world = World::new();
         let first = world.build(&config(LeastConn, TWO), None);
         let mut changed = ir::Config::clone(first.config());
-        changed.backends.insert(backend_id("api"), backend(&backend_id("api"), RoundRobin));
+        Arc::make_mut(&mut changed.backends).insert(backend_id("api"), backend(&backend_id("api"), RoundRobin));
         let next = world.build(&Arc::new(changed), Some(&first));
         for (host, balance) in [("a.example", LeastConn), ("b.example", RoundRobin)] {
             let Target::Backend(found) = &next.route(next.find(host, "/").unwrap()).target else {
@@ -293,7 +297,7 @@ mod tests {
     fn a_route_to_a_backend_that_is_not_there_is_closed() {
         let world = World::new();
         let mut config = ir::Config::clone(&config(LeastConn, TWO));
-        config.backends.clear();
+        config.backends = Arc::default();
         let table = world.build(&Arc::new(config), None);
         let target = &table.route(table.find("a.example", "/").unwrap()).target;
         assert!(matches!(target, Target::Closed(ir::Reason::ServiceNotFound)));
@@ -305,8 +309,8 @@ mod tests {
         let given = |name: &str| certificate(ir::CertificateOrigin::Secret(ir::Name::new("shop", name)), name);
         let (exact, wildcard, default) = (given("a.example"), given("*.example"), given("other"));
         let mut config = ir::Config::default();
-        config.certificates.insert(pattern("a.example"), Arc::clone(&exact));
-        config.certificates.insert(pattern("*.example"), Arc::clone(&wildcard));
+        Arc::make_mut(&mut config.certificates).insert(pattern("a.example"), Arc::clone(&exact));
+        Arc::make_mut(&mut config.certificates).insert(pattern("*.example"), Arc::clone(&wildcard));
         let first = world.build(&Arc::new(config.clone()), None);
         config.default_certificate = Some(Arc::clone(&default));
         let second = world.build(&Arc::new(config), Some(&first));

@@ -60,7 +60,7 @@ pub(crate) fn config(balance: ir::Balance, lines: &str) -> Arc<ir::Config> {
         let kind = if sign == "=" { ir::PathKind::Exact } else { ir::PathKind::Prefix };
         let target = if service == "-" { ir::Target::NotFound } else { ir::Target::Backend(backend_id(service)) };
         if let ir::Target::Backend(id) = &target {
-            config.backends.insert(id.clone(), backend(id, balance));
+            Arc::make_mut(&mut config.backends).insert(id.clone(), backend(id, balance));
         }
         let route = route(ir::PathMatch { kind, path: path.into() }, service == "-", target);
         let host = config

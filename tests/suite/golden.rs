@@ -150,7 +150,7 @@ impl Case {
         };
         let mut problems = compiled.problems.clone();
         let mut sets = EndpointSets::new();
-        for (id, backend) in &compiled.config.backends {
+        for (id, backend) in &*compiled.config.backends {
             let (set, more) = compile::endpoints(snapshot, backend, &self.resolved);
             sets.insert(id.clone(), set);
             problems.extend(more);

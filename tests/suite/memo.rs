@@ -158,7 +158,7 @@ proptest! {
         for (pattern, host) in &before.config.hosts {
             prop_assert!(Arc::ptr_eq(host, &after.config.hosts[pattern]), "{}", pattern);
         }
-        for (id, backend) in &before.config.backends {
+        for (id, backend) in &*before.config.backends {
             prop_assert!(Arc::ptr_eq(backend, &after.config.backends[id]), "{}", id);
         }
         let elsewhere = |name: &Name| *name.namespace == *"elsewhere";

@@ -128,7 +128,7 @@ fn shared_with(before: &ir::Config, config: &ir::Config) -> Arc<ir::Config> {
             *host = Arc::clone(old);
         }
     }
-    for (id, backend) in &mut config.backends {
+    for (id, backend) in Arc::make_mut(&mut config.backends) {
         if let Some(old) = before.backends.get(id).filter(|old| *old == backend) {
             *backend = Arc::clone(old);
         }
@@ -164,7 +164,7 @@ fn add(config: &mut ir::Config, pattern: HostPattern, routes: Routes) {
             _ => ir::Target::Backend(id.clone()),
         };
         if let ir::Target::Backend(id) = &target {
-            config.backends.entry(id.clone()).or_insert_with(|| backend(id, balance));
+            Arc::make_mut(&mut config.backends).entry(id.clone()).or_insert_with(|| backend(id, balance));
         }
         host.routes.push(Arc::new(route(path, false, target)));
     }
