@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
 import threading
 import time
 
 from harness import faults, objects, rights
-from harness.case import ELECTION, FastCase
+from harness.case import ELECTION, IS_FULL_LENGTH, FastCase
 from harness.controller import Answer
 
-# The acceptance test of an hour's churn is a minute long; this much of it shows the same.
-CHURN_SECONDS, CHURN_RATE = int(os.environ.get("FAIRLEAD_E2E_CHURN", "12")), 10
+CHURN_SECONDS, CHURN_RATE = 60 if IS_FULL_LENGTH else 12, 10
 LAST = "/the-last-change"
 SHOWN = ("--publish-status-address", "192.0.2.10")
 PUBLISH = (*SHOWN, "--election-ttl", "3s")

@@ -6,6 +6,7 @@ The cluster is started once for a run by `run.py`. A test may stop, wipe or rest
 from __future__ import annotations
 
 import json
+import os
 import pathlib
 import re
 import subprocess
@@ -27,6 +28,8 @@ from harness.load import Load
 from harness.proxy import Proxy
 
 ELECTION = "fairlead-leader"
+# Outages, churn and rates as acceptance asks for them; otherwise as a busy machine can bear them.
+IS_FULL_LENGTH = bool(os.environ.get("FAIRLEAD_E2E_FULL_LENGTH"))
 
 
 class Case(unittest.TestCase):

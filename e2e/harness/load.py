@@ -27,7 +27,7 @@ class Load:
             str(program), "-url", url, "-host", host, "-rate", str(rate), "-mode", mode, "-expect", str(expect),
             "-timeout", f"{timeout}s",
         ]  # fmt: skip
-        self._patience = timeout + 20
+        self._patience = timeout + 60
         self.result: dict = {}
 
     def __enter__(self) -> Load:
