@@ -17,8 +17,8 @@ mod strings;
 mod typed;
 pub mod yaml;
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 use std::sync::Arc;
 
@@ -48,6 +48,8 @@ pub struct Snapshot {
     pub secrets: BTreeMap<Name, Arc<Secret>>,
     /// `v1 Pod` with the label `fairlead.dev/weight`.
     pub pods: BTreeMap<Name, Arc<Pod>>,
+    /// Where a setting selects `v1 Namespace`s: those that it selects. Ingresses of others are not here.
+    pub selected: Option<BTreeSet<Arc<str>>>,
     /// What the source itself found wrong: unreadable files, duplicate objects.
     pub problems: Vec<Problem>,
 }

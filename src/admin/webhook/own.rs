@@ -1,6 +1,6 @@
 //! The webhook's own certificate: made here, kept in a Secret for all replicas, and told to the API server.
 //!
-//! Each replica looks at the Secret every minute. Whoever finds nothing usable in it makes a new authority with one
+//! Each replica looks at the Secret every few seconds. Whoever finds nothing usable in it makes a new authority with one
 //! certificate and forgets the authority's key. The Secret's version decides between two that do so at once. The authority
 //! before stays trusted until the next renewal, so a replica that still serves its certificate is believed.
 
@@ -25,8 +25,8 @@ use crate::settings::ClusterSettings;
 use crate::snapshot::secret;
 use crate::source::cluster;
 
-/// How often the Secret and the configuration are looked at.
-const EVERY: Duration = Duration::from_secs(60);
+/// How often the Secret and the configuration are looked at. Until then a configuration that was replaced calls in vain.
+const EVERY: Duration = Duration::from_secs(10);
 /// The same after a failure.
 const AGAIN: Duration = Duration::from_secs(5);
 /// The API server believes another authority a moment after it was told.

@@ -128,6 +128,10 @@ impl Reviewer {
             self.snapshots.ask().await.ok_or(NoVerdict::Unavailable("nothing is known of the cluster yet"))?;
         let (compiler, options) = (Arc::clone(&self.compiler), self.options.clone());
         // A long compile must not fail a probe, which this thread answers too.
+        let is_hidden = snapshot.selected.as_ref().is_some_and(|selected| !selected.contains(&*arrived.name.namespace));
+        if is_hidden {
+            return Ok(Verdict::default());
+        }
         let judged = tokio::task::spawn_blocking(move || {
             let mut compiler = compiler.lock().unwrap_or_else(PoisonError::into_inner);
             judge(&mut compiler, &snapshot, arrived, &options)
@@ -153,10 +157,11 @@ fn judge(compiler: &mut Compiler, snapshot: &Snapshot, arrived: Arrived, options
         let is_own = problem.object.kind == Kind::Ingress && problem.object.name == name;
         let stood = before.iter().any(|known| is_same(known, problem));
         match (is_own, stood) {
+            (true, false) if is_unknown_secret(problem, &before) => {}
             // An object that is broken already can still be labelled.
             (true, false) if lies_in_object(problem) => verdict.refusals.push(shown(problem, None)),
             (true, _) => verdict.warnings.push(shown(problem, None)),
-            (false, false) if problem.severity != Severity::Info && !is_new_secret(problem) => {
+            (false, false) if problem.severity != Severity::Info => {
                 verdict.warnings.push(shown(problem, Some(&problem.object)));
             }
             (false, _) => {}
@@ -195,9 +200,10 @@ fn is_same(one: &Problem, other: &Problem) -> bool {
         && one.message == other.message
 }
 
-/// A Secret is read only once an Ingress names it, so nothing can be said of it before.
-fn is_new_secret(problem: &Problem) -> bool {
-    problem.object.kind == Kind::Secret
+/// A Secret is read only once an Ingress names it, so before nothing can be said of it. The message names the Secret.
+fn is_unknown_secret(problem: &Problem, before: &[Problem]) -> bool {
+    let is_known = |known: &Problem| known.reason == problem.reason && known.message == problem.message;
+    problem.reason == Reason::SecretNotFound && !before.iter().any(is_known)
 }
 
 fn shown(problem: &Problem, of: Option<&Object>) -> String {
@@ -316,6 +322,26 @@ mod tests {
         assert!(refusals.is_empty() && warnings[0].contains("HostInvalid"), "{refusals:?} {warnings:?}");
         let worse = verdict(&mut compiler, &snapshot, "UPDATE", object("b..example", "web", json!({})));
         assert!(worse.refusals[0].contains("HostInvalid"), "{worse:?}");
+    }
+
+    #[test]
+    fn a_secret_that_nobody_named_before_is_not_called_missing() {
+        let with_tls = |host: &str, secret: &str| {
+            let mut object = object(host, "web", json!({}));
+            object["spec"]["tls"] = json!([{"hosts": [host], "secretName": secret}]);
+            object
+        };
+        let mut snapshot = shop();
+        let mut compiler = Compiler::default();
+        assert_eq!(verdict(&mut compiler, &snapshot, "CREATE", with_tls("a.example", "new")), Verdict::default());
+        let mut other = with_tls("b.example", "missing");
+        other["metadata"]["name"] = json!("other");
+        let arrived = Reader::new("nginx.ingress.kubernetes.io").ingress(other);
+        let Content::Object(Received::Ingress(ingress)) = arrived.content else { panic!("an Ingress") };
+        snapshot.ingresses.insert(arrived.name, ingress);
+        let Verdict { refusals, warnings } =
+            verdict(&mut compiler, &snapshot, "CREATE", with_tls("a.example", "missing"));
+        assert!(refusals.is_empty() && warnings[0].contains("no Secret shop/missing"), "{refusals:?} {warnings:?}");
     }
 
     #[test]

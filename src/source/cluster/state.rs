@@ -42,8 +42,8 @@ pub(super) struct State {
     /// Ingresses that changed and name a Secret of which nothing is known yet. Until then they count as they were: served
     /// at once, they would have the default certificate for a moment.
     pending: BTreeMap<Name, Arc<Ingress>>,
-    /// Only where Namespaces are selected.
-    selection: Option<Selection>,
+    /// Where Namespaces are selected: the Ingresses of all others.
+    hidden: BTreeMap<Name, Arc<Ingress>>,
     /// Deleted IngressClasses that still count, and until when.
     leaving: BTreeMap<Name, Instant>,
     /// Objects that a server which went back in time does not know, and until when they count.
@@ -66,23 +66,16 @@ struct Standing {
     forbidden_at: Option<Instant>,
 }
 
-/// Namespaces that have the labels asked for.
-#[derive(Default)]
-struct Selection {
-    namespaces: BTreeSet<Arc<str>>,
-    /// The Ingresses of all others.
-    hidden: BTreeMap<Name, Arc<Ingress>>,
-}
-
 impl State {
     pub(super) fn new(targets: Vec<Target>, options: CompileOptions, mut secrets: Secrets) -> State {
         if let Some(secret) = &options.default_ssl_certificate {
             secrets.want(secret);
         }
+        let selected = targets.iter().any(|target| target.kind == Kind::Namespace).then(BTreeSet::new);
         State {
-            snapshot: Arc::default(),
+            snapshot: Arc::new(Snapshot { selected, ..Snapshot::default() }),
             standing: vec![Standing::default(); targets.len()],
-            selection: targets.iter().any(|target| target.kind == Kind::Namespace).then(Selection::default),
+            hidden: BTreeMap::new(),
             targets,
             options,
             secrets,
@@ -246,9 +239,7 @@ impl State {
                 self.replace(old, None, differences);
             }
             Content::Object(Received::Ingress(ingress)) if self.is_hidden(&name) => {
-                if let Some(selection) = &mut self.selection {
-                    selection.hidden.insert(name, ingress);
-                }
+                self.hidden.insert(name, ingress);
             }
             Content::Object(Received::Ingress(ingress)) => self.ingress(ingress, differences),
             Content::Object(object) => {
@@ -275,7 +266,7 @@ impl State {
             _ => {
                 if kind == Kind::Ingress {
                     self.pending.remove(name);
-                    self.selection.iter_mut().for_each(|selection| drop(selection.hidden.remove(name)));
+                    self.hidden.remove(name);
                     self.want(name, differences);
                 }
                 let old = self.find(kind, name);
@@ -298,9 +289,8 @@ impl State {
         let gone: Vec<Name> = match target.kind {
             Kind::EndpointSlice => self.slices.keys().filter(is_gone).cloned().collect(),
             Kind::Ingress => {
-                let hidden = self.selection.iter().flat_map(|selection| selection.hidden.keys());
-                let seen: BTreeSet<&Name> =
-                    self.snapshot.ingresses.keys().chain(self.pending.keys()).chain(hidden).collect();
+                let shown = self.snapshot.ingresses.keys().chain(self.pending.keys());
+                let seen: BTreeSet<&Name> = shown.chain(self.hidden.keys()).collect();
                 seen.into_iter().filter(is_gone).cloned().collect()
             }
             Kind::IngressClass => {
@@ -308,7 +298,7 @@ impl State {
                 self.snapshot.classes.keys().filter(is_gone).filter(is_leaving).cloned().collect()
             }
             Kind::Namespace => {
-                let selected = self.selection.iter().flat_map(|selection| &selection.namespaces);
+                let selected = self.snapshot.selected.iter().flatten();
                 let name = |name: &Arc<str>| Name { namespace: "".into(), name: Arc::clone(name) };
                 selected.map(name).filter(|name| !objects.contains_key(name)).collect()
             }
@@ -427,31 +417,31 @@ impl State {
     }
 
     fn is_hidden(&self, name: &Name) -> bool {
-        self.selection.as_ref().is_some_and(|selection| !selection.namespaces.contains(&name.namespace))
+        self.snapshot.selected.as_ref().is_some_and(|selected| !selected.contains(&name.namespace))
     }
 
     fn select(&mut self, namespace: &Arc<str>, differences: &mut Differences) {
-        let Some(selection) = &mut self.selection else { return };
-        if !selection.namespaces.insert(Arc::clone(namespace)) {
+        let selected = &mut Arc::make_mut(&mut self.snapshot).selected;
+        if !selected.as_mut().is_some_and(|selected| selected.insert(Arc::clone(namespace))) {
             return;
         }
-        let names: Vec<Name> = within(&selection.hidden, namespace).cloned().collect();
-        let shown: Vec<Arc<Ingress>> = names.iter().filter_map(|name| selection.hidden.remove(name)).collect();
+        let names: Vec<Name> = within(&self.hidden, namespace).cloned().collect();
+        let shown: Vec<Arc<Ingress>> = names.iter().filter_map(|name| self.hidden.remove(name)).collect();
         for ingress in shown {
             self.ingress(ingress, differences);
         }
     }
 
     fn deselect(&mut self, namespace: &Arc<str>, differences: &mut Differences) {
-        let Some(selection) = &mut self.selection else { return };
-        if !selection.namespaces.remove(namespace) {
+        let selected = &mut Arc::make_mut(&mut self.snapshot).selected;
+        if !selected.as_mut().is_some_and(|selected| selected.remove(namespace)) {
             return;
         }
         let served = within(&self.snapshot.ingresses, namespace);
         let names: BTreeSet<Name> = served.chain(within(&self.pending, namespace)).cloned().collect();
         for name in &names {
             let newest = self.pending.get(name).or_else(|| self.snapshot.ingresses.get(name)).cloned();
-            selection.hidden.extend(newest.map(|ingress| (name.clone(), ingress)));
+            self.hidden.extend(newest.map(|ingress| (name.clone(), ingress)));
         }
         for name in names {
             self.pending.remove(&name);
@@ -462,7 +452,8 @@ impl State {
     }
 
     fn find(&self, kind: Kind, name: &Name) -> Option<Received> {
-        let Snapshot { ingresses, classes, services, slices, secrets, pods, problems: _ } = &*self.snapshot;
+        let Snapshot { ingresses, classes, services, slices, secrets, pods, selected: _, problems: _ } =
+            &*self.snapshot;
         match kind {
             Kind::EndpointSlice => {
                 let service = Name { namespace: Arc::clone(&name.namespace), name: Arc::clone(self.slices.get(name)?) };
