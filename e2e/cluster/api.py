@@ -128,7 +128,8 @@ class Api:
         """Deletes a namespace and what is in it, where no controller does the rest."""
         for kind, (_, _, is_namespaced) in KINDS.items():
             if is_namespaced:
-                self.call("DELETE", path(kind, name)).json()
+                # A Pod on a Node would wait for the kubelet there.
+                self.call("DELETE", f"{path(kind, name)}?gracePeriodSeconds=0").json()
         self.delete({"kind": "Namespace", "metadata": {"name": name}})
         if left := self.find("Namespace", None, name):
             left["spec"]["finalizers"] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import datetime
 import pathlib
 import subprocess
 from collections.abc import Sequence
@@ -65,8 +66,10 @@ def tls_secret(namespace: str, name: str, certificate: bytes, key: bytes) -> dic
 
 
 def certificate(
-    work: pathlib.Path, host: str, algorithm: Sequence[str] = ("ec", "-pkeyopt", "ec_paramgen_curve:P-256")
-):
+    work: pathlib.Path,
+    host: str,
+    algorithm: Sequence[str] = ("ec", "-pkeyopt", "ec_paramgen_curve:P-256"),
+) -> tuple[bytes, bytes]:
     """A new self-signed certificate and its key, both PEM."""
     files = work / "certificate.pem", work / "key.pem"
     subprocess.run(
@@ -75,6 +78,42 @@ def certificate(
         check=True, capture_output=True,
     )  # fmt: skip
     return files[0].read_bytes(), files[1].read_bytes()
+
+
+def certificate_until(work: pathlib.Path, host: str, end: datetime.datetime) -> tuple[bytes, bytes]:
+    """A self-signed certificate that ends at that second, and its key, both PEM."""
+    folder = work / "authority"
+    folder.mkdir(exist_ok=True)
+    (folder / "index").write_text("")
+    start = end - datetime.timedelta(days=60)
+    (folder / "config").write_text(
+        "[ca]\ndefault_ca = own\n[own]\ndatabase = index\nnew_certs_dir = .\nrand_serial = yes\ndefault_md = sha256\n"
+        "policy = any\nx509_extensions = more\n[any]\ncommonName = supplied\n[req]\ndistinguished_name = any\n"
+        f"[more]\nsubjectAltName = DNS:{host}\nbasicConstraints = critical, CA:true\n"
+    )
+    curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
+    for words in (
+        ("req", "-new", *curve, "-config", "config", "-keyout", "key", "-out", "request", "-subj", "/CN=first"),
+        ("ca", "-batch", "-selfsign", "-notext", "-config", "config", "-keyfile", "key", "-in", "request",
+         "-startdate", f"{start:%Y%m%d%H%M%SZ}", "-enddate", f"{end:%Y%m%d%H%M%SZ}", "-out", "certificate"),
+    ):  # fmt: skip
+        subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True)
+    return (folder / "certificate").read_bytes(), (folder / "key").read_bytes()
+
+
+def node(name: str, *addresses: tuple[str, str]) -> dict:
+    """A Node with (type, address) pairs, as its cloud would report them."""
+    status = {"addresses": [{"type": kind, "address": address} for kind, address in addresses]}
+    return {**_object("Node", None, name), "status": status}
+
+
+def pod(namespace: str, name: str, on: str, labels: dict[str, str], *, ready: bool = True) -> dict:
+    """A Pod that runs on a Node, as the kubelet there would report it."""
+    container = {"name": "controller", "image": "none"}
+    spec = {"nodeName": on, "containers": [container], "automountServiceAccountToken": False}
+    condition = {"type": "Ready", "status": "True" if ready else "False"}
+    status = {"phase": "Running", "conditions": [condition]}
+    return {**_object("Pod", namespace, name, spec=spec, labels=labels), "status": status}
 
 
 def deployment(
