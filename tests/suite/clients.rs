@@ -125,9 +125,11 @@ pub async fn tls(address: SocketAddr, name: &str, alpn: &[u8]) -> TlsStream<TcpS
     stream
 }
 
-/// An HTTP/2 connection over `stream`; its driver runs on the current `LocalSet`.
+/// An HTTP/2 connection over `stream`; its driver runs on the current `LocalSet`. Before the other side said how many
+/// streams it admits, it opens 100 at most, which every side should admit (RFC 9113 6.5.2).
 pub async fn h2<S: AsyncRead + AsyncWrite + Unpin + 'static>(stream: S) -> SendRequest<Bytes> {
-    let (client, connection) = h2::client::handshake(stream).await.unwrap();
+    let (client, connection) =
+        h2::client::Builder::new().initial_max_send_streams(100).handshake(stream).await.unwrap();
     tokio::task::spawn_local(async move {
         // The test's end closes it under the driver; what matters was asserted on the streams.
         let _closed = connection.await;
