@@ -124,7 +124,7 @@ class ChaosObjects(FastCase):
             paths = [f"/path{number}" for number in range(10_000)]
             self.api.create(objects.ingress(self.namespace, "many", "many.example", "web", paths))
             self.eventually(lambda: fairlead.get("many.example", "/path9999").pod == "web", 10)
-        self.assert_lost_nothing(load)
+        self.assert_lost_nothing(load, 20)
         self.assertNotIn("X-Evil: 1;}\n", fairlead.log.read_text(), "escaped in the log")
         self.assertEqual(fairlead.metric("^fairlead_panics_total"), 0)
 

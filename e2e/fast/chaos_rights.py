@@ -1,4 +1,4 @@
-"""Rights that are missing, go away, or come: C9 and C10 of RELIABILITY.md 7."""
+"""Rights that are missing, go away, or come."""
 
 from __future__ import annotations
 

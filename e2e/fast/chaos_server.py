@@ -1,4 +1,4 @@
-"""An API server that dies, lies or is slow: C1 to C8 of RELIABILITY.md 7."""
+"""An API server that dies, lies or is slow."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`kubectl fairlead`, as kubectl runs it, and the command line on a replica (CONTRACT.md 1, FORMATS.md 2)."""
+"""`kubectl fairlead`, as kubectl runs it, and the command line on a replica."""
 
 from __future__ import annotations
 

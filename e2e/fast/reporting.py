@@ -1,4 +1,4 @@
-"""What is written back to the cluster: the status of Ingresses and Events (CONTRACT.md 8, FORMATS.md 7)."""
+"""What is written back to the cluster: the status of Ingresses and Events."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from harness.controller import Controller
 PUBLISH = ("--publish-status-address", "192.0.2.10")
 OURS, THEIRS = "192.0.2.10", "192.0.2.99"
 NGINX = "nginx.ingress.kubernetes.io/"
-# FORMATS.md 7.
 EVENTS_BURST, EVENTS_A_SECOND = 50, 5
 
 

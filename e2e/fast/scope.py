@@ -1,4 +1,4 @@
-"""Whose an Ingress is, and what may be read for it: classes, namespaces, rights (CONTRACT.md 8, NGINX-COMPAT 4.13)."""
+"""Whose an Ingress is, and what may be read for it: classes, namespaces, rights."""
 
 from __future__ import annotations
 

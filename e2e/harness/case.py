@@ -30,7 +30,6 @@ from harness.proxy import Proxy
 ELECTION = "fairlead-leader"
 # Outages, churn and rates as acceptance asks for them; otherwise as a busy machine can bear them.
 IS_FULL_LENGTH = bool(os.environ.get("FAIRLEAD_E2E_FULL_LENGTH"))
-MEASUREMENTS = 8
 
 
 class Case(unittest.TestCase):
@@ -93,16 +92,6 @@ class Case(unittest.TestCase):
         while time.monotonic() < end:
             self.assertTrue(holds(), what)
             time.sleep(0.02)
-
-    def within_marks(self, measure: Callable[[], dict[str, float]], unit: str = "ms", **marks: float) -> None:
-        """Measures until every figure is below its mark: other work on the machine only ever makes one larger."""
-        for _ in range(MEASUREMENTS):
-            figures = measure()
-            said = ", ".join(f"{name} {figures[name]:.1f} of {mark:g} {unit}" for name, mark in marks.items())
-            print(f"      {said}", flush=True)
-            if all(figures[name] < mark for name, mark in marks.items()):
-                return
-        self.fail(f"{MEASUREMENTS} times over a mark, last {said}")
 
     def program(self, name: str) -> pathlib.Path:
         """A tool of the cluster or of the harness."""

@@ -1,4 +1,4 @@
-"""Ways for the API server to misbehave, and which requests they hit (RELIABILITY.md 6); `proxy` puts them in force."""
+"""Ways for the API server to misbehave, and which requests they hit; `proxy` puts them in force."""
 
 from __future__ import annotations
 

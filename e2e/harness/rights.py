@@ -1,4 +1,4 @@
-"""The rights that the controller runs with in the tests: those of RELIABILITY.md 5 and no other."""
+"""The rights that the controller runs with in the tests: those of the chart and no other."""
 
 from __future__ import annotations
 
