@@ -287,12 +287,10 @@ impl Controller {
     }
 
     /// Asks for the names of the backends, and sets the endpoints of those that are new or changed. Usually none is, and
-    /// then this costs one comparison of pointers for each.
+    /// then this costs one comparison of pointers.
     fn follow_backends(&mut self, snapshot: &Snapshot, before: &Backends, now: &Backends) {
         let had_unset = std::mem::replace(&mut self.has_unset, true);
-        let is_same = Arc::ptr_eq(before, now)
-            || (before.len() == now.len() && before.values().zip(now.values()).all(|(a, b)| Arc::ptr_eq(a, b)));
-        if had_unset || !is_same {
+        if had_unset || !Arc::ptr_eq(before, now) {
             self.dns.follow(now.values().filter_map(|backend| dns_name(backend).cloned()).collect::<BTreeSet<_>>());
             let resolved = self.dns.names().resolved();
             // Both are sorted, and most are the same: then no identity has to be compared.

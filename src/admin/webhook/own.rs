@@ -45,8 +45,9 @@ const AUTHORITY: &str = "ca.crt";
 pub(super) async fn keep(key: &WebhookKey, settings: &ClusterSettings, configuration: &str, secret: &Name) {
     let mut complaint = None;
     let mut served: Option<Arc<CertifiedKey>> = None;
+    let mut client = None;
     loop {
-        let step = tokio::time::timeout(PATIENCE, step(settings, configuration, secret)).await;
+        let step = tokio::time::timeout(PATIENCE, step(&mut client, settings, configuration, secret)).await;
         match step.unwrap_or_else(|_| Err(format!("no answer within {} s", PATIENCE.as_secs()))) {
             Ok(found) => {
                 complaint = None;
@@ -61,6 +62,8 @@ pub(super) async fn keep(key: &WebhookKey, settings: &ClusterSettings, configura
                 tokio::time::sleep(EVERY).await;
             }
             Err(why) => {
+                // What went wrong may be the connection, or the credentials it was made with.
+                client = None;
                 if complaint.as_ref() != Some(&why) {
                     warn!(error = why, "the certificate of the webhook cannot be kept up to date");
                     complaint = Some(why);
@@ -71,13 +74,21 @@ pub(super) async fn keep(key: &WebhookKey, settings: &ClusterSettings, configura
     }
 }
 
-/// Looks once, and puts right what is not. Gives what is to be served.
-async fn step(settings: &ClusterSettings, configuration: &str, secret: &Name) -> Result<Arc<CertifiedKey>, String> {
-    let client = cluster::connect(settings).await.map_err(|error| error.to_string())?;
+/// Looks once, and puts right what is not; makes a client if there is none. Gives what is to be served.
+async fn step(
+    client: &mut Option<Client>,
+    settings: &ClusterSettings,
+    configuration: &str,
+    secret: &Name,
+) -> Result<Arc<CertifiedKey>, String> {
+    let client = match client {
+        Some(client) => client,
+        None => client.insert(cluster::connect(settings).await.map_err(|error| error.to_string())?),
+    };
     let configurations = Api::<ValidatingWebhookConfiguration>::all(client.clone());
     let told = configurations.get(configuration).await.map_err(failed("read", "the webhook's configuration"))?;
     let names = service_names(&told);
-    let (chain, found) = kept(&client, secret, &names).await?;
+    let (chain, found) = kept(client, secret, &names).await?;
     let stale: Vec<_> = told
         .webhooks
         .iter()
