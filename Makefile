@@ -30,13 +30,13 @@ check: ## The quick inner loop: format, clippy with warnings as errors, unit tes
 	$(CARGO) clippy --all-targets -- -D warnings
 	$(CARGO) test --lib
 
-test: ## Everything: check, all tests, docs, fuzz corpus, licences, h2spec, the binary from outside, the Helm chart
-	@scripts/setup.sh test
+test: ## Everything: check, all tests, docs, fuzz corpus, licences, h2spec, the binary from outside, the chart, a real Kubernetes
+	@scripts/setup.sh test e2e
 	$(CARGO) fmt --check
 	$(CARGO) fmt --check --manifest-path fuzz/Cargo.toml
 	$(CARGO) clippy --all-targets -- -D warnings
 	$(CARGO) test
-	$(MAKE) --no-print-directory docs deny h2spec blackbox chart
+	$(MAKE) --no-print-directory docs deny h2spec blackbox chart e2e
 	@echo "make test: all passed"
 
 docs: ## The code's documentation, without warnings
@@ -69,7 +69,7 @@ chart-write: ## Write what is made from the chart's values: README, schema, list
 	@scripts/setup.sh chart
 	python3 scripts/chart.py write $(firstword $(HELMS))
 
-e2e: ## The tests on a real Kubernetes, both halves; needs root (namespaces, containers)
+e2e: ## The tests on a real Kubernetes, both halves; as root, else by sudo (namespaces, containers)
 	@$(MAKE) --no-print-directory e2e-fast e2e-full
 
 e2e-fast: cluster-tools ## etcd and API server, the controller as a process; TESTS="word..." runs only some

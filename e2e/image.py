@@ -86,7 +86,7 @@ def _build_whole(work: pathlib.Path, out: pathlib.Path, profile: str) -> None:
     first = next(line for line in (ROOT / "Dockerfile").read_text().splitlines() if line.startswith("FROM "))
     _compiler_image(work, f"localhost/{first.split()[1]}")
     sysroot = _output("rustc", "--print", "sysroot")
-    cargo = pathlib.Path(os.environ.get("CARGO_HOME") or pathlib.Path.home() / ".cargo") / "registry"
+    cargo = _cargo_home() / "registry"
     cargo.mkdir(parents=True, exist_ok=True)
     target = tools.cache() / "image-target"
     target.mkdir(exist_ok=True)
@@ -97,6 +97,13 @@ def _build_whole(work: pathlib.Path, out: pathlib.Path, profile: str) -> None:
                f"{sysroot}:/toolchain:ro", f"{cargo}:/cargo/registry", f"{target}:/src/target"]  # fmt: skip
     mounts = [word for volume in volumes for word in ("-v", volume)]
     _bud(work, ROOT, out, "--build-arg", f"PROFILE={profile}", *mounts)
+
+
+def _cargo_home() -> pathlib.Path:
+    """Cargo's own, which holds what is downloaded already; not a user's for root, who would leave files in it."""
+    if "SUDO_UID" in os.environ:
+        return tools.cache() / "cargo"
+    return pathlib.Path(os.environ.get("CARGO_HOME") or pathlib.Path.home() / ".cargo")
 
 
 def _compiler_image(work: pathlib.Path, reference: str) -> None:

@@ -36,8 +36,6 @@ from cluster.node import Node  # noqa: E402
 from harness import chart, rights  # noqa: E402
 from harness.case import Case  # noqa: E402
 
-TEST_SECONDS = 300
-
 
 def main(words: list[str]) -> int:
     """What the command line asks for."""
@@ -53,9 +51,12 @@ def main(words: list[str]) -> int:
     if not sandbox.is_inside():
         sandbox.require(half)
         tools.folders(half)
-        if half == "full":
-            os.environ[image.ARCHIVE] = os.environ.get(image.ARCHIVE) or str(image.archive("quick"))
-        return sandbox.run(half, [sys.executable, str(HERE / "run.py"), *words])
+        try:
+            if half == "full":
+                os.environ[image.ARCHIVE] = os.environ.get(image.ARCHIVE) or str(image.archive("quick"))
+            return sandbox.run(half, [sys.executable, str(HERE / "run.py"), *words])
+        finally:
+            sandbox.give_back()
     started = time.monotonic()
     cluster = Node() if half == "full" else ControlPlane([(rights.USER, rights.TOKEN)])
     cluster.start()
@@ -110,7 +111,7 @@ class Result(unittest.TestResult):
         super().startTest(test)
         self._started = time.monotonic()
         signal.signal(signal.SIGALRM, _too_long)
-        signal.alarm(getattr(test, "seconds", TEST_SECONDS))
+        signal.alarm(getattr(test, "seconds", Case.seconds))
 
     def stopTest(self, test: unittest.TestCase) -> None:
         super().stopTest(test)

@@ -67,6 +67,7 @@ want_e2e() {
     want_build
     need python3 python3
     need openssl openssl
+    need curl curl
     need_go
     need setpriv util-linux
     need ip iproute2

@@ -31,16 +31,35 @@ SYSCTLS = ("vm.overcommit_memory", "kernel.panic", "kernel.panic_on_oops")
 PRIVATE = ("/run", "/var/log", "/var/lib/cni", "/var/lib/kubelet")
 HELMS = tuple(str(tools.CHECKOUT / ".tools" / "bin" / name) for name in ("helm3", "helm4"))
 COMMANDS = ("ip", "nft", "openssl", "setpriv", "unshare")
+# What sudo would not hand on: where programs, compilers and caches are.
+KEPT = ("PATH", "HOME", "RUSTUP_HOME", "XDG_CACHE_HOME")
 NODE_COMMANDS = ("/usr/lib/cni/bridge", "conntrack", "runc", *HELMS)
 
 
 def require(half: str) -> None:
-    """Ends the program with the command to run, if something is missing."""
-    if sys.platform != "linux" or os.geteuid() != 0:
-        sys.exit("e2e: needs Linux and root (namespaces, cgroups, containers). Run:  sudo make e2e")
+    """Ends the program with the command to run, if something is missing. Who is not root goes on by sudo."""
+    if sys.platform != "linux":
+        sys.exit("e2e: needs Linux (namespaces, cgroups, containers)")
+    if os.geteuid() != 0:
+        _go_on_as_root()
     wanted = (*COMMANDS, *NODE_COMMANDS) if half == "full" else COMMANDS
     if missing := [command for command in wanted if not shutil.which(command)]:
         sys.exit(f"e2e: {', '.join(missing)} missing. Run:  scripts/setup.sh e2e")
+
+
+def _go_on_as_root() -> None:
+    """Begins this program again by sudo, which asks for a password where it must, with the user's own tools and cache."""
+    if not (sudo := shutil.which("sudo")):
+        sys.exit("e2e: needs root (namespaces, cgroups, containers), and there is no sudo. Run as root:  make e2e")
+    print("e2e: needs root (namespaces, cgroups, containers); going on with sudo", flush=True)
+    kept = [f"{name}={value}" for name, value in os.environ.items() if name in KEPT or name.startswith("FAIRLEAD_")]
+    os.execv(sudo, [sudo, "env", *kept, sys.executable, *sys.argv])
+
+
+def give_back() -> None:
+    """What was made by sudo in the user's cache belongs to the user."""
+    if owner := os.environ.get("SUDO_UID"):
+        subprocess.run(["chown", "-R", f"{owner}:{os.environ['SUDO_GID']}", str(tools.cache())], check=False)
 
 
 def is_inside() -> bool:

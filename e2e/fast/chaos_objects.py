@@ -13,12 +13,14 @@ from collections.abc import Sequence
 
 from cluster.api import Refused, path_of
 from harness import objects, rights
-from harness.case import FastCase
+from harness.case import IS_FULL_LENGTH, FastCase
 from harness.controller import Controller
 from harness.load import Load
 
-# C25: as many edits as ten seconds of 100 a second have, over so many Ingresses, and the longest lag of the table.
-STORM_EDITS, STORM_INGRESSES, STORM_LAG = 1000, 50, 2
+# C25: edits, a hundred a second where the API server can, over so many Ingresses, and the longest lag of the table.
+STORM_EDITS, STORM_INGRESSES, STORM_LAG = 6000 if IS_FULL_LENGTH else 1000, 50, 2
+# C24: certificates that follow each other. C15: requests a second.
+ROTATIONS, ROLLING_RATE = (30, 300) if IS_FULL_LENGTH else (8, 50)
 
 
 class ChaosObjects(FastCase):
@@ -132,7 +134,7 @@ class ChaosObjects(FastCase):
         old = [f"10.244.10.{number}" for number in range(1, 201)]
         new = [f"10.244.11.{number}" for number in range(1, 201)]
         fairlead = self.everywhere(old)
-        with self.steady(fairlead, 50) as load:
+        with self.steady(fairlead, ROLLING_RATE) as load:
             started, changes = time.monotonic(), 0
             # In each step ten Pods come, ten older ones stop being ready while they serve on, and ten others are gone.
             for step in range(0, 220, 10):
@@ -248,7 +250,7 @@ class ChaosObjects(FastCase):
         with contextlib.ExitStack() as stack:
             for each in loads:
                 stack.enter_context(each)
-            for number in range(8):
+            for number in range(ROTATIONS):
                 pair = pairs[number % len(pairs)]
                 self.apply(objects.tls_secret(self.namespace, "tls", *pair))
                 expected = ssl.PEM_cert_to_DER_cert(pair[0].decode())

@@ -12,11 +12,14 @@ from harness.proxy import Proxy
 
 REQUIRED = ("ingresses", "services", "endpointslices", "secrets")
 OPTIONAL = ("ingressclasses", "pods")
-OUTAGE_SECONDS, RATE = (60, 500) if IS_FULL_LENGTH else (20, 200)
+OUTAGE_SECONDS, RATE = (600, 500) if IS_FULL_LENGTH else (20, 200)
+MANY = 10_000 if IS_FULL_LENGTH else 600
 
 
 class ChaosServer(FastCase):
     """One replica, mostly behind the fault proxy, with a load that must lose nothing."""
+
+    seconds = 900 if IS_FULL_LENGTH else FastCase.seconds
 
     def served(self, *flags: str) -> tuple[Controller, Proxy]:
         """A replica that serves a.example, behind a proxy."""
@@ -218,9 +221,9 @@ class ChaosServer(FastCase):
 
     def test_c6_c7_a_relist_in_slow_pages_that_break_off_deletes_nothing(self) -> None:
         fairlead, proxy = self.served()
-        for number in range(600):
+        for number in range(MANY):
             self.api.create(objects.ingress(self.namespace, f"n{number}", f"n{number}.example", "web"))
-        self.eventually(lambda: self.is_served(fairlead, "n599.example"))
+        self.eventually(lambda: self.is_served(fairlead, f"n{MANY - 1}.example"))
         for fault in (faults.refuse(500), faults.refuse(410), faults.cut(), faults.slow(2)):
             with self.subTest(type(fault).__name__), self.steady(fairlead) as load:
                 since = time.monotonic()
@@ -232,7 +235,7 @@ class ChaosServer(FastCase):
                     proxy.drop()
                     self.eventually(lambda since=since: proxy.count(faults.next_page("ingresses"), since), 60)
                     self.holds_for(2, lambda: self.is_served(fairlead, "n0.example"))
-                    self.assertTrue(self.is_served(fairlead, "n599.example"))
+                    self.assertTrue(self.is_served(fairlead, f"n{MANY - 1}.example"))
             self.assert_lost_nothing(load)
         self.starts_with_the_last_page()
 
@@ -248,7 +251,7 @@ class ChaosServer(FastCase):
             self.assertGreater(proxy.count(faults.next_page("ingresses")), 0)
             self.assertEqual(fairlead.get("n0.example").status, 0)
         fairlead.wait_ready()
-        self.assertTrue(self.is_served(fairlead, "n0.example") and self.is_served(fairlead, "n599.example"))
+        self.assertTrue(self.is_served(fairlead, "n0.example") and self.is_served(fairlead, f"n{MANY - 1}.example"))
 
     def test_c8_a_watch_whose_packets_are_lost_is_noticed_in_less_than_five_minutes(self) -> None:
         fairlead, proxy = self.served()

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import socket
+import subprocess
 import threading
 import time
 
 from harness import faults, objects, rights
 from harness.case import ELECTION, IS_FULL_LENGTH, FastCase
-from harness.controller import Answer
+from harness.client import Tunnel
+from harness.controller import Answer, Controller
 
 CHURN_SECONDS, CHURN_RATE = 60 if IS_FULL_LENGTH else 12, 10
 LAST = "/the-last-change"
@@ -70,10 +73,15 @@ class Life(FastCase):
     def test_c22_open_work_ends_politely_and_the_exit_code_is_0(self) -> None:
         self.serve("web", "a.example")
         fairlead = self.controller("--drain-timeout", "8s")
-        answers: list[Answer] = []
+        answers: dict[str, object] = {}
+        work = {
+            "download": lambda: fairlead.get("a.example", "/bytes?count=2000000&seconds=3"),
+            "events": lambda: fairlead.get("a.example", "/stream?seconds=3"),
+            "upload": lambda: upload(fairlead, 30, 20_000),
+            "HTTP/2": lambda: over_http2(fairlead, "/bytes?count=1000000&seconds=3"),
+        }
         threads = [
-            threading.Thread(target=lambda where=where: answers.append(fairlead.get("a.example", where)))
-            for where in ("/bytes?count=2000000&seconds=3", "/stream?seconds=3")
+            threading.Thread(target=lambda name=name: answers.update({name: work[name]()})) for name in work
         ]
         for each in threads:
             each.start()
@@ -90,11 +98,25 @@ class Life(FastCase):
             self.assertEqual(idle.recv(65536), b"", "an idle connection is closed")
         for each in threads:
             each.join()
-        self.assertEqual({answer.status for answer in answers}, {200})
-        self.assertIn(2_000_000, [len(answer.body) for answer in answers])
+        self.assertEqual((answers["download"].status, len(answers["download"].body)), (200, 2_000_000), answers)
+        self.assertEqual((answers["events"].status, answers["events"].body.count(b"data:")), (200, 30), answers)
+        self.assertEqual((answers["upload"].status, answers["upload"].body), (200, b"600000"), answers)
+        self.assertEqual(answers["HTTP/2"], "200 2 1000000")
         half.close()
         self.assertEqual(fairlead.process.wait(15), 0)
-        self.assertLess(time.monotonic() - started, 9)
+        self.assertLess(time.monotonic() - started, 8, "no later than the work")
+
+    def test_c22_a_tunnel_is_closed_at_the_limit_and_no_earlier(self) -> None:
+        self.serve("web", "a.example")
+        fairlead = self.controller("--drain-timeout", "4s")
+        tunnel = Tunnel(fairlead.address, "a.example")
+        self.addCleanup(tunnel.close)
+        time.sleep(1)
+        started = time.time()
+        self.assertEqual(fairlead.terminate(), 0)
+        self.eventually(lambda: tunnel.closed, 5)
+        self.assertGreaterEqual(tunnel.closed - started, 4)
+        self.assertEqual(tunnel.lost, "")
 
     def test_c22_a_second_signal_ends_at_once(self) -> None:
         self.serve("web", "a.example")
@@ -176,3 +198,25 @@ class Life(FastCase):
         self.assertEqual(fairlead.get("a.example").pod, "web")
         self.holds_for(2, lambda: not any(each.method != "GET" or each.plural == "leases" for each in proxy.seen))
         self.assertNotIn("fairlead_leader", fairlead.metrics(), "there is no Lease to hold")
+
+
+def upload(fairlead: Controller, parts: int, size: int) -> Answer:
+    """Sends a body in parts, ten a second; the answer."""
+
+    def body():
+        for _ in range(parts):
+            yield bytes(size)
+            time.sleep(0.1)
+
+    connection = http.client.HTTPConnection(fairlead.address, 80, timeout=10)
+    with contextlib.closing(connection):
+        connection.request("POST", "/count", body(), {"Host": "a.example"}, encode_chunked=True)
+        answer = connection.getresponse()
+        return Answer(answer.status, {}, answer.read())
+
+
+def over_http2(fairlead: Controller, path: str) -> str:
+    """Status, version and length of what curl received over HTTP/2 in clear text."""
+    told = ["curl", "-s", "-o", "/dev/null", "-w", "%{response_code} %{http_version} %{size_download}"]
+    where = ["--http2-prior-knowledge", "-H", "Host: a.example", f"http://{fairlead.address}{path}"]
+    return subprocess.run([*told, *where], capture_output=True, text=True, check=False).stdout

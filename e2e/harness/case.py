@@ -37,6 +37,8 @@ class Case(unittest.TestCase):
 
     cluster: ClassVar[ControlPlane]
     binary: ClassVar[pathlib.Path]
+    # The longest that one test may take.
+    seconds: ClassVar[int] = 300
     maxDiff = None
 
     @property

@@ -3,8 +3,9 @@
 //	echo [-listen :8080] [-stop-after 0s]
 //
 // GET /stream?seconds=N sends a line ten times a second, /bytes?count=N that many bytes over the time of seconds=N,
-// /status?code=N that status, /tunnel is a WebSocket that sends back every byte and says in X-Peer who connected. At SIGTERM it serves on for -stop-after, then closes its listener, lets open requests
-// end and exits 0.
+// /status?code=N that status, /count says how long the request's body was, /tunnel is a WebSocket that sends back every
+// byte and says in X-Peer who connected. At SIGTERM it serves on for -stop-after, then closes its listener, lets open
+// requests end and exits 0.
 package main
 
 import (
@@ -34,6 +35,7 @@ func main() {
 	http.HandleFunc("/status", func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(number(r, "code", 200)) })
 	http.HandleFunc("/stream", stream)
 	http.HandleFunc("/bytes", bytes)
+	http.HandleFunc("/count", count)
 	http.HandleFunc("/tunnel", tunnel)
 	server := &http.Server{Addr: *listen}
 	stopped := make(chan struct{})
@@ -86,6 +88,13 @@ func bytes(w http.ResponseWriter, r *http.Request) {
 		}
 		w.(http.Flusher).Flush()
 		time.Sleep(time.Duration(seconds) * time.Second / parts)
+	}
+}
+
+// count answers after the whole body has come, or not at all.
+func count(w http.ResponseWriter, r *http.Request) {
+	if length, err := io.Copy(io.Discard, r.Body); err == nil {
+		fmt.Fprint(w, length)
 	}
 }
 
