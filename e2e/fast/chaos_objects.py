@@ -17,10 +17,11 @@ from harness.case import IS_FULL_LENGTH, FastCase
 from harness.controller import Controller
 from harness.load import Load
 
-# C25: edits, a hundred a second where the API server can, over so many Ingresses, and the longest lag of the table.
-STORM_EDITS, STORM_INGRESSES, STORM_LAG = 6000 if IS_FULL_LENGTH else 1000, 50, 2
-# C24: certificates that follow each other. C15: requests a second.
-ROTATIONS, ROLLING_RATE = (30, 300) if IS_FULL_LENGTH else (8, 50)
+# C25: so many edits, so many a second, over so many Ingresses, and the longest lag of the table.
+STORM_EDITS, STORM_RATE, STORM_INGRESSES, STORM_LAG = 6000 if IS_FULL_LENGTH else 1000, 100, 50, 2
+# C24: certificates that follow each other. C15: changes of slices a second, and requests.
+ROTATIONS = 30 if IS_FULL_LENGTH else 8
+SLICE_RATE, ROLLING_RATE = 50, 300 if IS_FULL_LENGTH else 100
 
 
 class ChaosObjects(FastCase):
@@ -142,6 +143,7 @@ class ChaosObjects(FastCase):
                 kept = [*coming, *old[step:]]
                 half = len(kept) // 2
                 for part in range(5):
+                    time.sleep(max(0.0, started + changes / SLICE_RATE - time.monotonic()))
                     # A slice is split and joined, and some addresses are in both.
                     first = kept if part % 2 else kept[: half + 5]
                     self.put(self.slice(first, going), self.slice(kept[half:] if part != 3 else [], part=2))
@@ -271,6 +273,7 @@ class ChaosObjects(FastCase):
         def storm() -> None:
             # Each thread takes the next number; two never write one Ingress at once.
             for edit in edits:
+                time.sleep(max(0.0, started + edit / STORM_RATE - time.monotonic()))
                 name, host = f"storm{edit % STORM_INGRESSES}", f"s{edit % STORM_INGRESSES}.example"
                 self.put(objects.ingress(self.namespace, name, host, "web", [f"/v{edit}"]))
 
