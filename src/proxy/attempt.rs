@@ -164,7 +164,8 @@ async fn attempt<C: Client>(
     };
     upload.begin(&upstream, request);
     let mut wait = Wait::default();
-    let mut interims = 0;
+    let (mut interims, mut interim_bytes) = (0, 0);
+    let mut received = upload.received();
     let mut broken = None;
     let mut unread = Wait::default();
     let response = std::future::poll_fn(|cx| {
@@ -185,9 +186,12 @@ async fn attempt<C: Client>(
                 Poll::Ready(Ok(head)) if head.status < 200 && head.status != 101 => {
                     interims += 1;
                     let most = worker.limits().interim;
-                    let room = worker.limits().buffer.bytes().saturating_sub(client.queued());
+                    // What a client over HTTP/2 has not taken of them is not in `queued`.
+                    let queued = client.queued().max(interim_bytes);
+                    let room = worker.limits().buffer.bytes().saturating_sub(queued);
                     if interims <= most {
                         if head.status != 100 && head.fields.bytes.len() <= room {
+                            interim_bytes += head.fields.bytes.len();
                             client.queue_interim(&head);
                         }
                         wait.progress();
@@ -219,8 +223,11 @@ async fn attempt<C: Client>(
             if (upload.is_complete() || broken.is_some()) && client.poll_gone(cx).is_ready() {
                 return Poll::Ready(Err(UploadFault::Client(ClientFault::Gone)));
             }
-            if is_uploading {
+            if is_uploading && (upload.has_gap() || received != upload.received()) {
+                received = upload.received();
                 wait.progress();
+            }
+            if is_uploading && upload.has_gap() {
                 return Poll::Pending;
             }
             let late = wait.poll(cx, client.timer(), (), timeouts.read);

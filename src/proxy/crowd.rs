@@ -19,6 +19,8 @@ pub(crate) struct Crowd {
     limit: usize,
     /// Connections of one client, see [`client_of`]; 0 = off.
     limit_per_client: u64,
+    /// Watches for clients that leave, of one worker.
+    watches: usize,
     clients: Mutex<HashMap<IpAddr, u64>>,
 }
 
@@ -62,9 +64,16 @@ impl Crowd {
             seats: doors.into_iter().map(|door| Seat { held: AtomicUsize::new(0), door }).collect(),
             limit: usize::try_from(limit).unwrap_or(usize::MAX),
             limit_per_client: limits.connections_per_client,
+            // A quarter of the files that no connection takes.
+            watches: usize::try_from(file_limit / 5 / 4).unwrap_or(usize::MAX).div_euclid(workers.max(1)).min(WATCHES),
             clients: Mutex::default(),
         };
         (Arc::new(crowd), receivers)
+    }
+
+    /// How many watches one worker may keep for clients that leave while their input is not read.
+    pub(crate) fn watches(&self) -> usize {
+        self.watches
     }
 
     /// Connections of all workers.
@@ -148,6 +157,9 @@ fn client_of(address: IpAddr) -> IpAddr {
     }
 }
 
+/// Most watches of one worker: they are for clients that send far ahead, which few do.
+const WATCHES: usize = 32;
+
 /// 64:ff9b::/96, the network in which an IPv4 address is written as IPv6 address by NAT64.
 const NAT64_PREFIX: u128 = 0x0064_ff9b << 96;
 /// The octets of [`NAT64_PREFIX`].
@@ -218,6 +230,7 @@ mod tests {
     fn without_a_setting_four_fifths_of_the_files_serve_two_each() {
         let crowd = Crowd::new(1, &Limits::default(), 1000).0;
         assert_eq!(crowd.limit, 400);
+        assert_eq!((crowd.watches(), Crowd::new(8, &Limits::default(), 1000).0.watches()), (32, 6));
     }
 
     #[test]

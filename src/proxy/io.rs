@@ -139,20 +139,23 @@ impl Io {
     }
 }
 
-/// Watches that one worker keeps at a time. Each takes a descriptor, and the number of connections is bounded as if each
-/// took two at most, so these must fit into what is left over.
-const WATCHES: usize = 32;
-
-/// One worker's watches, counted.
-#[derive(Debug, Default)]
+/// One worker's watches, counted. Each takes a descriptor, and the number of connections is bounded as if each took two
+/// at most, so these must fit into what is left over (`Crowd::watches`).
+#[derive(Debug)]
 pub struct Watches {
+    most: usize,
     count: Rc<()>,
 }
 
 impl Watches {
+    /// None yet, `most` at a time.
+    pub fn new(most: usize) -> Watches {
+        Watches { most, count: Rc::default() }
+    }
+
     /// Watches for the end of a connection while nothing is read. `None`: there are too many, or no descriptor is left.
     pub fn watch(&self, io: &Io) -> Option<Watch> {
-        if Rc::strong_count(&self.count) > WATCHES {
+        if Rc::strong_count(&self.count) > self.most {
             return None;
         }
         let descriptor = io.stream.borrow().tcp().as_fd().try_clone_to_owned().ok()?;

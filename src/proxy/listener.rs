@@ -100,7 +100,9 @@ where
     }
 
     fn admit(&self, stream: TcpStream, peer: SocketAddr, is_tls: bool) {
-        let chosen = self.crowd.choose(self.worker);
+        // A worker without connections is gone as soon as the process closes.
+        let is_closing = self.drain.phase() >= Phase::Closing;
+        let chosen = if is_closing { self.worker } else { self.crowd.choose(self.worker) };
         let Some(place) = self.crowd.enter(chosen, peer.ip()) else {
             self.metrics.worker(self.worker).limit_hit(Limit::connections_per_client);
             return;

@@ -150,6 +150,8 @@ pub(crate) fn append(map: &mut HeaderMap, fields: &Fields) {
     }
 }
 
+/// Colon and space of a line, as HTTP/1.1 counts it.
+pub(crate) const LINE_OVERHEAD: usize = 2;
 /// Pieces below this are copied, bytes.
 const SMALL: usize = 4 << 10;
 /// So many copied bytes make a piece: one frame of the usual size.

@@ -188,7 +188,7 @@ impl Thread {
         let Thread { index, shared, crowd, config, connector, listeners, door, phase } = self;
         let drain = Rc::new(Drain::default());
         let log = shared.access_log.as_ref().map(AccessLog::writer);
-        let worker = Rc::new(Worker::new(
+        let worker = Worker::new(
             index,
             Pin::new(shared.table),
             shared.limits,
@@ -196,7 +196,8 @@ impl Thread {
             log,
             Rc::clone(&drain),
             connector,
-        ));
+        );
+        let worker = Rc::new(worker.with_watches(crowd.watches()));
         tokio::task::spawn_local(Rc::clone(&drain).follow(phase));
         tokio::task::spawn_local(Rc::clone(&worker).follow_drain());
         tokio::task::spawn_local(look_after(Rc::clone(&worker)));

@@ -167,7 +167,9 @@ impl Upload {
     pub fn begin(&mut self, upstream: &Upstream, request: &Outgoing<'_>) {
         self.wait.progress();
         self.seal();
-        let has_nothing_more = self.is_complete && self.held.is_empty() && self.trailers.is_none();
+        // An empty body in chunks still has its last chunk: the framing is that of the first attempt, which knew no end.
+        let has_nothing_more =
+            request.framing != Framing::Chunked && self.is_complete && self.held.is_empty() && self.trailers.is_none();
         upstream.queue_head(request, has_nothing_more);
         self.is_sent = self.is_complete;
         if has_nothing_more {
@@ -217,6 +219,11 @@ impl Upload {
                 }
             }
         }
+    }
+
+    /// The gap between reads ends a silent client's request; otherwise only the wait for the answer does.
+    pub fn has_gap(&self) -> bool {
+        self.rules.gap.is_some()
     }
 
     /// The gap between reads is not judged any more: the answer has begun.

@@ -71,10 +71,15 @@ impl Worker {
             http2_pool: Http2Pool::default(),
             clock: Clock::default(),
             spare: Spare::default(),
-            watches: Watches::default(),
+            watches: Watches::new(0),
             closing_since: Cell::default(),
             connections: RefCell::default(),
         }
+    }
+
+    /// The worker with so many watches for clients that leave.
+    pub(super) fn with_watches(self, most: usize) -> Worker {
+        Worker { watches: Watches::new(most), ..self }
     }
 
     /// The table of the moment; a request asks once and keeps it.

@@ -406,7 +406,7 @@ impl Client for Http1Client {
         });
         self.closes.set(self.closes.get() || close);
         // A client that was not told to send its body will not send it.
-        if self.owes_continue.get() {
+        if self.owes_continue.replace(false) {
             self.closes.set(true);
         }
         let mut output = self.output.borrow_mut();

@@ -110,7 +110,7 @@ impl Http1Upstream {
         self.exchange.set(Progress {
             to_head: *request.method() == http::Method::HEAD,
             may_have_trailers: is_chunked,
-            request_ended: end,
+            request_ended: end && !is_chunked,
             offers_upgrade: request.upgrade.is_some(),
             ..Progress::default()
         });

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use h2::server::SendResponse;
@@ -113,6 +114,20 @@ async fn answer(request: Request<RecvStream>, mut respond: SendResponse<Bytes>) 
     if request.uri().path() == "/only-trailers" {
         respond.send_response(head.header("grpc-status", "5").body(()).unwrap(), true).unwrap();
         return;
+    }
+    if request.uri().path() == "/small" {
+        // More small messages than a client that reads nothing lets through.
+        let mut send = respond.send_response(head.body(()).unwrap(), false).unwrap();
+        send.reserve_capacity(25 * 20_000);
+        for _ in 0..20_000 {
+            if send.send_data(Bytes::from_static(&[7; 25]), false).is_err() {
+                return;
+            }
+        }
+        return std::future::pending().await;
+    }
+    if request.uri().path() == "/silent" {
+        return std::future::pending().await;
     }
     let breaks = request.uri().path() == "/break";
     let mut body = request.into_body();
@@ -305,6 +320,40 @@ fn calls_beyond_what_the_connections_admit_wait_their_turn_and_none_is_refused()
         let connections = grpc.connections.load(Ordering::Relaxed);
         assert!(connections <= 16, "{connections}");
     }
+}
+
+#[test]
+fn clients_that_do_not_read_end_and_hold_up_no_call_of_others() {
+    let grpc = Grpc::start();
+    let bed = grpc.bed_with_tries(1);
+    run(async {
+        let client = h2(TcpStream::connect(bed.http).await.unwrap()).await;
+        let mut unread = Vec::new();
+        for _ in 0..8 {
+            let (response, _) = client.clone().ready().await.unwrap().send_request(post("/small"), true).unwrap();
+            unread.push(response.await.unwrap().into_body());
+        }
+        let other = h2(TcpStream::connect(bed.http).await.unwrap()).await;
+        for call in 0..50 {
+            let (response, mut send) = other.clone().ready().await.unwrap().send_request(post("/echo"), false).unwrap();
+            send.send_data(Bytes::from(format!("call {call}")), true).unwrap();
+            let mut body = response.await.unwrap().into_body();
+            assert_eq!(body.data().await.unwrap().unwrap(), format!("call {call}"));
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        assert_eq!(grpc.connections.load(Ordering::Relaxed), 1, "all calls share the connection");
+    });
+}
+
+#[test]
+fn a_call_whose_client_and_back_end_are_both_silent_ends_with_the_read_timeout() {
+    let grpc = Grpc::start();
+    let bed = grpc.bed_with_tries(1);
+    run(async {
+        let client = h2(TcpStream::connect(bed.http).await.unwrap()).await;
+        let (response, _open) = client.ready().await.unwrap().send_request(post("/silent"), false).unwrap();
+        assert_eq!(response.await.unwrap().status(), 504);
+    });
 }
 
 #[test]

@@ -125,6 +125,24 @@ fn an_idempotent_request_is_sent_again_when_a_used_connection_ends_before_a_byte
 }
 
 #[test]
+fn an_empty_body_in_chunks_ends_with_its_last_chunk_when_it_is_sent_again() {
+    let chunked = "Transfer-Encoding: chunked\r\n";
+    let passed = passed("GET /", "", chunked, "0\r\n\r\n");
+    Stage::unbuffered().play([served("closed")
+        .client(request("GET /", chunked, "0\r\n\r\n"))
+        .reaches_same_upstream(&passed)
+        .upstream_closes()
+        .reaches_upstream(&passed)
+        .upstream(OK)
+        .reaches_client(OK_RELAYED)
+        .client(get("X: next\r\n"))
+        .reaches_same_upstream(passed_get("X: next\r\n"))
+        .upstream(OK)
+        .reaches_client(OK_RELAYED)
+        .once()]);
+}
+
+#[test]
 fn a_request_that_is_not_idempotent_is_sent_once() {
     let second = |name: &str| {
         served(name).client(post("Content-Length: 2\r\n", "hi")).reaches_same_upstream(passed_post("", "hi"))

@@ -29,11 +29,20 @@ impl Stage {
         Stage::with_limits(&[])
     }
 
+    /// Request bodies are passed on as they come.
+    pub(super) fn unbuffered() -> Stage {
+        Stage::with(&[], "nginx.ingress.kubernetes.io/proxy-request-buffering: 'off'")
+    }
+
     /// With limits as `--limit` takes them.
     pub(super) fn with_limits(limits: &[(&str, &str)]) -> Stage {
+        Stage::with(limits, "")
+    }
+
+    fn with(limits: &[(&str, &str)], annotations: &str) -> Stage {
         let upstream = TcpListener::bind("127.0.0.1:0").unwrap();
         upstream.set_nonblocking(true).unwrap();
-        let proxy = proxy::start(upstream.local_addr().unwrap(), limits);
+        let proxy = proxy::start(upstream.local_addr().unwrap(), limits, annotations);
         Stage { proxy, upstream }
     }
 

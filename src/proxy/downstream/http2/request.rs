@@ -7,6 +7,7 @@ use http::{Method, Uri};
 use crate::http1::framing::Evidence;
 use crate::http1::{Fields, Framing, Known, Refusal, RequestHead, Span, Version};
 use crate::http1::{HeadBuilder, METHOD_REFUSED, is_refused};
+use crate::proxy::outbox::LINE_OVERHEAD;
 use crate::settings::{Limit, Limits};
 use crate::telemetry::Failure;
 use crate::uri::host::{self, HostPort};
@@ -170,9 +171,6 @@ fn joined_cookies(headers: &HeaderMap) -> Vec<u8> {
 fn too_large(status: u16, limit: Limit, why: &'static str) -> Fault {
     Fault::Refused(Refusal { status, failure: Failure::HeadTooLarge, limit: Some(limit), why })
 }
-
-/// Colon and space of a line, as HTTP/1.1 counts it.
-const LINE_OVERHEAD: usize = 2;
 
 #[cfg(test)]
 mod tests {
