@@ -125,7 +125,10 @@ class ZeroLoss(ChartCase):
 
             def all_old_are_gone() -> bool:
                 pods = {pod["metadata"]["name"]: pod["metadata"] for pod in self.pods()}
-                ended.update({name: _ended(pods[name]) for name in pods if "deletionTimestamp" in pods[name]})
+                for name, metadata in pods.items():
+                    # The first that is seen counts: the kubelet's last request sets both fields anew just before the Pod is gone.
+                    if "deletionTimestamp" in metadata:
+                        ended.setdefault(name, _ended(metadata))
                 return not pods.keys() & set(old.values())
 
             self.roll_out(CONTROLLER)
