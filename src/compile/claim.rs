@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::ingress::annotations::BackendProtocol;
 use crate::ir::{
-    BackendId, Balance, Certificate, EndpointSource, HostPattern, Name, Object, Origin, Policy, Problem, Protocol,
+    Algorithm, BackendId, Certificate, EndpointSource, HostPattern, Name, Object, Origin, Policy, Problem, Protocol,
     Reason, Rejected, Route, Severity, Target,
 };
 
@@ -100,7 +100,7 @@ pub(super) struct BackendClaim {
     /// `backend-protocol`, with the annotation's full name.
     pub(super) protocol: Option<(BackendProtocol, Arc<str>)>,
     /// `load-balance`, with the annotation's full name.
-    pub(super) balance: Option<(Balance, Arc<str>)>,
+    pub(super) balance: Option<(Algorithm, Arc<str>)>,
 }
 
 /// What the Service says about one of its ports; the same for everybody who names it.
@@ -109,7 +109,7 @@ pub(super) struct BackendFacts {
     /// By `appProtocol`.
     pub(super) protocol: Protocol,
     /// By the Service's own `fairlead.dev/load-balance`.
-    pub(super) balance: Option<Balance>,
+    pub(super) balance: Option<Algorithm>,
     /// Where the endpoints come from.
     pub(super) source: EndpointSource,
 }

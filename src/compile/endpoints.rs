@@ -103,7 +103,7 @@ fn from_slices(
                 DEFAULT_WEIGHT
             }
         };
-        endpoints.push(Endpoint { address: *address, pod: found.pod.clone(), weight, draining });
+        endpoints.push(Endpoint { address: *address, pod: found.pod.clone(), weight, key: None, draining });
     }
     if chosen == Use::None {
         let (message, hint) = why_none(backend, slices, &candidates);
@@ -225,7 +225,7 @@ fn from_dns(
             continue;
         }
         let address = SocketAddr::new(*address, port);
-        endpoints.push(Endpoint { address, pod: None, weight: DEFAULT_WEIGHT, draining: false });
+        endpoints.push(Endpoint { address, pod: None, weight: DEFAULT_WEIGHT, key: None, draining: false });
     }
     endpoints.sort_unstable();
     endpoints.dedup();

@@ -10,8 +10,8 @@ use super::filters::filters;
 use super::ingress::{annotations, default_policy};
 use super::shared::Shared;
 use crate::ir::{
-    Backend, BackendId, BodyLimit, Certificate, HostPattern, Origin, PathKind, PathMatch, Policy, Problem, Reason,
-    Rejected, Route, Severity, Target, VirtualHost,
+    Backend, BackendId, Balancing, BodyLimit, Certificate, HostPattern, Origin, PathKind, PathMatch, Policy, Problem,
+    Reason, Rejected, Route, Severity, Target, VirtualHost,
 };
 use crate::settings::CompileOptions;
 
@@ -255,7 +255,7 @@ pub(super) fn backend<'a>(
     let (_, first) = claims.next()?;
     let mut problems = Vec::new();
     let mut protocol = first.protocol.as_ref().map(|(protocol, _)| (*protocol, first));
-    let mut balance = first.balance.as_ref().map(|(balance, _)| (*balance, first));
+    let mut balance = first.balance.as_ref().map(|(balance, _)| (balance.clone(), first));
     for (_, claim) in claims {
         decide(&mut protocol, claim, claim.protocol.as_ref(), &mut problems);
         // What the Service says itself goes before what any Ingress says.
@@ -267,7 +267,11 @@ pub(super) fn backend<'a>(
     let merged = Backend {
         id: first.id.clone(),
         protocol: protocol.map_or(facts.protocol, |(protocol, _)| protocol.protocol),
-        balance: facts.balance.or(balance.map(|(balance, _)| balance)).unwrap_or_default(),
+        balancing: Arc::new(Balancing {
+            algorithm: facts.balance.clone().or(balance.map(|(balance, _)| balance)).unwrap_or_default(),
+            ..Balancing::default()
+        }),
+        affinity: None,
         source: facts.source.clone(),
         origin: first.origin.clone(),
     };
@@ -281,7 +285,7 @@ pub(super) fn is_grpc<'a>(claims: impl Iterator<Item = (&'a Claimant, &'a Arc<Ba
 }
 
 /// The first that sets something decides; another that sets it differently is told.
-fn decide<'a, T: Copy + PartialEq>(
+fn decide<'a, T: Clone + PartialEq>(
     decided: &mut Option<(T, &'a Arc<BackendClaim>)>,
     claim: &'a Arc<BackendClaim>,
     set: Option<&'a (T, Arc<str>)>,
@@ -289,7 +293,7 @@ fn decide<'a, T: Copy + PartialEq>(
 ) {
     let Some((value, annotation)) = set else { return };
     match decided {
-        None => *decided = Some((*value, claim)),
+        None => *decided = Some((value.clone(), claim)),
         Some((other, _)) if other == value => {}
         Some((_, owner)) => problems.push(problem(
             &claim.origin.object,

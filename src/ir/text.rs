@@ -110,7 +110,7 @@ pub fn endpoints(sets: &EndpointSets) -> String {
 }
 
 fn describe(backend: &Backend) -> Vec<String> {
-    let Backend { id, protocol, balance, source, origin: _ } = backend;
+    let Backend { id, protocol, balancing, affinity: _, source, origin: _ } = backend;
     let source = match source {
         EndpointSource::None => "nowhere".to_owned(),
         EndpointSource::Slices { port_name, target_port, prefer_ipv6 } => {
@@ -125,7 +125,7 @@ fn describe(backend: &Backend) -> Vec<String> {
         }
         EndpointSource::Dns { name, port, allow_loopback: _ } => format!("dns {name}, port {port}"),
     };
-    vec![id.to_string(), protocol.as_str().to_owned(), balance.as_str().to_owned(), source]
+    vec![id.to_string(), protocol.as_str().to_owned(), balancing.algorithm.as_str().to_owned(), source]
 }
 
 fn reject(rejected: &Rejected) -> Vec<String> {

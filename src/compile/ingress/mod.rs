@@ -332,7 +332,7 @@ impl Draft<'_, '_, '_> {
             origin: origin(&self.ingress.meta.object, field),
             facts: resolution.facts.clone(),
             protocol: self.settings.protocol.map(|protocol| (protocol, spelled("backend-protocol"))),
-            balance: self.settings.balance.map(|balance| (balance, spelled("load-balance"))),
+            balance: self.settings.balance.clone().map(|balance| (balance, spelled("load-balance"))),
         };
         self.backends.entry(id.clone()).or_insert(claim);
     }

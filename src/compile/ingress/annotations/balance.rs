@@ -4,7 +4,7 @@ use super::Settings;
 use super::table::Effect::Honoured;
 use super::table::{Row, both, differs, differs_unless, nginx, ours, tunes_nothing};
 use super::value::{Refusal, Value};
-use crate::ir::Balance;
+use crate::ir::Algorithm;
 
 const CHECKS: &str = "endpoints are judged by their readiness and by failed requests";
 const COOKIE: &str = "remove it, or keep sessions where every endpoint finds them";
@@ -55,11 +55,11 @@ pub(super) const ROWS: &[Row] = &[
 fn load_balance(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
     let word = value.word()?;
     to.balance = match word.as_str() {
-        "least_conn" => Some(Balance::LeastConn),
-        "round_robin" => Some(Balance::RoundRobin),
+        "least_conn" => Some(Algorithm::LeastConn),
+        "round_robin" => Some(Algorithm::RoundRobin),
         "random" | "random_two" | "ewma" | "ip_hash" | "hash" | "chash" | "chashsubset" | "sticky_balanced"
         | "sticky_persistent" => {
-            let default = Balance::default().as_str();
+            let default = Algorithm::default().as_str();
             return Err(Refusal::Ignored(format!("{word} is not honoured; the default, {default}, serves")));
         }
         _ => return Err(Refusal::Invalid("is no way to choose an endpoint".to_owned())),

@@ -19,7 +19,7 @@ use self::table::{Effect, Guard};
 use self::value::{Refusal, Value};
 use crate::compile::claim::problem;
 use crate::compile::resolve::Resolution;
-use crate::ir::{Balance, Object, Problem, Protocol, Reason, RetryOn, Severity, Upgrade};
+use crate::ir::{Algorithm, Object, Problem, Protocol, Reason, RetryOn, Severity, Upgrade};
 use crate::settings::suggest::did_you_mean;
 use crate::snapshot::{Annotations, Service};
 
@@ -56,7 +56,7 @@ pub(in crate::compile) struct Settings {
     /// `backend-protocol`.
     pub(in crate::compile) protocol: Option<BackendProtocol>,
     /// `load-balance`.
-    pub(in crate::compile) balance: Option<Balance>,
+    pub(in crate::compile) balance: Option<Algorithm>,
     /// `upgrade`.
     pub(in crate::compile) upgrade: Option<Upgrade>,
     /// `request-trailers`: pass them.
