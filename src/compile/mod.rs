@@ -1,6 +1,7 @@
 //! From objects to meaning: pure, total, and the same bytes out for the same objects in any order.
 
 mod age;
+mod balancing;
 mod changes;
 mod claim;
 mod endpoints;
@@ -12,6 +13,7 @@ mod ledger;
 mod memory;
 mod merge;
 mod resolve;
+mod said;
 mod shared;
 mod view;
 

@@ -149,6 +149,19 @@ pub struct ActiveCheck {
     pub rise: u32,
 }
 
+impl ActiveCheck {
+    /// The default `interval`.
+    pub const INTERVAL: Duration = Duration::from_secs(5);
+    /// The default `timeout`; no check waits longer than `interval`.
+    pub const TIMEOUT: Duration = Duration::from_secs(2);
+    /// The default `fall`.
+    pub const FALL: u32 = 3;
+    /// The default `rise`.
+    pub const RISE: u32 = 2;
+    /// The statuses that are right where none is said.
+    pub const EXPECTED: [(u16, u16); 1] = [(200, 399)];
+}
+
 /// How an endpoint is asked.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Probe {

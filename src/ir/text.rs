@@ -3,6 +3,8 @@
 //! One line for a route, with only what differs from a route that nobody set anything for. The same configuration is
 //! always the same bytes.
 
+mod backend;
+
 use std::fmt::{self, Write};
 use std::time::Duration;
 
@@ -110,7 +112,7 @@ pub fn endpoints(sets: &EndpointSets) -> String {
 }
 
 fn describe(backend: &Backend) -> Vec<String> {
-    let Backend { id, protocol, balancing, affinity: _, source, origin: _ } = backend;
+    let Backend { id, protocol, balancing, affinity, source, origin: _ } = backend;
     let source = match source {
         EndpointSource::None => "nowhere".to_owned(),
         EndpointSource::Slices { port_name, target_port, prefer_ipv6 } => {
@@ -125,7 +127,10 @@ fn describe(backend: &Backend) -> Vec<String> {
         }
         EndpointSource::Dns { name, port, allow_loopback: _ } => format!("dns {name}, port {port}"),
     };
-    vec![id.to_string(), protocol.as_str().to_owned(), balancing.algorithm.as_str().to_owned(), source]
+    let mut words = Vec::new();
+    backend::balancing(&mut words, balancing);
+    backend::affinity(&mut words, affinity.as_deref());
+    vec![id.to_string(), protocol.as_str().to_owned(), balancing.algorithm.as_str().to_owned(), source, words.join(" ")]
 }
 
 fn reject(rejected: &Rejected) -> Vec<String> {
