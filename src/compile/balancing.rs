@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::ingress::annotations::{CheckProtocol, Way};
 use super::said::{Decided, Word};
 use crate::ir::{ActiveCheck, Algorithm, Balancing, Probe, Problem, Reason};
+use crate::settings::CompileOptions;
 use crate::settings::units::show_duration;
 
 /// `upstream-hash-by-subset-size`.
@@ -14,11 +15,11 @@ const CHOOSE: &str = "remove one of the two";
 const TURN_ON: &str = "set health-check-path, or health-check-protocol: tcp or grpc";
 
 /// How endpoints are chosen and judged.
-pub(super) fn balancing(said: &Decided<'_>, problems: &mut Vec<Problem>) -> Balancing {
+pub(super) fn balancing(said: &Decided<'_>, options: &CompileOptions, problems: &mut Vec<Problem>) -> Balancing {
     let default = Balancing::default();
     Balancing {
         algorithm: algorithm(said, problems),
-        prefer_zone: or(&said.prefer_zone, default.prefer_zone),
+        prefer_zone: or(&said.prefer_zone, options.topology_aware),
         active: active(said, problems),
         passive: said.passive.map_or(default.passive, |word| word.value.clone()),
         panic_threshold: or(&said.panic_threshold, default.panic_threshold),

@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::affinity::affinity;
 use super::age::Age;
 use super::balancing::balancing;
 use super::claim::{BackendClaim, HostClaim, Redirect, RouteClaim, problem};
@@ -253,6 +254,7 @@ fn share(routes: &mut [Arc<Route>], previous: &[Arc<Route>]) {
 /// Merges claims on one backend, oldest first.
 pub(super) fn backend<'a>(
     claims: impl Iterator<Item = (&'a Claimant, &'a Arc<BackendClaim>)> + Clone,
+    options: &CompileOptions,
     shared: &mut Shared,
 ) -> Option<(Backend, Vec<Problem>)> {
     let (_, first) = claims.clone().next()?;
@@ -263,8 +265,8 @@ pub(super) fn backend<'a>(
     let merged = Backend {
         id: first.id.clone(),
         protocol: decided.protocol.map_or(first.facts.protocol, |word| word.value.protocol),
-        balancing: shared.balancing(balancing(&decided, &mut problems)),
-        affinity: None,
+        balancing: shared.balancing(balancing(&decided, options, &mut problems)),
+        affinity: affinity(&decided).map(|affinity| shared.affinity(affinity)),
         source: first.facts.source.clone(),
         origin: first.origin.clone(),
     };

@@ -1,5 +1,6 @@
 //! From objects to meaning: pure, total, and the same bytes out for the same objects in any order.
 
+mod affinity;
 mod age;
 mod balancing;
 mod changes;
@@ -9,6 +10,7 @@ mod few;
 mod fields;
 mod filters;
 mod ingress;
+mod keys;
 mod ledger;
 mod memory;
 mod merge;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::claim::problem;
 use super::ingress::annotations::{BackendProtocol, CheckProtocol, Way, field, is_ours};
-use crate::ir::{BackendId, Kind, Object, PassiveCheck, Problem, Reason, Severity, Template};
+use crate::ir::{BackendId, Kind, Object, PassiveCheck, Problem, Reason, SameSite, Severity, Template};
 
 /// One setting with the annotation that says it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -103,6 +103,26 @@ settings! {
     slow_start: Duration,
     /// `max-in-flight`; 0 = no limit.
     max_in_flight: u32,
+    /// `affinity` is `cookie`. Who does not say it says nothing of the cookie.
+    affinity: (),
+    /// `session-cookie-name`.
+    cookie_name: Arc<str>,
+    /// `session-cookie-path`.
+    cookie_path: Arc<str>,
+    /// `session-cookie-domain`.
+    cookie_domain: Arc<str>,
+    /// `session-cookie-expires`, seconds.
+    cookie_expires: u32,
+    /// `session-cookie-max-age`, seconds.
+    cookie_max_age: u32,
+    /// `session-cookie-samesite`.
+    cookie_same_site: SameSite,
+    /// `session-cookie-conditional-samesite-none`.
+    cookie_conditional_none: bool,
+    /// `session-cookie-secure`.
+    cookie_secure: bool,
+    /// `session-cookie-change-on-failure`.
+    cookie_change_on_failure: bool,
 }
 
 impl<T> Clone for Word<'_, T> {

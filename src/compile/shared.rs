@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use super::fields::Fields;
 use super::said::BackendSettings;
-use crate::ir::{Balancing, Filters, Policy};
+use crate::ir::{Affinity, Balancing, Filters, Policy};
 
 /// Values in use by the routes and backends.
 #[derive(Default)]
 pub(super) struct Shared {
     pub(super) fields: Fields,
+    affinities: BTreeSet<Arc<Affinity>>,
     balancings: BTreeSet<Arc<Balancing>>,
     backend_settings: BTreeSet<Arc<BackendSettings>>,
     filters: BTreeSet<Arc<Filters>>,
@@ -18,6 +19,11 @@ pub(super) struct Shared {
 }
 
 impl Shared {
+    /// The one copy of `affinity`.
+    pub(super) fn affinity(&mut self, affinity: Affinity) -> Arc<Affinity> {
+        share(&mut self.affinities, affinity)
+    }
+
     /// The one copy of `balancing`.
     pub(super) fn balancing(&mut self, balancing: Balancing) -> Arc<Balancing> {
         share(&mut self.balancings, balancing)
@@ -40,6 +46,7 @@ impl Shared {
 
     /// Forgets what nothing has any more.
     pub(super) fn sweep(&mut self) {
+        self.affinities.retain(|value| Arc::strong_count(value) > 1);
         self.balancings.retain(|value| Arc::strong_count(value) > 1);
         self.backend_settings.retain(|value| Arc::strong_count(value) > 1);
         self.filters.retain(|value| Arc::strong_count(value) > 1);

@@ -151,7 +151,7 @@ pub struct Endpoint {
     pub weight: u16,
     /// The second half of its cookie, where the backend has affinity.
     pub key: Option<[u8; 12]>,
-    /// Gets nothing new but sticky clients: terminating, still serving.
+    /// Gets nothing new but sticky clients: terminating and still serving, or in another zone than the one preferred.
     pub draining: bool,
 }
 

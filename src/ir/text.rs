@@ -102,13 +102,21 @@ pub fn endpoints(sets: &EndpointSets) -> String {
         let _ = writeln!(out, "  {id}");
         let line = |endpoint: &super::Endpoint| {
             let weight = if endpoint.weight == 1 { String::new() } else { format!("weight={} ", endpoint.weight) };
+            let key = endpoint.key.map(|key| format!("key={} ", hex(&key))).unwrap_or_default();
             let draining = if endpoint.draining { "draining" } else { "" };
             let pod = endpoint.pod.as_deref().unwrap_or_default();
-            vec![endpoint.address.to_string(), pod.to_owned(), format!("{weight}{draining}")]
+            vec![endpoint.address.to_string(), pod.to_owned(), format!("{weight}{key}{draining}")]
         };
         table(&mut out, "    ", set.endpoints.iter().map(line).collect());
     }
     out
+}
+
+fn hex(octets: &[u8]) -> String {
+    octets.iter().fold(String::new(), |mut text, octet| {
+        let _ = write!(text, "{octet:02x}");
+        text
+    })
 }
 
 fn describe(backend: &Backend) -> Vec<String> {
@@ -157,7 +165,7 @@ fn filters(words: &mut Vec<String>, filters: &Filters, plain: &Filters) {
 }
 
 fn policy(words: &mut Vec<String>, policy: &Policy, plain: &Policy) {
-    let Policy { timeouts, body_limit, buffer_request, retry, upgrade, request_trailers, is_grpc } = policy;
+    let Policy { timeouts, body_limit, buffer_request, retry, upgrade, request_trailers, is_grpc, sticky } = policy;
     let Timeouts { connect, read, send, tunnel_idle } = timeouts;
     let times = [
         ("connect", connect, &plain.timeouts.connect),
@@ -190,6 +198,9 @@ fn policy(words: &mut Vec<String>, policy: &Policy, plain: &Policy) {
     }
     if *is_grpc != plain.is_grpc {
         words.push("grpc".to_owned());
+    }
+    if *sticky != plain.sticky {
+        words.push("sticky".to_owned());
     }
 }
 

@@ -118,6 +118,7 @@ pub(crate) fn route(path: ir::PathMatch, implicit: bool, target: ir::Target) -> 
             upgrade: ir::Upgrade::Any,
             request_trailers: false,
             is_grpc: false,
+            sticky: false,
         }),
     }
 }

@@ -3,19 +3,15 @@
 use std::sync::Arc;
 
 use super::table::Effect::Honoured;
-use super::table::{Row, both, differs, differs_unless, nginx, ours, tunes_nothing};
+use super::table::{Row, both, differs_unless, nginx, ours, tunes_nothing};
 use super::value::{Refusal, Value};
 use super::{Settings, Way, template};
 use crate::ir::Algorithm;
 
-const COOKIE: &str = "remove it, or keep sessions where every endpoint finds them";
 const VARIABLES: &str = "write a text with variables, as in $request_uri, $arg_NAME, $cookie_NAME, $http_NAME";
 const MAINLINE: &str = "it means something on a canary only";
 
 pub(super) const ROWS: &[Row] = &[
-    both("affinity", differs(COOKIE)),
-    both("affinity-canary-behavior", tunes_nothing(MAINLINE)),
-    both("affinity-mode", differs(COOKIE)),
     both("canary", Honoured(|value, to| value.boolean().map(|is| to.canary = Some(value.told(is)))))
         .takes("one of: true, false"),
     both("canary-by-cookie", tunes_nothing(MAINLINE)),
@@ -30,15 +26,6 @@ pub(super) const ROWS: &[Row] = &[
         .and_on_services(),
     ours("locality", Honoured(locality)).takes("one of: off, prefer"),
     both("service-upstream", differs_unless("false", "requests go to endpoints directly")),
-    both("session-cookie-change-on-failure", differs(COOKIE)),
-    both("session-cookie-conditional-samesite-none", differs(COOKIE)),
-    both("session-cookie-domain", differs(COOKIE)),
-    both("session-cookie-expires", differs(COOKIE)),
-    both("session-cookie-max-age", differs(COOKIE)),
-    both("session-cookie-name", differs(COOKIE)),
-    both("session-cookie-path", differs(COOKIE)),
-    both("session-cookie-samesite", differs(COOKIE)),
-    both("session-cookie-secure", differs(COOKIE)),
     nginx("upstream-hash-by", Honoured(hash_by)).takes(VARIABLES),
     both(
         "upstream-hash-by-subset",

@@ -9,6 +9,7 @@ mod exchange;
 mod health;
 mod known;
 mod redirect;
+mod sticky;
 mod table;
 mod template;
 mod value;
@@ -153,6 +154,12 @@ pub(in crate::compile) fn read(
         if let Some(found) = apply(row, &value, &mut settings) {
             problems.push(found.on(object, full));
         }
+    }
+    for full in sticky::take_idle(&mut settings.backend) {
+        let name = full.split_once('/').map_or(&*full, |(_, name)| name);
+        let message = format!("{name}: has no effect without affinity: cookie");
+        let idle = Finding::ignored(Severity::Warning, message, "set affinity: cookie, or remove it");
+        problems.push(idle.on(object, &full));
     }
     settings
 }
