@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use super::value::{Refusal, Value};
 use super::{Settings, access, balance, exchange, health, known, redirect, sticky};
 use crate::ir::{Reason, Severity};
-use crate::settings::suggest::did_you_mean;
+use crate::settings::suggest::{did_you_mean, distance};
 
 /// One known annotation.
 #[derive(Debug)]
@@ -48,7 +48,9 @@ impl Row {
     /// The right word that `written` was probably meant to be, where the values are words.
     pub(super) fn meant(&self, written: &str) -> Option<&'static str> {
         let words = self.values.strip_prefix(ONE_OF)?;
-        did_you_mean(&written.to_ascii_lowercase(), words.split(", "))
+        let written = written.to_ascii_lowercase();
+        let is_meant = |word: &&str| did_you_mean(&written, [word.to_ascii_lowercase().as_str()]).is_some();
+        words.split(", ").filter(is_meant).min_by_key(|word| distance(&written, &word.to_ascii_lowercase()))
     }
 }
 
