@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use fairlead::compile::{Compiler, compile};
-use fairlead::ir::Balance;
+use fairlead::ir::Algorithm;
 use fairlead::proxy::balance;
 use fairlead::settings::CompileOptions;
 use fairlead::table::{BackendRef, Pin, RouteRef, RoutingTable, SharedTable, Target};
@@ -144,7 +144,7 @@ fn picks(report: &mut Report) {
     let now = Instant::now();
     let budget = (0..ROUNDS).map(|_| nanoseconds(500_000, || backend.live.retries.request(0, now)));
     report.note("one request counted for the retry budget", median(budget.collect()), "ns");
-    for balance in [Balance::LeastConn, Balance::RoundRobin] {
+    for balance in [Algorithm::LeastConn, Algorithm::RoundRobin] {
         let settings = ir::Backend { balance, ..ir::Backend::clone(&backend.settings) };
         let backend = BackendRef { settings: Arc::new(settings), live: Arc::clone(&backend.live) };
         for (count, weight) in [(2, 1), (32, 1), (1_000, 1), (1_000, 3)] {

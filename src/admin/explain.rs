@@ -178,7 +178,8 @@ fn finish<'a>(story: &mut Explanation, outcome: Outcome<'_>, fields: impl Iterat
             return;
         }
     };
-    let (id, protocol, balance) = (&backend.settings.id, backend.settings.protocol, backend.settings.balance);
+    let (id, protocol, balance) =
+        (&backend.settings.id, backend.settings.protocol, &backend.settings.balancing.algorithm);
     tell(story, "backend", format!("{id} over {}, {}", protocol.as_str(), balance.as_str()));
     story.endpoints = endpoints(&backend.live);
     let ready: Vec<&str> =

@@ -282,7 +282,7 @@ impl Backend {
         Backend {
             name: backend.settings.id.to_string(),
             protocol: backend.settings.protocol.as_str().to_owned(),
-            balance: backend.settings.balance.as_str().to_owned(),
+            balance: backend.settings.balancing.algorithm.as_str().to_owned(),
             endpoints: endpoints(&backend.live),
         }
     }

@@ -328,7 +328,7 @@ fn shop() -> View {
         backends: Arc::new(
             [&api, &no_endpoints]
                 .into_iter()
-                .map(|id| (id.clone(), fixture::backend(id, ir::Balance::LeastConn)))
+                .map(|id| (id.clone(), fixture::backend(id, ir::Algorithm::LeastConn)))
                 .collect(),
         ),
         certificates: Arc::new([(HostPattern::Exact("a.example".into()), Arc::new(certificate))].into_iter().collect()),
@@ -348,6 +348,7 @@ fn shop() -> View {
         address: address.parse().unwrap(),
         pod: pod.map(Into::into),
         weight,
+        key: None,
         draining,
     };
     let endpoints = vec![

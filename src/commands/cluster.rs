@@ -44,6 +44,7 @@ pub(super) fn settings(given: &Given, namespace: Option<&str>) -> ClusterSetting
         certificate_authority: None,
         watch_namespace: namespace.map(Into::into),
         watch_namespace_selector: None,
+        node_name: None,
     }
 }
 

@@ -105,7 +105,7 @@ pub(super) fn explain() -> &'static [Flag] {
 
 /// The flags of `serve` that change what objects mean.
 fn compile_flags() -> impl Iterator<Item = Flag> {
-    const NAMES: [&str; 12] = [
+    const NAMES: [&str; 13] = [
         "http-port",
         "https-port",
         "limit",
@@ -116,6 +116,7 @@ fn compile_flags() -> impl Iterator<Item = Flag> {
         "annotations-prefix",
         "disable-catch-all",
         "disable-svc-external-name",
+        "enable-topology-aware-routing",
         "default-backend-service",
         "default-ssl-certificate",
     ];

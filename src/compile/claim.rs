@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::ingress::annotations::BackendProtocol;
+use super::said::Said;
 use crate::ir::{
-    BackendId, Balance, Certificate, EndpointSource, HostPattern, Name, Object, Origin, Policy, Problem, Protocol,
-    Reason, Rejected, Route, Severity, Target,
+    BackendId, Certificate, EndpointSource, HostPattern, Name, Object, Origin, Policy, Problem, Protocol, Reason,
+    Rejected, Route, Severity, Target,
 };
 
 /// Everything that one Ingress asks for.
@@ -97,10 +97,8 @@ pub(super) struct BackendClaim {
     pub(super) origin: Origin,
     /// What the Service says.
     pub(super) facts: BackendFacts,
-    /// `backend-protocol`, with the annotation's full name.
-    pub(super) protocol: Option<(BackendProtocol, Arc<str>)>,
-    /// `load-balance`, with the annotation's full name.
-    pub(super) balance: Option<(Balance, Arc<str>)>,
+    /// What its annotations say, if anything.
+    pub(super) said: Option<Said>,
 }
 
 /// What the Service says about one of its ports; the same for everybody who names it.
@@ -108,8 +106,8 @@ pub(super) struct BackendClaim {
 pub(super) struct BackendFacts {
     /// By `appProtocol`.
     pub(super) protocol: Protocol,
-    /// By the Service's own `fairlead.dev/load-balance`.
-    pub(super) balance: Option<Balance>,
+    /// What its annotations say, if anything.
+    pub(super) said: Option<Said>,
     /// Where the endpoints come from.
     pub(super) source: EndpointSource,
 }

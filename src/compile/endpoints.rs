@@ -5,9 +5,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use super::claim::problem;
+use super::keys::Keys;
 use super::resolve::refused_address;
 use crate::ir::{Backend, Endpoint, EndpointSet, EndpointSource, Name, Object, Problem, Reason, Severity};
-use crate::snapshot::{AddressFamily, EndpointSlice, SliceEndpoint, Snapshot};
+use crate::snapshot::{AddressFamily, EndpointSlice, SliceEndpoint, Snapshot, Uid};
 
 /// Addresses that a DNS name resolved to, with the port left to the backend. Absent = never answered.
 pub type Resolved = BTreeMap<Arc<str>, Vec<IpAddr>>;
@@ -16,6 +17,9 @@ pub type Resolved = BTreeMap<Arc<str>, Vec<IpAddr>>;
 const DEFAULT_WEIGHT: u16 = 1;
 /// The largest weight.
 const HEAVIEST: u16 = 1000;
+
+/// So many ready endpoints are enough for a zone, whatever others there are; else a third of all is.
+const ENOUGH: usize = 3;
 
 /// The endpoints of one backend. The problem says why there is none.
 pub fn endpoints(snapshot: &Snapshot, backend: &Backend, resolved: &Resolved) -> (EndpointSet, Vec<Problem>) {
@@ -58,8 +62,10 @@ enum Use {
 }
 
 /// One address, as the best of the slice entries that have it.
-struct Candidate {
+struct Candidate<'a> {
     pod: Option<Arc<str>>,
+    pod_uid: Option<&'a Uid>,
+    zones: &'a [Arc<str>],
     best: Use,
     is_terminating: bool,
 }
@@ -73,19 +79,26 @@ fn from_slices(
     let slices = snapshot.slices.get(&backend.id.service);
     let candidates = candidates(slices.into_iter().flatten(), port);
     let object = blamed(snapshot, backend);
+    let keys = Keys::of(snapshot, backend);
     // A Pod with two addresses must not count twice, so one family is used as long as it has something to use.
     let best = |ipv6: bool| {
         candidates.iter().filter(|(at, _)| at.is_ipv6() == ipv6).map(|(_, found)| found.best).max().unwrap_or(Use::None)
     };
     let ipv6 = if best(!prefer_ipv6) > best(prefer_ipv6) { !prefer_ipv6 } else { prefer_ipv6 };
     let chosen = best(ipv6);
+    let used = candidates.iter().filter(|(at, found)| at.is_ipv6() == ipv6 && found.best != Use::None);
+    let ready = used.clone().map(|(_, found)| found).filter(|found| found.best == Use::Ready);
+    let zone = our_zone(snapshot, backend, ready);
     let mut problems = Vec::new();
     let mut endpoints = Vec::new();
-    for (address, found) in candidates.iter().filter(|(at, found)| at.is_ipv6() == ipv6 && found.best != Use::None) {
-        let draining = found.best < chosen;
-        if draining && !found.is_terminating {
+    for (address, found) in used {
+        let is_leaving = found.best < chosen;
+        let is_elsewhere = !is_leaving && zone.is_some_and(|zone| !found.zones.contains(zone));
+        // In another zone a replica gives out cookies for the endpoints there, and clients may come here with them.
+        if is_leaving && !found.is_terminating || is_elsewhere && keys.is_none() {
             continue;
         }
+        let draining = is_leaving || is_elsewhere;
         let weight = match found.pod.as_ref().map_or(Ok(DEFAULT_WEIGHT), |pod| weight(snapshot, backend, pod)) {
             Ok(weight) => weight,
             Err(written) => {
@@ -103,7 +116,8 @@ fn from_slices(
                 DEFAULT_WEIGHT
             }
         };
-        endpoints.push(Endpoint { address: *address, pod: found.pod.clone(), weight, draining });
+        let key = keys.as_ref().map(|keys| keys.key(found.pod_uid, *address));
+        endpoints.push(Endpoint { address: *address, pod: found.pod.clone(), weight, key, draining });
     }
     if chosen == Use::None {
         let (message, hint) = why_none(backend, slices, &candidates);
@@ -114,22 +128,39 @@ fn from_slices(
     (EndpointSet { endpoints }, problems)
 }
 
+/// Our zone, if requests stay in it: every ready endpoint says for which zones it is meant, and enough of them are meant for
+/// ours. A zone with few would be overrun.
+fn our_zone<'a, 'c: 'a>(
+    snapshot: &'a Snapshot,
+    backend: &Backend,
+    ready: impl Iterator<Item = &'a Candidate<'c>> + Clone,
+) -> Option<&'a Arc<str>> {
+    let zone = snapshot.zone.as_ref().filter(|_| backend.balancing.prefer_zone)?;
+    let all = ready.clone().count();
+    let ours = ready.clone().filter(|found| found.zones.contains(zone)).count();
+    let has_enough = ours >= ENOUGH || ours > 0 && 3 * ours >= all;
+    (has_enough && ready.clone().all(|found| !found.zones.is_empty())).then_some(zone)
+}
+
 fn candidates<'a>(
     slices: impl Iterator<Item = &'a Arc<EndpointSlice>>,
     port: &SlicePortRule<'_>,
-) -> BTreeMap<SocketAddr, Candidate> {
-    let mut candidates: BTreeMap<SocketAddr, Candidate> = BTreeMap::new();
+) -> BTreeMap<SocketAddr, Candidate<'a>> {
+    let mut candidates: BTreeMap<SocketAddr, Candidate<'a>> = BTreeMap::new();
     for slice in slices {
         let Some(port) = port.port(slice) else { continue };
         for endpoint in &slice.endpoints {
             for address in endpoint.addresses.iter().filter(|address| is_of(**address, slice.family)) {
                 let found = Candidate {
                     pod: endpoint.pod.clone(),
+                    pod_uid: endpoint.pod_uid.as_ref(),
+                    zones: &endpoint.zones,
                     best: usable(endpoint),
                     is_terminating: endpoint.terminating,
                 };
                 // While an endpoint moves between slices it is in two of them; the better word counts.
-                let is_better = |old: &Candidate| (found.best, &found.pod) > (old.best, &old.pod);
+                let is_better =
+                    |old: &Candidate<'_>| (found.best, &found.pod, found.pod_uid) > (old.best, &old.pod, old.pod_uid);
                 let at = SocketAddr::new(*address, port);
                 if candidates.get(&at).is_none_or(is_better) {
                     candidates.insert(at, found);
@@ -169,7 +200,7 @@ fn weight<'a>(snapshot: &'a Snapshot, backend: &Backend, pod: &Arc<str>) -> Resu
 fn why_none(
     backend: &Backend,
     slices: Option<&Vec<Arc<EndpointSlice>>>,
-    candidates: &BTreeMap<SocketAddr, Candidate>,
+    candidates: &BTreeMap<SocketAddr, Candidate<'_>>,
 ) -> (String, String) {
     let service = &backend.id.service;
     let is_read = |slice: &Arc<EndpointSlice>| slice.family != AddressFamily::Other && !slice.endpoints.is_empty();
@@ -210,6 +241,7 @@ fn from_dns(
         );
         return (EndpointSet::default(), vec![unresolved]);
     }
+    let keys = Keys::of(snapshot, backend);
     let mut problems = Vec::new();
     let mut endpoints = Vec::new();
     for address in addresses {
@@ -225,7 +257,8 @@ fn from_dns(
             continue;
         }
         let address = SocketAddr::new(*address, port);
-        endpoints.push(Endpoint { address, pod: None, weight: DEFAULT_WEIGHT, draining: false });
+        let key = keys.as_ref().map(|keys| keys.key(None, address));
+        endpoints.push(Endpoint { address, pod: None, weight: DEFAULT_WEIGHT, key, draining: false });
     }
     endpoints.sort_unstable();
     endpoints.dedup();

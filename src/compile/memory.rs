@@ -343,7 +343,7 @@ impl Memory {
 
     fn rebuild_backend(&mut self, id: &BackendId, config: &mut Config) {
         let named = self.backends.get(id);
-        let merged = named.and_then(|named| merge::backend(named.claims.iter()));
+        let merged = named.and_then(|named| merge::backend(named.claims.iter(), &self.options, &mut self.shared));
         let is_used = named.is_some_and(|named| named.uses > 0);
         if !is_used && merged.is_none() {
             self.backends.remove(id);
@@ -431,8 +431,7 @@ fn read_flags(snapshot: &Snapshot, classes: Classes, options: &CompileOptions) -
                 id: found.id,
                 origin: fallback.origin.clone(),
                 facts: found.facts,
-                protocol: None,
-                balance: None,
+                said: None,
             }));
         }
     }

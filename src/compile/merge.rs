@@ -4,10 +4,13 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::affinity::affinity;
 use super::age::Age;
+use super::balancing::balancing;
 use super::claim::{BackendClaim, HostClaim, Redirect, RouteClaim, problem};
 use super::filters::filters;
-use super::ingress::{annotations, default_policy};
+use super::ingress::default_policy;
+use super::said::Decided;
 use super::shared::Shared;
 use crate::ir::{
     Backend, BackendId, BodyLimit, Certificate, HostPattern, Origin, PathKind, PathMatch, Policy, Problem, Reason,
@@ -250,25 +253,21 @@ fn share(routes: &mut [Arc<Route>], previous: &[Arc<Route>]) {
 
 /// Merges claims on one backend, oldest first.
 pub(super) fn backend<'a>(
-    mut claims: impl Iterator<Item = (&'a Claimant, &'a Arc<BackendClaim>)>,
+    claims: impl Iterator<Item = (&'a Claimant, &'a Arc<BackendClaim>)> + Clone,
+    options: &CompileOptions,
+    shared: &mut Shared,
 ) -> Option<(Backend, Vec<Problem>)> {
-    let (_, first) = claims.next()?;
+    let (_, first) = claims.clone().next()?;
     let mut problems = Vec::new();
-    let mut protocol = first.protocol.as_ref().map(|(protocol, _)| (*protocol, first));
-    let mut balance = first.balance.as_ref().map(|(balance, _)| (*balance, first));
-    for (_, claim) in claims {
-        decide(&mut protocol, claim, claim.protocol.as_ref(), &mut problems);
-        // What the Service says itself goes before what any Ingress says.
-        if first.facts.balance.is_none() {
-            decide(&mut balance, claim, claim.balance.as_ref(), &mut problems);
-        }
-    }
-    let facts = &first.facts;
+    // What the Service says itself goes before what any Ingress says.
+    let sources = first.facts.said.iter().chain(claims.filter_map(|(_, claim)| claim.said.as_ref()));
+    let decided = Decided::of(&first.id, &sources.collect::<Vec<_>>(), &mut problems);
     let merged = Backend {
         id: first.id.clone(),
-        protocol: protocol.map_or(facts.protocol, |(protocol, _)| protocol.protocol),
-        balance: facts.balance.or(balance.map(|(balance, _)| balance)).unwrap_or_default(),
-        source: facts.source.clone(),
+        protocol: decided.protocol.map_or(first.facts.protocol, |word| word.value.protocol),
+        balancing: shared.balancing(balancing(&decided, options, &mut problems)),
+        affinity: affinity(&decided).map(|affinity| shared.affinity(affinity)),
+        source: first.facts.source.clone(),
         origin: first.origin.clone(),
     };
     Some((merged, problems))
@@ -276,30 +275,8 @@ pub(super) fn backend<'a>(
 
 /// Whether the claims on one backend, oldest first, come to gRPC.
 pub(super) fn is_grpc<'a>(claims: impl Iterator<Item = (&'a Claimant, &'a Arc<BackendClaim>)>) -> bool {
-    let mut set = claims.filter_map(|(_, claim)| claim.protocol.as_ref());
-    set.next().is_some_and(|(protocol, _)| protocol.is_grpc)
-}
-
-/// The first that sets something decides; another that sets it differently is told.
-fn decide<'a, T: Copy + PartialEq>(
-    decided: &mut Option<(T, &'a Arc<BackendClaim>)>,
-    claim: &'a Arc<BackendClaim>,
-    set: Option<&'a (T, Arc<str>)>,
-    problems: &mut Vec<Problem>,
-) {
-    let Some((value, annotation)) = set else { return };
-    match decided {
-        None => *decided = Some((*value, claim)),
-        Some((other, _)) if other == value => {}
-        Some((_, owner)) => problems.push(problem(
-            &claim.origin.object,
-            Severity::Warning,
-            Reason::SettingShadowed,
-            annotations::field(annotation),
-            format!("{annotation} for {} is set by the older {}", claim.id, owner.origin.object),
-            "set it alike on every Ingress of this Service port, or on the oldest only",
-        )),
-    }
+    let mut set = claims.filter_map(|(_, claim)| claim.said.as_ref()?.settings.protocol.as_ref());
+    set.next().is_some_and(|protocol| protocol.value.is_grpc)
 }
 
 /// Who names a backend, oldest first.

@@ -1,6 +1,8 @@
 //! From objects to meaning: pure, total, and the same bytes out for the same objects in any order.
 
+mod affinity;
 mod age;
+mod balancing;
 mod changes;
 mod claim;
 mod endpoints;
@@ -8,10 +10,12 @@ mod few;
 mod fields;
 mod filters;
 mod ingress;
+mod keys;
 mod ledger;
 mod memory;
 mod merge;
 mod resolve;
+mod said;
 mod shared;
 mod view;
 

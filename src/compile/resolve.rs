@@ -177,7 +177,7 @@ fn protocol(port: &ServicePort) -> Protocol {
 fn found(name: &Name, port: PortKey, protocol: Protocol, source: EndpointSource) -> Resolution {
     Resolution {
         id: BackendId::new(name.clone(), port),
-        facts: BackendFacts { protocol, balance: None, source },
+        facts: BackendFacts { protocol, said: None, source },
         fault: None,
         notes: Vec::new(),
     }

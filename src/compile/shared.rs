@@ -1,20 +1,39 @@
-//! One copy of each value that most routes repeat: policies, filters and names of fields.
+//! One copy of each value that most routes and backends repeat: policies, filters, balancing and names of fields.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::fields::Fields;
-use crate::ir::{Filters, Policy};
+use super::said::BackendSettings;
+use crate::ir::{Affinity, Balancing, Filters, Policy};
 
-/// Values in use by the routes.
+/// Values in use by the routes and backends.
 #[derive(Default)]
 pub(super) struct Shared {
     pub(super) fields: Fields,
+    affinities: BTreeSet<Arc<Affinity>>,
+    balancings: BTreeSet<Arc<Balancing>>,
+    backend_settings: BTreeSet<Arc<BackendSettings>>,
     filters: BTreeSet<Arc<Filters>>,
     policies: BTreeSet<Arc<Policy>>,
 }
 
 impl Shared {
+    /// The one copy of `affinity`.
+    pub(super) fn affinity(&mut self, affinity: Affinity) -> Arc<Affinity> {
+        share(&mut self.affinities, affinity)
+    }
+
+    /// The one copy of `balancing`.
+    pub(super) fn balancing(&mut self, balancing: Balancing) -> Arc<Balancing> {
+        share(&mut self.balancings, balancing)
+    }
+
+    /// The one copy of `settings`.
+    pub(super) fn backend_settings(&mut self, settings: BackendSettings) -> Arc<BackendSettings> {
+        share(&mut self.backend_settings, settings)
+    }
+
     /// The one copy of `filters`.
     pub(super) fn filters(&mut self, filters: Filters) -> Arc<Filters> {
         share(&mut self.filters, filters)
@@ -25,8 +44,11 @@ impl Shared {
         share(&mut self.policies, policy)
     }
 
-    /// Forgets what no route has any more.
+    /// Forgets what nothing has any more.
     pub(super) fn sweep(&mut self) {
+        self.affinities.retain(|value| Arc::strong_count(value) > 1);
+        self.balancings.retain(|value| Arc::strong_count(value) > 1);
+        self.backend_settings.retain(|value| Arc::strong_count(value) > 1);
         self.filters.retain(|value| Arc::strong_count(value) > 1);
         self.policies.retain(|value| Arc::strong_count(value) > 1);
     }

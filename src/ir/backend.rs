@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use super::{Name, Origin};
+use super::{Affinity, Balancing, Name, Origin};
 
 /// A Service port by the name or number that identifies it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -98,26 +98,6 @@ impl Protocol {
     }
 }
 
-/// How one endpoint is chosen from several.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Balance {
-    /// Fewest requests in flight for the weight.
-    #[default]
-    LeastConn,
-    /// In turn, smoothly by weight.
-    RoundRobin,
-}
-
-impl Balance {
-    /// The value of `fairlead.dev/load-balance`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Balance::LeastConn => "least_conn",
-            Balance::RoundRobin => "round_robin",
-        }
-    }
-}
-
 /// Where a backend's endpoints come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EndpointSource {
@@ -150,8 +130,10 @@ pub struct Backend {
     pub id: BackendId,
     /// What the endpoints speak.
     pub protocol: Protocol,
-    /// How an endpoint is chosen.
-    pub balance: Balance,
+    /// How an endpoint is chosen and judged.
+    pub balancing: Arc<Balancing>,
+    /// What keeps a client at its endpoint.
+    pub affinity: Option<Arc<Affinity>>,
     /// Where the endpoints come from.
     pub source: EndpointSource,
     /// The first field that names it.
@@ -167,7 +149,9 @@ pub struct Endpoint {
     pub pod: Option<Arc<str>>,
     /// Relative weight, 1 to 1000.
     pub weight: u16,
-    /// Gets nothing new but sticky clients: terminating, still serving.
+    /// The second half of its cookie, where the backend has affinity.
+    pub key: Option<[u8; 12]>,
+    /// Gets nothing new but sticky clients: terminating and still serving, or in another zone than the one preferred.
     pub draining: bool,
 }
 

@@ -4,6 +4,7 @@
 //! path parses no configuration. Maps are ordered, so that one snapshot always prints the same bytes.
 
 mod backend;
+mod balancing;
 mod certificate;
 mod host;
 mod object;
@@ -15,8 +16,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 pub use self::backend::{
-    Backend, BackendId, BackendKey, Balance, Endpoint, EndpointSet, EndpointSets, EndpointSource, PortKey, Protocol,
+    Backend, BackendId, BackendKey, Endpoint, EndpointSet, EndpointSets, EndpointSource, PortKey, Protocol,
 };
+pub use self::balancing::{ActiveCheck, Affinity, Algorithm, Balancing, Part, PassiveCheck, Probe, SameSite, Template};
 pub use self::certificate::{Certificate, CertificateOrigin};
 pub use self::host::HostPattern;
 pub use self::object::{Kind, Name, Object, Origin};

@@ -20,6 +20,8 @@ pub enum Kind {
     IngressClass,
     /// `v1 Namespace` (no namespace).
     Namespace,
+    /// `v1 Node` (no namespace).
+    Node,
     /// `v1 Pod`.
     Pod,
     /// `v1 Secret`.
@@ -39,6 +41,7 @@ impl Kind {
             Kind::Ingress => "Ingress",
             Kind::IngressClass => "IngressClass",
             Kind::Namespace => "Namespace",
+            Kind::Node => "Node",
             Kind::Pod => "Pod",
             Kind::Secret => "Secret",
             Kind::Service => "Service",

@@ -167,6 +167,8 @@ pub struct Policy {
     pub request_trailers: bool,
     /// gRPC: no body limit, and the gap between body reads does not end a request.
     pub is_grpc: bool,
+    /// The Ingress asks for the backend's sticky cookie (`affinity: cookie`); else none is given out on the route.
+    pub sticky: bool,
 }
 
 /// Longest waits of one exchange; the defaults stand in `settings::limits`.

@@ -3,6 +3,8 @@
 //! One line for a route, with only what differs from a route that nobody set anything for. The same configuration is
 //! always the same bytes.
 
+mod backend;
+
 use std::fmt::{self, Write};
 use std::time::Duration;
 
@@ -100,17 +102,25 @@ pub fn endpoints(sets: &EndpointSets) -> String {
         let _ = writeln!(out, "  {id}");
         let line = |endpoint: &super::Endpoint| {
             let weight = if endpoint.weight == 1 { String::new() } else { format!("weight={} ", endpoint.weight) };
+            let key = endpoint.key.map(|key| format!("key={} ", hex(&key))).unwrap_or_default();
             let draining = if endpoint.draining { "draining" } else { "" };
             let pod = endpoint.pod.as_deref().unwrap_or_default();
-            vec![endpoint.address.to_string(), pod.to_owned(), format!("{weight}{draining}")]
+            vec![endpoint.address.to_string(), pod.to_owned(), format!("{weight}{key}{draining}")]
         };
         table(&mut out, "    ", set.endpoints.iter().map(line).collect());
     }
     out
 }
 
+fn hex(octets: &[u8]) -> String {
+    octets.iter().fold(String::new(), |mut text, octet| {
+        let _ = write!(text, "{octet:02x}");
+        text
+    })
+}
+
 fn describe(backend: &Backend) -> Vec<String> {
-    let Backend { id, protocol, balance, source, origin: _ } = backend;
+    let Backend { id, protocol, balancing, affinity, source, origin: _ } = backend;
     let source = match source {
         EndpointSource::None => "nowhere".to_owned(),
         EndpointSource::Slices { port_name, target_port, prefer_ipv6 } => {
@@ -125,7 +135,10 @@ fn describe(backend: &Backend) -> Vec<String> {
         }
         EndpointSource::Dns { name, port, allow_loopback: _ } => format!("dns {name}, port {port}"),
     };
-    vec![id.to_string(), protocol.as_str().to_owned(), balance.as_str().to_owned(), source]
+    let mut words = Vec::new();
+    backend::balancing(&mut words, balancing);
+    backend::affinity(&mut words, affinity.as_deref());
+    vec![id.to_string(), protocol.as_str().to_owned(), balancing.algorithm.as_str().to_owned(), source, words.join(" ")]
 }
 
 fn reject(rejected: &Rejected) -> Vec<String> {
@@ -152,7 +165,7 @@ fn filters(words: &mut Vec<String>, filters: &Filters, plain: &Filters) {
 }
 
 fn policy(words: &mut Vec<String>, policy: &Policy, plain: &Policy) {
-    let Policy { timeouts, body_limit, buffer_request, retry, upgrade, request_trailers, is_grpc } = policy;
+    let Policy { timeouts, body_limit, buffer_request, retry, upgrade, request_trailers, is_grpc, sticky } = policy;
     let Timeouts { connect, read, send, tunnel_idle } = timeouts;
     let times = [
         ("connect", connect, &plain.timeouts.connect),
@@ -185,6 +198,9 @@ fn policy(words: &mut Vec<String>, policy: &Policy, plain: &Policy) {
     }
     if *is_grpc != plain.is_grpc {
         words.push("grpc".to_owned());
+    }
+    if *sticky != plain.sticky {
+        words.push("sticky".to_owned());
     }
 }
 

@@ -102,6 +102,7 @@ mod tests {
             address: address.parse().unwrap(),
             pod: Some(format!("pod-{weight}").into()),
             weight,
+            key: None,
             draining,
         };
         ir::EndpointSet { endpoints: endpoints.iter().map(endpoint).collect() }

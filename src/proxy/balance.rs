@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::ir::Balance;
+use crate::ir::Algorithm;
 use crate::live::{Backend, Endpoint, EndpointSet};
 use crate::table::BackendRef;
 
@@ -13,9 +13,10 @@ use crate::table::BackendRef;
 pub fn pick(backend: &BackendRef, worker: usize, tried: &[SocketAddr]) -> Option<Arc<Endpoint>> {
     let set = backend.live.endpoints.load();
     let choice = Choice { live: &backend.live, set: &set, worker, tried };
-    let place = match backend.settings.balance {
-        Balance::LeastConn => choice.least_conn(),
-        Balance::RoundRobin => choice.round_robin(),
+    let place = match &backend.settings.balancing.algorithm {
+        Algorithm::LeastConn => choice.least_conn(),
+        Algorithm::RoundRobin => choice.round_robin(),
+        _ => choice.least_conn(),
     };
     set.candidates.get(place?).map(Arc::clone)
 }
@@ -91,7 +92,7 @@ mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
     use super::*;
-    use crate::ir::Balance::{LeastConn, RoundRobin};
+    use crate::ir::Algorithm::{LeastConn, RoundRobin};
     use crate::live::InFlight;
     use crate::table::fixture::World;
 
@@ -122,7 +123,7 @@ mod tests {
             for count in [1, 2, 32, 33, 500] {
                 let endpoints = many(count);
                 let endpoints: Vec<_> = endpoints.iter().map(|(address, weight)| (&**address, *weight)).collect();
-                let backend = World::new().backend(balance, &endpoints);
+                let backend = World::new().backend(balance.clone(), &endpoints);
                 assert_eq!(counts(&backend, 1, count.into()).len(), usize::from(count), "{balance:?} of {count}");
             }
         }
@@ -181,7 +182,7 @@ mod tests {
             for count in [2, 3, 40] {
                 let endpoints = many(count);
                 let endpoints: Vec<_> = endpoints.iter().map(|(address, weight)| (&**address, *weight)).collect();
-                let backend = World::new().backend(balance, &endpoints);
+                let backend = World::new().backend(balance.clone(), &endpoints);
                 let mut tried = Vec::new();
                 for _ in 0..count {
                     tried.push(pick(&backend, 0, &tried).unwrap().address);
@@ -196,7 +197,7 @@ mod tests {
     #[test]
     fn a_lone_endpoint_is_tried_again() {
         for balance in [LeastConn, RoundRobin] {
-            let backend = World::new().backend(balance, &THREE[..1]);
+            let backend = World::new().backend(balance.clone(), &THREE[..1]);
             let only = pick(&backend, 0, &[]).unwrap().address;
             assert_eq!(pick(&backend, 0, &[only]).unwrap().address, only);
         }

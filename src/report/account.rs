@@ -57,7 +57,7 @@ fn uid(object: &Object, snapshot: &Snapshot) -> Option<Arc<str>> {
         Kind::Pod => &snapshot.pods.get(name)?.meta,
         Kind::Secret => &snapshot.secrets.get(name)?.meta,
         Kind::Service => &snapshot.services.get(name)?.meta,
-        Kind::ConfigMap | Kind::EndpointSlice | Kind::File | Kind::Flag | Kind::Namespace => return None,
+        Kind::ConfigMap | Kind::EndpointSlice | Kind::File | Kind::Flag | Kind::Namespace | Kind::Node => return None,
     };
     Some(Arc::clone(&meta.uid)).filter(|uid| !uid.is_empty())
 }

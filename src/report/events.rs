@@ -177,7 +177,14 @@ fn api_version(kind: Kind) -> &'static str {
     match kind {
         Kind::EndpointSlice => "discovery.k8s.io/v1",
         Kind::Ingress | Kind::IngressClass => "networking.k8s.io/v1",
-        Kind::ConfigMap | Kind::File | Kind::Flag | Kind::Namespace | Kind::Pod | Kind::Secret | Kind::Service => "v1",
+        Kind::ConfigMap
+        | Kind::File
+        | Kind::Flag
+        | Kind::Namespace
+        | Kind::Node
+        | Kind::Pod
+        | Kind::Secret
+        | Kind::Service => "v1",
     }
 }
 

@@ -30,7 +30,7 @@ pub struct Given {
 }
 
 /// What a Pod is told about itself.
-const SURROUNDINGS: [&str; 2] = ["POD_NAME", "POD_NAMESPACE"];
+const SURROUNDINGS: [&str; 3] = ["POD_NAME", "POD_NAMESPACE", "NODE_NAME"];
 
 impl Given {
     /// Takes the flags of `flags` out of `matches`, and what is missing there out of `environment`. Every text has been
@@ -82,7 +82,7 @@ impl Given {
         Ok(Given { flags, texts, surroundings: BTreeMap::new() })
     }
 
-    /// What the process is told about the Pod it runs in: `POD_NAME` or `POD_NAMESPACE`.
+    /// What the process is told about the Pod it runs in: `POD_NAME`, `POD_NAMESPACE` or `NODE_NAME`.
     pub fn surrounding(&self, name: &str) -> Option<&str> {
         self.surroundings.get(name).map(String::as_str)
     }

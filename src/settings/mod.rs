@@ -78,6 +78,8 @@ pub struct ClusterSettings {
     pub watch_namespace: Option<Arc<str>>,
     /// `--watch-namespace-selector`; only Ingresses of these namespaces count.
     pub watch_namespace_selector: Option<String>,
+    /// `NODE_NAME`: where the process runs, to know its zone.
+    pub node_name: Option<Arc<str>>,
 }
 
 /// What is written back to the cluster, and as whom.
@@ -171,6 +173,8 @@ pub struct CompileOptions {
     pub disable_catch_all: bool,
     /// `--disable-svc-external-name`.
     pub disable_external_name: bool,
+    /// `--enable-topology-aware-routing`: `locality: prefer` where nothing is said.
+    pub topology_aware: bool,
     /// `--default-backend-service`.
     pub default_backend_service: Option<Name>,
     /// `--default-ssl-certificate`.
@@ -197,6 +201,7 @@ impl Default for CompileOptions {
             annotations_prefix: "nginx.ingress.kubernetes.io".into(),
             disable_catch_all: false,
             disable_external_name: false,
+            topology_aware: false,
             default_backend_service: None,
             default_ssl_certificate: None,
             folder: true,

@@ -70,6 +70,7 @@ impl CompileOptions {
             annotations_prefix: given.text("annotations-prefix").unwrap_or_default().trim_end_matches('/').into(),
             disable_catch_all: given.is_on("disable-catch-all")?,
             disable_external_name: given.is_on("disable-svc-external-name")?,
+            topology_aware: given.is_on("enable-topology-aware-routing")?,
             default_backend_service: given.read("default-backend-service", flag::object)?,
             default_ssl_certificate: given.read("default-ssl-certificate", flag::object)?,
             // Whoever reads from a cluster says so.
@@ -90,6 +91,7 @@ fn cluster(given: &Given) -> ClusterSettings {
         certificate_authority: given.text("certificate-authority").map(PathBuf::from),
         watch_namespace: given.text("watch-namespace").map(Arc::from),
         watch_namespace_selector: text("watch-namespace-selector"),
+        node_name: given.surrounding("NODE_NAME").map(Arc::from),
     }
 }
 

@@ -95,7 +95,7 @@ impl Reader {
             Kind::IngressClass => self.page_of::<raw::IngressClass>(text),
             Kind::Pod => self.page_of::<Weighted>(text),
             Kind::Service => self.page_of::<raw::Service>(text),
-            Kind::ConfigMap | Kind::File | Kind::Flag | Kind::Namespace | Kind::Secret => {
+            Kind::ConfigMap | Kind::File | Kind::Flag | Kind::Namespace | Kind::Node | Kind::Secret => {
                 self.page_of::<raw::Named>(text)
             }
         };
@@ -121,7 +121,7 @@ impl Reader {
                 Kind::IngressClass => self.line::<raw::IngressClass>(line),
                 Kind::Pod => self.line::<Weighted>(line),
                 Kind::Service => self.line::<raw::Service>(line),
-                Kind::ConfigMap | Kind::File | Kind::Flag | Kind::Namespace | Kind::Secret => {
+                Kind::ConfigMap | Kind::File | Kind::Flag | Kind::Namespace | Kind::Node | Kind::Secret => {
                     self.line::<raw::Named>(line)
                 }
             }?,

@@ -15,6 +15,7 @@ mod reduce;
 pub mod secret;
 mod strings;
 mod typed;
+mod uid;
 pub mod yaml;
 
 use std::collections::btree_map::Entry;
@@ -30,6 +31,7 @@ pub use self::objects::{
 };
 pub use self::received::Received;
 pub use self::strings::Strings;
+pub use self::uid::Uid;
 use crate::ir::{Kind, Name, Object, Problem};
 
 /// Everything received, by name.
@@ -50,6 +52,8 @@ pub struct Snapshot {
     pub pods: BTreeMap<Name, Arc<Pod>>,
     /// Where a setting selects `v1 Namespace`s: those that it selects. Ingresses of others are not here.
     pub selected: Option<BTreeSet<Arc<str>>>,
+    /// The zone of the node that we run on, if it is known and somebody asks for it.
+    pub zone: Option<Arc<str>>,
     /// What the source itself found wrong: unreadable files, duplicate objects.
     pub problems: Vec<Problem>,
 }
@@ -147,7 +151,7 @@ impl Snapshot {
             Kind::Pod => self.pods.get(name).map(|pod| &pod.meta),
             Kind::Secret => self.secrets.get(name).map(|secret| &secret.meta),
             Kind::Service => self.services.get(name).map(|service| &service.meta),
-            Kind::ConfigMap | Kind::EndpointSlice | Kind::File | Kind::Flag | Kind::Namespace => None,
+            Kind::ConfigMap | Kind::EndpointSlice | Kind::File | Kind::Flag | Kind::Namespace | Kind::Node => None,
         };
         meta.map(|meta| &meta.object)
     }

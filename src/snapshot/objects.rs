@@ -4,7 +4,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::Annotations;
+use super::{Annotations, Uid};
 use crate::ir::{Certificate, Name, Object};
 
 /// Tells two contents of one object apart: a hash of resourceVersion and uid, or in a folder of the object itself.
@@ -281,6 +281,10 @@ pub struct SliceEndpoint {
     pub terminating: bool,
     /// Name of the Pod, when `targetRef` is one.
     pub pod: Option<Arc<str>>,
+    /// `targetRef.uid` of the Pod.
+    pub pod_uid: Option<Uid>,
+    /// `hints.forZones`: the zones whose clients it is meant for.
+    pub zones: Box<[Arc<str>]>,
 }
 
 /// `v1 Pod` with a weight label.

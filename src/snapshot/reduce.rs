@@ -10,7 +10,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use super::{
     AddressFamily, Annotations, EndpointSlice, Ingress, IngressBackend, IngressClass, IngressPath, IngressRule,
     IngressTls, Meta, PathType, Pod, Published, Secret, Service, ServicePort, ServiceType, SliceEndpoint, SlicePort,
-    Strings, TargetPort, Version, raw, secret,
+    Strings, TargetPort, Uid, Version, raw, secret,
 };
 use crate::ir::{Kind, Name, Object, PortKey};
 
@@ -183,14 +183,18 @@ impl Reducer<'_> {
             let conditions = endpoint.conditions.unwrap_or_default();
             let ready = conditions.ready.unwrap_or(true);
             let pod = endpoint.target_ref.filter(|target| target.kind.as_deref() == Some("Pod"));
+            let pod_uid = pod.as_ref().and_then(|pod| Uid::new(pod.uid.as_deref()?));
             let mut addresses: Vec<IpAddr> = endpoint.addresses.iter().filter_map(|text| text.parse().ok()).collect();
             addresses.shrink_to_fit();
+            let zones = endpoint.hints.and_then(|hints| hints.for_zones).unwrap_or_default();
             SliceEndpoint {
                 addresses,
                 ready,
                 serving: conditions.serving.unwrap_or(ready),
                 terminating: conditions.terminating.unwrap_or(false),
                 pod: pod.and_then(|pod| pod.name).map(Arc::from),
+                pod_uid,
+                zones: zones.iter().map(|zone| self.strings.share(&zone.name)).collect(),
             }
         });
         // Collected in the memory of the endpoints as received, which is a multiple of what is kept.

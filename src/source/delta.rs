@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::ir::Name;
+use crate::ir::{Kind, Name};
 use crate::snapshot::{EndpointSlice, Ingress, IngressClass, Meta, Pod, Received, Secret, Service, Snapshot};
 
 /// A difference between two snapshots.
@@ -11,7 +11,7 @@ use crate::snapshot::{EndpointSlice, Ingress, IngressClass, Meta, Pod, Received,
 pub struct Delta {
     /// Something that routes or certificates are compiled from changed.
     pub routes: bool,
-    /// Services whose EndpointSlices, or the weights of whose Pods, changed: the second road.
+    /// Services whose EndpointSlices, uid, or the weights of whose Pods, changed: the second road.
     pub endpoints: BTreeSet<Name>,
     /// What the source itself found wrong changed, or objects moved to other files or lines.
     pub report: bool,
@@ -66,15 +66,23 @@ impl Differences {
             (Some(old), Some(new)) if old.meta().version == new.meta().version => {
                 self.delta.report |= old.meta().object != new.meta().object;
             }
-            (old, new) => old.into_iter().chain(new).for_each(|object| match object {
-                Received::EndpointSlice(slice) => slice.tell(self),
-                Received::Ingress(ingress) => ingress.tell(self),
-                Received::IngressClass(class) => class.tell(self),
-                Received::Pod(pod) => pod.tell(self),
-                Received::Secret(secret) => secret.tell(self),
-                Received::Service(service) => service.tell(self),
-            }),
+            (old, new) => {
+                self.identities(old.map(Received::meta), new.map(Received::meta));
+                old.into_iter().chain(new).for_each(|object| match object {
+                    Received::EndpointSlice(slice) => slice.tell(self),
+                    Received::Ingress(ingress) => ingress.tell(self),
+                    Received::IngressClass(class) => class.tell(self),
+                    Received::Pod(pod) => pod.tell(self),
+                    Received::Secret(secret) => secret.tell(self),
+                    Received::Service(service) => service.tell(self),
+                })
+            }
         }
+    }
+
+    /// The endpoints of every Service are to be looked at again.
+    pub(super) fn all_endpoints(&mut self, snapshot: &Snapshot) {
+        self.delta.endpoints.extend(snapshot.slices.keys().cloned());
     }
 
     /// All that was taken in. A Pod's weight concerns the Services that have the Pod in `new`.
@@ -115,7 +123,18 @@ impl Differences {
             (Some(old), Some(new)) if old.meta().version == new.meta().version => {
                 self.delta.report |= old.meta().object != new.meta().object;
             }
-            (old, new) => old.into_iter().chain(new).for_each(|object| object.tell(self)),
+            (old, new) => {
+                self.identities(old.map(|old| old.meta()), new.map(|new| new.meta()));
+                old.into_iter().chain(new).for_each(|object| object.tell(self));
+            }
+        }
+    }
+
+    /// What sticky cookies call an endpoint hangs on the uid of its Service, which one made anew has changed.
+    fn identities(&mut self, old: Option<&Meta>, new: Option<&Meta>) {
+        let Some(new) = new.filter(|new| new.object.kind == Kind::Service && !new.uid.is_empty()) else { return };
+        if old.is_none_or(|old| old.uid != new.uid) {
+            self.delta.endpoints.insert(new.object.name.clone());
         }
     }
 }
@@ -187,6 +206,7 @@ mod tests {
             ("no slice", format!("{SERVICE}{POD}"), (false, web(), false)),
             ("no weight", format!("{SERVICE}{}", SLICE), (false, web(), true)),
             ("no service", format!("{POD}{SLICE}"), (true, vec![], true)),
+            ("a service of the name", all.replace("{name: web}", "{name: web, uid: u}"), (true, web(), false)),
         ] {
             assert_eq!(between(&all, &new), expected, "{what}");
         }

@@ -181,7 +181,7 @@ fn same_pointers<K: PartialEq, V>(before: &BTreeMap<K, Arc<V>>, now: &BTreeMap<K
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ir::Balance::{LeastConn, RoundRobin};
+    use crate::ir::Algorithm::{LeastConn, RoundRobin};
     use crate::table::fixture::{World, backend, backend_id, certificate, config, pattern};
 
     const TWO: &str = "
@@ -257,7 +257,7 @@ mod tests {
             let Target::Backend(found) = &next.route(next.find(host, "/").unwrap()).target else {
                 panic!("no backend")
             };
-            assert_eq!(found.settings.balance, balance, "{host}");
+            assert_eq!(found.settings.balancing.algorithm, balance, "{host}");
         }
         assert!(std::ptr::eq(first.host("a.example").unwrap().1, next.host("a.example").unwrap().1));
     }

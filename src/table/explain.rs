@@ -125,7 +125,7 @@ fn lost(found: &Host, host: u32, winner: Option<RouteRef>, passed: &[u32]) -> Ve
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ir::Balance::LeastConn;
+    use crate::ir::Algorithm::LeastConn;
     use crate::table::fixture::{World, config};
 
     const SHOP: &str = "

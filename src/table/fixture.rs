@@ -30,8 +30,8 @@ impl World {
     }
 
     /// The backend `service` on port 80 with these endpoints: address, weight.
-    pub(crate) fn backend(&self, balance: ir::Balance, endpoints: &[(&str, u16)]) -> BackendRef {
-        let table = self.build(&config(balance, "* ^ / web"), None);
+    pub(crate) fn backend(&self, algorithm: ir::Algorithm, endpoints: &[(&str, u16)]) -> BackendRef {
+        let table = self.build(&config(algorithm, "* ^ / web"), None);
         let at = table.find("", "/").unwrap();
         let Target::Backend(backend) = &table.route(at).target else { panic!("no backend") };
         self.set_endpoints(&backend.settings.id, endpoints);
@@ -43,6 +43,7 @@ impl World {
             address: address.parse().unwrap(),
             pod: None,
             weight,
+            key: None,
             draining: false,
         };
         self.registry.set_endpoints(id, &ir::EndpointSet { endpoints: endpoints.iter().map(endpoint).collect() });
@@ -51,7 +52,7 @@ impl World {
 
 /// A configuration of lines `HOST SIGN PATH SERVICE`, routes of one host in order of precedence. The service `-` is
 /// nothing: 404.
-pub(crate) fn config(balance: ir::Balance, lines: &str) -> Arc<ir::Config> {
+pub(crate) fn config(algorithm: ir::Algorithm, lines: &str) -> Arc<ir::Config> {
     let mut config = ir::Config::default();
     for line in lines.lines().map(str::trim).filter(|line| !line.is_empty()) {
         let words: Vec<&str> = line.split_whitespace().collect();
@@ -60,7 +61,7 @@ pub(crate) fn config(balance: ir::Balance, lines: &str) -> Arc<ir::Config> {
         let kind = if sign == "=" { ir::PathKind::Exact } else { ir::PathKind::Prefix };
         let target = if service == "-" { ir::Target::NotFound } else { ir::Target::Backend(backend_id(service)) };
         if let ir::Target::Backend(id) = &target {
-            Arc::make_mut(&mut config.backends).insert(id.clone(), backend(id, balance));
+            Arc::make_mut(&mut config.backends).insert(id.clone(), backend(id, algorithm.clone()));
         }
         let route = route(ir::PathMatch { kind, path: path.into() }, service == "-", target);
         let host = config
@@ -84,11 +85,12 @@ pub(crate) fn backend_id(service: &str) -> ir::BackendId {
     ir::BackendId::new(ir::Name::new("shop", service), ir::PortKey::Number(80))
 }
 
-pub(crate) fn backend(id: &ir::BackendId, balance: ir::Balance) -> Arc<ir::Backend> {
+pub(crate) fn backend(id: &ir::BackendId, algorithm: ir::Algorithm) -> Arc<ir::Backend> {
     Arc::new(ir::Backend {
         id: id.clone(),
         protocol: ir::Protocol::Http1,
-        balance,
+        balancing: Arc::new(ir::Balancing { algorithm, ..ir::Balancing::default() }),
+        affinity: None,
         source: ir::EndpointSource::None,
         origin: origin(),
     })
@@ -116,6 +118,7 @@ pub(crate) fn route(path: ir::PathMatch, implicit: bool, target: ir::Target) -> 
             upgrade: ir::Upgrade::Any,
             request_trailers: false,
             is_grpc: false,
+            sticky: false,
         }),
     }
 }

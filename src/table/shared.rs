@@ -102,7 +102,7 @@ impl Pin {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ir::Balance::LeastConn;
+    use crate::ir::Algorithm::LeastConn;
     use crate::table::fixture::{World, config};
 
     fn next(world: &World, shared: &SharedTable) -> Arc<RoutingTable> {

@@ -1,8 +1,10 @@
 //! What the documents say about the code is held to the code.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use fairlead::compile::{self, AnnotationFate};
 use fairlead::ir::Reason;
 
 #[test]
@@ -57,6 +59,21 @@ fn the_problems_page_has_a_row_for_each_reason_and_says_which_are_not_reported()
         assert_eq!(row[2].contains("not reported in this version"), !is_reported, "{reason}");
         assert_eq!(known, is_reported, "severity of {reason}");
     }
+}
+
+#[test]
+fn the_annotations_page_has_each_annotation_that_is_honoured_and_no_other() {
+    let page = fs::read_to_string(root().join("docs/annotations.md")).unwrap();
+    let rows = page.lines().filter(|line| line.starts_with("| `"));
+    let mut named = BTreeMap::new();
+    for cell in rows.map(|line| line.split('|').nth(1).unwrap()) {
+        for name in cell.split(',') {
+            let is_on_services = name.contains('◦');
+            assert!(named.insert(name.trim_matches([' ', '`', '◦']), is_on_services).is_none(), "{name} twice");
+        }
+    }
+    let rows = compile::annotations().filter(|row| row.fate() == AnnotationFate::Honoured);
+    assert_eq!(named, rows.map(|row| (row.name, row.on_service)).collect());
 }
 
 /// All Rust files below `folder` but those of tests, in one text.

@@ -1,9 +1,9 @@
 //! `tests/golden/<subject>/<case>.yaml`: plain objects, then as a comment what they come to and where requests go.
 //!
-//! A case begins with comment lines: what it shows, then perhaps `# options:` (words as in [`options`]) and
-//! `# resolved: name=address,address`. After the line `# expect` stands the short text form, each line behind `# `, so that
-//! the whole file is plain manifests for any tool. `GOLDEN_WRITE=1` writes the expectations anew; the section `requests`
-//! is kept, with new answers.
+//! A case begins with comment lines: what it shows, then perhaps `# options:` (words as in [`options`]),
+//! `# resolved: name=address,address` and `# zone: name`. After the line `# expect` stands the short text form, each line
+//! behind `# `, so that the whole file is plain manifests for any tool. `GOLDEN_WRITE=1` writes the expectations anew; the
+//! section `requests` is kept, with new answers.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -55,7 +55,7 @@ fn objects_that_come_one_by_one_in_any_order_come_to_the_same() {
             let mut objects = case.objects.clone();
             fastrand::Rng::with_seed(seed).shuffle(&mut objects);
             let mut compiler = Compiler::default();
-            let mut snapshot = Snapshot { problems: case.problems.clone(), ..Snapshot::default() };
+            let mut snapshot = case.empty();
             let mut last = Compiled::default();
             for object in objects {
                 snapshot.insert(object);
@@ -95,6 +95,7 @@ struct Case {
     objects: Vec<Received>,
     problems: Vec<ir::Problem>,
     resolved: Resolved,
+    zone: Option<Arc<str>>,
     expected: String,
     requests: Vec<String>,
 }
@@ -116,6 +117,7 @@ impl Case {
             objects: parsed.objects,
             problems: parsed.problems,
             resolved: resolved(header("# resolved:")),
+            zone: Some(header("# zone:").trim()).filter(|zone| !zone.is_empty()).map(Arc::from),
             expected,
             requests,
         }
@@ -128,11 +130,16 @@ impl Case {
     }
 
     fn snapshot(&self) -> Snapshot {
-        let mut snapshot = Snapshot { problems: self.problems.clone(), ..Snapshot::default() };
+        let mut snapshot = self.empty();
         for object in &self.objects {
             snapshot.insert(object.clone());
         }
         snapshot
+    }
+
+    /// The snapshot before the first object.
+    fn empty(&self) -> Snapshot {
+        Snapshot { problems: self.problems.clone(), zone: self.zone.clone(), ..Snapshot::default() }
     }
 
     fn run(&self) -> String {
@@ -189,6 +196,7 @@ fn options(words: &str) -> CompileOptions {
             "controller-class" => options.controller_class = value.into(),
             "default-backend-service" => options.default_backend_service = object(),
             "default-ssl-certificate" => options.default_ssl_certificate = object(),
+            "enable-topology-aware-routing" => options.topology_aware = true,
             "disable-catch-all" => options.disable_catch_all = true,
             "disable-svc-external-name" => options.disable_external_name = true,
             "https-port" => options.https_port = value.parse().ok(),

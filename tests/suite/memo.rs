@@ -80,8 +80,14 @@ fn service(index: u8, variant: u8) -> String {
         _ => "[{port: 81}]",
     };
     let kind = if variant & 16 == 0 { "" } else { "type: ExternalName, externalName: x.example.com, " };
+    let annotations = match variant >> 5 & 3 {
+        0 | 1 => "",
+        2 => "fairlead.dev/load-balance: random, fairlead.dev/slow-start: 5s",
+        _ => "fairlead.dev/health-check-protocol: tcp, fairlead.dev/passive-health: \"off\"",
+    };
     format!(
-        "apiVersion: v1\nkind: Service\nmetadata: {{namespace: shop, name: s{index}}}\nspec: {{{kind}ports: {ports}}}\n"
+        "apiVersion: v1\nkind: Service\nmetadata: {{namespace: shop, name: s{index}, annotations: {{{annotations}}}}}\n\
+         spec: {{{kind}ports: {ports}}}\n"
     )
 }
 
@@ -114,6 +120,14 @@ fn ingress(index: u8, variant: u32) -> String {
             "nginx.ingress.kubernetes.io/force-ssl-redirect: \"true\"",
             "nginx.ingress.kubernetes.io/backend-protocol: HTTPS",
             "nginx.ingress.kubernetes.io/backend-protocol: GRPC",
+            "nginx.ingress.kubernetes.io/affinity: cookie",
+            "fairlead.dev/affinity: cookie, fairlead.dev/session-cookie-name: mine",
+            "fairlead.dev/session-cookie-name: idle",
+            "nginx.ingress.kubernetes.io/upstream-hash-by: $host",
+            "fairlead.dev/hash-by: $uri, fairlead.dev/load-balance: ewma",
+            "fairlead.dev/health-check-path: /of-the-ingress",
+            "fairlead.dev/health-check-interval: 1s, fairlead.dev/slow-start: 5s",
+            "fairlead.dev/locality: prefer",
         ],
     );
     let class = pick(22, &["", "", "ingressClassName: c0, ", "ingressClassName: c1, "]);
@@ -178,6 +192,33 @@ kind: Service
 metadata: {namespace: elsewhere, name: s0}
 spec: {ports: [{port: 80}]}
 ";
+
+#[test]
+fn backends_that_are_told_the_same_share_one_copy_of_it() {
+    let mut snapshot = Snapshot::default();
+    put(&mut snapshot, Some(UNRELATED.to_owned()));
+    let others = |annotation: &str| {
+        UNRELATED.replace(
+            "elsewhere, name: unrelated",
+            &format!("elsewhere, name: unrelated, annotations: {{{annotation}}}"),
+        )
+    };
+    for (namespace, annotation) in [
+        ("plain", ""),
+        ("one", "fairlead.dev/hash-by: $host, fairlead.dev/affinity: cookie"),
+        ("two", "nginx.ingress.kubernetes.io/upstream-hash-by: $host, fairlead.dev/affinity: cookie"),
+    ] {
+        put(
+            &mut snapshot,
+            Some(others(annotation).replace("elsewhere", namespace).replace("unrelated.test", namespace)),
+        );
+    }
+    let config = compile::compile(&snapshot, &CompileOptions::default()).config;
+    let [elsewhere, one, plain, two] = &config.backends.values().collect::<Vec<_>>()[..] else { panic!("four") };
+    assert!(Arc::ptr_eq(&elsewhere.balancing, &plain.balancing));
+    assert!(Arc::ptr_eq(&one.balancing, &two.balancing) && !Arc::ptr_eq(&one.balancing, &plain.balancing));
+    assert!(Arc::ptr_eq(one.affinity.as_ref().unwrap(), two.affinity.as_ref().unwrap()));
+}
 
 #[test]
 fn the_same_objects_are_the_same_configuration() {

@@ -136,7 +136,7 @@ fn shared_with(before: &ir::Config, config: &ir::Config) -> Arc<ir::Config> {
     Arc::new(config)
 }
 
-type Routes = BTreeMap<PathMatch, (u16, ir::Balance)>;
+type Routes = BTreeMap<PathMatch, (u16, ir::Algorithm)>;
 
 /// Few words, so that hosts, paths and requests meet often.
 fn config() -> impl Strategy<Value = Arc<ir::Config>> {
@@ -174,7 +174,7 @@ fn add(config: &mut ir::Config, pattern: HostPattern, routes: Routes) {
 fn routes() -> impl Strategy<Value = Routes> {
     let path = (prop_oneof![Just(PathKind::Exact), Just(PathKind::Prefix)], path());
     let path = path.prop_map(|(kind, path)| PathMatch { kind, path: path.into() });
-    let balance = prop_oneof![Just(ir::Balance::LeastConn), Just(ir::Balance::RoundRobin)];
+    let balance = prop_oneof![Just(ir::Algorithm::LeastConn), Just(ir::Algorithm::RoundRobin)];
     btree_map(path, (0..6u16, balance), 0..14)
 }
 

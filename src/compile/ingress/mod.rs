@@ -15,6 +15,7 @@ use self::class::Owner;
 use super::claim::{BackendClaim, CertificateClaim, HostClaim, Outcome, Redirect, RootClaim, RouteClaim, problem};
 use super::filters;
 use super::resolve::{Resolution, resolve};
+use super::said::{BackendSettings, Said};
 use super::shared::Shared;
 use super::view::View;
 use crate::ir::{
@@ -44,25 +45,27 @@ pub(super) fn compile(ingress: &Ingress, view: &mut View<'_>, shared: &mut Share
     }
     let mut problems = Vec::new();
     let settings = annotations::read(&ingress.annotations, &view.options.annotations_prefix, object, &mut problems);
-    if settings.canary == Some(true) {
-        let canary = settings.spelled.get("canary").map(|full| annotations::field(full)).unwrap_or_default();
+    if let Some(canary) = settings.canary.as_ref().filter(|told| told.value) {
         let ignored = problem(
             object,
             Severity::Warning,
             Reason::AnnotationIgnored,
-            canary,
+            annotations::field(&canary.annotation),
             "a canary takes no share of the requests; the Ingress it stands beside gets them all",
             "remove the Ingress, or use weights on Pods (label fairlead.dev/weight)",
         );
         return set_aside(ingress, "canaries are set aside", Some(ignored));
     }
     let policy = shared.policy(policy::policy(&settings, &view.options.limits));
+    let said = (settings.backend != BackendSettings::default())
+        .then(|| Said { object: Arc::clone(object), settings: shared.backend_settings(settings.backend.clone()) });
     let mut draft = Draft {
         ingress,
         view,
         shared,
         settings,
         policy,
+        said,
         problems,
         rejected: Vec::new(),
         hosts: BTreeMap::new(),
@@ -108,6 +111,7 @@ struct Draft<'a, 'v, 'o> {
     shared: &'v mut Shared,
     settings: Settings,
     policy: Arc<Policy>,
+    said: Option<Said>,
     problems: Vec<Problem>,
     rejected: Vec<Arc<Rejected>>,
     hosts: BTreeMap<HostPattern, HostDraft>,
@@ -309,6 +313,9 @@ impl Draft<'_, '_, '_> {
         let resolution = self.resolved.entry(key).or_insert_with(|| resolve(view, &name, port));
         if is_first {
             self.problems.append(&mut resolution.notes);
+            if let Some(said) = &mut resolution.facts.said {
+                said.settings = self.shared.backend_settings(BackendSettings::clone(&said.settings));
+            }
         }
         // What is wrong is said at every field that it breaks, what is merely to be known once.
         if let Some(fault) = resolution.fault.as_ref().filter(|fault| is_first || fault.severity != Severity::Info) {
@@ -326,13 +333,11 @@ impl Draft<'_, '_, '_> {
 
     fn claim_backend(&mut self, id: &BackendId, service: &Arc<str>, port: &PortKey, field: &Arc<str>) {
         let Some(resolution) = self.resolved.get(&(Arc::clone(service), port.clone())) else { return };
-        let spelled = |name: &str| self.settings.spelled.get(name).map_or_else(|| Arc::from(name), Arc::clone);
         let claim = BackendClaim {
             id: id.clone(),
             origin: origin(&self.ingress.meta.object, field),
             facts: resolution.facts.clone(),
-            protocol: self.settings.protocol.map(|protocol| (protocol, spelled("backend-protocol"))),
-            balance: self.settings.balance.map(|balance| (balance, spelled("load-balance"))),
+            said: self.said.clone(),
         };
         self.backends.entry(id.clone()).or_insert(claim);
     }

@@ -16,6 +16,7 @@ use tracing::{info, warn};
 use super::secrets::Answer;
 use super::target::Target;
 use super::watch::{Heard, Meaning, Request, Watch};
+use super::zone::Place;
 use crate::ir::Name;
 use crate::snapshot::api::{Arrived, Event, Reader, Status};
 use crate::telemetry::{Metrics, WatchAge};
@@ -42,6 +43,8 @@ pub(super) enum Update {
     Allowed(usize),
     /// What a Secret holds: the name, the question, the answer.
     Secret(Name, u64, Answer),
+    /// Where we are.
+    Zone(Place),
 }
 
 /// One watch.

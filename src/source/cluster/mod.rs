@@ -6,6 +6,7 @@ mod secrets;
 mod state;
 mod target;
 mod watch;
+mod zone;
 
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
@@ -22,6 +23,7 @@ use self::driver::{Driver, Update};
 use self::secrets::Secrets;
 use self::state::State;
 use self::watch::Watch;
+use self::zone::Zone;
 use super::delta::Differences;
 use super::{Changed, Delta};
 use crate::settings::{ClusterSettings, CompileOptions};
@@ -67,8 +69,9 @@ impl ClusterSource {
             };
             drivers.spawn(driver.run());
         }
-        let secrets = Secrets::new(client.clone(), reader, send, Arc::clone(metrics));
-        ClusterSource { state: State::new(targets, options.clone(), secrets), updates, _drivers: drivers }
+        let secrets = Secrets::new(client.clone(), reader, send.clone(), Arc::clone(metrics));
+        let zone = Zone::new(client.clone(), send, Arc::clone(metrics), settings.node_name.clone());
+        ClusterSource { state: State::new(targets, options.clone(), secrets, zone), updates, _drivers: drivers }
     }
 
     /// Waits until everything without which nothing may be served is known; for ever if the API server is away. What is

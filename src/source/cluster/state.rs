@@ -9,6 +9,7 @@ use tracing::warn;
 use super::driver::Update;
 use super::secrets::{Secrets, Verdict};
 use super::target::Target;
+use super::zone::{Place, Zone};
 use crate::compile;
 use crate::ir::{Kind, Name, Object, Problem, Reason, Severity};
 use crate::settings::CompileOptions;
@@ -27,12 +28,18 @@ const OPTIONAL_PATIENCE: Duration = Duration::from_secs(10);
 /// its objects again.
 const RESTORE_GRACE: Duration = Duration::from_secs(60);
 
+/// The annotation for which our zone has to be known.
+const LOCALITY: &str = "fairlead.dev/locality";
+
 /// What is known of the cluster.
 pub(super) struct State {
     pub(super) snapshot: Arc<Snapshot>,
     targets: Vec<Target>,
     options: CompileOptions,
     secrets: Secrets,
+    zone: Zone,
+    /// Why our zone cannot be known.
+    no_zone: Option<String>,
     /// By target.
     standing: Vec<Standing>,
     /// The Service of each slice.
@@ -67,7 +74,10 @@ struct Standing {
 }
 
 impl State {
-    pub(super) fn new(targets: Vec<Target>, options: CompileOptions, mut secrets: Secrets) -> State {
+    pub(super) fn new(targets: Vec<Target>, options: CompileOptions, mut secrets: Secrets, mut zone: Zone) -> State {
+        if options.topology_aware {
+            zone.want();
+        }
         if let Some(secret) = &options.default_ssl_certificate {
             secrets.want(secret);
         }
@@ -79,6 +89,8 @@ impl State {
             targets,
             options,
             secrets,
+            zone,
+            no_zone: None,
             slices: BTreeMap::new(),
             wants: BTreeMap::new(),
             pending: BTreeMap::new(),
@@ -171,6 +183,14 @@ impl State {
                 let pending: Vec<Name> = self.pending.keys().filter(names_it).cloned().collect();
                 pending.iter().for_each(|ingress| self.settle(ingress, differences));
             }
+            Update::Zone(Place::Forbidden(why)) => self.has_other_problems |= self.no_zone.replace(why).is_none(),
+            Update::Zone(Place::Known(zone)) => {
+                self.has_other_problems |= self.no_zone.take().is_some();
+                if self.snapshot.zone != zone {
+                    Arc::make_mut(&mut self.snapshot).zone = zone;
+                    differences.all_endpoints(&self.snapshot);
+                }
+            }
         }
     }
 
@@ -196,6 +216,7 @@ impl State {
         let standing = self.targets.iter().zip(&self.standing);
         let mut problems: Vec<Problem> =
             standing.filter_map(|(target, standing)| forbidden(target, standing)).collect();
+        problems.extend(self.no_zone.iter().zip(self.zone.node()).map(|(why, node)| unknown_zone(node, why)));
         problems.extend(self.broken.iter().map(|((kind, name), why)| unreadable(*kind, name, why)));
         problems.sort();
         Arc::make_mut(&mut self.snapshot).problems = problems;
@@ -305,7 +326,7 @@ impl State {
             Kind::Pod => self.snapshot.pods.keys().filter(is_gone).cloned().collect(),
             Kind::Secret => self.secrets.names().filter(is_gone).cloned().collect(),
             Kind::Service => self.snapshot.services.keys().filter(is_gone).cloned().collect(),
-            Kind::ConfigMap | Kind::File | Kind::Flag => Vec::new(),
+            Kind::ConfigMap | Kind::File | Kind::Flag | Kind::Node => Vec::new(),
         };
         if is_rewound && !gone.is_empty() {
             let (resource, count, seconds) = (target.resource(), gone.len(), RESTORE_GRACE.as_secs());
@@ -380,6 +401,9 @@ impl State {
     /// An Ingress came or changed.
     fn ingress(&mut self, ingress: Arc<Ingress>, differences: &mut Differences) {
         let name = ingress.meta.object.name.clone();
+        if ingress.annotations.get(LOCALITY).is_some_and(|value| value.trim().eq_ignore_ascii_case("prefer")) {
+            self.zone.want();
+        }
         self.pending.insert(name.clone(), ingress);
         self.want(&name, differences);
         self.settle(&name, differences);
@@ -452,7 +476,7 @@ impl State {
     }
 
     fn find(&self, kind: Kind, name: &Name) -> Option<Received> {
-        let Snapshot { ingresses, classes, services, slices, secrets, pods, selected: _, problems: _ } =
+        let Snapshot { ingresses, classes, services, slices, secrets, pods, selected: _, zone: _, problems: _ } =
             &*self.snapshot;
         match kind {
             Kind::EndpointSlice => {
@@ -465,7 +489,7 @@ impl State {
             Kind::Pod => pods.get(name).cloned().map(Received::Pod),
             Kind::Secret => secrets.get(name).cloned().map(Received::Secret),
             Kind::Service => services.get(name).cloned().map(Received::Service),
-            Kind::ConfigMap | Kind::File | Kind::Flag | Kind::Namespace => None,
+            Kind::ConfigMap | Kind::File | Kind::Flag | Kind::Namespace | Kind::Node => None,
         }
     }
 
@@ -513,6 +537,17 @@ fn forbidden(target: &Target, standing: &Standing) -> Option<Problem> {
         message: format!("the API server refuses to {verb} {resource}{place}: {why}"),
         hint: format!("grant the service account of Fairlead get, list and watch on {resource}{place}"),
     })
+}
+
+fn unknown_zone(node: &str, why: &str) -> Problem {
+    Problem {
+        object: Arc::new(Object { kind: Kind::Node, name: Name::new("", node), file: None, line: None }),
+        severity: Severity::Warning,
+        reason: Reason::WatchForbidden,
+        field: String::new(),
+        message: format!("the API server refuses to get the node, so endpoints of all zones are used: {why}"),
+        hint: "grant the service account of Fairlead get on nodes; the chart does for rbac.nodes: true".to_owned(),
+    }
 }
 
 fn unreadable(kind: Kind, name: &Name, why: &str) -> Problem {

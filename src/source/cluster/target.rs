@@ -80,6 +80,7 @@ impl Target {
             Kind::Pod => "pods",
             Kind::Secret => "secrets",
             Kind::Service => "services",
+            Kind::Node => "nodes",
             Kind::File | Kind::Flag => "",
         }
     }

@@ -138,7 +138,7 @@ impl Fake {
             let kind = object["kind"].as_str().unwrap().to_ascii_lowercase();
             let resource = if kind.ends_with('s') { format!("{kind}es") } else { format!("{kind}s") };
             let metadata = object["metadata"].as_object_mut().unwrap();
-            if !matches!(resource.as_str(), "ingressclasses" | "namespaces") {
+            if !matches!(resource.as_str(), "ingressclasses" | "namespaces" | "nodes") {
                 metadata.entry("namespace").or_insert(json!("default"));
             }
             self.put(&resource, object);
@@ -370,6 +370,7 @@ fn parse(head: &[String]) -> Ask {
         ["namespaces", namespace, resource, name, "status"] => format!("{resource}/{namespace}/{name}/status"),
         ["namespaces", namespace, resource, name] => format!("{resource}/{namespace}/{name}"),
         ["namespaces", _, resource] | [resource] => (*resource).to_owned(),
+        ["nodes", name] => format!("nodes/{name}"),
         other => panic!("{other:?}"),
     };
     let query = query.split('&').filter_map(|pair| pair.split_once('='));

@@ -7,6 +7,7 @@ mod reporting;
 mod secrets;
 mod watching;
 mod webhook;
+mod zone;
 
 use std::time::Duration;
 

@@ -1,68 +1,87 @@
 //! Annotations about choosing a backend and an endpoint.
 
-use super::Settings;
-use super::table::Effect::Honoured;
-use super::table::{Row, both, differs, differs_unless, nginx, ours, tunes_nothing};
-use super::value::{Refusal, Value};
-use crate::ir::Balance;
+use std::sync::Arc;
 
-const CHECKS: &str = "endpoints are judged by their readiness and by failed requests";
-const COOKIE: &str = "remove it, or keep sessions where every endpoint finds them";
+use super::table::Effect::Honoured;
+use super::table::{Row, both, differs_unless, nginx, ours, tunes_nothing};
+use super::value::{Refusal, Value};
+use super::{Settings, Way, template};
+use crate::ir::Algorithm;
+
+const VARIABLES: &str = "write a text with variables, as in $request_uri, $arg_NAME, $cookie_NAME, $http_NAME";
 const MAINLINE: &str = "it means something on a canary only";
 
 pub(super) const ROWS: &[Row] = &[
-    both("affinity", differs(COOKIE)),
-    both("affinity-canary-behavior", tunes_nothing(MAINLINE)),
-    both("affinity-mode", differs(COOKIE)),
-    both("canary", Honoured(|value, to| value.boolean().map(|is| to.canary = Some(is)))).takes("one of: true, false"),
+    both("canary", Honoured(|value, to| value.boolean().map(|is| to.canary = Some(value.told(is)))))
+        .takes("one of: true, false"),
     both("canary-by-cookie", tunes_nothing(MAINLINE)),
     both("canary-by-header", tunes_nothing(MAINLINE)),
     both("canary-by-header-pattern", tunes_nothing(MAINLINE)),
     both("canary-by-header-value", tunes_nothing(MAINLINE)),
     both("canary-weight", tunes_nothing(MAINLINE)),
     both("canary-weight-total", tunes_nothing(MAINLINE)),
-    ours("hash-by", differs("endpoints are chosen by load-balance")).and_on_services(),
-    ours("health-check-expected-status", differs(CHECKS)).and_on_services(),
-    ours("health-check-healthy-threshold", differs(CHECKS)).and_on_services(),
-    ours("health-check-host", differs(CHECKS)).and_on_services(),
-    ours("health-check-interval", differs(CHECKS)).and_on_services(),
-    ours("health-check-path", differs(CHECKS)).and_on_services(),
-    ours("health-check-port", differs(CHECKS)).and_on_services(),
-    ours("health-check-protocol", differs(CHECKS)).and_on_services(),
-    ours("health-check-timeout", differs(CHECKS)).and_on_services(),
-    ours("health-check-unhealthy-threshold", differs(CHECKS)).and_on_services(),
-    both("load-balance", Honoured(load_balance)).takes("one of: least_conn, round_robin").and_on_services(),
-    ours("locality", differs_unless("off", "endpoints of all zones are used")),
-    ours("max-in-flight", differs("requests in flight are not limited")).and_on_services(),
-    ours("panic-threshold", differs(CHECKS)).and_on_services(),
-    ours("passive-health", differs(CHECKS)).and_on_services(),
+    ours("hash-by", Honoured(hash_by)).takes(VARIABLES).and_on_services(),
+    both("load-balance", Honoured(load_balance))
+        .takes("one of: least_conn, round_robin, random, random_two, ewma, ip_hash, hash")
+        .and_on_services(),
+    ours("locality", Honoured(locality)).takes("one of: off, prefer"),
     both("service-upstream", differs_unless("false", "requests go to endpoints directly")),
-    both("session-cookie-change-on-failure", differs(COOKIE)),
-    both("session-cookie-conditional-samesite-none", differs(COOKIE)),
-    both("session-cookie-domain", differs(COOKIE)),
-    both("session-cookie-expires", differs(COOKIE)),
-    both("session-cookie-max-age", differs(COOKIE)),
-    both("session-cookie-name", differs(COOKIE)),
-    both("session-cookie-path", differs(COOKIE)),
-    both("session-cookie-samesite", differs(COOKIE)),
-    both("session-cookie-secure", differs(COOKIE)),
-    ours("slow-start", differs("a new endpoint gets its full share at once")).and_on_services(),
-    nginx("upstream-hash-by", differs("endpoints are chosen by load-balance")),
-    both("upstream-hash-by-subset", differs_unless("false", "endpoints are chosen by load-balance")),
-    both("upstream-hash-by-subset-size", differs("endpoints are chosen by load-balance")),
+    nginx("upstream-hash-by", Honoured(hash_by)).takes(VARIABLES),
+    both(
+        "upstream-hash-by-subset",
+        Honoured(|value, to| value.boolean().map(|is| to.backend.subset = Some(value.told(is)))),
+    )
+    .takes("one of: true, false"),
+    both("upstream-hash-by-subset-size", Honoured(subset_size)).takes("write a whole number, 1 or more"),
 ];
 
 fn load_balance(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
-    let word = value.word()?;
-    to.balance = match word.as_str() {
-        "least_conn" => Some(Balance::LeastConn),
-        "round_robin" => Some(Balance::RoundRobin),
-        "random" | "random_two" | "ewma" | "ip_hash" | "hash" | "chash" | "chashsubset" | "sticky_balanced"
-        | "sticky_persistent" => {
-            let default = Balance::default().as_str();
-            return Err(Refusal::Ignored(format!("{word} is not honoured; the default, {default}, serves")));
+    let way = match value.word()?.as_str() {
+        "least_conn" => Way::Plain(Algorithm::LeastConn),
+        "round_robin" => Way::Plain(Algorithm::RoundRobin),
+        "random" => Way::Plain(Algorithm::Random),
+        "random_two" => Way::Plain(Algorithm::RandomTwo),
+        "ewma" => Way::Plain(Algorithm::Ewma),
+        "ip_hash" => Way::Plain(Algorithm::IpHash),
+        "hash" => Way::Hash,
+        word @ ("chash" | "chashsubset") => {
+            let hint = "write hash-by or upstream-hash-by with the text to hash, as in $request_uri";
+            return Err(by_hand(word, hint));
         }
+        word @ ("sticky_balanced" | "sticky_persistent") => return Err(by_hand(word, "write affinity: cookie")),
         _ => return Err(Refusal::Invalid("is no way to choose an endpoint".to_owned())),
     };
+    to.backend.way = Some(value.told(way));
+    Ok(())
+}
+
+/// Words that ingress-nginx takes and sets itself where other annotations ask for them.
+fn by_hand(word: &str, hint: &'static str) -> Refusal {
+    let default = Algorithm::default().as_str();
+    Refusal::Ignored(format!("{word} is not set by hand; the default, {default}, serves"), hint)
+}
+
+/// Of `hash-by` and `upstream-hash-by` on one Ingress ours counts, whichever is read first.
+fn hash_by(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
+    let template = template::parse(value.plain()?)?;
+    if value.is_ours || to.backend.hash_by.is_none() {
+        to.backend.hash_by = Some(value.told(Arc::new(template)));
+    }
+    Ok(())
+}
+
+fn locality(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
+    let is_preferred = match value.word()?.as_str() {
+        "off" => false,
+        "prefer" => true,
+        _ => return Err(Refusal::Invalid("is neither off nor prefer".to_owned())),
+    };
+    to.backend.prefer_zone = Some(value.told(is_preferred));
+    Ok(())
+}
+
+fn subset_size(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
+    let size = value.number(1..=u16::MAX.into())?;
+    to.backend.subset_size = u16::try_from(size).ok().map(|size| value.told(size));
     Ok(())
 }

@@ -67,7 +67,7 @@ fn backend_protocol(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal>
         "grpcs" => (Protocol::H2, true),
         _ => return Err(Refusal::Invalid("is not spoken to backends".to_owned())),
     };
-    to.protocol = Some(BackendProtocol { protocol, is_grpc });
+    to.backend.protocol = Some(value.told(BackendProtocol { protocol, is_grpc }));
     Ok(())
 }
 

@@ -6,12 +6,14 @@
 mod access;
 mod balance;
 mod exchange;
+mod health;
 mod known;
 mod redirect;
+mod sticky;
 mod table;
+mod template;
 mod value;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +21,8 @@ use self::table::{Effect, Guard};
 use self::value::{Refusal, Value};
 use crate::compile::claim::problem;
 use crate::compile::resolve::Resolution;
-use crate::ir::{Balance, Object, Problem, Protocol, Reason, RetryOn, Severity, Upgrade};
+use crate::compile::said::{BackendSettings, Said, Told};
+use crate::ir::{Algorithm, Object, Problem, Protocol, Reason, RetryOn, Severity, Upgrade};
 use crate::settings::suggest::did_you_mean;
 use crate::snapshot::{Annotations, Service};
 
@@ -53,29 +56,64 @@ pub(in crate::compile) struct Settings {
     pub(in crate::compile) retry_tries: Option<u32>,
     /// `proxy-next-upstream-timeout`.
     pub(in crate::compile) retry_timeout: Option<Duration>,
-    /// `backend-protocol`.
-    pub(in crate::compile) protocol: Option<BackendProtocol>,
-    /// `load-balance`.
-    pub(in crate::compile) balance: Option<Balance>,
+    /// What it says about the Service ports that it names.
+    pub(in crate::compile) backend: BackendSettings,
     /// `upgrade`.
     pub(in crate::compile) upgrade: Option<Upgrade>,
     /// `request-trailers`: pass them.
     pub(in crate::compile) request_trailers: Option<bool>,
     /// `canary`: an alternative to another Ingress, which is not served.
-    pub(in crate::compile) canary: Option<bool>,
-    /// Full names of annotations, for problems found when Ingresses are merged: by table name.
-    pub(in crate::compile) spelled: BTreeMap<&'static str, Arc<str>>,
+    pub(in crate::compile) canary: Option<Told<bool>>,
     /// Why paths are closed; see [`Settings::closed`].
     guards: Vec<Guard>,
 }
 
 /// `backend-protocol`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::compile) struct BackendProtocol {
     /// What is spoken.
     pub(in crate::compile) protocol: Protocol,
     /// `GRPC` and `GRPCS`: streams without end are usual.
     pub(in crate::compile) is_grpc: bool,
+}
+
+/// `load-balance`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::compile) enum Way {
+    /// `hash`, which needs a text to hash.
+    Hash,
+    /// All others.
+    Plain(Algorithm),
+}
+
+/// `health-check-protocol`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::compile) enum CheckProtocol {
+    /// `grpc`.
+    Grpc,
+    /// `http`.
+    Http,
+    /// `https`.
+    Https,
+    /// `tcp`.
+    Tcp,
+}
+
+impl CheckProtocol {
+    /// The word of the annotation.
+    pub(in crate::compile) fn as_str(self) -> &'static str {
+        match self {
+            CheckProtocol::Grpc => "grpc",
+            CheckProtocol::Http => "http",
+            CheckProtocol::Https => "https",
+            CheckProtocol::Tcp => "tcp",
+        }
+    }
+
+    /// Whether nothing can be asked without `health-check-path`.
+    pub(in crate::compile) fn asks_for_a_path(self) -> bool {
+        matches!(self, CheckProtocol::Http | CheckProtocol::Https)
+    }
 }
 
 impl Settings {
@@ -104,7 +142,7 @@ pub(in crate::compile) fn read(
         // A guard closes the paths under the wrong prefix too: its author believes in it.
         let row =
             table::find(name).filter(|row| if is_ours { row.ours } else { row.nginx } || row.fate() == Fate::Refused);
-        let value = Value { text: value::trim(text), is_ours };
+        let value = Value { text: value::trim(text), is_ours, full };
         let Some(row) = row else {
             problems.push(unknown(full, given, name, is_ours, object));
             continue;
@@ -113,10 +151,15 @@ pub(in crate::compile) fn read(
         if value.text.is_empty() || is_shadowed {
             continue;
         }
-        settings.spelled.insert(row.name, Arc::clone(full));
         if let Some(found) = apply(row, &value, &mut settings) {
             problems.push(found.on(object, full));
         }
+    }
+    for full in sticky::take_idle(&mut settings.backend) {
+        let name = full.split_once('/').map_or(&*full, |(_, name)| name);
+        let message = format!("{name}: has no effect without affinity: cookie");
+        let idle = Finding::ignored(Severity::Warning, message, "set affinity: cookie, or remove it");
+        problems.push(idle.on(object, &full));
     }
     settings
 }
@@ -126,7 +169,7 @@ pub(in crate::compile) fn read_service(service: &Service, resolution: &mut Resol
     let mut settings = Settings::default();
     for (full, text) in service.annotations.iter() {
         let Some((OURS, name)) = full.split_once('/') else { continue };
-        let value = Value { text: value::trim(text), is_ours: true };
+        let value = Value { text: value::trim(text), is_ours: true, full };
         let object = &service.meta.object;
         let Some(row) = table::find(name).filter(|row| row.ours) else {
             resolution.notes.push(unknown(full, OURS, name, true, object));
@@ -146,7 +189,10 @@ pub(in crate::compile) fn read_service(service: &Service, resolution: &mut Resol
         };
         resolution.notes.extend(found.map(|found| found.on(object, full)));
     }
-    resolution.facts.balance = settings.balance;
+    if settings.backend != BackendSettings::default() {
+        let object = Arc::clone(&service.meta.object);
+        resolution.facts.said = Some(Said { object, settings: Arc::new(settings.backend) });
+    }
 }
 
 /// A problem that still lacks the object.
@@ -162,9 +208,18 @@ impl Finding {
         Finding { severity, reason: Reason::AnnotationIgnored, message, hint: hint.into() }
     }
 
+    fn invalid(message: String, hint: String) -> Self {
+        Finding { severity: Severity::Warning, reason: Reason::AnnotationInvalid, message, hint }
+    }
+
     fn on(self, object: &Arc<Object>, full: &str) -> Problem {
         problem(object, self.severity, self.reason, field(full), self.message, self.hint)
     }
+}
+
+/// Whether the annotation of this full name is one of ours.
+pub(in crate::compile) fn is_ours(full: &str) -> bool {
+    full.strip_prefix(OURS).is_some_and(|rest| rest.starts_with('/'))
 }
 
 /// The field of an annotation, as problems name it.
@@ -178,14 +233,18 @@ fn apply(row: &Row, value: &Value<'_>, settings: &mut Settings) -> Option<Findin
     match row.effect {
         Effect::Honoured(set) => match set(value, settings) {
             Ok(()) => None,
-            Err(Refusal::Invalid(why)) => Some(Finding {
-                severity: Severity::Warning,
-                reason: Reason::AnnotationInvalid,
-                message: format!("{name}: {shown:?} {why}; the default serves"),
-                hint: row.values.to_owned(),
-            }),
-            Err(Refusal::Ignored(why)) => {
-                Some(Finding::ignored(Severity::Warning, format!("{name}: {why}"), row.values))
+            Err(Refusal::Invalid(why)) => {
+                let hint = match row.meant(value.text) {
+                    Some(near) => format!("did you mean {near}? {}", row.values),
+                    None => row.values.to_owned(),
+                };
+                Some(Finding::invalid(format!("{name}: {shown:?} {why}; the default serves"), hint))
+            }
+            Err(Refusal::Mistaken(why, hint)) => {
+                Some(Finding::invalid(format!("{name}: {shown:?} {why}; the default serves"), hint))
+            }
+            Err(Refusal::Ignored(why, hint)) => {
+                Some(Finding::ignored(Severity::Warning, format!("{name}: {why}"), hint))
             }
         },
         Effect::Ignored { severity, default, instead } => {

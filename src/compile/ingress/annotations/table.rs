@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use super::value::{Refusal, Value};
-use super::{Settings, access, balance, exchange, known, redirect};
+use super::{Settings, access, balance, exchange, health, known, redirect, sticky};
 use crate::ir::{Reason, Severity};
+use crate::settings::suggest::{did_you_mean, distance};
 
 /// One known annotation.
 #[derive(Debug)]
@@ -43,7 +44,18 @@ impl Row {
             Effect::Guards { .. } => Fate::Refused,
         }
     }
+
+    /// The right word that `written` was probably meant to be, where the values are words.
+    pub(super) fn meant(&self, written: &str) -> Option<&'static str> {
+        let words = self.values.strip_prefix(ONE_OF)?;
+        let written = written.to_ascii_lowercase();
+        let is_meant = |word: &&str| did_you_mean(&written, [word.to_ascii_lowercase().as_str()]).is_some();
+        words.split(", ").filter(is_meant).min_by_key(|word| distance(&written, &word.to_ascii_lowercase()))
+    }
 }
+
+/// How the hint for a value begins that is one of some words.
+const ONE_OF: &str = "one of: ";
 
 pub(super) type Set = fn(&Value<'_>, &mut Settings) -> Result<(), Refusal>;
 
@@ -104,7 +116,8 @@ pub(super) fn find(name: &str) -> Option<&'static Row> {
 }
 
 static TABLE: LazyLock<BTreeMap<&'static str, &'static Row>> = LazyLock::new(|| {
-    let subjects = [redirect::ROWS, exchange::ROWS, balance::ROWS, access::ROWS, known::ROWS];
+    let subjects =
+        [redirect::ROWS, exchange::ROWS, balance::ROWS, health::ROWS, sticky::ROWS, access::ROWS, known::ROWS];
     subjects.into_iter().flatten().map(|row| (row.name, row)).collect()
 });
 
@@ -190,7 +203,8 @@ mod tests {
 
     #[test]
     fn no_name_has_two_rows() {
-        let subjects = [redirect::ROWS, exchange::ROWS, balance::ROWS, access::ROWS, known::ROWS];
+        let subjects =
+            [redirect::ROWS, exchange::ROWS, balance::ROWS, health::ROWS, sticky::ROWS, access::ROWS, known::ROWS];
         assert_eq!(subjects.into_iter().map(<[Row]>::len).sum::<usize>(), TABLE.len());
     }
 

@@ -1,7 +1,10 @@
 //! Reading annotation values: the grammar that all rows of the table share.
 
+use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::compile::said::Told;
 use crate::settings::units;
 
 /// The longest value that is read, in octets.
@@ -13,19 +16,39 @@ pub(super) struct Value<'a> {
     pub(super) text: &'a str,
     /// Under `fairlead.dev/`, where durations may have units.
     pub(super) is_ours: bool,
+    /// The annotation's full name.
+    pub(super) full: &'a Arc<str>,
 }
 
 /// Why a value is not taken, as a sentence part.
 pub(super) enum Refusal {
-    /// A right value of a feature that is not here.
-    Ignored(String),
+    /// A right value of a feature that is not here; what to write instead.
+    Ignored(String, &'static str),
+    /// A wrong value; what was probably meant.
+    Mistaken(String, String),
     /// A wrong value.
     Invalid(String),
 }
 
+impl Refusal {
+    /// The same, said of one key of a list.
+    pub(super) fn of(self, key: &str) -> Refusal {
+        match self {
+            Refusal::Ignored(why, hint) => Refusal::Ignored(format!("{key} {why}"), hint),
+            Refusal::Mistaken(why, hint) => Refusal::Mistaken(format!("has {key}, which {why}"), hint),
+            Refusal::Invalid(why) => Refusal::Invalid(format!("has {key}, which {why}")),
+        }
+    }
+}
+
 impl<'a> Value<'a> {
+    /// What is said, with the annotation that says it.
+    pub(super) fn told<T>(&self, value: T) -> Told<T> {
+        Told { value, annotation: Arc::clone(self.full) }
+    }
+
     /// The text, if it is no hostile one: at most 4 KiB and no control characters.
-    fn plain(&self) -> Result<&'a str, Refusal> {
+    pub(super) fn plain(&self) -> Result<&'a str, Refusal> {
         match self.text {
             text if text.len() > LONGEST => Err(Refusal::Invalid("is longer than 4 KiB".to_owned())),
             text if text.chars().any(char::is_control) => Err(Refusal::Invalid("has a control character".to_owned())),
@@ -57,6 +80,42 @@ impl<'a> Value<'a> {
         let text = self.plain()?;
         let digits = text.strip_prefix('+').unwrap_or(text);
         digits.parse().map_err(|_| Refusal::Invalid("is not a whole number, 0 or more".to_owned()))
+    }
+
+    /// A whole number within bounds.
+    pub(super) fn number(&self, bounds: RangeInclusive<u32>) -> Result<u32, Refusal> {
+        let number = self.count()?;
+        let (least, most) = bounds.into_inner();
+        match number {
+            _ if number < least => Err(Refusal::Mistaken("is too small".to_owned(), format!("write {least} or more"))),
+            _ if number > most => Err(Refusal::Mistaken("is too large".to_owned(), format!("write {most} or less"))),
+            _ => Ok(number),
+        }
+    }
+
+    /// A share in percent, with or without the sign.
+    pub(super) fn percent(&self) -> Result<u8, Refusal> {
+        let text = self.plain()?;
+        let digits = text.strip_suffix('%').unwrap_or(text).trim_end();
+        match digits.parse::<u32>().map(u8::try_from) {
+            Ok(Ok(percent @ 0..=100)) => Ok(percent),
+            Ok(_) => Err(Refusal::Mistaken("is more than all".to_owned(), "write 100% or less".to_owned())),
+            Err(_) => Err(Refusal::Invalid("is not a share in percent".to_owned())),
+        }
+    }
+
+    /// The parts of a list by comma, without white space around them. No part is empty.
+    pub(super) fn list(&self) -> Result<Vec<&'a str>, Refusal> {
+        let parts: Vec<&str> = self.plain()?.split(',').map(str::trim).collect();
+        if parts.iter().any(|part| part.is_empty()) {
+            return Err(Refusal::Invalid("has an empty part".to_owned()));
+        }
+        Ok(parts)
+    }
+
+    /// The same annotation with a part of its value.
+    pub(super) fn part(&self, text: &'a str) -> Value<'a> {
+        Value { text, ..*self }
     }
 
     /// A size in octets: digits with `k`, `m` or `g`.
@@ -122,10 +181,13 @@ fn boolean(text: &str) -> Option<bool> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
     use super::*;
 
     fn value(text: &str, is_ours: bool) -> Value<'_> {
-        Value { text, is_ours }
+        static FULL: LazyLock<Arc<str>> = LazyLock::new(|| "fairlead.dev/a".into());
+        Value { text, is_ours, full: &FULL }
     }
 
     #[test]

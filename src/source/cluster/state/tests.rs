@@ -26,8 +26,10 @@ impl Play {
         let options = CompileOptions { folder: false, ..CompileOptions::default() };
         let targets = targets(settings, &options);
         let reader = Arc::new(Mutex::new(Reader::new("x")));
-        let secrets = Secrets::new(client, Arc::clone(&reader), mpsc::channel(1).0, Metrics::new(1, false));
-        let state = State::new(targets.clone(), options, secrets);
+        let metrics = Metrics::new(1, false);
+        let secrets = Secrets::new(client.clone(), Arc::clone(&reader), mpsc::channel(1).0, Arc::clone(&metrics));
+        let zone = Zone::new(client, mpsc::channel(1).0, metrics, Some("node-1".into()));
+        let state = State::new(targets.clone(), options, secrets, zone);
         Play { state, targets, reader, now: Instant::now() }
     }
 

@@ -1,0 +1,190 @@
+//! Annotations about how endpoints are judged: active and passive checks, the panic threshold, slow start, the limit of
+//! requests in flight.
+
+use std::time::Duration;
+
+use super::table::Effect::Honoured;
+use super::table::{Row, ours};
+use super::value::{Refusal, Value};
+use super::{CheckProtocol, Settings};
+use crate::ir::PassiveCheck;
+use crate::settings::suggest::nearest;
+
+const TIME: &str = "write a time longer than 0, as in 250ms, 5s, 1m";
+const COUNT: &str = "write a whole number, 1 or more";
+const SHARE: &str = "write a share of the endpoints, 0% to 100%";
+/// The keys of `passive-health`.
+const KEYS: [&str; 4] = ["consecutive", "eject", "max-ejected", "on"];
+/// No ejection is longer, so none begins with more.
+const LONGEST_EJECTION: Duration = Duration::from_secs(300);
+
+pub(super) const ROWS: &[Row] = &[
+    ours("health-check-expected-status", Honoured(expected_status))
+        .takes("write statuses and ranges from 100 to 599, as in 200-299, 404")
+        .and_on_services(),
+    ours(
+        "health-check-healthy-threshold",
+        Honoured(|value, to| value.number(1..=u32::MAX).map(|count| to.backend.check_rise = Some(value.told(count)))),
+    )
+    .takes(COUNT)
+    .and_on_services(),
+    ours("health-check-host", Honoured(host)).takes("write a host name, with a port if need be").and_on_services(),
+    ours(
+        "health-check-interval",
+        Honoured(|value, to| value.duration().map(|time| to.backend.check_interval = Some(value.told(time)))),
+    )
+    .takes(TIME)
+    .and_on_services(),
+    ours("health-check-path", Honoured(path))
+        .takes("write an absolute path, as in /healthz, without white space and #")
+        .and_on_services(),
+    ours("health-check-port", Honoured(port)).takes("write a port, 1 to 65535").and_on_services(),
+    ours("health-check-protocol", Honoured(protocol)).takes("one of: http, https, tcp, grpc").and_on_services(),
+    ours(
+        "health-check-timeout",
+        Honoured(|value, to| value.duration().map(|time| to.backend.check_timeout = Some(value.told(time)))),
+    )
+    .takes(TIME)
+    .and_on_services(),
+    ours(
+        "health-check-unhealthy-threshold",
+        Honoured(|value, to| value.number(1..=u32::MAX).map(|count| to.backend.check_fall = Some(value.told(count)))),
+    )
+    .takes(COUNT)
+    .and_on_services(),
+    ours("max-in-flight", Honoured(max_in_flight)).takes("write a whole number, or off").and_on_services(),
+    ours(
+        "panic-threshold",
+        Honoured(|value, to| value.percent().map(|percent| to.backend.panic_threshold = Some(value.told(percent)))),
+    )
+    .takes(SHARE)
+    .and_on_services(),
+    ours("passive-health", Honoured(passive))
+        .takes("write off, or some of consecutive=5, eject=10s, max-ejected=50%, on=5xx")
+        .and_on_services(),
+    ours("slow-start", Honoured(slow_start)).takes("write a time, as in 30s, or off").and_on_services(),
+];
+
+fn expected_status(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
+    let mut ranges = Vec::new();
+    for part in value.list()? {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let (first, last) = (status(first)?, status(last)?);
+        if first > last {
+            let why = "has a range that ends before it begins".to_owned();
+            return Err(Refusal::Mistaken(why, format!("did you mean {last}-{first}?")));
+        }
+        ranges.push((first, last));
+    }
+    ranges.sort_unstable();
+    let mut apart: Vec<(u16, u16)> = Vec::new();
+    for (first, last) in ranges {
+        match apart.last_mut() {
+            Some((_, end)) if first <= *end => *end = last.max(*end),
+            _ => apart.push((first, last)),
+        }
+    }
+    to.backend.check_expected = Some(value.told(apart.into()));
+    Ok(())
+}
+
+fn status(text: &str) -> Result<u16, Refusal> {
+    match text.trim().parse() {
+        Ok(status @ 100..=599) => Ok(status),
+        _ => Err(Refusal::Invalid("has a part that is no status".to_owned())),
+    }
+}
+
+fn host(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
+    let text = value.plain()?;
+    let is_part = |octet: u8| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_' | b'.' | b':' | b'[' | b']');
+    if text.len() > 255 || !text.bytes().all(is_part) {
+        return Err(Refusal::Invalid("is no host name".to_owned()));
+    }
+    to.backend.check_host = Some(value.told(text.into()));
+    Ok(())
+}
+
+fn path(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
+    let text = value.plain()?;
+    if !text.bytes().all(|octet| octet.is_ascii_graphic() && octet != b'#') {
+        return Err(Refusal::Invalid("is no path".to_owned()));
+    }
+    if !text.starts_with('/') {
+        return Err(Refusal::Mistaken("does not begin with a slash".to_owned(), format!("write /{text}")));
+    }
+    to.backend.check_path = Some(value.told(text.into()));
+    Ok(())
+}
+
+fn port(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
+    let port = value.number(1..=u16::MAX.into())?;
+    to.backend.check_port = u16::try_from(port).ok().map(|port| value.told(port));
+    Ok(())
+}
+
+fn protocol(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
+    let protocol = match value.word()?.as_str() {
+        "grpc" => CheckProtocol::Grpc,
+        "http" => CheckProtocol::Http,
+        "https" => CheckProtocol::Https,
+        "tcp" => CheckProtocol::Tcp,
+        _ => return Err(Refusal::Invalid("is not spoken in checks".to_owned())),
+    };
+    to.backend.check_protocol = Some(value.told(protocol));
+    Ok(())
+}
+
+fn max_in_flight(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
+    let limit = if value.word()? == "off" { 0 } else { value.count()? };
+    to.backend.max_in_flight = Some(value.told(limit));
+    Ok(())
+}
+
+fn slow_start(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
+    let time = if value.word()? == "off" { Duration::ZERO } else { value.duration_or_zero()? };
+    to.backend.slow_start = Some(value.told(time));
+    Ok(())
+}
+
+fn passive(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
+    if value.word()? == "off" {
+        to.backend.passive = Some(value.told(None));
+        return Ok(());
+    }
+    let mut check = PassiveCheck::default();
+    let mut seen = Vec::new();
+    for part in value.list()? {
+        let (key, text) = part.split_once('=').unwrap_or((part, ""));
+        let (key, part) = (key.trim_end(), value.part(text.trim_start()));
+        if part.text.is_empty() && KEYS.contains(&key) {
+            return Err(Refusal::Invalid(format!("has {key} without a value")));
+        }
+        if seen.contains(&key) {
+            return Err(Refusal::Mistaken(format!("says {key} twice"), "say it once".to_owned()));
+        }
+        seen.push(key);
+        match key {
+            "consecutive" => check.consecutive = part.number(1..=u32::MAX).map_err(|refusal| refusal.of(key))?,
+            "eject" => check.eject = ejection(&part).map_err(|refusal| refusal.of(key))?,
+            "max-ejected" => check.max_ejected = part.percent().map_err(|refusal| refusal.of(key))?,
+            "on" if part.text == "5xx" => check.on_5xx = true,
+            "on" => return Err(Refusal::Mistaken("has another on than 5xx".to_owned(), "write on=5xx".to_owned())),
+            _ => {
+                let near = nearest(key, KEYS).first().copied().unwrap_or("consecutive");
+                let hint = format!("did you mean {near}? one of: {}", KEYS.join(", "));
+                return Err(Refusal::Mistaken("has a key that is none".to_owned(), hint));
+            }
+        }
+    }
+    to.backend.passive = Some(value.told(Some(check)));
+    Ok(())
+}
+
+fn ejection(value: &Value<'_>) -> Result<Duration, Refusal> {
+    let time = value.duration()?;
+    if time > LONGEST_EJECTION {
+        return Err(Refusal::Mistaken("is longer than any ejection".to_owned(), "write 5m or less".to_owned()));
+    }
+    Ok(time)
+}

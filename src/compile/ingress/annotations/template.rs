@@ -1,0 +1,182 @@
+//! Texts with variables, as `upstream-hash-by` has them. Which variables there are is decided here, so that none is left to
+//! be looked up while a request is served.
+
+use super::value::Refusal;
+use crate::ir::{Part, Template};
+use crate::settings::suggest::nearest;
+
+/// Variables that are one thing of the request.
+const WHOLE: [&str; 10] = [
+    "remote_addr",
+    "binary_remote_addr",
+    "request_uri",
+    "uri",
+    "args",
+    "query_string",
+    "host",
+    "http_host",
+    "request_method",
+    "scheme",
+];
+/// Beginnings of variables whose rest is a name.
+const NAMED: [&str; 3] = ["arg_", "cookie_", "http_"];
+/// Beginnings that are written in their place.
+const MISNAMED: [(&str, &str); 3] = [("header_", "http_"), ("headers_", "http_"), ("query_", "arg_")];
+/// Variables of nginx that say the same as one of ours, or nearly.
+const OTHERS: [(&str, &str); 5] = [
+    ("document_uri", "uri"),
+    ("proxy_add_x_forwarded_for", "remote_addr"),
+    ("realip_remote_addr", "remote_addr"),
+    ("server_name", "host"),
+    ("the_real_ip", "remote_addr"),
+];
+
+/// Reads `$arg_id` and `${arg_id}` in a text. A text without a variable is refused: it would be the same for every request.
+pub(super) fn parse(text: &str) -> Result<Template, Refusal> {
+    let mut parts = Vec::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('$') {
+        if !before.is_empty() {
+            parts.push(Part::Text(before.into()));
+        }
+        let (name, behind) = name(after)?;
+        parts.push(variable(name).ok_or_else(|| unknown(name))?);
+        rest = behind;
+    }
+    if parts.is_empty() {
+        let near = nearest_variable(text.trim_matches(['{', '}']));
+        let why = "has no variable, so it is the same for every request".to_owned();
+        return Err(Refusal::Mistaken(why, format!("did you mean ${near}?")));
+    }
+    if !rest.is_empty() {
+        parts.push(Part::Text(rest.into()));
+    }
+    Ok(Template { parts: parts.into() })
+}
+
+/// The name behind a dollar sign, and what stands behind the name.
+fn name(after: &str) -> Result<(&str, &str), Refusal> {
+    let nameless = || {
+        let hint = "write a variable behind it, as in $request_uri, or leave it out";
+        Refusal::Mistaken("has a $ without a name".to_owned(), hint.to_owned())
+    };
+    let inner = after.strip_prefix('{');
+    let begin = inner.unwrap_or(after);
+    let end = begin.bytes().position(|octet| !octet.is_ascii_alphanumeric() && octet != b'_').unwrap_or(begin.len());
+    let (name, behind) = begin.split_at_checked(end).filter(|(name, _)| !name.is_empty()).ok_or_else(nameless)?;
+    if inner.is_none() {
+        return Ok((name, behind));
+    }
+    let unclosed = || Refusal::Mistaken("has a { without a }".to_owned(), format!("write ${{{name}}}"));
+    Ok((name, behind.strip_prefix('}').ok_or_else(unclosed)?))
+}
+
+/// The part of the request that a variable means. Letter case is that of nginx: it does not matter.
+fn variable(name: &str) -> Option<Part> {
+    let lower = name.to_ascii_lowercase();
+    let named = |begin: &str| lower.strip_prefix(begin).filter(|rest| !rest.is_empty());
+    Some(match lower.as_str() {
+        "remote_addr" | "binary_remote_addr" => Part::Address,
+        "request_uri" => Part::Uri,
+        "uri" => Part::Path,
+        "args" | "query_string" => Part::Query,
+        "host" => Part::Host,
+        "request_method" => Part::Method,
+        "scheme" => Part::Scheme,
+        _ => match (named("arg_"), named("cookie_"), named("http_")) {
+            // Names of arguments and cookies have letter case, and it is the author's.
+            (Some(rest), _, _) => Part::Argument(ending(name, rest).into()),
+            (_, Some(rest), _) => Part::Cookie(ending(name, rest).into()),
+            (_, _, Some(rest)) => Part::Field(rest.replace('_', "-").into()),
+            (None, None, None) => return None,
+        },
+    })
+}
+
+fn ending<'a>(name: &'a str, lower: &str) -> &'a str {
+    name.get(name.len().saturating_sub(lower.len())..).unwrap_or_default()
+}
+
+fn unknown(name: &str) -> Refusal {
+    Refusal::Mistaken(
+        format!("has ${name}, which is no variable"),
+        format!(
+            "did you mean ${}? right are ${} and $arg_NAME, $cookie_NAME, $http_NAME",
+            nearest_variable(name),
+            WHOLE.join(", $")
+        ),
+    )
+}
+
+fn nearest_variable(name: &str) -> String {
+    let lower: String = name.to_ascii_lowercase().chars().take(64).collect();
+    if let Some((_, same)) = OTHERS.iter().find(|(other, _)| *other == lower) {
+        return (*same).to_owned();
+    }
+    if let Some(right) =
+        MISNAMED.iter().find_map(|(begin, right)| Some(format!("{right}{}", lower.strip_prefix(begin)?)))
+    {
+        return right;
+    }
+    // `$cookies_id` is nearest to `$cookie_id`.
+    let rest = lower.split_once('_').map(|(_, rest)| rest).filter(|rest| !rest.is_empty());
+    let named: Vec<String> = rest.iter().flat_map(|rest| NAMED.map(|begin| format!("{begin}{rest}"))).collect();
+    let all = WHOLE.iter().copied().chain(named.iter().map(String::as_str));
+    nearest(&lower, all).first().map_or_else(|| "request_uri".to_owned(), |near| (*near).to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parts(text: &str) -> Vec<Part> {
+        parse(text).ok().unwrap().parts.into()
+    }
+
+    #[test]
+    fn variables_are_read_with_and_without_braces() {
+        for (name, part) in [
+            ("remote_addr", Part::Address),
+            ("binary_remote_addr", Part::Address),
+            ("request_uri", Part::Uri),
+            ("uri", Part::Path),
+            ("args", Part::Query),
+            ("query_string", Part::Query),
+            ("host", Part::Host),
+            ("HOST", Part::Host),
+            ("http_host", Part::Field("host".into())),
+            ("request_method", Part::Method),
+            ("scheme", Part::Scheme),
+            ("arg_userId", Part::Argument("userId".into())),
+            ("cookie_Session", Part::Cookie("Session".into())),
+            ("http_X_User_ID", Part::Field("x-user-id".into())),
+        ] {
+            assert_eq!(parts(&format!("${name}")), std::slice::from_ref(&part));
+            assert_eq!(parts(&format!("a-${{{name}}}b")), [Part::Text("a-".into()), part, Part::Text("b".into())]);
+        }
+        assert_eq!(parts("$host$uri"), [Part::Host, Part::Path]);
+        assert_eq!(parse("${host}-$arg_a x").ok().unwrap().to_string(), "$host-$arg_a x");
+    }
+
+    #[test]
+    fn what_is_no_variable_is_refused_with_the_nearest_that_is() {
+        for (text, hint) in [
+            ("$request_url", "did you mean $request_uri?"),
+            ("$remote_address", "did you mean $remote_addr?"),
+            ("$header_x_user", "did you mean $http_x_user?"),
+            ("$cookies_id", "did you mean $cookie_id?"),
+            ("$the_real_ip", "did you mean $remote_addr?"),
+            ("$http_", "did you mean $host?"),
+            ("request_uri", "did you mean $request_uri?"),
+            ("", "did you mean $"),
+            ("$", "write a variable behind it"),
+            ("a$-b", "write a variable behind it"),
+            ("${}", "write a variable behind it"),
+            ("${host", "write ${host}"),
+            ("${ho st}", "write ${ho}"),
+        ] {
+            let Err(Refusal::Mistaken(_, told)) = parse(text) else { panic!("{text} is taken") };
+            assert!(told.starts_with(hint), "{text}: {told}");
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! How requests are spread over the endpoints of a backend, and how endpoints are judged.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Everything that decides which endpoint gets a request. Most backends have the same, and share it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Balancing {
+    /// How one endpoint is chosen from several.
+    pub algorithm: Algorithm,
+    /// Use the endpoints of this node's zone where there are enough (`locality: prefer`).
+    pub prefer_zone: bool,
+    /// Ask endpoints whether they work; `None` = off.
+    pub active: Option<ActiveCheck>,
+    /// Judge endpoints by what becomes of requests; `None` = off.
+    pub passive: Option<PassiveCheck>,
+    /// Percent of the endpoints: when fewer are in use, all are.
+    pub panic_threshold: u8,
+    /// How long the weight of a new endpoint grows from 10 to 100 %; zero = at once.
+    pub slow_start: Duration,
+    /// Requests in flight, over all endpoints and workers; 0 = no limit.
+    pub max_in_flight: u32,
+}
+
+impl Default for Balancing {
+    fn default() -> Balancing {
+        Balancing {
+            algorithm: Algorithm::LeastConn,
+            prefer_zone: false,
+            active: None,
+            passive: Some(PassiveCheck::default()),
+            panic_threshold: 50,
+            slow_start: Duration::ZERO,
+            max_in_flight: 0,
+        }
+    }
+}
+
+/// How one endpoint is chosen from several.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Algorithm {
+    /// Fewest requests in flight for the weight.
+    #[default]
+    LeastConn,
+    /// In turn, smoothly by weight.
+    RoundRobin,
+    /// Drawn by weight.
+    Random,
+    /// Two drawn by weight, of which the one with fewer requests in flight.
+    RandomTwo,
+    /// Two drawn by weight, of which the one with the smaller product of latency and requests in flight.
+    Ewma,
+    /// The same endpoint for the same client address.
+    IpHash,
+    /// The same endpoint for the same text.
+    Hash(Arc<Template>),
+    /// One of the same few endpoints for the same text.
+    HashSubset {
+        /// What is hashed.
+        by: Arc<Template>,
+        /// How many endpoints a text has, 1 or more.
+        size: u16,
+    },
+}
+
+impl Algorithm {
+    /// The value of `fairlead.dev/load-balance`.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Algorithm::LeastConn => "least_conn",
+            Algorithm::RoundRobin => "round_robin",
+            Algorithm::Random => "random",
+            Algorithm::RandomTwo => "random_two",
+            Algorithm::Ewma => "ewma",
+            Algorithm::IpHash => "ip_hash",
+            Algorithm::Hash(_) | Algorithm::HashSubset { .. } => "hash",
+        }
+    }
+}
+
+/// A text with parts of the request in it, as `$arg_id-$host` describes it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Template {
+    /// In the order of the text.
+    pub parts: Box<[Part]>,
+}
+
+/// One part of a [`Template`].
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    /// Stands as it is.
+    Text(Arc<str>),
+    /// `$remote_addr`: the address of the client.
+    Address,
+    /// `$request_uri`: path and query as the client wrote them.
+    Uri,
+    /// `$uri`: the path in the form that routes match.
+    Path,
+    /// `$args`: the query without the question mark.
+    Query,
+    /// `$host`: lower case, without port.
+    Host,
+    /// `$request_method`.
+    Method,
+    /// `$scheme`: `http` or `https`.
+    Scheme,
+    /// `$arg_NAME`: the first query argument of that name.
+    Argument(Arc<str>),
+    /// `$cookie_NAME`.
+    Cookie(Arc<str>),
+    /// `$http_NAME`: a header field, in lower case with hyphens.
+    Field(Arc<str>),
+}
+
+impl fmt::Display for Template {
+    /// As it would be written in an annotation.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.parts.iter().try_for_each(|part| match part {
+            Part::Text(text) => f.write_str(text),
+            Part::Address => f.write_str("$remote_addr"),
+            Part::Uri => f.write_str("$request_uri"),
+            Part::Path => f.write_str("$uri"),
+            Part::Query => f.write_str("$args"),
+            Part::Host => f.write_str("$host"),
+            Part::Method => f.write_str("$request_method"),
+            Part::Scheme => f.write_str("$scheme"),
+            Part::Argument(name) => write!(f, "$arg_{name}"),
+            Part::Cookie(name) => write!(f, "$cookie_{name}"),
+            Part::Field(name) => write!(f, "$http_{}", name.replace('-', "_")),
+        })
+    }
+}
+
+/// `health-check-*`: a question that is put to every endpoint of a Service.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ActiveCheck {
+    /// How it is put.
+    pub probe: Probe,
+    /// Another port than the endpoint's.
+    pub port: Option<u16>,
+    /// From one check to the next, ± 10 %.
+    pub interval: Duration,
+    /// The longest wait for the whole answer.
+    pub timeout: Duration,
+    /// So many failures in a row take an endpoint out of use.
+    pub fall: u32,
+    /// So many successes in a row bring it back.
+    pub rise: u32,
+}
+
+impl ActiveCheck {
+    /// The default `interval`.
+    pub const INTERVAL: Duration = Duration::from_secs(5);
+    /// The default `timeout`; no check waits longer than `interval`.
+    pub const TIMEOUT: Duration = Duration::from_secs(2);
+    /// The default `fall`.
+    pub const FALL: u32 = 3;
+    /// The default `rise`.
+    pub const RISE: u32 = 2;
+    /// The statuses that are right where none is said.
+    pub const EXPECTED: [(u16, u16); 1] = [(200, 399)];
+}
+
+/// How an endpoint is asked.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Probe {
+    /// It takes a connection.
+    Tcp,
+    /// GET over HTTP/1.1.
+    Http {
+        /// Over TLS, whatever the certificate.
+        is_tls: bool,
+        /// Path and query.
+        path: Arc<str>,
+        /// The Host field; `None` = the endpoint's address.
+        host: Option<Arc<str>>,
+        /// Right statuses: first and last of each range.
+        expected: Box<[(u16, u16)]>,
+    },
+    /// `grpc.health.v1.Health/Check` over HTTP/2 in clear text.
+    Grpc {
+        /// The `:authority`; `None` = the endpoint's address.
+        host: Option<Arc<str>>,
+    },
+}
+
+/// `passive-health`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PassiveCheck {
+    /// So many failures in a row eject an endpoint.
+    pub consecutive: u32,
+    /// For so long the first time; each time that follows doubles it, up to 5 min.
+    pub eject: Duration,
+    /// Percent of the endpoints that may be ejected at once.
+    pub max_ejected: u8,
+    /// Answers with a status from 500 to 599 are failures too.
+    pub on_5xx: bool,
+}
+
+impl Default for PassiveCheck {
+    fn default() -> PassiveCheck {
+        PassiveCheck { consecutive: 5, eject: Duration::from_secs(10), max_ejected: 50, on_5xx: false }
+    }
+}
+
+/// `affinity: cookie`: which cookie keeps a client at its endpoint. The same on every route to the backend.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Affinity {
+    /// `session-cookie-name`.
+    pub name: Arc<str>,
+    /// `session-cookie-path`; `None` = the path of the route.
+    pub path: Option<Arc<str>>,
+    /// `session-cookie-domain`.
+    pub domain: Option<Arc<str>>,
+    /// `session-cookie-expires`: seconds from now.
+    pub expires: Option<u32>,
+    /// `session-cookie-max-age`: seconds.
+    pub max_age: Option<u32>,
+    /// `session-cookie-samesite`.
+    pub same_site: Option<SameSite>,
+    /// `session-cookie-conditional-samesite-none`: leave `SameSite=None` out for browsers that misread it.
+    pub conditional_none: bool,
+    /// `session-cookie-secure`: `None` = where the request came over TLS.
+    pub secure: Option<bool>,
+    /// `session-cookie-change-on-failure`: a client whose endpoint fails is moved to another for good.
+    pub change_on_failure: bool,
+}
+
+/// `SameSite` of a cookie (RFC 6265bis 4.1.2.7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SameSite {
+    /// Sent to other sites too.
+    None,
+    /// Sent on top-level navigation too.
+    Lax,
+    /// Sent to the same site only.
+    Strict,
+}
+
+impl SameSite {
+    /// The value of the attribute.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            SameSite::None => "None",
+            SameSite::Lax => "Lax",
+            SameSite::Strict => "Strict",
+        }
+    }
+}
