@@ -78,13 +78,13 @@ impl Backend {
         Some(Admitted(Arc::clone(self)))
     }
 
-    /// Requests in flight that [`Backend::count`] counted.
+    /// Requests in flight that were counted in the total.
     pub fn counted(&self) -> u32 {
         self.totals().picked.load(Ordering::Relaxed)
     }
 
-    /// Counts one more request in flight, for [`super::Endpoint::claim`].
-    pub fn count(self: &Arc<Self>) -> Arc<Backend> {
+    /// Counts one more request in flight in the total.
+    pub(super) fn count(self: &Arc<Self>) -> Arc<Backend> {
         self.totals().picked.fetch_add(1, Ordering::Relaxed);
         Arc::clone(self)
     }

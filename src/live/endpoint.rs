@@ -148,15 +148,15 @@ impl Endpoint {
         }
     }
 
-    /// Takes it for a request, after [`Endpoint::is_open`] said yes. `None` if somebody else was quicker to try one that was
-    /// ejected.
-    pub fn claim(self: &Arc<Self>, minded: u32, counted: Option<Arc<Backend>>) -> Option<InFlight> {
+    /// Takes it for a request, after [`Endpoint::is_open`] said yes; `total`: the backend whose total counts. `None` if
+    /// somebody else was quicker to try one that was ejected.
+    pub fn claim(self: &Arc<Self>, minded: u32, total: Option<&Arc<Backend>>) -> Option<InFlight> {
         let is_probe = self.standing.load(Ordering::Relaxed) & minded & EJECTED != 0;
         if is_probe && self.standing.fetch_or(PROBING, Ordering::Relaxed) & PROBING != 0 {
             return None;
         }
         self.in_flight.fetch_add(1, Ordering::Relaxed);
-        Some(InFlight { endpoint: Arc::clone(self), is_probe, counted })
+        Some(InFlight { endpoint: Arc::clone(self), is_probe, counted: total.map(Backend::count) })
     }
 
     /// Counts a request in; it counts until the guard is dropped.
