@@ -165,7 +165,7 @@ mod tests {
         ir::EndpointSet { endpoints: endpoints.iter().map(endpoint).collect() }
     }
 
-    fn one(backend: &Backend, address: &str) -> Arc<Endpoint> {
+    fn one_of(backend: &Backend, address: &str) -> Arc<Endpoint> {
         let endpoints = backend.endpoints.load();
         Arc::clone(endpoints.iter().find(|endpoint| &*endpoint.text == address).unwrap())
     }
@@ -175,10 +175,10 @@ mod tests {
         let registry = Registry::new(1);
         let backend = registry.backend(&id(80));
         registry.set_endpoints(&id(80), &set(&[("10.0.0.1:80", 1, false), ("10.0.0.2:80", 1, false)]));
-        let before = one(&backend, "10.0.0.1:80");
+        let before = one_of(&backend, "10.0.0.1:80");
         let flight = Arc::clone(&before).begin();
         registry.set_endpoints(&id(80), &set(&[("10.0.0.1:80", 7, true), ("10.0.0.3:80", 1, false)]));
-        let after = one(&backend, "10.0.0.1:80");
+        let after = one_of(&backend, "10.0.0.1:80");
         assert!(Arc::ptr_eq(&before, &after));
         assert_eq!((after.base(), after.pod().as_deref()), (7, Some("pod-7")));
         assert_eq!(backend.in_flight(), 1);
@@ -192,13 +192,13 @@ mod tests {
         let registry = Registry::new(1);
         let backend = registry.backend(&id(80));
         registry.set_endpoints(&id(80), &set(&[("10.0.0.1:80", 1, false)]));
-        let flight = one(&backend, "10.0.0.1:80").begin();
+        let flight = one_of(&backend, "10.0.0.1:80").begin();
         for away in [set(&[]), set(&[("10.0.0.2:80", 1, false)])] {
             registry.set_endpoints(&id(80), &away);
             registry.sweep();
         }
         registry.set_endpoints(&id(80), &set(&[("10.0.0.1:80", 1, false)]));
-        assert!(Arc::ptr_eq(flight.endpoint(), &one(&backend, "10.0.0.1:80")));
+        assert!(Arc::ptr_eq(flight.endpoint(), &one_of(&backend, "10.0.0.1:80")));
     }
 
     #[test]
@@ -206,7 +206,7 @@ mod tests {
         let registry = Registry::new(1);
         let backend = registry.backend(&id(80));
         registry.set_endpoints(&id(80), &set(&[("10.0.0.1:80", 1, false)]));
-        let flight = one(&backend, "10.0.0.1:80").begin();
+        let flight = one_of(&backend, "10.0.0.1:80").begin();
         registry.set_endpoints(&id(80), &set(&[]));
         let cell = Arc::downgrade(flight.endpoint());
         registry.sweep();
@@ -222,7 +222,7 @@ mod tests {
         let backend = registry.backend(&id(80));
         registry.set_endpoints(&id(80), &set(&[("10.0.0.1:80", 1, false)]));
         registry.backend(&id(81));
-        let flight = one(&backend, "10.0.0.1:80").begin();
+        let flight = one_of(&backend, "10.0.0.1:80").begin();
         registry.sweep();
         assert_eq!(registry.backends().len(), 1, "81 had no reference");
         drop(backend);
@@ -250,5 +250,45 @@ mod tests {
         backend.turn(1);
         assert_eq!(backend.turn(0), first.wrapping_add(1));
         assert_eq!(backend.turn(5), 0, "there is no worker 5");
+    }
+
+    #[test]
+    fn the_weight_of_a_new_endpoint_grows_in_ten_steps() {
+        let registry = Registry::new(1);
+        let backend = registry.backend(&id(80));
+        let (slow_start, start) = (Duration::from_secs(10), Instant::now());
+        let old = ("10.0.0.1:80", 2, false);
+        let later = start + Duration::from_secs(60);
+        registry.set_starting(&id(80), &set(&[old]), slow_start, start);
+        assert_eq!(registry.ramp(&id(80), slow_start, later), None, "it is old by now");
+        let mut due = registry.set_starting(&id(80), &set(&[old, ("10.0.0.2:80", 3, false)]), slow_start, later);
+        let mut seen = Vec::new();
+        loop {
+            let weights = backend.endpoints.load().weights();
+            assert_eq!(weights[0], 20, "the old one has its full weight");
+            seen.push(weights[1]);
+            let Some(next) = due else { break };
+            due = registry.ramp(&id(80), slow_start, next);
+            seen.len().checked_sub(20).map_or((), |_| panic!("{seen:?}"));
+        }
+        assert_eq!(seen, [3, 6, 9, 12, 15, 18, 21, 24, 27, 30]);
+        let whole = registry.set_starting(&id(80), &set(&[old, ("10.0.0.3:80", 3, false)]), Duration::ZERO, later);
+        assert_eq!((whole, backend.endpoints.load().weights()), (None, vec![20, 30]), "off is at once");
+    }
+
+    #[test]
+    fn an_endpoint_that_comes_back_starts_as_slowly_as_a_new_one() {
+        let registry = Registry::new(1);
+        let backend = registry.backend(&id(80));
+        let (slow_start, start) = (Duration::from_secs(10), Instant::now());
+        let (both, one) = ([("10.0.0.1:80", 1, false), ("10.0.0.2:80", 1, false)], [("10.0.0.1:80", 1, false)]);
+        registry.set_starting(&id(80), &set(&both), slow_start, start);
+        let later = start + Duration::from_secs(60);
+        registry.ramp(&id(80), slow_start, later);
+        let flight = one_of(&backend, "10.0.0.2:80").begin();
+        registry.set_starting(&id(80), &set(&one), slow_start, later);
+        registry.set_starting(&id(80), &set(&both), slow_start, later);
+        assert!(Arc::ptr_eq(flight.endpoint(), &one_of(&backend, "10.0.0.2:80")));
+        assert_eq!(backend.endpoints.load().weights(), [10, 1]);
     }
 }

@@ -77,4 +77,10 @@ impl EndpointSet {
             Rendezvous::new(self.candidates.iter().map(seat))
         })
     }
+
+    /// The weights of the candidates, as they count now.
+    #[cfg(test)]
+    pub(super) fn weights(&self) -> Vec<u32> {
+        self.candidates.iter().map(|endpoint| endpoint.weight.load(Ordering::Relaxed)).collect()
+    }
 }
