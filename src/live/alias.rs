@@ -44,7 +44,7 @@ impl Alias {
     /// The place for `random`, of `count` places.
     pub fn place(&self, random: u64, count: usize) -> usize {
         // A multiplication in place of a division (D. Lemire, 2019); the bias is below count / 2^32.
-        let place = ((random >> 32) * count as u64 >> 32) as usize;
+        let place = (((random >> 32) * count as u64) >> 32) as usize;
         match self.columns.get(place) {
             Some(column) if random as u32 >= column.own => column.other as usize,
             _ => place,

@@ -152,7 +152,7 @@ fn no_more_than_a_share_is_ejected_and_never_a_lone_one() {
             bed.fail(place, 20);
         }
         assert_eq!(bed.standings().iter().filter(|standing| **standing == "ejected").count(), most, "of {endpoints}");
-        assert_eq!(bed.backend.endpoints.load().is_panic(50), false, "of {endpoints}");
+        assert!(!bed.backend.endpoints.load().is_panic(50), "of {endpoints}");
         bed.assert_count_is_exact();
     }
     let mut lone = Bed::new(1);
