@@ -34,7 +34,7 @@ impl Backend {
                 if self.micros(began) >= endpoint.until.load(Ordering::Relaxed) {
                     self.eject(endpoint, run, settings, began, now);
                 }
-            } else if run.count() >= settings.consecutive.max(1) && self.may_eject(endpoint, settings) {
+            } else if run.count() >= most(settings, history.as_deref(), now) && self.may_eject(endpoint, settings) {
                 self.eject(endpoint, run, settings, began, now);
             }
         }
@@ -151,6 +151,18 @@ impl Backend {
             candidates: set.candidates.len(),
         });
     }
+}
+
+/// How many failures in a row eject an endpoint that is in use.
+fn most(settings: &PassiveCheck, history: Option<&History>, now: Instant) -> u32 {
+    standing::most_failures(settings.consecutive, unforgiven(settings, history, now))
+}
+
+/// Ejections of an endpoint in use that are not forgiven yet.
+fn unforgiven(settings: &PassiveCheck, history: Option<&History>, now: Instant) -> u32 {
+    history.map_or(0, |History { since, ejections, .. }| {
+        standing::forgiven(settings.eject, *ejections, now.saturating_duration_since(*since))
+    })
 }
 
 #[cfg(test)]

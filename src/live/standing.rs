@@ -154,6 +154,13 @@ pub(super) fn forgiven(first: Duration, ejections: u32, in_use: Duration) -> u32
     left
 }
 
+/// How many failures in a row eject an endpoint: half as many where an ejection is not forgiven yet. One that fails only now
+/// and then has long rows seldom, and would be back in use most of the time.
+pub(super) fn most_failures(consecutive: u32, unforgiven: u32) -> u32 {
+    let consecutive = consecutive.max(1);
+    if unforgiven == 0 { consecutive } else { consecutive.div_ceil(2) }
+}
+
 /// Whether an endpoint may be ejected when then `aside` of `candidates` are set aside: at most `percent` of them, and never
 /// the only one.
 pub(super) fn may_eject(candidates: usize, aside: usize, percent: u8) -> bool {
@@ -185,6 +192,12 @@ mod tests {
         let left = |seconds| forgiven(TEN, 3, Duration::from_secs(seconds));
         assert_eq!([0, 39, 40, 59, 60, 69, 70, 9_999].map(left), [3, 3, 2, 2, 1, 1, 0, 0]);
         assert_eq!(forgiven(Duration::ZERO, 3, Duration::ZERO), 0, "an ejection of no time is forgiven at once");
+    }
+
+    #[test]
+    fn an_endpoint_that_came_back_has_half_the_credit_until_it_is_forgiven() {
+        assert_eq!([0, 1, 2, 3, 5].map(|consecutive| most_failures(consecutive, 0)), [1, 1, 2, 3, 5]);
+        assert_eq!([0, 1, 2, 3, 5].map(|consecutive| most_failures(consecutive, 1)), [1, 1, 1, 2, 3]);
     }
 
     #[test]

@@ -145,6 +145,18 @@ fn time_in_use_is_forgiving() {
 }
 
 #[test]
+fn one_that_came_back_is_on_trial_until_it_is_forgiven() {
+    for (in_use, failures, standing) in [(9, 2, "ready"), (9, 3, "ejected"), (10, 4, "ready"), (10, 5, "ejected")] {
+        let mut bed = Bed::new(3);
+        bed.fail(0, 5);
+        bed.after(10);
+        bed.succeed(bed.pick(0).unwrap());
+        bed.after(in_use).fail(0, failures);
+        assert_eq!(bed.standings()[0], standing, "{failures} failures after {in_use} s in use");
+    }
+}
+
+#[test]
 fn no_more_than_a_share_is_ejected_and_never_a_lone_one() {
     for (endpoints, most) in [(1, 0), (2, 1), (3, 1), (10, 5)] {
         let bed = Bed::new(endpoints);
