@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test unit suite docs deny h2spec blackbox chart chart-write e2e e2e-fast e2e-full conformance cluster-tools image fuzz bench bench-peers bench-cluster release clean
+.PHONY: balancing help setup demo check test unit suite docs deny h2spec blackbox chart chart-write e2e e2e-fast e2e-full conformance cluster-tools image fuzz bench bench-peers bench-cluster release clean
 
 CARGO := cargo
 BINARY := target/debug/fairlead
@@ -99,7 +99,7 @@ release: ## The optimised binary, target/release/fairlead
 	@scripts/setup.sh build
 	$(CARGO) build --release --bin fairlead
 
-bench: ## Benchmarks beside their goals: look-ups, compile, instructions, memory, a changed file
+bench: ## Benchmarks beside their goals: look-ups, picks, compile, instructions, memory, a changed file
 	@scripts/setup.sh bench
 	$(CARGO) build --release --bin fairlead --bench peers
 	missed=0; \
@@ -108,6 +108,10 @@ bench: ## Benchmarks beside their goals: look-ups, compile, instructions, memory
 	python3 benches/memory.py $(RELEASE) || missed=1; \
 	python3 benches/change.py $(RELEASE) || missed=1; \
 	exit $$missed
+
+balancing: ## Simulate every algorithm in virtual time; writes the table and the plot of docs/balancing.md
+	@scripts/setup.sh build
+	BALANCING_WRITE=1 $(CARGO) test --test suite balancing:: -- --nocapture
 
 bench-peers: ## The same load side by side with nginx, one worker each on one core
 	@scripts/setup.sh bench

@@ -1,5 +1,7 @@
 //! The control loop: what changed is compiled and served, and what is wrong is kept for those who ask.
 
+mod standings;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,11 +13,12 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep_until;
 use tracing::{error, info, warn};
 
+use self::standings::Starts;
 use crate::compile::{self, Compiled, Compiler, Resolved};
 use crate::ir::{
     Backend, BackendId, Certificate, EndpointSource, Kind, Name, Object, PortKey, Problem, Reason, Severity,
 };
-use crate::live::Registry;
+use crate::live::{Registry, Transition};
 use crate::report::{Account, Desk};
 use crate::settings::CompileOptions;
 use crate::snapshot::Snapshot;
@@ -115,6 +118,8 @@ pub struct Controller {
     endpoints: BTreeMap<BackendId, Vec<Problem>>,
     /// A panic came before the endpoints of all backends were set.
     has_unset: bool,
+    /// Endpoints whose weight still grows.
+    starts: Starts,
     dns: Dns,
     questions: Option<Questions>,
     /// The snapshot was not compiled to the end.
@@ -134,6 +139,7 @@ impl Controller {
             compiled: Compiled::default(),
             endpoints: BTreeMap::new(),
             has_unset: false,
+            starts: Starts::default(),
             dns: Dns::default(),
             questions: None,
             is_behind: true,
@@ -159,6 +165,8 @@ impl Controller {
             Objects(Changed),
             Names,
             Question(Question),
+            Standings(Vec<Transition>),
+            Starts,
             Sweep,
         }
         // No snapshot is held while it waits: the source changes its own in place if nobody else has it.
@@ -166,6 +174,7 @@ impl Controller {
         self.apply(&first, &Delta::default(), Instant::now(), seconds_since_epoch());
         drop(first);
         let mut questions = self.questions.take();
+        let mut heard = self.outlets.registry.transitions();
         let mut next_sweep = tokio::time::Instant::now() + SWEEP;
         let mut next_cell_sweep = tokio::time::Instant::now() + CELL_SWEEP;
         loop {
@@ -174,6 +183,8 @@ impl Controller {
                 () = self.dns.changed() => Event::Names,
                 question = Questions::next(&mut questions) => Event::Question(question),
                 () = sleep_until(next_sweep) => Event::Sweep,
+                () = self.starts.next() => Event::Starts,
+                transitions = standings::next(&mut heard) => Event::Standings(transitions),
                 question = Desk::asked(self.desk.as_mut()) => Event::Account(question),
             };
             let snapshot = Arc::clone(source.snapshot());
@@ -190,6 +201,8 @@ impl Controller {
                 Event::Names => self.apply_names(&snapshot, seconds_since_epoch()),
                 // Whoever does not listen any more has no time left.
                 Event::Question(reply) => drop(reply.send(snapshot)),
+                Event::Standings(transitions) => self.follow_standings(&transitions, Instant::now()),
+                Event::Starts => self.raise_weights(Instant::now()),
                 Event::Sweep => {
                     let now = tokio::time::Instant::now();
                     let left = self.outlets.table.sweep();
@@ -244,6 +257,28 @@ impl Controller {
         });
         let problems = self.report(snapshot, now);
         info!(problems, "external names resolved");
+    }
+
+    /// Raises the weights of endpoints that start slowly, as far as they are due at `now`.
+    pub fn raise_weights(&mut self, now: Instant) {
+        for id in self.starts.due(now) {
+            let backend = self.compiled.config.backends.get(&id);
+            let slow_start = backend.map(|backend| backend.balancing.slow_start);
+            let due = slow_start.and_then(|slow_start| self.outlets.registry.ramp(&id, slow_start, now));
+            self.starts.set(&id, due);
+        }
+    }
+
+    /// Logs what changed; an endpoint that came back starts as slowly as a new one.
+    fn follow_standings(&mut self, transitions: &[Transition], now: Instant) {
+        standings::log(transitions);
+        for backend in standings::returned(transitions) {
+            let settings = self.compiled.config.backends.get(backend);
+            if settings.is_some_and(|settings| !settings.balancing.slow_start.is_zero()) {
+                self.starts.set(backend, Some(now));
+            }
+        }
+        self.raise_weights(now);
     }
 
     fn account(&self, snapshot: &Snapshot, now: i64) -> Account {
@@ -309,7 +344,9 @@ impl Controller {
 
     fn set_endpoints(&mut self, snapshot: &Snapshot, backend: &Backend, resolved: &Resolved) {
         let (set, problems) = compile::endpoints(snapshot, backend, resolved);
-        self.outlets.registry.set_endpoints(&backend.id, &set);
+        let slow_start = backend.balancing.slow_start;
+        let due = self.outlets.registry.set_starting(&backend.id, &set, slow_start, Instant::now());
+        self.starts.set(&backend.id, due);
         if problems.is_empty() {
             self.endpoints.remove(&backend.id);
         } else {

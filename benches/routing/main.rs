@@ -4,18 +4,16 @@
 #![allow(clippy::expect_used, clippy::print_stdout, reason = "a tool that reports on standard output, or stops")]
 
 mod objects;
+mod picks;
 
 use std::hint::black_box;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Instant;
 
 use fairlead::compile::{Compiler, compile};
-use fairlead::ir::Algorithm;
-use fairlead::proxy::balance;
 use fairlead::settings::CompileOptions;
-use fairlead::table::{BackendRef, Pin, RouteRef, RoutingTable, SharedTable, Target};
-use fairlead::{ir, snapshot};
+use fairlead::snapshot;
+use fairlead::table::{Pin, RouteRef, RoutingTable, SharedTable};
 use rustix::time::{ClockId, clock_gettime};
 
 use self::objects::World;
@@ -29,7 +27,7 @@ fn main() -> ExitCode {
     memory(&mut report);
     look_ups(&mut report);
     pins(&mut report);
-    picks(&mut report);
+    picks::picks(&mut report);
     builds(&mut report);
     if report.missed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
@@ -134,33 +132,6 @@ fn pins(report: &mut Report) {
     let pin = Pin::new(Arc::new(SharedTable::new(table)));
     let times = (0..ROUNDS).map(|_| nanoseconds(500_000, || pin.table()));
     report.note("the current table for one request", median(times.collect()), "ns");
-}
-
-fn picks(report: &mut Report) {
-    let world = World::new();
-    let table = world.serve(&objects::one_host_each(1));
-    let target = table.find(&objects::host(0), "/").map(|at| &table.route(at).target);
-    let Some(Target::Backend(backend)) = target else { return };
-    let now = Instant::now();
-    let budget = (0..ROUNDS).map(|_| nanoseconds(500_000, || backend.live.retries.request(0, now)));
-    report.note("one request counted for the retry budget", median(budget.collect()), "ns");
-    for balance in [Algorithm::LeastConn, Algorithm::RoundRobin] {
-        let settings = ir::Backend { balance, ..ir::Backend::clone(&backend.settings) };
-        let backend = BackendRef { settings: Arc::new(settings), live: Arc::clone(&backend.live) };
-        for (count, weight) in [(2, 1), (32, 1), (1_000, 1), (1_000, 3)] {
-            let endpoints = (0..count).map(|number| ir::Endpoint {
-                address: ([10, 3, (number / 250) as u8, (number % 250) as u8], 8080).into(),
-                pod: None,
-                weight: if number % 2 == 0 { weight } else { 1 },
-                draining: false,
-            });
-            world.registry.set_endpoints(&backend.settings.id, &ir::EndpointSet { endpoints: endpoints.collect() });
-            let times = (0..ROUNDS).map(|_| nanoseconds(100_000, || balance::pick(&backend, 0, &[])));
-            let name = format!("{} pick among {count}, weights up to {weight}", balance.as_str());
-            let time = median(times.collect());
-            if count == 1_000 { report.at_most(&name, time, "ns", 100.0) } else { report.note(&name, time, "ns") }
-        }
-    }
 }
 
 fn builds(report: &mut Report) {

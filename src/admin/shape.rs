@@ -296,7 +296,7 @@ pub fn endpoints(backend: &live::Backend) -> Vec<Endpoint> {
     let shape = |(endpoint, state): (&std::sync::Arc<live::Endpoint>, &str)| Endpoint {
         address: endpoint.text.to_string(),
         pod: endpoint.pod().map(|pod| pod.to_string()),
-        weight: endpoint.weight.load(std::sync::atomic::Ordering::Relaxed),
+        weight: endpoint.base(),
         state: state.to_owned(),
         reason: None,
         since: None,

@@ -1,11 +1,12 @@
 //! One backend: its endpoints, and what must outlast every table that names it.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 
+use super::transition::News;
 use super::{EndpointSet, RetryBudget};
 use crate::ir;
 use crate::telemetry::PerWorker;
@@ -19,16 +20,37 @@ pub struct Backend {
     /// How many retries it may still get.
     pub retries: RetryBudget,
     cursors: PerWorker<AtomicU32>,
+    epoch: Instant,
+    /// Made where something asks for them: they cost every request a word that all workers write.
+    totals: OnceLock<Box<Totals>>,
+    /// Whoever sets an endpoint aside, takes it back or replaces the set holds it. No request waits for it but the one
+    /// that changes a standing.
+    changes: Mutex<()>,
+    pub(super) news: Arc<News>,
+}
+
+/// Requests in flight at the whole backend. On a cache line of its own.
+#[derive(Default)]
+#[repr(align(64))]
+struct Totals {
+    /// At all endpoints, where the algorithm asks for the mean.
+    picked: AtomicU32,
+    /// Those that a limit counts.
+    admitted: AtomicU32,
 }
 
 impl Backend {
     /// A backend without endpoints. Seconds of the retry budget begin at `epoch`.
-    pub(super) fn new(id: ir::BackendId, workers: usize, epoch: Instant) -> Backend {
+    pub(super) fn new(id: ir::BackendId, workers: usize, epoch: Instant, news: Arc<News>) -> Backend {
         Backend {
             id,
             endpoints: ArcSwap::from(Arc::new(EndpointSet::default())),
             retries: RetryBudget::new(workers, epoch),
             cursors: PerWorker::new(workers),
+            epoch,
+            totals: OnceLock::new(),
+            changes: Mutex::default(),
+            news,
         }
     }
 
@@ -44,5 +66,70 @@ impl Backend {
     /// Requests in flight at the present endpoints, over all workers.
     pub fn in_flight(&self) -> u64 {
         self.endpoints.load().iter().map(|endpoint| u64::from(endpoint.in_flight.load(Ordering::Relaxed))).sum()
+    }
+
+    /// Lets a request in while fewer than `most` are; it counts until the guard is dropped.
+    pub fn admit(self: &Arc<Self>, most: u32) -> Option<Admitted> {
+        // Taken first and given back: of two that come at once for the last place only one may get it.
+        if self.totals().admitted.fetch_add(1, Ordering::Relaxed) >= most {
+            self.totals().admitted.fetch_sub(1, Ordering::Relaxed);
+            return None;
+        }
+        Some(Admitted(Arc::clone(self)))
+    }
+
+    /// Requests in flight that were counted in the total.
+    pub fn counted(&self) -> u32 {
+        self.totals().picked.load(Ordering::Relaxed)
+    }
+
+    /// Counts one more request in flight in the total.
+    pub(super) fn count(self: &Arc<Self>) -> Arc<Backend> {
+        self.totals().picked.fetch_add(1, Ordering::Relaxed);
+        Arc::clone(self)
+    }
+
+    /// Takes back [`Backend::count`].
+    pub(super) fn uncount(&self) {
+        self.totals().picked.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    fn totals(&self) -> &Totals {
+        self.totals.get_or_init(Box::default)
+    }
+
+    /// Microseconds since the epoch.
+    pub fn micros(&self, now: Instant) -> u64 {
+        u64::try_from(now.saturating_duration_since(self.epoch).as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// Milliseconds since the epoch.
+    pub fn millis(&self, now: Instant) -> u64 {
+        let since = now.saturating_duration_since(self.epoch);
+        since.as_secs().wrapping_mul(1_000).wrapping_add(since.subsec_millis().into())
+    }
+
+    /// Tenths of a second since the epoch, from 1.
+    pub(super) fn tenths(&self, now: Instant) -> u32 {
+        u32::try_from(self.millis(now) / 100).map_or(u32::MAX, |tenths| tenths.saturating_add(1))
+    }
+
+    /// The moment that [`Backend::tenths`] gave.
+    pub(super) fn at_tenths(&self, tenths: u32) -> Instant {
+        self.epoch + Duration::from_millis(100) * tenths.saturating_sub(1)
+    }
+
+    /// Keeps everybody else from changing a standing or the set. A panic elsewhere leaves both whole.
+    pub(super) fn changes(&self) -> MutexGuard<'_, ()> {
+        self.changes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One request within the limit of its backend.
+pub struct Admitted(Arc<Backend>);
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        self.0.totals().admitted.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -1,11 +1,24 @@
 //! Keyed cells that outlast tables: a table pins them by identity, and a new table finds them again.
 
+mod alias;
 mod backend;
 mod budget;
-mod endpoints;
+mod endpoint;
+mod health;
+mod latency;
 mod registry;
+mod rendezvous;
+mod set;
+pub mod standing;
+mod transition;
+mod turns;
 
-pub use self::backend::Backend;
+pub use self::alias::Alias;
+pub use self::backend::{Admitted, Backend};
 pub use self::budget::RetryBudget;
-pub use self::endpoints::{Endpoint, EndpointSet, InFlight};
+pub use self::endpoint::{Endpoint, FULL, InFlight};
 pub use self::registry::Registry;
+pub use self::rendezvous::{Fnv, Rendezvous, next};
+pub use self::set::EndpointSet;
+pub use self::standing::{Fault, History, Standing};
+pub use self::transition::Transition;

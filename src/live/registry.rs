@@ -4,8 +4,11 @@ use std::collections::HashMap;
 use std::mem;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use tokio::sync::mpsc;
+
+use super::transition::{News, Transition};
 use super::{Backend, Endpoint, EndpointSet};
 use crate::ir;
 
@@ -14,6 +17,7 @@ use crate::ir;
 pub struct Registry {
     workers: usize,
     epoch: Instant,
+    news: Arc<News>,
     entries: Mutex<Entries>,
 }
 
@@ -28,7 +32,12 @@ struct Entry {
 impl Registry {
     /// No cells; each cell made later has room for `workers` workers.
     pub fn new(workers: usize) -> Registry {
-        Registry { workers, epoch: Instant::now(), entries: Mutex::default() }
+        Registry { workers, epoch: Instant::now(), news: Arc::new(News::new()), entries: Mutex::default() }
+    }
+
+    /// Where changes of standing are heard. There is one such end: `None` if somebody has it.
+    pub fn transitions(&self) -> Option<mpsc::Receiver<Transition>> {
+        self.news.hear()
     }
 
     /// The cell of a backend, made if there is none.
@@ -40,20 +49,62 @@ impl Registry {
     /// keeps them until its last request ended. Only a backend that a table names, or will name before the next
     /// [`Registry::sweep`], keeps its endpoints.
     pub fn set_endpoints(&self, id: &ir::BackendId, set: &ir::EndpointSet) {
+        self.set_starting(id, set, Duration::ZERO, Instant::now());
+    }
+
+    /// The same, where the weight of an endpoint that is new at `now` grows for `slow_start`. Says when
+    /// [`Registry::ramp`] is due; `None` when all have their full weight.
+    pub fn set_starting(
+        &self,
+        id: &ir::BackendId,
+        set: &ir::EndpointSet,
+        slow_start: Duration,
+        now: Instant,
+    ) -> Option<Instant> {
         let mut entries = self.entries();
         let Entry { backend, leavers } = self.entry(&mut entries, id);
+        let _changes = backend.changes();
         let present = backend.endpoints.load_full();
-        let mut known: HashMap<SocketAddr, &Arc<Endpoint>, foldhash::fast::RandomState> =
-            present.iter().chain(&*leavers).map(|endpoint| (endpoint.address, endpoint)).collect();
-        let next = EndpointSet::new(&set.endpoints, |endpoint| match known.remove(&endpoint.address) {
-            Some(cell) => {
-                cell.update(endpoint);
-                Arc::clone(cell)
-            }
-            None => Arc::new(Endpoint::new(endpoint)),
+        let stayers = present.iter().map(|endpoint| (endpoint, true));
+        let both = stayers.chain(leavers.iter().map(|endpoint| (endpoint, false)));
+        let mut known: HashMap<SocketAddr, (&Arc<Endpoint>, bool), foldhash::fast::RandomState> =
+            both.map(|(endpoint, stays)| (endpoint.address, (endpoint, stays))).collect();
+        let born = backend.tenths(now);
+        let mut due = None;
+        let next = EndpointSet::new(&set.endpoints, |endpoint| {
+            let cell = match known.remove(&endpoint.address) {
+                Some((cell, stays)) => {
+                    let is_other = cell.update(endpoint);
+                    if is_other {
+                        backend.forget(cell);
+                    }
+                    if is_other || !stays {
+                        cell.reborn(born);
+                    }
+                    Arc::clone(cell)
+                }
+                None => Arc::new(Endpoint::new(endpoint, born)),
+            };
+            due = earliest(due, cell.ramp(tenths(slow_start), born));
+            cell
         });
-        *leavers = known.into_values().map(Arc::clone).collect();
+        *leavers = known.into_values().map(|(cell, _)| Arc::clone(cell)).collect();
         backend.endpoints.store(Arc::new(next));
+        due.map(|tenths| now + Duration::from_millis(100) * tenths)
+    }
+
+    /// Gives the endpoints of a backend the weights that are due at `now`. Says when it is due again; `None` when all have
+    /// their full weight.
+    pub fn ramp(&self, id: &ir::BackendId, slow_start: Duration, now: Instant) -> Option<Instant> {
+        let backend = Arc::clone(&self.entries().get(id)?.backend);
+        let _changes = backend.changes();
+        let present = backend.endpoints.load_full();
+        let born = backend.tenths(now);
+        let steps = present.iter().map(|endpoint| endpoint.ramp(tenths(slow_start), born));
+        let due = steps.fold(None, earliest);
+        let next = EndpointSet::of(present.candidates.clone(), present.draining.clone());
+        backend.endpoints.store(Arc::new(next));
+        due.map(|tenths| now + Duration::from_millis(100) * tenths)
     }
 
     /// Forgets cells that no table refers to and that have no request in flight.
@@ -76,7 +127,7 @@ impl Registry {
 
     fn entry<'a>(&self, entries: &'a mut Entries, id: &ir::BackendId) -> &'a mut Entry {
         entries.entry(id.clone()).or_insert_with(|| Entry {
-            backend: Arc::new(Backend::new(id.clone(), self.workers, self.epoch)),
+            backend: Arc::new(Backend::new(id.clone(), self.workers, self.epoch, Arc::clone(&self.news))),
             leavers: Box::default(),
         })
     }
@@ -87,10 +138,16 @@ impl Registry {
     }
 }
 
+fn earliest(a: Option<u32>, b: Option<u32>) -> Option<u32> {
+    a.into_iter().chain(b).min()
+}
+
+fn tenths(time: Duration) -> u32 {
+    u32::try_from(time.as_millis() / 100).unwrap_or(u32::MAX)
+}
+
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::Ordering;
-
     use super::*;
 
     fn id(port: u16) -> ir::BackendId {
@@ -108,7 +165,7 @@ mod tests {
         ir::EndpointSet { endpoints: endpoints.iter().map(endpoint).collect() }
     }
 
-    fn one(backend: &Backend, address: &str) -> Arc<Endpoint> {
+    fn one_of(backend: &Backend, address: &str) -> Arc<Endpoint> {
         let endpoints = backend.endpoints.load();
         Arc::clone(endpoints.iter().find(|endpoint| &*endpoint.text == address).unwrap())
     }
@@ -118,12 +175,12 @@ mod tests {
         let registry = Registry::new(1);
         let backend = registry.backend(&id(80));
         registry.set_endpoints(&id(80), &set(&[("10.0.0.1:80", 1, false), ("10.0.0.2:80", 1, false)]));
-        let before = one(&backend, "10.0.0.1:80");
+        let before = one_of(&backend, "10.0.0.1:80");
         let flight = Arc::clone(&before).begin();
         registry.set_endpoints(&id(80), &set(&[("10.0.0.1:80", 7, true), ("10.0.0.3:80", 1, false)]));
-        let after = one(&backend, "10.0.0.1:80");
+        let after = one_of(&backend, "10.0.0.1:80");
         assert!(Arc::ptr_eq(&before, &after));
-        assert_eq!((after.weight.load(Ordering::Relaxed), after.pod().as_deref()), (7, Some("pod-7")));
+        assert_eq!((after.base(), after.pod().as_deref()), (7, Some("pod-7")));
         assert_eq!(backend.in_flight(), 1);
         assert_eq!(backend.endpoints.load().draining.len(), 1);
         drop(flight);
@@ -135,13 +192,13 @@ mod tests {
         let registry = Registry::new(1);
         let backend = registry.backend(&id(80));
         registry.set_endpoints(&id(80), &set(&[("10.0.0.1:80", 1, false)]));
-        let flight = one(&backend, "10.0.0.1:80").begin();
+        let flight = one_of(&backend, "10.0.0.1:80").begin();
         for away in [set(&[]), set(&[("10.0.0.2:80", 1, false)])] {
             registry.set_endpoints(&id(80), &away);
             registry.sweep();
         }
         registry.set_endpoints(&id(80), &set(&[("10.0.0.1:80", 1, false)]));
-        assert!(Arc::ptr_eq(flight.endpoint(), &one(&backend, "10.0.0.1:80")));
+        assert!(Arc::ptr_eq(flight.endpoint(), &one_of(&backend, "10.0.0.1:80")));
     }
 
     #[test]
@@ -149,7 +206,7 @@ mod tests {
         let registry = Registry::new(1);
         let backend = registry.backend(&id(80));
         registry.set_endpoints(&id(80), &set(&[("10.0.0.1:80", 1, false)]));
-        let flight = one(&backend, "10.0.0.1:80").begin();
+        let flight = one_of(&backend, "10.0.0.1:80").begin();
         registry.set_endpoints(&id(80), &set(&[]));
         let cell = Arc::downgrade(flight.endpoint());
         registry.sweep();
@@ -165,7 +222,7 @@ mod tests {
         let backend = registry.backend(&id(80));
         registry.set_endpoints(&id(80), &set(&[("10.0.0.1:80", 1, false)]));
         registry.backend(&id(81));
-        let flight = one(&backend, "10.0.0.1:80").begin();
+        let flight = one_of(&backend, "10.0.0.1:80").begin();
         registry.sweep();
         assert_eq!(registry.backends().len(), 1, "81 had no reference");
         drop(backend);
@@ -193,5 +250,45 @@ mod tests {
         backend.turn(1);
         assert_eq!(backend.turn(0), first.wrapping_add(1));
         assert_eq!(backend.turn(5), 0, "there is no worker 5");
+    }
+
+    #[test]
+    fn the_weight_of_a_new_endpoint_grows_in_ten_steps() {
+        let registry = Registry::new(1);
+        let backend = registry.backend(&id(80));
+        let (slow_start, start) = (Duration::from_secs(10), Instant::now());
+        let old = ("10.0.0.1:80", 2, false);
+        let later = start + Duration::from_secs(60);
+        registry.set_starting(&id(80), &set(&[old]), slow_start, start);
+        assert_eq!(registry.ramp(&id(80), slow_start, later), None, "it is old by now");
+        let mut due = registry.set_starting(&id(80), &set(&[old, ("10.0.0.2:80", 3, false)]), slow_start, later);
+        let mut seen = Vec::new();
+        loop {
+            let weights = backend.endpoints.load().weights();
+            assert_eq!(weights[0], 20, "the old one has its full weight");
+            seen.push(weights[1]);
+            let Some(next) = due else { break };
+            due = registry.ramp(&id(80), slow_start, next);
+            assert!(seen.len() < 20, "{seen:?}");
+        }
+        assert_eq!(seen, [3, 6, 9, 12, 15, 18, 21, 24, 27, 30]);
+        let whole = registry.set_starting(&id(80), &set(&[old, ("10.0.0.3:80", 3, false)]), Duration::ZERO, later);
+        assert_eq!((whole, backend.endpoints.load().weights()), (None, vec![20, 30]), "off is at once");
+    }
+
+    #[test]
+    fn an_endpoint_that_comes_back_starts_as_slowly_as_a_new_one() {
+        let registry = Registry::new(1);
+        let backend = registry.backend(&id(80));
+        let (slow_start, start) = (Duration::from_secs(10), Instant::now());
+        let (both, one) = ([("10.0.0.1:80", 1, false), ("10.0.0.2:80", 1, false)], [("10.0.0.1:80", 1, false)]);
+        registry.set_starting(&id(80), &set(&both), slow_start, start);
+        let later = start + Duration::from_secs(60);
+        registry.ramp(&id(80), slow_start, later);
+        let flight = one_of(&backend, "10.0.0.2:80").begin();
+        registry.set_starting(&id(80), &set(&one), slow_start, later);
+        registry.set_starting(&id(80), &set(&both), slow_start, later);
+        assert!(Arc::ptr_eq(flight.endpoint(), &one_of(&backend, "10.0.0.2:80")));
+        assert_eq!(backend.endpoints.load().weights(), [10, 1]);
     }
 }

@@ -9,7 +9,7 @@ use http::Method;
 use smallvec::SmallVec;
 use tokio::time::Instant;
 
-use super::balance;
+use super::balance::{self, Ask};
 use super::downstream::{Client, ClientFault};
 use super::error::{RetryClass, UpstreamFault};
 use super::forward::Outgoing;
@@ -22,7 +22,7 @@ use super::upstream::{self, Upstream};
 use super::worker::Worker;
 use crate::http1::ResponseHead;
 use crate::ir;
-use crate::live::InFlight;
+use crate::live::{Admitted, Fault, InFlight};
 use crate::settings::Limit;
 use crate::table::{BackendRef, Route};
 use crate::telemetry::Failure;
@@ -35,6 +35,8 @@ pub struct Answered {
     pub response: ResponseHead,
     /// Counts the request until it is done.
     pub in_flight: InFlight,
+    /// Counts it within the limit of the backend, where there is one.
+    pub admitted: Option<Admitted>,
 }
 
 /// Sends the request to one endpoint after another until one answers. Which failures may be
@@ -48,6 +50,11 @@ pub async fn reach<C: Client>(
     upload: &mut Upload,
     note: &mut Note,
 ) -> Result<Answered, Stop> {
+    let balancing = &*backend.settings.balancing;
+    let admitted = match balancing.max_in_flight {
+        0 => None,
+        most => Some(backend.live.admit(most).ok_or_else(Reply::in_flight)?),
+    };
     let began = Instant::now();
     backend.live.retries.request(worker.index, began.into_std());
     let retry = &route.rule.policy.retry;
@@ -57,13 +64,17 @@ pub async fn reach<C: Client>(
     let mut last = None;
     let mut now = began;
     loop {
-        let Some(endpoint) = balance::pick(backend, worker.index, &tried) else {
+        let hash = |by: Option<&ir::Template>| balance::key::hash(request.head, request.peer, by);
+        let ask = Ask { worker: worker.index, tried: &tried, now: now.into_std(), hash: &hash };
+        let Some(mut in_flight) = balance::pick(backend, &ask) else {
             return Err(last.map_or_else(|| Reply::failed(503, Failure::NoEndpoints).into(), Stop::Upstream));
         };
-        let address = endpoint.address;
-        let in_flight = endpoint.begin();
+        let address = in_flight.endpoint().address;
         note.attempt(in_flight.endpoint(), now);
-        let outcome = attempt(worker, client, &plan, address, upload, now).await;
+        let mut is_reused = false;
+        let outcome = attempt(worker, client, &plan, address, upload, now, &mut is_reused).await;
+        let (started, ended) = (now, Instant::now());
+        judge(backend, &mut in_flight, &outcome, is_reused, started, ended);
         tried.push(address);
         let may = |class| may_retry(retry, class, request.method(), upload, &tried, backend, began);
         let fault = match outcome {
@@ -72,7 +83,7 @@ pub async fn reach<C: Client>(
                     attempt.status = Some(response.status);
                 }
                 if !retry.on.statuses.contains(&response.status) || !may(RetryClass::Status) {
-                    return Ok(Answered { upstream, response, in_flight });
+                    return Ok(Answered { upstream, response, in_flight, admitted });
                 }
                 UpstreamFault::Invalid
             }
@@ -86,9 +97,47 @@ pub async fn reach<C: Client>(
             }
         };
         last = Some(fault);
-        now = Instant::now();
+        now = ended;
         note.attempt_ended(now);
         route.metrics.retry(worker.index);
+    }
+}
+
+/// Tells the endpoint's standing what became of an attempt at it.
+fn judge<T>(
+    backend: &BackendRef,
+    in_flight: &mut InFlight,
+    outcome: &Result<(T, ResponseHead), UploadFault>,
+    is_reused: bool,
+    began: Instant,
+    now: Instant,
+) {
+    let (live, passive) = (&*backend.live, backend.settings.balancing.passive.as_ref());
+    let fault = match outcome {
+        Ok((_, head)) if head.status >= 500 && passive.is_some_and(|passive| passive.on_5xx) => Fault::Status,
+        Ok((_, head)) => {
+            // What fails quickly must not look quick.
+            if head.status < 500 {
+                live.measured(in_flight.endpoint(), now - began, now.into_std());
+            }
+            return live.succeeded(in_flight, began.into_std(), now.into_std(), passive.is_some());
+        }
+        Err(UploadFault::Client(_)) => return,
+        Err(UploadFault::Upstream(fault)) => match fault {
+            UpstreamFault::Connect | UpstreamFault::ConnectTimeout => Fault::Connect,
+            // An end that closes a connection which was idle is within its rights.
+            UpstreamFault::Reset if is_reused => return,
+            UpstreamFault::Reset => Fault::Reset,
+            UpstreamFault::HeadTimeout => {
+                live.measured(in_flight.endpoint(), now - began, now.into_std());
+                Fault::Timeout
+            }
+            // One answer that is no HTTP may be the fault of one URL.
+            UpstreamFault::Invalid | UpstreamFault::Cut | UpstreamFault::BodyTimeout => return,
+        },
+    };
+    if let Some(passive) = passive {
+        live.failed(in_flight, fault, passive, began.into_std(), now.into_std());
     }
 }
 
@@ -143,10 +192,12 @@ async fn attempt<C: Client>(
     address: SocketAddr,
     upload: &mut Upload,
     now: Instant,
+    is_reused: &mut bool,
 ) -> Result<(Upstream, ResponseHead), UploadFault> {
     let Plan { timeouts, protocol, request } = *plan;
     let wants_fresh = request.upgrade.is_some();
     let pooled = if wants_fresh { None } else { upstream::pooled(worker, address, protocol, now) };
+    *is_reused = pooled.is_some();
     let upstream = match pooled {
         Some(upstream) => upstream,
         None => {

@@ -52,6 +52,14 @@ impl Reply {
     pub fn failed(status: u16, failure: Failure) -> Reply {
         Reply { status, failure: Some(failure), ..Reply::default() }
     }
+
+    /// The answer where a backend has as many requests as it may have. Most take less than a second, and then there is
+    /// room again.
+    pub fn in_flight() -> Reply {
+        let mut reply = Reply::failed(503, Failure::LimitInFlight);
+        reply.fields.push(("Retry-After", Bytes::from_static(b"1")));
+        reply
+    }
 }
 
 impl From<Refusal> for Reply {

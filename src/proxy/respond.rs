@@ -60,7 +60,7 @@ pub async fn forward<C: Client>(
     close: bool,
     note: &mut Note,
 ) -> Result<(), Stop> {
-    let Answered { upstream, mut response, in_flight } = answered;
+    let Answered { upstream, mut response, in_flight, admitted } = answered;
     queue_head(client, route, &mut response, close);
     note.status = response.status;
     upload.answer_began();
@@ -123,7 +123,7 @@ pub async fn forward<C: Client>(
     if upload.is_sent() {
         upstream.give_back(worker, now);
     }
-    drop(in_flight);
+    drop((in_flight, admitted));
     flush(worker, client).await
 }
 

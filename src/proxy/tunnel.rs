@@ -71,7 +71,9 @@ pub struct Tunnel {
 
 impl Tunnel {
     /// Queues the 101.
-    pub fn begin<C: Client>(client: &C, answered: Answered, policy: &ir::Policy, note: &mut Note) -> Tunnel {
+    pub fn begin<C: Client>(client: &C, mut answered: Answered, policy: &ir::Policy, note: &mut Note) -> Tunnel {
+        // A tunnel may live for hours: the limit is for requests.
+        answered.admitted = None;
         let response = &answered.response;
         note.status = 101;
         client.queue_head(

@@ -18,9 +18,13 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new() -> World {
+        World::with_workers(2)
+    }
+
+    pub(crate) fn with_workers(workers: usize) -> World {
         World {
-            registry: live::Registry::new(2),
-            metrics: Metrics::new(2, true),
+            registry: live::Registry::new(workers),
+            metrics: Metrics::new(workers, true),
             self_made: certificate(ir::CertificateOrigin::SelfMade, "ingress.local"),
         }
     }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use fairlead::controller::{Controller, Outlets};
+use fairlead::ir::{Balancing, Config};
 use fairlead::live::Registry;
 use fairlead::proxy::{Phase, Shared, Sockets, Workers};
 use fairlead::settings::{CompileOptions, Limits};
@@ -80,6 +81,29 @@ impl Bed {
         self.controller.apply(&self.snapshot, &delta, Instant::now(), now());
         self.outlets.table.sweep();
         self.outlets.registry.sweep();
+    }
+
+    /// Serves the same with other settings of every backend, whatever the objects say.
+    pub fn balance(&self, change: impl FnOnce(&mut Balancing)) {
+        let Outlets { table, registry, metrics, default_certificate, .. } = &self.outlets;
+        let mut config = Config::clone(table.load().config());
+        let mut balancing = Balancing::default();
+        change(&mut balancing);
+        let balancing = Arc::new(balancing);
+        for backend in Arc::make_mut(&mut config.backends).values_mut() {
+            Arc::make_mut(backend).balancing = Arc::clone(&balancing);
+        }
+        let next = RoutingTable::build(&Arc::new(config), Some(&table.load()), registry, metrics, default_certificate);
+        table.publish(Arc::new(next));
+    }
+
+    /// What is thought of the endpoint at `address`, and why.
+    pub fn standing(&self, address: SocketAddr) -> (&'static str, String) {
+        let backends = self.outlets.registry.backends();
+        let sets: Vec<_> = backends.iter().map(|backend| backend.endpoints.load_full()).collect();
+        let endpoint = sets.iter().flat_map(|set| set.iter()).find(|endpoint| endpoint.address == address).unwrap();
+        let reason = endpoint.history().map_or(String::new(), |history| history.reason.to_string());
+        (endpoint.standing().as_str(), reason)
     }
 
     /// Tables served so far.

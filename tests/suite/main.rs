@@ -10,6 +10,7 @@
 
 mod admin;
 mod architecture;
+mod balancing;
 mod bed;
 mod cli;
 mod clients;

@@ -15,7 +15,7 @@ use self::fixture::{World, backend, route};
 
 #[allow(dead_code, reason = "the tests of the table itself use more of it")]
 #[path = "../../src/table/fixture.rs"]
-mod fixture;
+pub mod fixture;
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]

@@ -58,6 +58,11 @@ impl Peer {
         self.address.ip().to_canonical()
     }
 
+    /// The same, printed.
+    pub fn client_text(&self) -> &str {
+        &self.client_text
+    }
+
     /// `https` or `http`.
     pub fn scheme(&self) -> &'static str {
         if self.tls.is_some() { "https" } else { "http" }

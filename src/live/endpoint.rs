@@ -1,0 +1,200 @@
+//! One address of a backend, with what must outlast every change of settings.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+
+use super::Backend;
+use super::latency::Latency;
+use super::standing::{ASIDE, EJECTED, History, PROBING, Standing};
+use crate::ir;
+
+/// One address of a backend. What requests read and write comes first, so that it shares a cache line with the counts of
+/// the `Arc`; what is rarely looked at fills a second one.
+#[repr(C)]
+pub struct Endpoint {
+    /// Requests in flight, over all workers.
+    pub in_flight: AtomicU32,
+    /// Weight that counts now: [`Endpoint::base`] times [`FULL`], less while it is new and starts slowly.
+    pub weight: AtomicU32,
+    /// Bits of [`super::standing`]. Those that set it aside change under the lock of the backend only.
+    pub(super) standing: AtomicU32,
+    /// Failures in a row ([`super::standing::Run`]).
+    pub(super) failures: AtomicU32,
+    /// When its ejection is over, in microseconds since the backend's epoch.
+    pub(super) until: AtomicU64,
+    /// Time to the response head ([`Latency`]).
+    pub(super) latency: AtomicU64,
+    /// The address printed, for logs.
+    pub text: Box<str>,
+    /// Address and port.
+    pub address: SocketAddr,
+    pod: ArcSwapOption<Arc<str>>,
+    /// `None` as long as it was never set aside.
+    pub(super) history: ArcSwapOption<History>,
+    /// Relative weight, 1 to 1000.
+    base: AtomicU32,
+    /// When it came, in tenths of a second since the backend's epoch.
+    born: AtomicU32,
+    /// When it was checked the last time, in tenths of a second since the backend's epoch; 0 = never.
+    pub(super) checked: AtomicU32,
+}
+
+/// The counts of an `Arc` take 16 bytes.
+const _: () = assert!(size_of::<Endpoint>() + 16 == 2 * 64, "an endpoint is two cache lines");
+
+/// The parts of a full weight: slow start gives so many steps.
+pub const FULL: u32 = 10;
+
+impl Endpoint {
+    /// An endpoint that nobody uses yet, made at `born`, with its full weight.
+    pub(super) fn new(endpoint: &ir::Endpoint, born: u32) -> Endpoint {
+        let base = u32::from(endpoint.weight.max(1));
+        Endpoint {
+            in_flight: AtomicU32::new(0),
+            weight: AtomicU32::new(base * FULL),
+            standing: AtomicU32::new(0),
+            failures: AtomicU32::new(0),
+            until: AtomicU64::new(0),
+            latency: AtomicU64::new(0),
+            text: endpoint.address.to_string().into(),
+            address: endpoint.address,
+            pod: ArcSwapOption::new(endpoint.pod.clone().map(Arc::new)),
+            history: ArcSwapOption::empty(),
+            base: AtomicU32::new(base),
+            born: AtomicU32::new(born),
+            checked: AtomicU32::new(0),
+        }
+    }
+
+    /// Takes over the weight and the Pod of `endpoint`, which has the same address. Says whether the Pod is another one.
+    pub(super) fn update(&self, endpoint: &ir::Endpoint) -> bool {
+        let (base, before) = (u32::from(endpoint.weight.max(1)), self.base());
+        if base != before {
+            let step = self.weight.load(Ordering::Relaxed) / before;
+            self.base.store(base, Ordering::Relaxed);
+            self.weight.store(base * step, Ordering::Relaxed);
+        }
+        if self.pod() == endpoint.pod {
+            return false;
+        }
+        self.pod.store(endpoint.pod.clone().map(Arc::new));
+        true
+    }
+
+    /// Gives it the weight that is due at `now` (tenths of a second) when its weight grows for `slow_start`. Says in how
+    /// many tenths the next step is due; `None` when it has its full weight.
+    pub(super) fn ramp(&self, slow_start: u32, now: u32) -> Option<u32> {
+        let age = now.saturating_sub(self.born.load(Ordering::Relaxed));
+        let steps = u64::from(age) * u64::from(FULL) / u64::from(slow_start.max(1));
+        let step = if slow_start == 0 { FULL } else { (1 + steps).min(u64::from(FULL)) as u32 };
+        self.weight.store(self.base() * step, Ordering::Relaxed);
+        let next = (u64::from(slow_start) * u64::from(step)).div_ceil(u64::from(FULL));
+        (step < FULL).then(|| u32::try_from(next).unwrap_or(u32::MAX).saturating_sub(age).max(1))
+    }
+
+    /// Begins its slow start again at `now`.
+    pub(super) fn reborn(&self, now: u32) {
+        self.born.store(now, Ordering::Relaxed);
+    }
+
+    /// Relative weight, 1 to 1000, as it was asked for.
+    pub fn base(&self) -> u32 {
+        self.base.load(Ordering::Relaxed)
+    }
+
+    /// Name of the Pod.
+    pub fn pod(&self) -> Option<Arc<str>> {
+        self.pod.load().as_deref().map(Arc::clone)
+    }
+
+    /// What is thought of it.
+    pub fn standing(&self) -> Standing {
+        Standing::of(self.standing.load(Ordering::Relaxed))
+    }
+
+    /// Since when and why it has its standing; `None` if it was never set aside.
+    pub fn history(&self) -> Option<Arc<History>> {
+        self.history.load_full()
+    }
+
+    /// The mean time to a response head; `None` before the first.
+    pub fn latency(&self) -> Option<Duration> {
+        Latency(self.latency.load(Ordering::Relaxed)).mean().map(|micros| Duration::from_secs_f32(micros / 1e6))
+    }
+
+    /// The mean time to a response head in microseconds, less the older it is; `now` in milliseconds of the backend.
+    pub fn latency_at(&self, now: u64) -> Option<f32> {
+        Latency(self.latency.load(Ordering::Relaxed)).now(now)
+    }
+
+    /// Takes one more time to a response head into the mean. Of two workers that do so at once one may be lost.
+    pub(super) fn measured(&self, latency: Duration, now: u64) {
+        let before = Latency(self.latency.load(Ordering::Relaxed));
+        self.latency.store(before.with(latency, now).0, Ordering::Relaxed);
+    }
+
+    /// Whether it may be picked, where the bits of `minded` count: it is not set aside, or its ejection is over and nobody
+    /// tries it right now.
+    pub fn is_open(&self, minded: u32, now: u64) -> bool {
+        let standing = self.standing.load(Ordering::Relaxed);
+        match standing & minded & ASIDE {
+            0 => true,
+            EJECTED => standing & PROBING == 0 && self.until.load(Ordering::Relaxed) <= now,
+            _ => false,
+        }
+    }
+
+    /// Takes it for a request, after [`Endpoint::is_open`] said yes; `total`: the backend whose total counts. `None` if
+    /// somebody else was quicker to try one that was ejected.
+    pub fn claim(self: &Arc<Self>, minded: u32, total: Option<&Arc<Backend>>) -> Option<InFlight> {
+        let is_probe = self.standing.load(Ordering::Relaxed) & minded & EJECTED != 0;
+        if is_probe && self.standing.fetch_or(PROBING, Ordering::Relaxed) & PROBING != 0 {
+            return None;
+        }
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        Some(InFlight { endpoint: Arc::clone(self), is_probe, counted: total.map(Backend::count) })
+    }
+
+    /// Counts a request in; it counts until the guard is dropped.
+    pub fn begin(self: Arc<Self>) -> InFlight {
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        InFlight { endpoint: self, is_probe: false, counted: None }
+    }
+}
+
+/// One request in flight at an endpoint.
+pub struct InFlight {
+    endpoint: Arc<Endpoint>,
+    /// It decides whether an ejected endpoint comes back.
+    is_probe: bool,
+    /// The backend in whose total it counts.
+    counted: Option<Arc<Backend>>,
+}
+
+impl InFlight {
+    /// The endpoint.
+    pub fn endpoint(&self) -> &Arc<Endpoint> {
+        &self.endpoint
+    }
+
+    /// Lets others try the endpoint.
+    pub(super) fn end_probe(&mut self) {
+        if std::mem::take(&mut self.is_probe) {
+            self.endpoint.standing.fetch_and(!PROBING, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.endpoint.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.end_probe();
+        if let Some(backend) = &self.counted {
+            backend.uncount();
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! How the standing of an endpoint changes: by what became of requests, and by what checks say.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use super::standing::{self, ASIDE, EJECTED, Fault, History, Run, Standing, UNHEALTHY};
+use super::{Backend, Endpoint, InFlight, Transition};
+use crate::ir::PassiveCheck;
+
+impl Backend {
+    /// An attempt that began at `began` had a response head at `now`. `passive`: ejections count.
+    pub fn succeeded(&self, flight: &mut InFlight, began: Instant, now: Instant, passive: bool) {
+        let endpoint = flight.endpoint();
+        if endpoint.failures.load(Ordering::Relaxed) != 0 {
+            endpoint.failures.store(0, Ordering::Relaxed);
+        }
+        if endpoint.standing.load(Ordering::Relaxed) & EJECTED != 0 {
+            self.try_return(flight, began, now, passive);
+        }
+    }
+
+    /// An attempt that began at `began` failed at `now`.
+    pub fn failed(&self, flight: &mut InFlight, fault: Fault, settings: &PassiveCheck, began: Instant, now: Instant) {
+        let endpoint = flight.endpoint();
+        let history = endpoint.history();
+        // What began before the last change says nothing about now: a hung endpoint fails the requests that it had, one
+        // after the other, for as long as their time-outs last.
+        if history.as_ref().is_none_or(|history| history.since <= began) {
+            let add = |run| Some(Run(run).with(fault).0);
+            let run = endpoint.failures.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
+            let run = Run(run.unwrap_or_else(|run| run)).with(fault);
+            if endpoint.standing.load(Ordering::Relaxed) & EJECTED != 0 {
+                if self.micros(began) >= endpoint.until.load(Ordering::Relaxed) {
+                    self.eject(endpoint, run, settings, began, now);
+                }
+            } else if run.count() >= most(settings, history.as_deref(), now) && self.may_eject(endpoint, settings) {
+                self.eject(endpoint, run, settings, began, now);
+            }
+        }
+        flight.end_probe();
+    }
+
+    /// Takes one more time to a response head into the mean of an endpoint.
+    pub fn measured(&self, endpoint: &Endpoint, latency: Duration, now: Instant) {
+        endpoint.measured(latency, self.millis(now));
+    }
+
+    /// A check of `endpoint` ended at `now`.
+    pub fn checked(&self, endpoint: &Endpoint, now: Instant) {
+        endpoint.checked.store(self.tenths(now), Ordering::Relaxed);
+    }
+
+    /// When `endpoint` was checked the last time.
+    pub fn last_check(&self, endpoint: &Endpoint) -> Option<Instant> {
+        let tenths = endpoint.checked.load(Ordering::Relaxed);
+        (tenths != 0).then(|| self.at_tenths(tenths))
+    }
+
+    /// What checks have found: `is_healthy` takes the endpoint back into use, else it is set aside. Says whether that is
+    /// a change.
+    pub fn judge(&self, endpoint: &Arc<Endpoint>, is_healthy: bool, reason: Arc<str>, now: Instant) -> bool {
+        let _changes = self.changes();
+        let before = endpoint.standing.load(Ordering::Relaxed);
+        if (before & UNHEALTHY == 0) == is_healthy {
+            return false;
+        }
+        let ejections = endpoint.history().map_or(0, |history| history.ejections);
+        if is_healthy {
+            endpoint.reborn(self.tenths(now));
+        }
+        let bits = if is_healthy { before & !UNHEALTHY } else { before | UNHEALTHY };
+        self.change(endpoint, bits & ASIDE, History { since: now, reason, ejections });
+        true
+    }
+
+    /// Sets an endpoint aside, longer each time. Nothing happens if somebody else was quicker.
+    fn eject(&self, endpoint: &Arc<Endpoint>, run: Run, settings: &PassiveCheck, began: Instant, now: Instant) {
+        let _changes = self.changes();
+        let before = endpoint.standing.load(Ordering::Relaxed);
+        let history = endpoint.history();
+        let is_old_news = history.as_ref().is_some_and(|history| history.since > began);
+        if is_old_news || (before & EJECTED == 0 && !self.may_eject(endpoint, settings)) {
+            return;
+        }
+        let ejections = history.map_or(0, |history| {
+            // While it was ejected it was not in use.
+            let in_use =
+                if before & EJECTED != 0 { Duration::ZERO } else { now.saturating_duration_since(history.since) };
+            standing::forgiven(settings.eject, history.ejections, in_use)
+        });
+        let until = now + standing::ejection(settings.eject, ejections);
+        endpoint.until.store(self.micros(until), Ordering::Relaxed);
+        endpoint.failures.store(0, Ordering::Relaxed);
+        let reason = run.to_string().into();
+        self.change(endpoint, before & ASIDE | EJECTED, History { since: now, reason, ejections: ejections + 1 });
+    }
+
+    /// Takes an endpoint back after its time, or at once where ejections no longer count.
+    fn try_return(&self, flight: &mut InFlight, began: Instant, now: Instant, passive: bool) {
+        let endpoint = flight.endpoint();
+        let changes = self.changes();
+        let before = endpoint.standing.load(Ordering::Relaxed);
+        let is_over = !passive || self.micros(began) >= endpoint.until.load(Ordering::Relaxed);
+        if before & EJECTED != 0 && is_over {
+            endpoint.reborn(self.tenths(now));
+            let ejections = endpoint.history().map_or(0, |history| history.ejections);
+            let reason = "a request succeeded".into();
+            self.change(endpoint, before & ASIDE & !EJECTED, History { since: now, reason, ejections });
+        }
+        drop(changes);
+        flight.end_probe();
+    }
+
+    /// Forgets that an endpoint failed: another Pod has its address now. The caller holds the lock and builds a new set.
+    pub(super) fn forget(&self, endpoint: &Endpoint) {
+        endpoint.standing.fetch_and(!EJECTED, Ordering::Relaxed);
+        endpoint.failures.store(0, Ordering::Relaxed);
+        endpoint.latency.store(0, Ordering::Relaxed);
+        endpoint.history.store(None);
+    }
+
+    fn may_eject(&self, endpoint: &Endpoint, settings: &PassiveCheck) -> bool {
+        let set = self.endpoints.load();
+        let is_new = endpoint.standing.load(Ordering::Relaxed) & ASIDE == 0;
+        standing::may_eject(set.candidates.len(), set.aside() + usize::from(is_new), settings.max_ejected)
+    }
+
+    /// Gives an endpoint new bits, keeps the count of the set exact, and tells of it. The caller holds the lock.
+    fn change(&self, endpoint: &Arc<Endpoint>, bits: u32, history: History) {
+        let before = endpoint.standing.load(Ordering::Relaxed);
+        endpoint.history.store(Some(Arc::new(history.clone())));
+        // Another bit of the word belongs to the request that tries the endpoint.
+        endpoint.standing.fetch_or(bits & ASIDE, Ordering::Relaxed);
+        endpoint.standing.fetch_and(bits | !ASIDE, Ordering::Relaxed);
+        let set = self.endpoints.load();
+        if set.candidates.iter().any(|candidate| Arc::ptr_eq(candidate, endpoint)) {
+            match (before & ASIDE != 0, bits & ASIDE != 0) {
+                (false, true) => set.aside.fetch_add(1, Ordering::Relaxed),
+                (true, false) => set.aside.fetch_sub(1, Ordering::Relaxed),
+                _ => 0,
+            };
+        }
+        self.news.tell(Transition {
+            backend: self.id.clone(),
+            address: endpoint.address,
+            from: Standing::of(before),
+            to: Standing::of(bits),
+            reason: history.reason,
+            in_use: set.candidates.len().saturating_sub(set.aside()),
+            candidates: set.candidates.len(),
+        });
+    }
+}
+
+/// How many failures in a row eject an endpoint that is in use.
+fn most(settings: &PassiveCheck, history: Option<&History>, now: Instant) -> u32 {
+    standing::most_failures(settings.consecutive, unforgiven(settings, history, now))
+}
+
+/// Ejections of an endpoint in use that are not forgiven yet.
+fn unforgiven(settings: &PassiveCheck, history: Option<&History>, now: Instant) -> u32 {
+    history.map_or(0, |History { since, ejections, .. }| {
+        standing::forgiven(settings.eject, *ejections, now.saturating_duration_since(*since))
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,93 @@
+//! How long an endpoint takes to its response heads: a peak-sensitive moving average in one word.
+
+use std::time::Duration;
+
+/// How fast the past is forgotten, in seconds: what lies so far back counts 1/e (ingress-nginx and Finagle have the same).
+const DECAY: f32 = 10.0;
+
+/// A mean in microseconds (upper half, an `f32`) and when it was taken, in milliseconds that wrap after 49 days (lower
+/// half). All zero: nothing measured yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Latency(pub(super) u64);
+
+impl Latency {
+    /// The mean after one more measurement. One above the mean is believed at once: an endpoint that becomes slow must
+    /// not look fast until the mean has followed.
+    pub(super) fn with(self, measured: Duration, now: u64) -> Latency {
+        let measured = (measured.as_secs_f32() * 1e6).max(1.0);
+        let mean = match self.mean() {
+            Some(mean) if mean > measured => {
+                let kept = self.kept(now);
+                mean * kept + measured * (1.0 - kept)
+            }
+            _ => measured,
+        };
+        Latency(u64::from(mean.to_bits()) << 32 | (now & LOW))
+    }
+
+    /// The mean as it was last taken, in microseconds.
+    pub(super) fn mean(self) -> Option<f32> {
+        (self.0 != 0).then(|| f32::from_bits((self.0 >> 32) as u32))
+    }
+
+    /// The mean with its age taken off, so that an endpoint that nobody asks any more is asked again some time.
+    pub(super) fn now(self, now: u64) -> Option<f32> {
+        self.mean().map(|mean| mean * self.kept(now))
+    }
+
+    /// What is left of the past after the time since then: e^-x, with the first terms of e^x. It is within 4 % up to
+    /// 10 s, falls always, and costs one division.
+    fn kept(self, now: u64) -> f32 {
+        let age = (now as u32).wrapping_sub(self.0 as u32);
+        let x = age as f32 / (DECAY * 1e3);
+        1.0 / (1.0 + x * (1.0 + x * (0.5 + x / 6.0)))
+    }
+}
+
+const LOW: u64 = u32::MAX as u64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn millis(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    #[test]
+    fn a_peak_is_taken_at_once_and_forgotten_slowly() {
+        let calm = Latency::default().with(millis(2), 1_000);
+        assert_eq!(calm.mean().map(f32::round), Some(2_000.0));
+        let peak = calm.with(millis(50), 1_001);
+        assert_eq!(peak.mean().map(f32::round), Some(50_000.0));
+        let after_10s = peak.with(millis(2), 11_001).mean().unwrap();
+        let due = 50_000.0 / std::f32::consts::E + 2_000.0 * (1.0 - 1.0 / std::f32::consts::E);
+        assert!((after_10s / due - 1.0).abs() < 0.04, "{after_10s} for {due}");
+    }
+
+    #[test]
+    fn many_quick_answers_bring_the_mean_down() {
+        let mut latency = Latency::default().with(millis(100), 0);
+        for ms in 0..60_000 {
+            latency = latency.with(millis(1), ms);
+        }
+        assert!(latency.mean().unwrap() < 2_000.0, "{latency:?}");
+    }
+
+    #[test]
+    fn nothing_measured_is_no_mean_and_an_old_one_counts_less_and_less() {
+        assert_eq!(Latency::default().now(5), None);
+        let latency = Latency::default().with(millis(8), 500);
+        let seen: Vec<f32> = [500, 1_000, 10_500, 100_500].map(|now| latency.now(now).unwrap()).into();
+        assert!(seen.is_sorted_by(|a, b| a > b), "{seen:?}");
+        assert!((seen[2] / 8_000.0 - 1.0 / std::f32::consts::E).abs() < 0.02, "{seen:?}");
+    }
+
+    #[test]
+    fn the_clock_may_wrap() {
+        let latency = Latency::default().with(millis(8), u64::from(u32::MAX) - 100);
+        let (just, later) =
+            (latency.now(u64::from(u32::MAX)).unwrap(), latency.now(u64::from(u32::MAX) + 10_000).unwrap());
+        assert!(just > 7_900.0 && later < 3_100.0, "{just} {later}");
+    }
+}

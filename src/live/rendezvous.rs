@@ -1,0 +1,245 @@
+//! Which endpoint a hash belongs to: weighted rendezvous hashing (D. Thaler, C. Ravishankar, 1998; weights by J. Resch,
+//! 2015). It depends on nothing but the addresses and weights, so every replica gives the same answer, and an endpoint that
+//! comes or goes takes or leaves only what is its own.
+
+use std::array;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// A hash is rounded to one of 2^18 slots: each belongs to one endpoint.
+const SLOT_BITS: u32 = 18;
+/// Up to so many endpoints all are compared for each hash; above that a slot is worked out once and remembered.
+const COMPARED: usize = 16;
+/// Remembered slots are allocated a page at a time.
+const PAGE: usize = 1_024;
+
+/// The owners of all slots, worked out as they are asked for.
+pub struct Rendezvous {
+    endpoints: Box<[Seat]>,
+    /// All weigh the same.
+    is_even: bool,
+    /// Place + 1 by slot; 0 is not worked out yet. Empty for few endpoints.
+    pages: Box<[Page]>,
+}
+
+type Page = OnceLock<Box<[AtomicU32; PAGE]>>;
+
+/// What an endpoint brings to the contest for a slot.
+struct Seat {
+    seed: u64,
+    weight: f64,
+}
+
+impl Rendezvous {
+    /// Over endpoints in this order, with their weights.
+    pub(super) fn new(endpoints: impl Iterator<Item = (SocketAddr, u32)>) -> Rendezvous {
+        let endpoints: Box<[Seat]> =
+            endpoints.map(|(address, weight)| Seat { seed: seed(address), weight: weight.max(1).into() }).collect();
+        let is_even = endpoints.windows(2).all(|pair| matches!(pair, [a, b] if a.weight.total_cmp(&b.weight).is_eq()));
+        let pages = if endpoints.len() <= COMPARED { 0 } else { (1 << SLOT_BITS) / PAGE };
+        Rendezvous { endpoints, is_even, pages: (0..pages).map(|_| Page::new()).collect() }
+    }
+
+    /// The place of the endpoint that `hash` belongs to; `None` when there is no endpoint.
+    pub fn owner(&self, hash: u64) -> Option<usize> {
+        let slot = hash >> (u64::BITS - SLOT_BITS);
+        let Some(page) = self.pages.get(slot as usize / PAGE) else { return self.winner(slot) };
+        let page = page.get_or_init(|| Box::new(array::from_fn(|_| AtomicU32::new(0))));
+        let cell = page.get(slot as usize % PAGE)?;
+        // Whoever works it out finds the same, so nobody has to wait for another.
+        match cell.load(Ordering::Relaxed) {
+            0 => {
+                let winner = self.winner(slot)?;
+                cell.store(winner as u32 + 1, Ordering::Relaxed);
+                Some(winner)
+            }
+            known => Some(known as usize - 1),
+        }
+    }
+
+    /// The endpoint with the least -ln(u) / weight, where u is drawn from its address and the slot. Where all weigh the
+    /// same that is the one with the greatest u.
+    fn winner(&self, slot: u64) -> Option<usize> {
+        let slot = mix(slot.wrapping_mul(GOLDEN).wrapping_add(GOLDEN));
+        let drawn = self.endpoints.iter().map(|seat| mix(seat.seed ^ slot));
+        if self.is_even {
+            // The first of equal ones, as below.
+            let greatest = drawn.enumerate().max_by_key(|&(place, drawn)| (drawn >> 11, usize::MAX - place));
+            return greatest.map(|(place, _)| place);
+        }
+        let scores = drawn.zip(&self.endpoints).map(|(drawn, seat)| minus_ln(drawn) / seat.weight);
+        scores.enumerate().min_by(|(_, a), (_, b)| a.total_cmp(b)).map(|(place, _)| place)
+    }
+}
+
+/// The next hash of a chain: what to ask for when the owner of `hash` cannot be taken.
+pub fn next(hash: u64) -> u64 {
+    mix(hash.wrapping_add(GOLDEN))
+}
+
+/// A 64-bit hash of bytes in pieces: FNV-1a (G. Fowler, L. C. Noll, K.-P. Vo), then mixed, since FNV leaves its upper bits
+/// uneven. Where the pieces begin does not count. The same on every replica and in every build.
+#[derive(Clone, Copy, Debug)]
+pub struct Fnv {
+    state: u64,
+    is_empty: bool,
+}
+
+impl Default for Fnv {
+    fn default() -> Fnv {
+        Fnv { state: 0xcbf2_9ce4_8422_2325, is_empty: true }
+    }
+}
+
+impl Fnv {
+    /// Takes in a piece.
+    pub fn write(&mut self, piece: &[u8]) {
+        for &octet in piece {
+            self.state = (self.state ^ u64::from(octet)).wrapping_mul(0x0000_0100_0000_01b3);
+        }
+        self.is_empty &= piece.is_empty();
+    }
+
+    /// The hash; `None` when there was no byte.
+    pub fn finish(self) -> Option<u64> {
+        (!self.is_empty).then(|| mix(self.state))
+    }
+}
+
+/// The seed of an endpoint: its address and port.
+fn seed(address: SocketAddr) -> u64 {
+    let mut hash = Fnv::default();
+    match address.ip() {
+        IpAddr::V4(ip) => hash.write(&ip.octets()),
+        IpAddr::V6(ip) => hash.write(&ip.octets()),
+    }
+    hash.write(&address.port().to_be_bytes());
+    hash.finish().unwrap_or_default()
+}
+
+/// 2^64 divided by the golden ratio.
+const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// The finaliser of SplitMix64 (S. Vigna): every bit of the result depends on every bit of `z`.
+fn mix(z: u64) -> u64 {
+    let z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ z >> 31
+}
+
+/// -ln(u) for u = (the upper 53 bits + 1/2) / 2^53, to seven digits. Of operations that IEEE 754 gives to the last bit: the
+/// logarithm of a system's library may differ from that of another.
+fn minus_ln(drawn: u64) -> f64 {
+    let bits = ((drawn >> 11) as f64 + 0.5).to_bits();
+    // The number is m x 2^e with m from 1 up to 2.
+    let exponent = (bits >> 52) as f64 - 1_023.0;
+    let m = f64::from_bits(bits & ((1 << 52) - 1) | 1_023 << 52);
+    // ln m = 2 artanh(t), as a series.
+    let t = (m - 1.0) / (m + 1.0);
+    let s = t * t;
+    let series = 1.0 + s * (1.0 / 3.0 + s * (1.0 / 5.0 + s * (1.0 / 7.0 + s * (1.0 / 9.0 + s / 11.0))));
+    (53.0 - exponent) * std::f64::consts::LN_2 - 2.0 * t * series
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn addresses(count: u32) -> impl Iterator<Item = (SocketAddr, u32)> {
+        (0..count).map(|n| (SocketAddr::from(([10, 1, (n >> 8) as u8, n as u8], 8080)), 1))
+    }
+
+    /// Every slot's hash.
+    fn hashes() -> impl Iterator<Item = u64> {
+        (0..1_u64 << SLOT_BITS).map(|slot| slot << (64 - SLOT_BITS))
+    }
+
+    #[test]
+    fn the_logarithm_is_right_and_falls_always() {
+        let mut last = f64::INFINITY;
+        for step in 0..100_000_u64 {
+            let drawn = step * (u64::MAX / 100_000);
+            let (found, due) = (minus_ln(drawn), -(((drawn >> 11) as f64 + 0.5) / 2_f64.powi(53)).ln());
+            assert!((found - due).abs() < 1e-6 * due.max(1.0), "{drawn}: {found} for {due}");
+            assert!(found <= last, "{drawn}");
+            last = found;
+        }
+    }
+
+    #[test]
+    fn shares_are_those_of_the_weights() {
+        for weights in [vec![1; 3], vec![5, 1, 1], vec![1; 17], (1..=20).collect()] {
+            let rendezvous = Rendezvous::new(addresses(weights.len() as u32).zip(&weights).map(|((a, _), w)| (a, *w)));
+            let mut owned = vec![0_u32; weights.len()];
+            hashes().for_each(|hash| owned[rendezvous.owner(hash).unwrap()] += 1);
+            let sum: u32 = weights.iter().sum();
+            for (place, (&owned, &weight)) in owned.iter().zip(&weights).enumerate() {
+                let (share, due) = (f64::from(owned) / f64::from(1 << SLOT_BITS), f64::from(weight) / f64::from(sum));
+                assert!((share - due).abs() < 0.005, "{weights:?} place {place}: {share} for {due}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_remembered_is_what_is_worked_out() {
+        let rendezvous =
+            Rendezvous::new(addresses(100).map(|(address, _)| (address, 1 + u32::from(address.port()) % 7)));
+        for hash in hashes().step_by(97) {
+            let worked_out = rendezvous.winner(hash >> (64 - SLOT_BITS));
+            assert_eq!([rendezvous.owner(hash), rendezvous.owner(hash)], [worked_out; 2]);
+        }
+    }
+
+    #[test]
+    fn only_the_keys_of_an_endpoint_that_leaves_move() {
+        // Over the number up to which all are compared, too.
+        for count in [3, 10, 16, 17, 100] {
+            let whole = Rendezvous::new(addresses(count));
+            for gone in [0, count / 2, count - 1] {
+                let rest: Vec<u32> = (0..count).filter(|place| *place != gone).collect();
+                let less = Rendezvous::new(
+                    addresses(count).filter(|(a, _)| *a != addresses(count).nth(gone as usize).unwrap().0),
+                );
+                for hash in hashes().step_by(61) {
+                    let before = whole.owner(hash).unwrap() as u32;
+                    let after = rest[less.owner(hash).unwrap()];
+                    assert!(before == after || before == gone, "{count} without {gone}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_order_of_equal_weights_is_that_of_the_logarithm() {
+        let even = Rendezvous::new(addresses(12));
+        let scored = Rendezvous { is_even: false, ..Rendezvous::new(addresses(12)) };
+        assert!(hashes().step_by(7).all(|hash| even.owner(hash) == scored.owner(hash)));
+    }
+
+    #[test]
+    fn a_hash_is_the_same_for_ever_and_wherever_its_pieces_begin() {
+        let hash = |pieces: &[&str]| {
+            let mut hash = Fnv::default();
+            pieces.iter().for_each(|piece| hash.write(piece.as_bytes()));
+            hash.finish()
+        };
+        assert_eq!(hash(&[]), None);
+        assert_eq!(hash(&["", ""]), None);
+        assert_eq!(hash(&["ab", "c"]), hash(&["", "a", "bc"]));
+        // Another answer would move every client at an upgrade.
+        assert_eq!(hash(&["session-1"]), Some(FIXED));
+        let owner = |hash| Rendezvous::new(addresses(10)).owner(hash);
+        assert_eq!(owner(FIXED), OWNER);
+    }
+
+    /// Worked out by another program.
+    const FIXED: u64 = 10_348_509_449_063_778_181;
+    const OWNER: Option<usize> = Some(7);
+
+    #[test]
+    fn no_endpoint_owns_nothing_and_a_lone_one_all() {
+        assert_eq!(Rendezvous::new(addresses(0)).owner(7), None);
+        assert_eq!(Rendezvous::new(addresses(1)).owner(u64::MAX), Some(0));
+    }
+}

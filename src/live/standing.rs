@@ -1,0 +1,239 @@
+//! What is thought of an endpoint, and the rules by which that changes. Pure: state and time are arguments.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Taken out of use because of what became of requests.
+pub const EJECTED: u32 = 1;
+/// Taken out of use because a check says so.
+pub const UNHEALTHY: u32 = 2;
+/// One request is under way that decides whether the endpoint comes back.
+pub const PROBING: u32 = 4;
+/// Whatever takes an endpoint out of use.
+pub const ASIDE: u32 = EJECTED | UNHEALTHY;
+
+/// What is thought of an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Standing {
+    /// In use.
+    Ready,
+    /// Requests failed in a row.
+    Ejected,
+    /// Checks failed in a row.
+    Unhealthy,
+}
+
+impl Standing {
+    /// What the bits say; checks ask on purpose, so their word is the one that is shown.
+    pub(super) fn of(bits: u32) -> Standing {
+        if bits & UNHEALTHY != 0 {
+            Standing::Unhealthy
+        } else if bits & EJECTED != 0 {
+            Standing::Ejected
+        } else {
+            Standing::Ready
+        }
+    }
+
+    /// The word of the admin API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Standing::Ready => "ready",
+            Standing::Ejected => "ejected",
+            Standing::Unhealthy => "unhealthy",
+        }
+    }
+}
+
+impl fmt::Display for Standing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What went wrong with an attempt at an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// No connection.
+    Connect,
+    /// The connection broke before a response head.
+    Reset,
+    /// A status from 500 to 599.
+    Status,
+    /// No response head in time.
+    Timeout,
+}
+
+impl Fault {
+    const ALL: [Fault; 4] = [Fault::Connect, Fault::Reset, Fault::Timeout, Fault::Status];
+
+    fn bit(self) -> u32 {
+        match self {
+            Fault::Connect => 1 << 28,
+            Fault::Reset => 1 << 29,
+            Fault::Status => 1 << 30,
+            Fault::Timeout => 1 << 31,
+        }
+    }
+
+    fn plural(self) -> &'static str {
+        match self {
+            Fault::Connect => "connect failures",
+            Fault::Reset => "resets",
+            Fault::Status => "answers of 5xx",
+            Fault::Timeout => "time-outs",
+        }
+    }
+}
+
+/// Failures in a row: how many, and of which kinds. A success makes it zero.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Run(pub(super) u32);
+
+impl Run {
+    const COUNT: u32 = (1 << 28) - 1;
+
+    /// One more.
+    pub(super) fn with(self, fault: Fault) -> Run {
+        let count = (self.count() + 1).min(Self::COUNT);
+        Run(self.0 & !Self::COUNT | fault.bit() | count)
+    }
+
+    /// How many.
+    pub(super) fn count(self) -> u32 {
+        self.0 & Self::COUNT
+    }
+}
+
+impl fmt::Display for Run {
+    /// `5 connect failures`, or `5 failures: resets, time-outs`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut kinds = Fault::ALL.into_iter().filter(|fault| self.0 & fault.bit() != 0).map(Fault::plural);
+        let (first, second) = (kinds.next().unwrap_or("failures"), kinds.next());
+        match (self.count(), second) {
+            (1, None) => f.write_str(first.strip_suffix('s').unwrap_or("an answer of 5xx")),
+            (count, None) => write!(f, "{count} {first}"),
+            (count, Some(second)) => {
+                write!(f, "{count} failures: {first}, {second}")?;
+                kinds.try_for_each(|kind| write!(f, ", {kind}"))
+            }
+        }
+    }
+}
+
+/// What is remembered of an endpoint that was set aside once.
+#[derive(Clone, Debug)]
+pub struct History {
+    /// When its standing changed the last time.
+    pub since: Instant,
+    /// Why.
+    pub reason: Arc<str>,
+    /// Ejections that are not forgiven.
+    pub(super) ejections: u32,
+}
+
+/// No ejection is longer, unless the first one is.
+const LONGEST: Duration = Duration::from_secs(300);
+
+/// How long the ejection lasts that comes after `before` others: each doubles the one before.
+pub(super) fn ejection(first: Duration, before: u32) -> Duration {
+    let doubled = first.saturating_mul(1_u32.checked_shl(before).unwrap_or(u32::MAX));
+    doubled.min(LONGEST).max(first)
+}
+
+/// What is left of `ejections` after a time in use: as long in use as the last ejection lasted forgives that one, then the
+/// one before. So an endpoint that comes back for good is soon as good as new, and one that is away most of the time goes
+/// away for longer and longer.
+pub(super) fn forgiven(first: Duration, ejections: u32, in_use: Duration) -> u32 {
+    let (mut left, mut time) = (ejections, in_use);
+    while left > 0 {
+        let Some(rest) = time.checked_sub(ejection(first, left - 1)) else { break };
+        (left, time) = (left - 1, rest);
+    }
+    left
+}
+
+/// How many failures in a row eject an endpoint: half as many where an ejection is not forgiven yet. One that fails only now
+/// and then has long rows seldom, and would be back in use most of the time.
+pub(super) fn most_failures(consecutive: u32, unforgiven: u32) -> u32 {
+    let consecutive = consecutive.max(1);
+    if unforgiven == 0 { consecutive } else { consecutive.div_ceil(2) }
+}
+
+/// Whether an endpoint may be ejected when then `aside` of `candidates` are set aside: at most `percent` of them, and never
+/// the only one.
+pub(super) fn may_eject(candidates: usize, aside: usize, percent: u8) -> bool {
+    candidates > 1 && aside * 100 <= candidates * usize::from(percent)
+}
+
+/// Whether so few of `candidates` are in use that all are used: fewer than `percent`, or none.
+pub(super) fn is_panic(candidates: usize, aside: usize, percent: u8) -> bool {
+    let in_use = candidates.saturating_sub(aside);
+    in_use == 0 || in_use * 100 < candidates * usize::from(percent)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEN: Duration = Duration::from_secs(10);
+
+    #[test]
+    fn each_ejection_doubles_the_one_before_up_to_five_minutes() {
+        let lengths: Vec<u64> = (0..8).map(|before| ejection(TEN, before).as_secs()).collect();
+        assert_eq!(lengths, [10, 20, 40, 80, 160, 300, 300, 300]);
+        assert_eq!(ejection(TEN, u32::MAX), LONGEST);
+        assert_eq!(ejection(Duration::from_secs(600), 3).as_secs(), 600, "a longer first one is meant");
+    }
+
+    #[test]
+    fn time_in_use_forgives_one_ejection_after_the_other() {
+        let left = |seconds| forgiven(TEN, 3, Duration::from_secs(seconds));
+        assert_eq!([0, 39, 40, 59, 60, 69, 70, 9_999].map(left), [3, 3, 2, 2, 1, 1, 0, 0]);
+        assert_eq!(forgiven(Duration::ZERO, 3, Duration::ZERO), 0, "an ejection of no time is forgiven at once");
+    }
+
+    #[test]
+    fn an_endpoint_that_came_back_has_half_the_credit_until_it_is_forgiven() {
+        assert_eq!([0, 1, 2, 3, 5].map(|consecutive| most_failures(consecutive, 0)), [1, 1, 2, 3, 5]);
+        assert_eq!([0, 1, 2, 3, 5].map(|consecutive| most_failures(consecutive, 1)), [1, 1, 1, 2, 3]);
+    }
+
+    #[test]
+    fn only_a_share_may_be_ejected_and_never_the_only_one() {
+        let most =
+            |candidates: usize, percent| (1..=candidates).take_while(|&n| may_eject(candidates, n, percent)).count();
+        assert_eq!([1, 2, 3, 4, 10].map(|n| most(n, 50)), [0, 1, 1, 2, 5]);
+        assert_eq!([1, 2, 10].map(|n| most(n, 100)), [0, 2, 10]);
+        assert_eq!([1, 2, 10].map(|n| most(n, 0)), [0, 0, 0]);
+    }
+
+    #[test]
+    fn fewer_in_use_than_the_threshold_is_panic_and_none_always() {
+        let first = |candidates, percent| (0..=candidates).find(|&aside| is_panic(candidates, aside, percent));
+        assert_eq!(
+            [(10, 50), (3, 50), (10, 0), (10, 100), (1, 0)].map(|(n, p)| first(n, p)),
+            [6, 2, 10, 1, 1].map(Some)
+        );
+    }
+
+    #[test]
+    fn a_run_counts_and_says_what_it_was() {
+        let run = |faults: &[Fault]| faults.iter().fold(Run::default(), |run, &fault| run.with(fault));
+        assert_eq!(run(&[]).count(), 0);
+        assert_eq!(run(&[Fault::Connect; 5]).to_string(), "5 connect failures");
+        assert_eq!(run(&[Fault::Connect]).to_string(), "connect failure");
+        assert_eq!(run(&[Fault::Status]).to_string(), "an answer of 5xx");
+        let mixed = run(&[Fault::Timeout, Fault::Reset, Fault::Timeout]);
+        assert_eq!((mixed.count(), mixed.to_string()), (3, "3 failures: resets, time-outs".to_owned()));
+        let full = Run(Run::COUNT).with(Fault::Reset);
+        assert_eq!((full.count(), full.0 >> 28), (Run::COUNT, 2), "it stays full");
+    }
+
+    #[test]
+    fn what_checks_say_is_shown_first() {
+        let shown = [0, PROBING, EJECTED, EJECTED | PROBING, UNHEALTHY, ASIDE].map(|bits| Standing::of(bits).as_str());
+        assert_eq!(shown, ["ready", "ready", "ejected", "ejected", "unhealthy", "unhealthy"]);
+    }
+}

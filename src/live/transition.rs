@@ -1,0 +1,55 @@
+//! What control is told when an endpoint changes its standing.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::mpsc;
+
+use super::Standing;
+use crate::ir;
+
+/// Transitions that may wait. More are dropped: those who must know the state read it, and this is only the news.
+const WAITING: usize = 1_024;
+
+/// An endpoint changed its standing.
+#[derive(Clone, Debug)]
+pub struct Transition {
+    /// The backend.
+    pub backend: ir::BackendId,
+    /// The endpoint.
+    pub address: SocketAddr,
+    /// Its standing before.
+    pub from: Standing,
+    /// Its standing now.
+    pub to: Standing,
+    /// Why.
+    pub reason: Arc<str>,
+    /// How many of the backend's candidates are in use now.
+    pub in_use: usize,
+    /// How many candidates the backend has.
+    pub candidates: usize,
+}
+
+/// Where transitions are told, and the end at which control hears of them.
+pub(super) struct News {
+    tell: mpsc::Sender<Transition>,
+    hear: Mutex<Option<mpsc::Receiver<Transition>>>,
+}
+
+impl News {
+    /// Nothing told yet.
+    pub(super) fn new() -> News {
+        let (tell, hear) = mpsc::channel(WAITING);
+        News { tell, hear: Mutex::new(Some(hear)) }
+    }
+
+    /// Tells it, unless too many wait.
+    pub(super) fn tell(&self, transition: Transition) {
+        let _ = self.tell.try_send(transition);
+    }
+
+    /// The end at which they are heard; there is one.
+    pub(super) fn hear(&self) -> Option<mpsc::Receiver<Transition>> {
+        self.hear.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}

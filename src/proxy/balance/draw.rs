@@ -1,0 +1,57 @@
+//! Algorithms that draw by weight: random, the better of two, and the better of two by latency.
+
+use super::{Choice, in_flight, weight};
+use crate::live::Endpoint;
+
+/// So often a draw is repeated that fell on an endpoint which is not open.
+const REDRAWN: usize = 32;
+/// So often the second of two is drawn; if it is always the first again, the next one in order has to do.
+const APART: usize = 4;
+
+impl Choice<'_> {
+    /// Drawn by weight.
+    pub(super) fn random(&self) -> Option<usize> {
+        (0..REDRAWN)
+            .map(|_| self.draw())
+            .find(|&place| self.open(place).is_some())
+            // Few are open: then from anywhere on, where a draw by weight would look as often at those that are not.
+            .or_else(|| self.open_from(fastrand::usize(..self.set.candidates.len().max(1))))
+    }
+
+    /// Of two drawn by weight the one with fewer requests in flight for its weight; the first if they have the same, so
+    /// that idle endpoints get their shares.
+    pub(super) fn random_two(&self) -> Option<usize> {
+        self.better_of_two(|first, second| in_flight(second) * weight(first) < in_flight(first) * weight(second))
+    }
+
+    /// Of two drawn by weight the one that is likely to answer sooner: its mean latency times the requests that would be
+    /// there for its weight. One that was not measured yet counts as quick as the other, so that it is not overrun.
+    pub(super) fn ewma(&self) -> Option<usize> {
+        self.better_of_two(|first, second| {
+            let now = self.live.millis(self.ask.now);
+            let queue = |endpoint: &Endpoint| 1.0 + in_flight(endpoint) as f32 / weight(endpoint) as f32 * SCALE;
+            let (a, b) = match (first.latency_at(now), second.latency_at(now)) {
+                (Some(a), Some(b)) => (a, b),
+                _ => (1.0, 1.0),
+            };
+            b * queue(second) < a * queue(first)
+        })
+    }
+
+    /// Of two different ones drawn by weight the second if `is_better(first, second)`. The first if nothing else is open.
+    fn better_of_two(&self, is_better: impl Fn(&Endpoint, &Endpoint) -> bool) -> Option<usize> {
+        let first = self.random()?;
+        let is_other = |place: &usize| *place != first && self.open(*place).is_some();
+        let second = (0..APART).map(|_| self.draw()).find(is_other).or_else(|| self.from(first).find(is_other));
+        let both = self.set.candidates.get(first).zip(second.and_then(|place| self.set.candidates.get(place)));
+        both.and_then(|(a, b)| second.filter(|_| is_better(a, b))).or(Some(first))
+    }
+
+    /// A place drawn by weight, open or not.
+    pub(super) fn draw(&self) -> usize {
+        self.set.alias.place(fastrand::u64(..), self.set.candidates.len())
+    }
+}
+
+/// Weights count in these parts of one.
+const SCALE: f32 = crate::live::FULL as f32;

@@ -1,0 +1,120 @@
+//! Which endpoint gets a request. No lock, no socket; no allocation but for pages of hashes that are seen for the first
+//! time.
+
+mod draw;
+mod hash;
+pub(super) mod key;
+mod turn;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use crate::ir::{Algorithm, Balancing, Template};
+use crate::live::standing::{EJECTED, UNHEALTHY};
+use crate::live::{Backend, Endpoint, EndpointSet, InFlight};
+use crate::table::BackendRef;
+
+/// What a pick needs to know of the request.
+#[derive(Clone, Copy)]
+pub struct Ask<'a> {
+    /// The worker that asks. Only it may name its index.
+    pub worker: usize,
+    /// Endpoints that were tried and failed.
+    pub tried: &'a [SocketAddr],
+    /// The time.
+    pub now: Instant,
+    /// The hash of a text of the request, or of the client's address where there is no template. Only asked for where the
+    /// algorithm wants one; `None` when the text is empty.
+    pub hash: &'a dyn Fn(Option<&Template>) -> Option<u64>,
+}
+
+/// The endpoint for the next attempt, with the request counted in: one that is in use and was not tried. When there is
+/// none, one that is in use, and after that any. `None` when the backend has no endpoint.
+pub fn pick(backend: &BackendRef, ask: &Ask<'_>) -> Option<InFlight> {
+    let set = backend.live.endpoints.load();
+    let balancing = &*backend.settings.balancing;
+    let minded = if set.aside() == 0 { 0 } else { minded(balancing, &set) };
+    // What else there is, when all that are in use were tried, or none is open.
+    for (tried, minded) in [(ask.tried, minded), (&[], minded), (ask.tried, 0), (&[], 0)] {
+        let now = if minded == 0 { 0 } else { backend.live.micros(ask.now) };
+        let choice = Choice { live: &backend.live, set: &set, ask, tried, minded, now };
+        while let Some(place) = choice.place(&balancing.algorithm) {
+            let endpoint = set.candidates.get(place)?;
+            let total = hash::wants_total(&balancing.algorithm).then_some(&backend.live);
+            // An ejected one whose time is over may have got its one request meanwhile.
+            if let Some(flight) = endpoint.claim(minded, total) {
+                return Some(flight);
+            }
+        }
+    }
+    None
+}
+
+/// The bits of a standing that count: those of checks that are asked for, none if too few are in use.
+fn minded(balancing: &Balancing, set: &EndpointSet) -> u32 {
+    if set.is_panic(balancing.panic_threshold) {
+        return 0;
+    }
+    let active = if balancing.active.is_some() { UNHEALTHY } else { 0 };
+    let passive = if balancing.passive.is_some() { EJECTED } else { 0 };
+    active | passive
+}
+
+/// What every algorithm chooses from. Each gives the place of a candidate that is open, or `None` if there is none.
+struct Choice<'a> {
+    live: &'a Backend,
+    set: &'a EndpointSet,
+    ask: &'a Ask<'a>,
+    tried: &'a [SocketAddr],
+    minded: u32,
+    /// Microseconds of the backend, where bits are minded.
+    now: u64,
+}
+
+impl Choice<'_> {
+    fn place(&self, algorithm: &Algorithm) -> Option<usize> {
+        match algorithm {
+            Algorithm::LeastConn => self.least_conn(),
+            Algorithm::RoundRobin => self.round_robin(),
+            Algorithm::Random => self.random(),
+            Algorithm::RandomTwo => self.random_two(),
+            Algorithm::Ewma => self.ewma(),
+            Algorithm::IpHash => self.hashed(None),
+            Algorithm::Hash(by) => self.hashed(Some(by)),
+            Algorithm::HashSubset { by, size } => self.subset(by, usize::from(*size)),
+        }
+    }
+
+    /// The candidate at `place`, if it may get the request.
+    fn open(&self, place: usize) -> Option<&Arc<Endpoint>> {
+        let is_open = |endpoint: &&Arc<Endpoint>| {
+            (self.minded == 0 || endpoint.is_open(self.minded, self.now))
+                && (self.tried.is_empty() || !self.tried.contains(&endpoint.address))
+        };
+        self.set.candidates.get(place).filter(is_open)
+    }
+
+    /// The first open place from `start` on.
+    fn open_from(&self, start: usize) -> Option<usize> {
+        self.from(start).find(|&place| self.open(place).is_some())
+    }
+
+    /// Every place once, beginning with `start`.
+    fn from(&self, start: usize) -> impl Iterator<Item = usize> + use<> {
+        let count = self.set.candidates.len();
+        (start..count).chain(0..start.min(count))
+    }
+}
+
+fn in_flight(endpoint: &Endpoint) -> u64 {
+    endpoint.in_flight.load(Ordering::Relaxed).into()
+}
+
+fn weight(endpoint: &Endpoint) -> u64 {
+    endpoint.weight.load(Ordering::Relaxed).into()
+}
+
+#[cfg(test)]
+mod tests;
