@@ -30,7 +30,7 @@ mod upstream;
 mod worker;
 
 pub use self::bind::{BindError, bind_one};
-pub use self::checks::{Checked, Checks};
+pub use self::checks::Checks;
 pub use self::downstream::meter;
 pub use self::drain::Phase;
 pub use self::port_holder::port_holder;

@@ -25,8 +25,8 @@ use tracing::error;
 use self::probe::{Failure, probe};
 use self::roll::{Roll, Task, Ticket};
 use super::tls::BackendTls;
-use crate::ir::ActiveCheck;
-use crate::live::Backend;
+use crate::ir::{self, ActiveCheck, Config};
+use crate::live::{Backend, Registry};
 use crate::telemetry::Metrics;
 
 /// Checks under way at a time: what hangs must not take every descriptor.
@@ -35,12 +35,9 @@ const MOST_AT_ONCE: usize = 256;
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// A backend whose endpoints are to be checked.
-#[derive(Clone)]
-pub struct Checked {
-    /// The backend.
-    pub backend: Arc<Backend>,
-    /// What its endpoints are asked.
-    pub check: Arc<ActiveCheck>,
+struct Checked {
+    backend: Arc<Backend>,
+    check: Arc<ActiveCheck>,
 }
 
 /// Tells the thread that checks what to check. The thread begins with the first check and ends with the last handle.
@@ -60,9 +57,17 @@ impl Checks {
         Checks(Arc::new(Shared { list, is_running: AtomicBool::new(false), metrics: Arc::clone(metrics) }))
     }
 
-    /// Checks these backends from now on, and no others. A check that is equal to the one before goes on undisturbed.
-    pub fn follow(&self, list: impl IntoIterator<Item = Checked>) {
-        let list: Arc<[Checked]> = list.into_iter().collect();
+    /// Checks the backends of `config` that ask for it from now on, and no others. A check that is equal to the one before
+    /// goes on undisturbed. To be called when a table names the backends.
+    pub fn follow(&self, config: &Config, registry: &Registry) {
+        let checked = |backend: &Arc<ir::Backend>| {
+            let check = Arc::new(backend.balancing.active.clone()?);
+            Some(Checked { backend: registry.backend(&backend.id), check })
+        };
+        let list: Arc<[Checked]> = config.backends.values().filter_map(checked).collect();
+        if list.is_empty() && self.0.list.borrow().is_empty() {
+            return;
+        }
         let is_needed = !list.is_empty();
         self.0.list.send_replace(list);
         if is_needed && !self.0.is_running.swap(true, Ordering::AcqRel) {
@@ -74,9 +79,9 @@ impl Checks {
         }
     }
 
-    /// The endpoints of a backend were replaced.
+    /// Endpoints were replaced.
     pub fn look(&self) {
-        self.0.list.send_modify(|_| {});
+        self.0.list.send_if_modified(|list| !list.is_empty());
     }
 }
 

@@ -1,5 +1,6 @@
 //! `grpc.health.v1.Health/Check` (gRPC Health Checking Protocol): one call over HTTP/2 in clear text.
 
+use std::io::ErrorKind;
 use std::pin::pin;
 
 use bytes::Bytes;
@@ -10,8 +11,7 @@ use http::uri::{PathAndQuery, Scheme};
 use http::{HeaderMap, Request, Uri};
 use tokio::net::TcpStream;
 
-use super::Authority;
-use super::Failure;
+use super::{Authority, Failure};
 
 /// An answer is a few bytes long.
 const MOST_BYTES: usize = 1 << 10;
@@ -151,9 +151,9 @@ fn name(status: u64) -> &'static str {
 
 fn failure(error: h2::Error) -> Failure {
     match error.get_io() {
-        Some(io) if io.kind() == std::io::ErrorKind::UnexpectedEof => Failure::Closed,
+        Some(io) if matches!(io.kind(), ErrorKind::BrokenPipe | ErrorKind::UnexpectedEof) => Failure::Closed,
         Some(io) => Failure::Io(io.kind()),
-        None if error.is_go_away() || error.is_reset() => invalid("the call was refused"),
+        None if error.is_remote() => invalid("the call was refused"),
         None => invalid("it is not HTTP/2"),
     }
 }
