@@ -223,7 +223,9 @@ fn tell_endpoints(story: &mut Explanation, backend: &BackendRef, set: &EndpointS
         let threshold = balancing.panic_threshold;
         texts.push(match in_use {
             0 => format!("all of them: the {all} are set aside, and to try one is better than to answer 503"),
-            _ => format!("all of them: only {in_use} of {all} are in use, fewer than the panic-threshold of {threshold} %"),
+            _ => format!(
+                "all of them: only {in_use} of {all} are in use, fewer than the panic-threshold of {threshold} %"
+            ),
         });
     }
     let more = others.len().saturating_sub(MOST_LOST);

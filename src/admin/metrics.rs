@@ -33,9 +33,9 @@ fn write_backends(page: &mut Page, view: &View) {
         let total = totals.entry((namespace, name, backend.id.port.to_string())).or_default();
         let set = backend.endpoints.load();
         for endpoint in &set.candidates {
-            let state = settings.get(&backend.id).map_or(State::Ready, |settings| {
-                state::of_candidate(&settings.balancing, backend, endpoint)
-            });
+            let state = settings
+                .get(&backend.id)
+                .map_or(State::Ready, |settings| state::of_candidate(&settings.balancing, backend, endpoint));
             *total.endpoints.entry(state).or_default() += 1;
         }
         *total.endpoints.entry(State::Draining).or_default() += set.draining.len() as u64;
@@ -45,8 +45,7 @@ fn write_backends(page: &mut Page, view: &View) {
     for ((namespace, service, port), total) in &totals {
         for state in State::ALL {
             let count = total.endpoints.get(&state).copied().unwrap_or_default();
-            let labels =
-                [("namespace", *namespace), ("service", *service), ("port", port), ("state", state.as_str())];
+            let labels = [("namespace", *namespace), ("service", *service), ("port", port), ("state", state.as_str())];
             if count > 0 || state == State::Ready {
                 endpoints.count(&labels, count);
             }

@@ -112,7 +112,17 @@ pub(super) const BACKENDS: Listing = Listing {
     path: "/api/v1/backends",
     pretty: pretty::<shape::Backends>,
     headings: &[
-        "NAME", "PROTOCOL", "BALANCE", "ENDPOINT", "POD", "WEIGHT", "STATE", IN_FLIGHT, "LATENCY-MS", "SINCE", "CHECKED",
+        "NAME",
+        "PROTOCOL",
+        "BALANCE",
+        "ENDPOINT",
+        "POD",
+        "WEIGHT",
+        "STATE",
+        IN_FLIGHT,
+        "LATENCY-MS",
+        "SINCE",
+        "CHECKED",
         "REASON",
     ],
     rows: |answer| {

@@ -58,13 +58,7 @@ struct Entry {
 impl Roll {
     /// No checks.
     pub(super) fn new(random: fastrand::Rng) -> Roll {
-        Roll {
-            backends: HashMap::default(),
-            entries: HashMap::default(),
-            due: BTreeSet::new(),
-            next: 0,
-            random,
-        }
+        Roll { backends: HashMap::default(), entries: HashMap::default(), due: BTreeSet::new(), next: 0, random }
     }
 
     /// Checks these backends from now on. Where the check is the same as before it goes on, where it is another one it

@@ -1,8 +1,8 @@
 //! What checks do over time: to requests, and to the back ends that are asked.
 
+use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
-use std::io::{Read, Write};
 
 use fairlead::ir::{ActiveCheck, Probe};
 
@@ -107,7 +107,12 @@ fn a_change_of_anything_else_restarts_no_check() {
 fn so_many_checks_are_under_way_at_a_time() {
     let silent = BackEnd::at("0.0.0.0:0", Answer::Silence);
     let addresses: Vec<SocketAddr> = (0..300_u16)
-        .map(|number| SocketAddr::from((Ipv4Addr::new(127, 1, (number / 200) as u8, 1 + (number % 200) as u8), silent.address.port())))
+        .map(|number| {
+            SocketAddr::from((
+                Ipv4Addr::new(127, 1, (number / 200) as u8, 1 + (number % 200) as u8),
+                silent.address.port(),
+            ))
+        })
         .collect();
     let check = ActiveCheck { timeout: Duration::from_secs(2), ..once(http(false)) };
     let _bed = serve(&addresses, |balancing| balancing.active = Some(check));
