@@ -8,7 +8,6 @@ mod course;
 mod probe;
 mod roll;
 
-use std::future::Future;
 use std::io;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -160,10 +159,8 @@ async fn until(moment: Option<Instant>) {
     }
 }
 
-fn make(task: Task, began: Instant, tls: BackendTls, metrics: Arc<Metrics>) -> impl Future<Output = Done> {
-    async move {
-        let asked = AssertUnwindSafe(probe(&task.check, task.address, &tls)).catch_unwind();
-        let answer = asked.await.inspect_err(|_| metrics.panicked()).ok();
-        Done { ticket: task.ticket, began, answer }
-    }
+async fn make(task: Task, began: Instant, tls: BackendTls, metrics: Arc<Metrics>) -> Done {
+    let asked = AssertUnwindSafe(probe(&task.check, task.address, &tls)).catch_unwind();
+    let answer = asked.await.inspect_err(|_| metrics.panicked()).ok();
+    Done { ticket: task.ticket, began, answer }
 }
