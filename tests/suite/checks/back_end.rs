@@ -1,7 +1,7 @@
 //! Back ends that answer each connection as a test says, and remember what they were asked.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -105,16 +105,15 @@ impl BackEnd {
                 shared.to_others
             }
         };
-        match answer {
-            Answer::Bytes(bytes) => {
-                let _gone = socket.write_all(bytes.as_bytes());
-            }
-            Answer::Close => {}
-            Answer::Silence => {
-                let _end = socket.set_read_timeout(Some(Duration::from_secs(60)));
-                while matches!(socket.read(&mut [0; 512]), Ok(1..)) {}
-            }
+        if let Answer::Bytes(bytes) = answer {
+            let _gone = socket.write_all(bytes.as_bytes());
         }
+        if answer != Answer::Silence {
+            let _gone = socket.shutdown(Shutdown::Write);
+        }
+        // To close before all is read would reset the connection.
+        let _set = socket.set_read_timeout(Some(Duration::from_secs(60)));
+        while matches!(socket.read(&mut [0; 512]), Ok(1..)) {}
     }
 
     fn shared(&self) -> MutexGuard<'_, Shared> {
