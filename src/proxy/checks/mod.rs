@@ -29,7 +29,7 @@ use crate::live::{Backend, Registry};
 use crate::telemetry::Metrics;
 
 /// Checks under way at a time: what hangs must not take every descriptor.
-const MOST_AT_ONCE: usize = 1000;
+const MOST_AT_ONCE: usize = 256;
 /// From one look at changed endpoints to the next: in a rollout they change many times a second.
 const PAUSE: Duration = Duration::from_millis(50);
 
