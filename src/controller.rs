@@ -13,12 +13,13 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep_until;
 use tracing::{error, info, warn};
 
-use self::standings::Starts;
+use self::standings::{News, Starts};
 use crate::compile::{self, Compiled, Compiler, Resolved};
 use crate::ir::{
     Backend, BackendId, Certificate, EndpointSource, Kind, Name, Object, PortKey, Problem, Reason, Severity,
 };
 use crate::live::{Registry, Transition};
+use crate::proxy::Checks;
 use crate::report::{Account, Desk};
 use crate::settings::CompileOptions;
 use crate::snapshot::Snapshot;
@@ -52,6 +53,8 @@ pub struct Outlets {
     pub table: Arc<SharedTable>,
     /// Backends with their endpoints.
     pub registry: Arc<Registry>,
+    /// Told which endpoints to check.
+    pub checks: Checks,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// Told of the first table.
@@ -120,6 +123,8 @@ pub struct Controller {
     has_unset: bool,
     /// Endpoints whose weight still grows.
     starts: Starts,
+    /// What the log says about standings.
+    news: News,
     dns: Dns,
     questions: Option<Questions>,
     /// The snapshot was not compiled to the end.
@@ -140,6 +145,7 @@ impl Controller {
             endpoints: BTreeMap::new(),
             has_unset: false,
             starts: Starts::default(),
+            news: News::new(Instant::now()),
             dns: Dns::default(),
             questions: None,
             is_behind: true,
@@ -254,6 +260,7 @@ impl Controller {
             for backend in config.backends.values().filter(|backend| dns_name(backend).is_some()) {
                 this.set_endpoints(snapshot, backend, &resolved);
             }
+            this.outlets.checks.look();
         });
         let problems = self.report(snapshot, now);
         info!(problems, "external names resolved");
@@ -271,7 +278,7 @@ impl Controller {
 
     /// Logs what changed; an endpoint that came back starts as slowly as a new one.
     fn follow_standings(&mut self, transitions: &[Transition], now: Instant) {
-        standings::log(transitions);
+        self.news.log(transitions, now);
         for backend in standings::returned(transitions) {
             let settings = self.compiled.config.backends.get(backend);
             if settings.is_some_and(|settings| !settings.balancing.slow_start.is_zero()) {
@@ -298,6 +305,7 @@ impl Controller {
                 self.set_endpoints(snapshot, backend, &resolved);
             }
         }
+        self.outlets.checks.look();
     }
 
     /// Compiles, and serves the result as a new table. Endpoints of new backends are there before the table that sends
@@ -312,11 +320,14 @@ impl Controller {
         let config = Arc::clone(&self.compiled.config);
         self.follow_backends(snapshot, &before.config.backends, &config.backends);
 
-        let Outlets { table, registry, metrics, readiness, default_certificate, .. } = &self.outlets;
+        let Outlets { table, registry, checks, metrics, readiness, default_certificate, .. } = &self.outlets;
         let previous = table.load();
         let next = RoutingTable::build(&config, Some(&previous), registry, metrics, default_certificate);
         table.publish(Arc::new(next));
         readiness.table_served();
+        if !Arc::ptr_eq(&before.config.backends, &config.backends) {
+            checks.follow(&config, registry);
+        }
         let certificates = config.certificates.values().chain(&config.default_certificate);
         metrics.set_certificates(certificates.map(Arc::as_ref));
     }
@@ -338,6 +349,7 @@ impl Controller {
                 }
             }
             self.endpoints.retain(|id, _| now.contains_key(id));
+            self.news.forget(|id| !now.contains_key(id));
         }
         self.has_unset = false;
     }
@@ -347,6 +359,7 @@ impl Controller {
         let slow_start = backend.balancing.slow_start;
         let due = self.outlets.registry.set_starting(&backend.id, &set, slow_start, Instant::now());
         self.starts.set(&backend.id, due);
+        self.news.look(&backend.id, &self.outlets.registry);
         if problems.is_empty() {
             self.endpoints.remove(&backend.id);
         } else {

@@ -4,6 +4,7 @@
 //! request of the proxy goes through; `table::explain` adds why its look-up found what it found.
 
 use std::fmt::Write as _;
+use std::time::Instant;
 
 use http::Method;
 
@@ -11,7 +12,9 @@ use super::Listener;
 use super::shape::{Answer, Explanation, Lost, Origin, Rejected, Route, Step, endpoints};
 use crate::filter;
 use crate::http1::{METHOD_REFUSED, is_refused};
-use crate::table::{self, Asked, Decision, Outcome, RouteRef, RoutingTable, Target, decide};
+use crate::live::{EndpointSet, Standing};
+use crate::proxy::balance::{judged, minded};
+use crate::table::{self, Asked, BackendRef, Decision, Outcome, RouteRef, RoutingTable, Target, decide};
 use crate::uri;
 
 /// More routes that lost are counted only: a host may have thousands.
@@ -181,17 +184,56 @@ fn finish<'a>(story: &mut Explanation, outcome: Outcome<'_>, fields: impl Iterat
     let (id, protocol, balance) =
         (&backend.settings.id, backend.settings.protocol, &backend.settings.balancing.algorithm);
     tell(story, "backend", format!("{id} over {}, {}", protocol.as_str(), balance.as_str()));
-    story.endpoints = endpoints(&backend.live);
-    let ready: Vec<&str> =
-        story.endpoints.iter().filter(|one| one.state == "ready").map(|one| one.address.as_str()).collect();
-    let (text, status, answer) = match ready.as_slice() {
-        [] => ("none is ready".to_owned(), 503, Answer::Refused),
-        [only] => ((*only).to_owned(), 200, Answer::Routed),
-        several => (format!("one of {}", several.join(", ")), 200, Answer::Routed),
-    };
-    tell(story, "endpoint", text);
-    story.status = status;
-    story.answer = answer;
+    let set = backend.live.endpoints.load();
+    story.endpoints = endpoints(backend, &set);
+    tell_endpoints(story, backend, &set);
+    (story.status, story.answer) =
+        if set.candidates.is_empty() { (503, Answer::Refused) } else { (200, Answer::Routed) };
+}
+
+/// Which endpoints may get the request, and why the others may not.
+fn tell_endpoints(story: &mut Explanation, backend: &BackendRef, set: &EndpointSet) {
+    let balancing = &backend.settings.balancing;
+    let judged = judged(balancing);
+    let now = backend.live.micros(Instant::now());
+    // The endpoints of the story stand in the same order.
+    let (candidates, draining) = story.endpoints.split_at(set.candidates.len().min(story.endpoints.len()));
+    let (mut open, mut others) = (Vec::new(), Vec::new());
+    let minded = minded(balancing, set);
+    for (cell, shown) in set.candidates.iter().zip(candidates) {
+        let address = shown.address.as_str();
+        let why = shown.reason.as_deref().unwrap_or("no reason is known");
+        match cell.standing_by(minded) {
+            Standing::Ready => open.push(address),
+            _ if cell.is_open(minded, now) => {
+                others.push(format!("{address} gets one request to see whether it is still {}: {why}", shown.state));
+            }
+            _ => others.push(format!("not {address}, {}: {why}", shown.state)),
+        }
+    }
+    others.extend(draining.iter().map(|shown| format!("not {}, {}", shown.address, shown.state)));
+    let mut texts = vec![match open.as_slice() {
+        [] if others.is_empty() || set.candidates.is_empty() => "none is ready".to_owned(),
+        [] => "none is in use".to_owned(),
+        [only] => (*only).to_owned(),
+        several => format!("one of {}", several.join(", ")),
+    }];
+    if minded == 0 && set.candidates.iter().any(|cell| cell.standing_by(judged) != Standing::Ready) {
+        let (in_use, all) = (set.candidates.len().saturating_sub(set.aside()), set.candidates.len());
+        let threshold = balancing.panic_threshold;
+        texts.push(match in_use {
+            0 => format!("all of them: the {all} are set aside, and to try one is better than to answer 503"),
+            _ => format!(
+                "all of them: only {in_use} of {all} are in use, fewer than the panic-threshold of {threshold} %"
+            ),
+        });
+    }
+    let more = others.len().saturating_sub(MOST_LOST);
+    texts.extend(others.into_iter().take(MOST_LOST));
+    if more > 0 {
+        texts.push(format!("nor {more} more"));
+    }
+    texts.into_iter().for_each(|text| tell(story, "endpoint", text));
 }
 
 fn tell(story: &mut Explanation, stage: &str, text: String) {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
 use super::View;
+use super::state::{self, State};
 use crate::telemetry::exposition::{Exposition, Kind, Page};
 
 /// The page in `form`. `now` is in seconds since the epoch.
@@ -16,13 +17,14 @@ pub(super) fn page(view: &View, form: Exposition, now: i64) -> String {
 
 #[derive(Default)]
 struct Totals {
-    ready: u64,
-    draining: u64,
+    endpoints: BTreeMap<State, u64>,
     in_flight: u64,
 }
 
 fn write_backends(page: &mut Page, view: &View) {
     let backends = view.registry.backends();
+    let table = view.table.load();
+    let settings = &table.config().backends;
     let mut totals: BTreeMap<(&str, &str, String), Totals> = BTreeMap::new();
     for backend in &backends {
         let service = &backend.id.service;
@@ -30,16 +32,23 @@ fn write_backends(page: &mut Page, view: &View) {
             if view.metrics.is_per_ingress() { (&*service.namespace, &*service.name) } else { ("", "") };
         let total = totals.entry((namespace, name, backend.id.port.to_string())).or_default();
         let set = backend.endpoints.load();
-        total.ready += set.candidates.len() as u64;
-        total.draining += set.draining.len() as u64;
+        for endpoint in &set.candidates {
+            let state = settings
+                .get(&backend.id)
+                .map_or(State::Ready, |settings| state::of_candidate(&settings.balancing, backend, endpoint));
+            *total.endpoints.entry(state).or_default() += 1;
+        }
+        *total.endpoints.entry(State::Draining).or_default() += set.draining.len() as u64;
         total.in_flight += set.iter().map(|one| u64::from(one.in_flight.load(Ordering::Relaxed))).sum::<u64>();
     }
     let mut endpoints = page.family(Kind::Gauge, "fairlead_backend_endpoints", "Endpoints now, by state.");
     for ((namespace, service, port), total) in &totals {
-        let labels = |state| [("namespace", *namespace), ("service", *service), ("port", port), ("state", state)];
-        endpoints.count(&labels("ready"), total.ready);
-        if total.draining > 0 {
-            endpoints.count(&labels("draining"), total.draining);
+        for state in State::ALL {
+            let count = total.endpoints.get(&state).copied().unwrap_or_default();
+            let labels = [("namespace", *namespace), ("service", *service), ("port", port), ("state", state.as_str())];
+            if count > 0 || state == State::Ready {
+                endpoints.count(&labels, count);
+            }
         }
     }
     let mut in_flight = page.family(Kind::Gauge, "fairlead_backend_in_flight", "Requests at endpoints now.");

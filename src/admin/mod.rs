@@ -10,6 +10,7 @@ mod lists;
 mod metrics;
 mod server;
 pub mod shape;
+mod state;
 pub mod webhook;
 
 use std::fmt;

@@ -1,8 +1,13 @@
 //! The JSON of the admin API, as types: what a key means and in which order the keys stand.
 
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
 use serde::{Deserialize, Serialize};
 
 use super::Listener;
+use super::state::{self, State};
 use crate::{ir, live, table};
 
 /// `/api/v1/routes`.
@@ -87,7 +92,7 @@ pub struct Endpoint {
     /// Why it is in that state, when there is more to say.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub reason: Option<String>,
-    /// Since when, RFC 3339.
+    /// When it was set aside or taken back the last time, RFC 3339; left out if it never was.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub since: Option<String>,
     /// When it was checked last, RFC 3339.
@@ -283,28 +288,48 @@ impl Backend {
             name: backend.settings.id.to_string(),
             protocol: backend.settings.protocol.as_str().to_owned(),
             balance: backend.settings.balancing.algorithm.as_str().to_owned(),
-            endpoints: endpoints(&backend.live),
+            endpoints: endpoints(backend, &backend.live.endpoints.load()),
         }
     }
 }
 
-/// The endpoints of a backend at this moment, draining ones last.
-pub fn endpoints(backend: &live::Backend) -> Vec<Endpoint> {
-    let set = backend.endpoints.load();
-    let ready = set.candidates.iter().map(|endpoint| (endpoint, "ready"));
-    let draining = set.draining.iter().map(|endpoint| (endpoint, "draining"));
-    let shape = |(endpoint, state): (&std::sync::Arc<live::Endpoint>, &str)| Endpoint {
+/// The endpoints of a backend at this moment, `set`, draining ones last.
+pub fn endpoints(backend: &table::BackendRef, set: &live::EndpointSet) -> Vec<Endpoint> {
+    let (balancing, live) = (&backend.settings.balancing, &backend.live);
+    let clock = Clock::read();
+    let shape = |endpoint: &live::Endpoint, state| Endpoint {
         address: endpoint.text.to_string(),
         pod: endpoint.pod().map(|pod| pod.to_string()),
         weight: endpoint.base(),
-        state: state.to_owned(),
-        reason: None,
-        since: None,
-        checked: None,
-        in_flight: endpoint.in_flight.load(std::sync::atomic::Ordering::Relaxed),
-        latency_ms: None,
+        state: State::as_str(state).to_owned(),
+        reason: state::reason(state, balancing, live, endpoint),
+        since: endpoint.history().map(|history| clock.print(history.since)),
+        checked: live.last_check(endpoint).map(|moment| clock.print(moment)),
+        in_flight: endpoint.in_flight.load(Ordering::Relaxed),
+        latency_ms: endpoint.latency().map(|latency| (latency.as_secs_f64() * 1e4).round() / 10.0),
     };
-    ready.chain(draining).map(shape).collect()
+    let candidate = |endpoint: &Arc<live::Endpoint>| shape(endpoint, state::of_candidate(balancing, live, endpoint));
+    let draining = |endpoint: &Arc<live::Endpoint>| shape(endpoint, State::Draining);
+    set.candidates.iter().map(candidate).chain(set.draining.iter().map(draining)).collect()
+}
+
+/// Both clocks at one moment: moments are kept on the monotonic one and printed in the time of day.
+struct Clock {
+    now: Instant,
+    /// Since the epoch.
+    time: Duration,
+}
+
+impl Clock {
+    fn read() -> Clock {
+        let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Clock { now: Instant::now(), time }
+    }
+
+    fn print(&self, moment: Instant) -> String {
+        let second = self.time.saturating_sub(self.now.saturating_duration_since(moment)).as_secs();
+        time(i64::try_from(second).unwrap_or(i64::MAX))
+    }
 }
 
 impl Problem {

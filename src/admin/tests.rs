@@ -1,5 +1,6 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use futures::FutureExt;
@@ -89,6 +90,108 @@ fn backends_show_their_endpoints_of_this_moment() {
     );
 }
 
+/// The shop with checks of its API: one endpoint works and is checked, one is set aside by `failed`.
+fn checked(failed: &[usize]) -> View {
+    let view = shop();
+    let api = view.registry.backend(&backend_id("shop", "api"));
+    let mut config = ir::Config::clone(view.table.load().config());
+    let active = ir::ActiveCheck {
+        probe: ir::Probe::Tcp,
+        port: None,
+        interval: Duration::from_secs(5),
+        timeout: Duration::from_secs(2),
+        fall: 3,
+        rise: 2,
+    };
+    let balancing = Arc::new(ir::Balancing { active: Some(active), ..ir::Balancing::default() });
+    for backend in Arc::make_mut(&mut config.backends).values_mut() {
+        Arc::make_mut(backend).balancing = Arc::clone(&balancing);
+    }
+    let self_made = Arc::new(certificate_of_ourselves());
+    let table = RoutingTable::build(&Arc::new(config), None, &view.registry, &view.metrics, &self_made);
+    view.table.publish(Arc::new(table));
+    let (set, now) = (api.endpoints.load_full(), Instant::now());
+    api.measured(&set.candidates[0], Duration::from_micros(1_937), now);
+    for (place, endpoint) in set.candidates.iter().enumerate() {
+        api.checked(endpoint, now);
+        if failed.contains(&place) {
+            api.judge(endpoint, false, "status 503".into(), now);
+        }
+    }
+    view
+}
+
+#[test]
+fn backends_show_how_each_endpoint_stands_and_why() {
+    let (status, body) = get(&checked(&[1]), "/api/v1/backends?namespace=shop");
+    assert_eq!(status, StatusCode::OK);
+    let told: Value = serde_json::from_str(&body).unwrap();
+    let [works, fails, drains] = &told["backends"][0]["endpoints"].as_array().unwrap()[..] else { panic!("{body}") };
+    assert_eq!((works["state"].as_str(), works["latency_ms"].as_f64()), (Some("ready"), Some(1.9)));
+    assert_eq!((works.get("reason"), works.get("since")), (None, None));
+    assert_eq!((fails["state"].as_str(), fails["reason"].as_str()), (Some("unhealthy"), Some("status 503")));
+    for moment in [&works["checked"], &fails["since"], &fails["checked"]] {
+        let moment: jiff::Timestamp = moment.as_str().unwrap().parse().unwrap();
+        let age = jiff::Timestamp::now().as_second() - moment.as_second();
+        assert!((0..=5).contains(&age), "{moment} is {age} s ago");
+    }
+    assert_eq!((drains["state"].as_str(), drains.get("reason")), (Some("draining"), None));
+}
+
+#[test]
+fn an_endpoint_without_an_answer_yet_is_starting() {
+    let view = checked(&[]);
+    let id = backend_id("shop", "api");
+    let endpoint = |number: u8| ir::Endpoint {
+        address: ([10, 0, 0, number], 8080).into(),
+        pod: None,
+        weight: 2,
+        key: None,
+        draining: false,
+    };
+    let set = ir::EndpointSet { endpoints: vec![endpoint(7), endpoint(9)] };
+    view.registry.set_starting(&id, &set, Duration::from_secs(10), Instant::now());
+    let shown = || {
+        let body: Value = serde_json::from_str(&get(&view, "/api/v1/backends?namespace=shop").1).unwrap();
+        let endpoint = body["backends"][0]["endpoints"].as_array().unwrap()[1].clone();
+        (endpoint["state"].as_str().unwrap().to_owned(), endpoint["reason"].as_str().unwrap_or_default().to_owned())
+    };
+    assert_eq!(shown(), ("starting".to_owned(), "not checked yet".to_owned()));
+    let api = view.registry.backend(&id);
+    api.checked(&api.endpoints.load().candidates[1], Instant::now());
+    assert_eq!(shown(), ("starting".to_owned(), "weight at 10 %".to_owned()));
+    view.registry.ramp(&id, Duration::from_secs(10), Instant::now() + Duration::from_secs(60));
+    assert_eq!(shown(), ("ready".to_owned(), String::new()));
+}
+
+#[test]
+fn explain_tells_which_endpoints_are_candidates_and_why_the_others_are_not() {
+    let told = |failed: &[usize]| {
+        let view = checked(failed);
+        let told = explain(&view.table.load(), &view.listeners, &Asked::new("GET", "https://a.example/api").unwrap());
+        let texts = told.steps.iter().filter(|step| step.stage == "endpoint").map(|step| step.text.clone());
+        (told.status, texts.collect::<Vec<_>>())
+    };
+    let drains = "not 10.0.0.9:8080, draining";
+    assert_eq!(told(&[]), (200, ["one of 10.0.0.7:8080, 10.0.0.8:8080", drains].map(str::to_owned).to_vec()));
+    let fails = "not 10.0.0.8:8080, unhealthy: status 503";
+    assert_eq!(told(&[1]), (200, ["10.0.0.7:8080", fails, drains].map(str::to_owned).to_vec()));
+    let (status, texts) = told(&[0, 1]);
+    assert_eq!((status, &*texts[0]), (200, "one of 10.0.0.7:8080, 10.0.0.8:8080"));
+    assert!(texts[1].starts_with("all of them: the 2 are set aside"), "{texts:?}");
+}
+
+#[test]
+fn metrics_count_endpoints_by_state() {
+    let (_, text) = health(&checked(&[1]), "/metrics");
+    for (state, count) in [("ready", 1), ("unhealthy", 1), ("draining", 1)] {
+        let line = format!(
+            r#"fairlead_backend_endpoints{{namespace="shop",service="api",port="80",state="{state}"}} {count}"#
+        );
+        assert!(text.lines().any(|printed| printed == line), "{line} in\n{text}");
+    }
+}
+
 #[test]
 fn certificates_show_names_and_dates_and_never_keys() {
     let (_, body) = get(&shop(), "/api/v1/certificates");
@@ -121,7 +224,7 @@ fn explain_tells_the_route_its_endpoints_and_who_lost() {
     assert_eq!(told["route"]["listener"], "https:8443");
     assert_eq!(told["endpoints"].as_array().unwrap().len(), 3);
     let stages: Vec<&str> = told["steps"].as_array().unwrap().iter().map(|s| s["stage"].as_str().unwrap()).collect();
-    assert_eq!(stages, ["listener", "host", "path", "filters", "backend", "endpoint"]);
+    assert_eq!(stages, ["listener", "host", "path", "filters", "backend", "endpoint", "endpoint"]);
     assert_eq!(told["lost"][0]["route"]["path"], "/login");
     assert_eq!(told["lost"][0]["why"], "exact path differs");
     assert_eq!(told["rejected"].as_array().unwrap().len(), 0);

@@ -17,7 +17,7 @@ use crate::compile;
 use crate::controller::{Outlets, Snapshots, Standing, seconds_since_epoch};
 use crate::ir::{Config, text};
 use crate::live::Registry;
-use crate::proxy::{self, BindError, Phase, Shared, Sockets, Workers};
+use crate::proxy::{self, BindError, Checks, Phase, Shared, Sockets, Workers};
 use crate::settings::{CompileOptions, Settings};
 use crate::snapshot::secret;
 use crate::source::{ClientError, OpenError};
@@ -160,6 +160,7 @@ impl Running {
         let outlets = Outlets {
             table: Arc::new(SharedTable::new(Arc::new(RoutingTable::empty(&default_certificate)))),
             registry: Arc::new(Registry::new(settings.workers)),
+            checks: Checks::new(&metrics),
             metrics: Arc::clone(&metrics),
             readiness: Readiness::new(),
             problems: Arc::default(),
@@ -272,7 +273,7 @@ fn thread(what: &'static str) -> impl FnOnce(std::io::Error) -> StartError {
 }
 
 fn view(settings: &Settings, outlets: &Outlets) -> View {
-    let Outlets { table, registry, metrics, readiness, problems, default_certificate } = outlets.clone();
+    let Outlets { table, registry, checks: _, metrics, readiness, problems, default_certificate } = outlets.clone();
     let answers =
         AnswerSettings { has_metrics: settings.metrics, health_check_path: settings.health_check_path.clone() };
     View {

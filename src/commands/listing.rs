@@ -111,23 +111,38 @@ pub(super) const ROUTES: Listing = Listing {
 pub(super) const BACKENDS: Listing = Listing {
     path: "/api/v1/backends",
     pretty: pretty::<shape::Backends>,
-    headings: &["NAME", "PROTOCOL", "BALANCE", "ENDPOINT", "POD", "WEIGHT", "STATE", IN_FLIGHT, "REASON"],
+    headings: &[
+        "NAME",
+        "PROTOCOL",
+        "BALANCE",
+        "ENDPOINT",
+        "POD",
+        "WEIGHT",
+        "STATE",
+        IN_FLIGHT,
+        "LATENCY-MS",
+        "SINCE",
+        "CHECKED",
+        "REASON",
+    ],
     rows: |answer| {
         let mut rows = Vec::new();
         for backend in items(answer, "backends") {
             let start = || ["name", "protocol", "balance"].iter().map(|key| text(backend, key));
             let mut endpoints = items(backend, "endpoints").peekable();
             if endpoints.peek().is_none() {
-                rows.push(start().chain(std::iter::repeat_n(String::new(), 6)).collect());
+                rows.push(start().chain(std::iter::repeat_n(String::new(), 9)).collect());
             }
             for endpoint in endpoints {
-                let keys = ["address", "pod", "weight", "state", "in_flight", "reason"];
+                let keys =
+                    ["address", "pod", "weight", "state", "in_flight", "latency_ms", "since", "checked", "reason"];
                 rows.push(start().chain(keys.iter().map(|key| text(endpoint, key))).collect());
             }
         }
         rows
     },
-    common: |row| row.iter_mut().skip(IN_FLIGHT_COLUMN).take(1).for_each(String::clear),
+    // What follows the state each replica counts and judges by itself.
+    common: |row| row.iter_mut().skip(IN_FLIGHT_COLUMN).for_each(String::clear),
 };
 
 pub(super) const CERTIFICATES: Listing = Listing {
@@ -289,13 +304,14 @@ mod tests {
             (
                 &BACKENDS,
                 r#"{"backends":[{"name":"shop/api:80","protocol":"http1","balance":"least_conn","endpoints":[
-                {"address":"10.0.0.7:8080","pod":"api-x","weight":1,"state":"ready","in_flight":0}]}]}"#,
-                "shop/api:80|http1|least_conn|10.0.0.7:8080|api-x|1|ready|0|",
+                {"address":"10.0.0.7:8080","pod":"api-x","weight":1,"state":"ejected","reason":"5 connect failures",
+                "since":"s","checked":"c","in_flight":0,"latency_ms":1.9}]}]}"#,
+                "shop/api:80|http1|least_conn|10.0.0.7:8080|api-x|1|ejected|0|1.9|s|c|5 connect failures",
             ),
             (
                 &BACKENDS,
                 r#"{"backends":[{"name":"a/b:1","protocol":"http1","balance":"least_conn","endpoints":[]}]}"#,
-                "a/b:1|http1|least_conn||||||",
+                "a/b:1|http1|least_conn|||||||||",
             ),
             (
                 &CERTIFICATES,

@@ -1,17 +1,19 @@
 //! What the control loop does about endpoints between two changes of the objects: it raises the weights of those that start
 //! slowly, and says in the log which were set aside and which came back.
 
-use std::collections::BTreeMap;
-use std::time::Instant;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
 use crate::ir::BackendId;
-use crate::live::{Standing, Transition};
+use crate::live::{Registry, Standing, Transition};
 
-/// Changes of standing that are logged one by one when many come at once; the rest is a number, and the admin API has all.
-const LOGGED: usize = 50;
+/// Lines about changes of standing in [`RATION_TIME`]; a node that dies takes many endpoints along.
+const RATION: usize = 50;
+/// See [`RATION`].
+const RATION_TIME: Duration = Duration::from_secs(10);
 
 /// When the next step of a slow start is due, by backend.
 #[derive(Debug, Default)]
@@ -55,30 +57,123 @@ pub(super) fn returned(transitions: &[Transition]) -> impl Iterator<Item = &Back
     transitions.iter().filter(|told| told.to == Standing::Ready).map(|told| &told.backend)
 }
 
-/// Logs changes of standing.
-pub(super) fn log(transitions: &[Transition]) {
-    for Transition { backend, address, from, to, reason, in_use, candidates } in transitions.iter().take(LOGGED) {
-        let why = tracing::field::display(reason);
-        match to {
-            Standing::Ready => {
-                info!(%backend, endpoint = %address, %from, why, in_use, candidates, "endpoint is back in use");
+/// Says in the log how endpoints and whole backends fare.
+pub(super) struct News {
+    endpoints: Ration,
+    backends: Ration,
+    /// Backends of which every endpoint is set aside.
+    down: BTreeSet<BackendId>,
+}
+
+impl News {
+    /// Nothing said yet.
+    pub(super) fn new(now: Instant) -> News {
+        News { endpoints: Ration::new(now), backends: Ration::new(now), down: BTreeSet::new() }
+    }
+
+    /// Logs changes of standing, and what they make of their backends.
+    pub(super) fn log(&mut self, transitions: &[Transition], now: Instant) {
+        for transition in transitions {
+            match self.endpoints.take(now) {
+                Taken::Line => log(transition),
+                Taken::Last => warn!("further endpoints changed their standing; `fairlead backends` shows all"),
+                Taken::Nothing => {}
             }
-            Standing::Ejected | Standing::Unhealthy => {
-                warn!(%backend, endpoint = %address, standing = %to, why, in_use, candidates, "endpoint is set aside");
+            let Transition { backend, in_use, candidates, .. } = transition;
+            let is_down = *in_use == 0 && *candidates > 0;
+            if is_down == self.down.contains(backend) {
+                continue;
+            }
+            if is_down {
+                self.down.insert(backend.clone());
+            } else {
+                self.down.remove(backend);
+            }
+            match self.backends.take(now) {
+                Taken::Line if is_down => {
+                    warn!(%backend, candidates, "every endpoint is set aside; all are used until one is back");
+                }
+                Taken::Line => info!(%backend, in_use, candidates, "an endpoint is in use again"),
+                Taken::Last => warn!("further backends changed their standing; `fairlead backends` shows all"),
+                Taken::Nothing => {}
             }
         }
     }
-    if let Some(count @ 1..) = transitions.len().checked_sub(LOGGED) {
-        warn!(count, "further endpoints changed their standing; `fairlead backends` shows all");
+
+    /// The endpoints of a backend were replaced: one that was not there before may be in use.
+    pub(super) fn look(&mut self, backend: &BackendId, registry: &Registry) {
+        if self.down.contains(backend) {
+            let set = registry.backend(backend).endpoints.load_full();
+            let (candidates, in_use) = (set.candidates.len(), set.candidates.len().saturating_sub(set.aside()));
+            if in_use > 0 {
+                info!(%backend, in_use, candidates, "an endpoint is in use again");
+            }
+            // Where there is none at all, a problem says so.
+            if in_use > 0 || candidates == 0 {
+                self.down.remove(backend);
+            }
+        }
+    }
+
+    /// Forgets the backends that are gone.
+    pub(super) fn forget(&mut self, is_gone: impl Fn(&BackendId) -> bool) {
+        self.down.retain(|id| !is_gone(id));
+    }
+}
+
+fn log(Transition { backend, address, from, to, reason, in_use, candidates }: &Transition) {
+    let why = tracing::field::display(reason);
+    match to {
+        Standing::Ready => {
+            info!(%backend, endpoint = %address, %from, why, in_use, candidates, "endpoint is back in use");
+        }
+        Standing::Ejected | Standing::Unhealthy => {
+            warn!(%backend, endpoint = %address, standing = %to, why, in_use, candidates, "endpoint is set aside");
+        }
+    }
+}
+
+/// So many lines in a time; then one says that there is more.
+struct Ration {
+    until: Instant,
+    left: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Taken {
+    /// To be logged.
+    Line,
+    /// To be logged in place of this and all that follow.
+    Last,
+    /// Not to be logged.
+    Nothing,
+}
+
+impl Ration {
+    fn new(now: Instant) -> Ration {
+        Ration { until: now + RATION_TIME, left: RATION }
+    }
+
+    fn take(&mut self, now: Instant) -> Taken {
+        if now >= self.until {
+            *self = Ration::new(now);
+        }
+        let taken = match self.left {
+            0 => Taken::Nothing,
+            1 => Taken::Last,
+            _ => Taken::Line,
+        };
+        self.left = self.left.saturating_sub(1);
+        taken
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::sync::Arc;
 
     use super::*;
-    use crate::ir::{Name, PortKey};
+    use crate::ir::{self, Name, PortKey};
 
     fn id(service: &str) -> BackendId {
         BackendId::new(Name::new("shop", service), PortKey::Number(80))
@@ -95,5 +190,63 @@ mod tests {
         assert_eq!(starts.due(now + Duration::from_secs(2)), [id("a")]);
         starts.set(&id("a"), Some(now + Duration::from_secs(3)));
         assert!(starts.due(now + Duration::from_secs(2)).is_empty());
+    }
+
+    #[test]
+    fn lines_are_rationed_and_the_last_one_says_that_there_is_more() {
+        let now = Instant::now();
+        let mut ration = Ration::new(now);
+        let taken: Vec<Taken> = (0..60).map(|_| ration.take(now)).collect();
+        let count = |what| taken.iter().filter(|taken| **taken == what).count();
+        assert_eq!([Taken::Line, Taken::Last, Taken::Nothing].map(count), [49, 1, 10]);
+        assert_eq!(ration.take(now + RATION_TIME), Taken::Line);
+    }
+
+    fn told(in_use: usize, candidates: usize) -> Transition {
+        let to = if in_use > 0 { Standing::Ready } else { Standing::Unhealthy };
+        let address = ([10, 0, 0, 1], 80).into();
+        Transition { backend: id("a"), address, from: Standing::Ready, to, reason: "x".into(), in_use, candidates }
+    }
+
+    #[test]
+    fn a_backend_is_down_when_every_endpoint_is_set_aside() {
+        let now = Instant::now();
+        let mut news = News::new(now);
+        news.log(&[told(1, 2)], now);
+        assert!(news.down.is_empty());
+        news.log(&[told(0, 2), told(0, 2)], now);
+        assert_eq!((news.down.len(), news.backends.left), (1, RATION - 1), "said once");
+        news.log(&[told(1, 2)], now);
+        assert_eq!((news.down.len(), news.backends.left), (0, RATION - 2), "and that it is over");
+    }
+
+    #[test]
+    fn a_new_endpoint_or_none_at_all_ends_that_too() {
+        let (now, registry) = (Instant::now(), Registry::new(1));
+        let endpoint = |number| ir::Endpoint {
+            address: ([10, 0, 0, number], 80).into(),
+            pod: None,
+            weight: 1,
+            key: None,
+            draining: false,
+        };
+        let set = |numbers: &[u8]| ir::EndpointSet { endpoints: numbers.iter().map(|&n| endpoint(n)).collect() };
+        let backend = registry.backend(&id("a"));
+        for after in [&[1, 2][..], &[]] {
+            let mut news = News::new(now);
+            registry.set_endpoints(&id("a"), &set(&[1]));
+            let lone = Arc::clone(&backend.endpoints.load().candidates[0]);
+            backend.judge(&lone, false, "status 503".into(), now);
+            news.log(&[told(0, 1)], now);
+            news.look(&id("a"), &registry);
+            assert_eq!(news.down.len(), 1);
+            registry.set_endpoints(&id("a"), &set(after));
+            news.look(&id("a"), &registry);
+            assert!(news.down.is_empty(), "{after:?}");
+        }
+        let mut news = News::new(now);
+        news.log(&[told(0, 1)], now);
+        news.forget(|gone| *gone == id("a"));
+        assert!(news.down.is_empty());
     }
 }

@@ -113,7 +113,12 @@ impl Endpoint {
 
     /// What is thought of it.
     pub fn standing(&self) -> Standing {
-        Standing::of(self.standing.load(Ordering::Relaxed))
+        self.standing_by(ASIDE)
+    }
+
+    /// What is thought of it, where only the bits of `minded` count.
+    pub fn standing_by(&self, minded: u32) -> Standing {
+        Standing::of(self.standing.load(Ordering::Relaxed) & minded)
     }
 
     /// Since when and why it has its standing; `None` if it was never set aside.

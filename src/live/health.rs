@@ -114,7 +114,8 @@ impl Backend {
 
     /// Forgets that an endpoint failed: another Pod has its address now. The caller holds the lock and builds a new set.
     pub(super) fn forget(&self, endpoint: &Endpoint) {
-        endpoint.standing.fetch_and(!EJECTED, Ordering::Relaxed);
+        endpoint.standing.fetch_and(!ASIDE, Ordering::Relaxed);
+        endpoint.checked.store(0, Ordering::Relaxed);
         endpoint.failures.store(0, Ordering::Relaxed);
         endpoint.latency.store(0, Ordering::Relaxed);
         endpoint.history.store(None);

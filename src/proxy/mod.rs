@@ -3,6 +3,7 @@
 mod attempt;
 pub mod balance;
 mod bind;
+mod checks;
 mod clock;
 mod connection;
 mod crowd;
@@ -29,6 +30,7 @@ mod upstream;
 mod worker;
 
 pub use self::bind::{BindError, bind_one};
+pub use self::checks::Checks;
 pub use self::downstream::meter;
 pub use self::drain::Phase;
 pub use self::port_holder::port_holder;

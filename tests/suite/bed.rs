@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use fairlead::controller::{Controller, Outlets};
 use fairlead::ir::{Balancing, Config};
 use fairlead::live::Registry;
-use fairlead::proxy::{Phase, Shared, Sockets, Workers};
+use fairlead::proxy::{Checks, Phase, Shared, Sockets, Workers};
 use fairlead::settings::{CompileOptions, Limits};
 use fairlead::snapshot::{Snapshot, secret, yaml};
 use fairlead::source::Delta;
@@ -43,6 +43,7 @@ impl Bed {
         let outlets = Outlets {
             table,
             registry: Arc::new(Registry::new(workers)),
+            checks: Checks::new(&metrics),
             metrics: Arc::clone(&metrics),
             readiness: Readiness::new(),
             problems: Arc::new(ArcSwap::default()),
@@ -85,7 +86,7 @@ impl Bed {
 
     /// Serves the same with other settings of every backend, whatever the objects say.
     pub fn balance(&self, change: impl FnOnce(&mut Balancing)) {
-        let Outlets { table, registry, metrics, default_certificate, .. } = &self.outlets;
+        let Outlets { table, registry, checks, metrics, default_certificate, .. } = &self.outlets;
         let mut config = Config::clone(table.load().config());
         let mut balancing = Balancing::default();
         change(&mut balancing);
@@ -93,8 +94,10 @@ impl Bed {
         for backend in Arc::make_mut(&mut config.backends).values_mut() {
             Arc::make_mut(backend).balancing = Arc::clone(&balancing);
         }
-        let next = RoutingTable::build(&Arc::new(config), Some(&table.load()), registry, metrics, default_certificate);
+        let config = Arc::new(config);
+        let next = RoutingTable::build(&config, Some(&table.load()), registry, metrics, default_certificate);
         table.publish(Arc::new(next));
+        checks.follow(&config, registry);
     }
 
     /// What is thought of the endpoint at `address`, and why.
@@ -104,6 +107,16 @@ impl Bed {
         let endpoint = sets.iter().flat_map(|set| set.iter()).find(|endpoint| endpoint.address == address).unwrap();
         let reason = endpoint.history().map_or(String::new(), |history| history.reason.to_string());
         (endpoint.standing().as_str(), reason)
+    }
+
+    /// When the endpoint at `address` was checked the last time.
+    pub fn last_check(&self, address: SocketAddr) -> Option<Instant> {
+        let backends = self.outlets.registry.backends();
+        backends.iter().find_map(|backend| {
+            let set = backend.endpoints.load();
+            let endpoint = set.iter().find(|endpoint| endpoint.address == address)?;
+            backend.last_check(endpoint)
+        })
     }
 
     /// Tables served so far.

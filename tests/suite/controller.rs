@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use fairlead::controller::{Controller, Outlets};
 use fairlead::live::Registry;
+use fairlead::proxy::Checks;
 use fairlead::settings::CompileOptions;
 use fairlead::snapshot::{Snapshot, secret, yaml};
 use fairlead::source::{Delta, FolderSource, Source};
@@ -28,10 +29,12 @@ struct World {
 
 pub(crate) fn outlets() -> Outlets {
     let default_certificate = Arc::new(secret::self_made(1_767_323_045).unwrap());
+    let metrics = Metrics::new(1, true);
     Outlets {
         table: Arc::new(SharedTable::new(Arc::new(RoutingTable::empty(&default_certificate)))),
         registry: Arc::new(Registry::new(1)),
-        metrics: Metrics::new(1, true),
+        checks: Checks::new(&metrics),
+        metrics,
         readiness: Readiness::new(),
         problems: Arc::new(ArcSwap::default()),
         default_certificate,

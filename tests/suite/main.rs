@@ -12,6 +12,7 @@ mod admin;
 mod architecture;
 mod balancing;
 mod bed;
+mod checks;
 mod cli;
 mod clients;
 mod cluster;

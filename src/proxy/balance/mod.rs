@@ -53,10 +53,15 @@ pub fn pick(backend: &BackendRef, ask: &Ask<'_>) -> Option<InFlight> {
 }
 
 /// The bits of a standing that count: those of checks that are asked for, none if too few are in use.
-fn minded(balancing: &Balancing, set: &EndpointSet) -> u32 {
+pub fn minded(balancing: &Balancing, set: &EndpointSet) -> u32 {
     if set.is_panic(balancing.panic_threshold) {
         return 0;
     }
+    judged(balancing)
+}
+
+/// The bits of a standing that are asked for.
+pub fn judged(balancing: &Balancing) -> u32 {
     let active = if balancing.active.is_some() { UNHEALTHY } else { 0 };
     let passive = if balancing.passive.is_some() { EJECTED } else { 0 };
     active | passive

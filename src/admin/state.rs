@@ -1,0 +1,68 @@
+//! How endpoints stand, in the words that the API, the metrics and `explain` share.
+
+use std::sync::atomic::Ordering;
+
+use crate::ir::Balancing;
+use crate::live::{Backend, Endpoint, FULL, Standing};
+use crate::proxy::balance::judged;
+
+/// What becomes of requests at an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum State {
+    /// It gets its share.
+    Ready,
+    /// It is in use, but new: its weight still grows, or it was not checked yet.
+    Starting,
+    /// It terminates: nothing new.
+    Draining,
+    /// Set aside since checks fail.
+    Unhealthy,
+    /// Set aside since requests failed.
+    Ejected,
+}
+
+impl State {
+    /// All, in the order of the metric.
+    pub const ALL: [State; 5] = [State::Ready, State::Starting, State::Draining, State::Unhealthy, State::Ejected];
+
+    /// The word of the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            State::Ready => "ready",
+            State::Starting => "starting",
+            State::Draining => "draining",
+            State::Unhealthy => "unhealthy",
+            State::Ejected => "ejected",
+        }
+    }
+}
+
+/// The state of a candidate of `backend` where `balancing` holds.
+pub(super) fn of_candidate(balancing: &Balancing, backend: &Backend, endpoint: &Endpoint) -> State {
+    match endpoint.standing_by(judged(balancing)) {
+        Standing::Ejected => State::Ejected,
+        Standing::Unhealthy => State::Unhealthy,
+        Standing::Ready if is_unchecked(balancing, backend, endpoint) || percent(endpoint) < 100 => State::Starting,
+        Standing::Ready => State::Ready,
+    }
+}
+
+/// Why it is in that state, when there is more to say.
+pub(super) fn reason(state: State, balancing: &Balancing, backend: &Backend, endpoint: &Endpoint) -> Option<String> {
+    match state {
+        State::Draining | State::Ready => None,
+        State::Ejected | State::Unhealthy => endpoint.history().map(|history| history.reason.to_string()),
+        State::Starting if is_unchecked(balancing, backend, endpoint) => Some("not checked yet".to_owned()),
+        State::Starting => Some(format!("weight at {} %", percent(endpoint))),
+    }
+}
+
+fn is_unchecked(balancing: &Balancing, backend: &Backend, endpoint: &Endpoint) -> bool {
+    balancing.active.is_some() && backend.last_check(endpoint).is_none()
+}
+
+/// How much of its weight counts now.
+fn percent(endpoint: &Endpoint) -> u32 {
+    let full = u64::from(endpoint.base()) * u64::from(FULL);
+    u32::try_from(u64::from(endpoint.weight.load(Ordering::Relaxed)) * 100 / full.max(1)).unwrap_or(100)
+}
