@@ -108,7 +108,7 @@ fn contended(backend: &BackendRef) -> f64 {
                 let now = Instant::now();
                 let mut pick = || {
                     let text = turn.next();
-                    balance::pick(backend, &Ask { worker, tried: &[], now, hash: &|_| text })
+                    balance::pick(backend, &Ask { worker, tried: &[], pinned: None, now, hash: &|_| text })
                 };
                 // Owners of texts are worked out when they come for the first time.
                 (0..2 * TEXTS).for_each(|_| drop(pick()));

@@ -2,16 +2,22 @@
 
 use std::sync::{Arc, LazyLock};
 
+use super::keys;
 use super::said::{Decided, Word};
-use crate::ir::Affinity;
+use super::shared::Shared;
+use crate::ir::{Affinity, BackendId, Cookie};
 
 /// The name where none is said, as in ingress-nginx.
 static NAME: LazyLock<Arc<str>> = LazyLock::new(|| "INGRESSCOOKIE".into());
 
-/// The cookie, if some Ingress asks for one.
-pub(super) fn affinity(said: &Decided<'_>) -> Option<Affinity> {
+/// What keeps clients at endpoints of `backend`, if some Ingress asks for it.
+pub(super) fn affinity(backend: &BackendId, said: &Decided<'_>, shared: &mut Shared) -> Option<Affinity> {
     said.affinity?;
-    Some(Affinity {
+    Some(Affinity { tag: keys::tag(backend), cookie: shared.cookie(cookie(said)) })
+}
+
+fn cookie(said: &Decided<'_>) -> Cookie {
+    Cookie {
         name: value(&said.cookie_name).unwrap_or_else(|| Arc::clone(&NAME)),
         path: value(&said.cookie_path),
         domain: value(&said.cookie_domain),
@@ -22,7 +28,7 @@ pub(super) fn affinity(said: &Decided<'_>) -> Option<Affinity> {
         // To say false is to say nothing: over TLS the cookie is secure.
         secure: value(&said.cookie_secure).filter(|is| *is),
         change_on_failure: value(&said.cookie_change_on_failure).unwrap_or(false),
-    })
+    }
 }
 
 fn value<T: Clone>(word: &Option<Word<'_, T>>) -> Option<T> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use aws_lc_rs::digest;
 
-use crate::ir::Backend;
+use crate::ir::{Backend, BackendId};
 use crate::snapshot::{Snapshot, Uid};
 
 /// Makes the keys of the endpoints of one backend.
@@ -28,12 +28,21 @@ impl Keys {
         hash.update(self.service.as_bytes());
         let endpoint = pod.map_or_else(|| address.to_string(), Uid::to_string);
         hash.update(endpoint.as_bytes());
-        let mut key = [0; 12];
-        for (place, octet) in key.iter_mut().zip(hash.finish().as_ref()) {
-            *place = *octet;
-        }
-        key
+        first(&hash.finish())
     }
+}
+
+/// What cookies call a backend: the first 6 octets of SHA-256 over `namespace/service:port`.
+pub(super) fn tag(backend: &BackendId) -> [u8; 6] {
+    first(&digest::digest(&digest::SHA256, backend.to_string().as_bytes()))
+}
+
+fn first<const N: usize>(digest: &digest::Digest) -> [u8; N] {
+    let mut first = [0; N];
+    for (place, octet) in first.iter_mut().zip(digest.as_ref()) {
+        *place = *octet;
+    }
+    first
 }
 
 #[cfg(test)]
@@ -50,5 +59,12 @@ mod tests {
         assert_eq!(keys("service-1").key(pod.as_ref(), here), keys("service-1").key(pod.as_ref(), there));
         assert_ne!(keys("service-1").key(pod.as_ref(), here), keys("service-2").key(pod.as_ref(), here));
         assert_ne!(keys("service-1").key(None, here), keys("service-1").key(None, there));
+    }
+
+    #[test]
+    fn a_backend_is_called_by_what_it_is() {
+        let id = BackendId::new(crate::ir::Name::new("shop", "web"), crate::ir::PortKey::Number(80));
+        // printf 'shop/web:80' | sha256sum
+        assert_eq!(tag(&id), *b"\x6f\xa1\x33\xc4\x4f\xed");
     }
 }

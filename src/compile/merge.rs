@@ -266,7 +266,7 @@ pub(super) fn backend<'a>(
         id: first.id.clone(),
         protocol: decided.protocol.map_or(first.facts.protocol, |word| word.value.protocol),
         balancing: shared.balancing(balancing(&decided, options, &mut problems)),
-        affinity: affinity(&decided).map(|affinity| shared.affinity(affinity)),
+        affinity: affinity(&first.id, &decided, shared),
         source: first.facts.source.clone(),
         origin: first.origin.clone(),
     };

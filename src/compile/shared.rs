@@ -5,23 +5,23 @@ use std::sync::Arc;
 
 use super::fields::Fields;
 use super::said::BackendSettings;
-use crate::ir::{Affinity, Balancing, Filters, Policy};
+use crate::ir::{Balancing, Cookie, Filters, Policy};
 
 /// Values in use by the routes and backends.
 #[derive(Default)]
 pub(super) struct Shared {
     pub(super) fields: Fields,
-    affinities: BTreeSet<Arc<Affinity>>,
     balancings: BTreeSet<Arc<Balancing>>,
     backend_settings: BTreeSet<Arc<BackendSettings>>,
+    cookies: BTreeSet<Arc<Cookie>>,
     filters: BTreeSet<Arc<Filters>>,
     policies: BTreeSet<Arc<Policy>>,
 }
 
 impl Shared {
-    /// The one copy of `affinity`.
-    pub(super) fn affinity(&mut self, affinity: Affinity) -> Arc<Affinity> {
-        share(&mut self.affinities, affinity)
+    /// The one copy of `cookie`.
+    pub(super) fn cookie(&mut self, cookie: Cookie) -> Arc<Cookie> {
+        share(&mut self.cookies, cookie)
     }
 
     /// The one copy of `balancing`.
@@ -46,7 +46,7 @@ impl Shared {
 
     /// Forgets what nothing has any more.
     pub(super) fn sweep(&mut self) {
-        self.affinities.retain(|value| Arc::strong_count(value) > 1);
+        self.cookies.retain(|value| Arc::strong_count(value) > 1);
         self.balancings.retain(|value| Arc::strong_count(value) > 1);
         self.backend_settings.retain(|value| Arc::strong_count(value) > 1);
         self.filters.retain(|value| Arc::strong_count(value) > 1);

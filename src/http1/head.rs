@@ -71,6 +71,17 @@ impl RequestHead {
         self.query.of(&self.fields.bytes)
     }
 
+    /// Names and values of the cookies, as sent (RFC 6265 4.2.1). HTTP/2 clients send each in a field of its own.
+    pub fn cookies(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let fields = self.fields.iter().filter(|(_, name, _)| name.eq_ignore_ascii_case(b"cookie"));
+        let pairs = fields.flat_map(|(_, _, cookies)| cookies.split(|octet| *octet == b';'));
+        pairs.filter_map(|pair| {
+            let pair = pair.trim_ascii();
+            let (name, value) = pair.split_at_checked(memchr::memchr(b'=', pair)?)?;
+            Some((name, value.get(1..)?))
+        })
+    }
+
     /// The part of the head at `span`.
     pub fn part(&self, span: Span) -> &[u8] {
         span.of(&self.fields.bytes)

@@ -133,7 +133,7 @@ pub struct Backend {
     /// How an endpoint is chosen and judged.
     pub balancing: Arc<Balancing>,
     /// What keeps a client at its endpoint.
-    pub affinity: Option<Arc<Affinity>>,
+    pub affinity: Option<Affinity>,
     /// Where the endpoints come from.
     pub source: EndpointSource,
     /// The first field that names it.
@@ -149,7 +149,7 @@ pub struct Endpoint {
     pub pod: Option<Arc<str>>,
     /// Relative weight, 1 to 1000.
     pub weight: u16,
-    /// The second half of its cookie, where the backend has affinity.
+    /// The second half of its sticky cookie ([`Affinity`]), where the backend has one.
     pub key: Option<[u8; 12]>,
     /// Gets nothing new but sticky clients: terminating and still serving, or in another zone than the one preferred.
     pub draining: bool,

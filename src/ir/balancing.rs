@@ -204,9 +204,21 @@ impl Default for PassiveCheck {
     }
 }
 
-/// `affinity: cookie`: which cookie keeps a client at its endpoint. The same on every route to the backend.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// `affinity: cookie`: what keeps a client at its endpoint. The same on every route to the backend.
+///
+/// The value of the cookie is `B.E` in base64url (RFC 4648 5) without padding: `tag`, and the `key` of an endpoint. Both are
+/// equal on all replicas and after a restart, and say nothing of names or addresses.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Affinity {
+    /// The first half of the value: the first octets of SHA-256 over `namespace/service:port`.
+    pub tag: [u8; 6],
+    /// Its name and attributes; many backends have the same.
+    pub cookie: Arc<Cookie>,
+}
+
+/// Name and attributes of a sticky cookie (RFC 6265).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Cookie {
     /// `session-cookie-name`.
     pub name: Arc<str>,
     /// `session-cookie-path`; `None` = the path of the route.

@@ -18,7 +18,9 @@ use std::sync::Arc;
 pub use self::backend::{
     Backend, BackendId, BackendKey, Endpoint, EndpointSet, EndpointSets, EndpointSource, PortKey, Protocol,
 };
-pub use self::balancing::{ActiveCheck, Affinity, Algorithm, Balancing, Part, PassiveCheck, Probe, SameSite, Template};
+pub use self::balancing::{
+    ActiveCheck, Affinity, Algorithm, Balancing, Cookie, Part, PassiveCheck, Probe, SameSite, Template,
+};
 pub use self::certificate::{Certificate, CertificateOrigin};
 pub use self::host::HostPattern;
 pub use self::object::{Kind, Name, Object, Origin};

@@ -137,7 +137,7 @@ fn describe(backend: &Backend) -> Vec<String> {
     };
     let mut words = Vec::new();
     backend::balancing(&mut words, balancing);
-    backend::affinity(&mut words, affinity.as_deref());
+    backend::affinity(&mut words, affinity.as_ref());
     vec![id.to_string(), protocol.as_str().to_owned(), balancing.algorithm.as_str().to_owned(), source, words.join(" ")]
 }
 

@@ -32,7 +32,7 @@ pub struct Endpoint {
     pub text: Box<str>,
     /// Address and port.
     pub address: SocketAddr,
-    pod: ArcSwapOption<Arc<str>>,
+    pod: ArcSwapOption<Pod>,
     /// `None` as long as it was never set aside.
     pub(super) history: ArcSwapOption<History>,
     /// Relative weight, 1 to 1000.
@@ -43,8 +43,32 @@ pub struct Endpoint {
     pub(super) checked: AtomicU32,
 }
 
+/// Who answers at an address.
+#[derive(Default, PartialEq, Eq)]
+struct Pod {
+    name: Option<Arc<str>>,
+    key: Option<Key>,
+}
+
+impl Pod {
+    /// `None` when nothing is known.
+    fn of(endpoint: &ir::Endpoint) -> Option<Pod> {
+        let pod = Pod { name: endpoint.pod.clone(), key: endpoint.key };
+        (pod != Pod::default()).then_some(pod)
+    }
+
+    /// Whether `next` is certainly another one. Keys come and go with the affinity of the backend; of a Pod that was made
+    /// anew under its old name only the key differs.
+    fn is_other(&self, next: &Pod) -> bool {
+        self.name != next.name || self.key.zip(next.key).is_some_and(|(before, now)| before != now)
+    }
+}
+
 /// The counts of an `Arc` take 16 bytes.
 const _: () = assert!(size_of::<Endpoint>() + 16 == 2 * 64, "an endpoint is two cache lines");
+
+/// The second half of the sticky cookie of an endpoint ([`ir::Affinity`]).
+pub type Key = [u8; 12];
 
 /// The parts of a full weight: slow start gives so many steps.
 pub const FULL: u32 = 10;
@@ -62,7 +86,7 @@ impl Endpoint {
             latency: AtomicU64::new(0),
             text: endpoint.address.to_string().into(),
             address: endpoint.address,
-            pod: ArcSwapOption::new(endpoint.pod.clone().map(Arc::new)),
+            pod: ArcSwapOption::new(Pod::of(endpoint).map(Arc::new)),
             history: ArcSwapOption::empty(),
             base: AtomicU32::new(base),
             born: AtomicU32::new(born),
@@ -78,11 +102,15 @@ impl Endpoint {
             self.base.store(base, Ordering::Relaxed);
             self.weight.store(base * step, Ordering::Relaxed);
         }
-        if self.pod() == endpoint.pod {
+        let next = Pod::of(endpoint);
+        let present = self.pod.load();
+        if present.as_deref() == next.as_ref() {
             return false;
         }
-        self.pod.store(endpoint.pod.clone().map(Arc::new));
-        true
+        let nobody = Pod::default();
+        let is_other = present.as_deref().unwrap_or(&nobody).is_other(next.as_ref().unwrap_or(&nobody));
+        self.pod.store(next.map(Arc::new));
+        is_other
     }
 
     /// Gives it the weight that is due at `now` (tenths of a second) when its weight grows for `slow_start`. Says in how
@@ -108,7 +136,12 @@ impl Endpoint {
 
     /// Name of the Pod.
     pub fn pod(&self) -> Option<Arc<str>> {
-        self.pod.load().as_deref().map(Arc::clone)
+        self.pod.load().as_ref()?.name.clone()
+    }
+
+    /// The second half of its sticky cookie, where the backend has one.
+    pub fn key(&self) -> Option<Key> {
+        self.pod.load().as_ref()?.key
     }
 
     /// What is thought of it.

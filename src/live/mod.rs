@@ -16,7 +16,7 @@ mod turns;
 pub use self::alias::Alias;
 pub use self::backend::{Admitted, Backend};
 pub use self::budget::RetryBudget;
-pub use self::endpoint::{Endpoint, FULL, InFlight};
+pub use self::endpoint::{Endpoint, FULL, InFlight, Key};
 pub use self::registry::Registry;
 pub use self::rendezvous::{Fnv, Rendezvous, next};
 pub use self::set::EndpointSet;

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use super::alias::Alias;
 use super::standing::{self, ASIDE};
 use super::turns::turns;
-use super::{Endpoint, Rendezvous};
+use super::{Endpoint, Key, Rendezvous};
 use crate::ir;
 
 /// The endpoints of one moment.
@@ -25,6 +25,9 @@ pub struct EndpointSet {
     /// Candidates that are set aside. Changes under the lock of the backend only, together with their bits.
     pub(super) aside: AtomicU32,
     rendezvous: OnceLock<Rendezvous>,
+    /// Places of endpoints by their keys; empty where the backend has no sticky cookie. Candidates come first, so that of
+    /// two addresses of one Pod the one in use is found.
+    keys: Box<[(Key, u32)]>,
 }
 
 impl EndpointSet {
@@ -44,7 +47,13 @@ impl EndpointSet {
     pub(super) fn of(candidates: Box<[Arc<Endpoint>]>, draining: Box<[Arc<Endpoint>]>) -> EndpointSet {
         let weights: Vec<u32> = candidates.iter().map(|endpoint| endpoint.weight.load(Ordering::Relaxed)).collect();
         let is_aside = |endpoint: &&Arc<Endpoint>| endpoint.standing.load(Ordering::Relaxed) & ASIDE != 0;
+        let all = candidates.iter().chain(&draining);
+        let mut keys: Vec<(Key, u32)> =
+            all.zip(0..).filter_map(|(endpoint, place)| Some((endpoint.key()?, place))).collect();
+        keys.sort_unstable();
+        keys.dedup_by_key(|(key, _)| *key);
         EndpointSet {
+            keys: keys.into(),
             turns: turns(&weights),
             alias: Alias::new(&weights),
             weight: weights.iter().map(|&weight| u64::from(weight)).sum(),
@@ -58,6 +67,15 @@ impl EndpointSet {
     /// Candidates, then draining ones.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Endpoint>> {
         self.candidates.iter().chain(&self.draining)
+    }
+
+    /// The endpoint that a sticky cookie names, and whether it is a candidate.
+    pub fn keyed(&self, key: &Key) -> Option<(&Arc<Endpoint>, bool)> {
+        let found = self.keys.binary_search_by(|(own, _)| own.cmp(key)).ok()?;
+        let place = self.keys.get(found)?.1 as usize;
+        let draining =
+            || self.draining.get(place.checked_sub(self.candidates.len())?).map(|endpoint| (endpoint, false));
+        self.candidates.get(place).map(|endpoint| (endpoint, true)).or_else(draining)
     }
 
     /// How many candidates are set aside.

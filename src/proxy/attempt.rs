@@ -9,6 +9,7 @@ use http::Method;
 use smallvec::SmallVec;
 use tokio::time::Instant;
 
+use super::affinity;
 use super::balance::{self, Ask};
 use super::downstream::{Client, ClientFault};
 use super::error::{RetryClass, UpstreamFault};
@@ -37,6 +38,8 @@ pub struct Answered {
     pub in_flight: InFlight,
     /// Counts it within the limit of the backend, where there is one.
     pub admitted: Option<Admitted>,
+    /// Value of the `Set-Cookie` that keeps the client at the endpoint, where it has none that does.
+    pub cookie: Option<Box<[u8]>>,
 }
 
 /// Sends the request to one endpoint after another until one answers. Which failures may be
@@ -61,11 +64,12 @@ pub async fn reach<C: Client>(
     // Most requests need one attempt.
     let mut tried: SmallVec<[SocketAddr; 1]> = SmallVec::new();
     let plan = Plan { timeouts: &route.rule.policy.timeouts, protocol: backend.settings.protocol, request };
+    let pinned = backend.settings.affinity.as_ref().and_then(|affinity| affinity::named(request.head, affinity));
     let mut last = None;
     let mut now = began;
     loop {
         let hash = |by: Option<&ir::Template>| balance::key::hash(request.head, request.peer, by);
-        let ask = Ask { worker: worker.index, tried: &tried, now: now.into_std(), hash: &hash };
+        let ask = Ask { worker: worker.index, tried: &tried, pinned, now: now.into_std(), hash: &hash };
         let Some(mut in_flight) = balance::pick(backend, &ask) else {
             return Err(last.map_or_else(|| Reply::failed(503, Failure::NoEndpoints).into(), Stop::Upstream));
         };
@@ -83,7 +87,8 @@ pub async fn reach<C: Client>(
                     attempt.status = Some(response.status);
                 }
                 if !retry.on.statuses.contains(&response.status) || !may(RetryClass::Status) {
-                    return Ok(Answered { upstream, response, in_flight, admitted });
+                    let cookie = affinity::cookie(route, backend, request, pinned, in_flight.endpoint());
+                    return Ok(Answered { upstream, response, in_flight, admitted, cookie });
                 }
                 UpstreamFault::Invalid
             }

@@ -1,5 +1,6 @@
 //! Sockets: client connections, the life of a request, connections to back ends.
 
+mod affinity;
 mod attempt;
 pub mod balance;
 mod bind;

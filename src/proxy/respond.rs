@@ -60,8 +60,8 @@ pub async fn forward<C: Client>(
     close: bool,
     note: &mut Note,
 ) -> Result<(), Stop> {
-    let Answered { upstream, mut response, in_flight, admitted } = answered;
-    queue_head(client, route, &mut response, close);
+    let Answered { upstream, mut response, in_flight, admitted, cookie } = answered;
+    queue_head(client, route, &mut response, cookie.as_deref(), close);
     note.status = response.status;
     upload.answer_began();
 
@@ -127,13 +127,14 @@ pub async fn forward<C: Client>(
     flush(worker, client).await
 }
 
-fn queue_head<C: Client>(client: &C, route: &Route, response: &mut ResponseHead, close: bool) {
+fn queue_head<C: Client>(client: &C, route: &Route, response: &mut ResponseHead, cookie: Option<&[u8]>, close: bool) {
     let tls = client.peer().tls.as_ref();
     let mut extra: smallvec::SmallVec<[(&str, &[u8]); 2]> = smallvec::SmallVec::new();
     for field in filter::after(&route.rule.filters, tls.is_some(), tls.is_some_and(|tls| tls.is_self_made)) {
         response.fields.skip_known(field.known);
         extra.push((field.name, field.value.as_bytes()));
     }
+    extra.extend(cookie.map(|cookie| ("Set-Cookie", cookie)));
     let body = match response.framing {
         Framing::None => BodySize::None { length: response.named_length.filter(|_| response.status != 204) },
         Framing::Length(0) if response.named_length.is_none() => BodySize::Empty,

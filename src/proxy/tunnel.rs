@@ -75,13 +75,14 @@ impl Tunnel {
         // A tunnel may live for hours: the limit is for requests.
         answered.admitted = None;
         let response = &answered.response;
+        let cookie = answered.cookie.as_deref().map(|cookie| ("Set-Cookie", cookie));
         note.status = 101;
         client.queue_head(
             &Answer {
                 status: 101,
                 reason: response.reason.of(&response.fields.bytes),
                 fields: Some(&response.fields),
-                extra: &[],
+                extra: cookie.as_slice(),
                 body: BodySize::None { length: None },
                 has_date: true,
                 upgrade: response.upgrade.map(|span| span.of(&response.fields.bytes)),

@@ -20,12 +20,14 @@ pub struct H1<S> {
     pub closes: bool,
     /// Head of the last answer.
     pub head: String,
+    /// Further lines of every request, each with its end.
+    pub lines: String,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> H1<S> {
     /// Over `stream`.
     pub fn new(stream: S) -> H1<S> {
-        H1 { stream, input: Vec::new(), closes: false, head: String::new() }
+        H1 { stream, input: Vec::new(), closes: false, head: String::new(), lines: String::new() }
     }
 
     /// Sends a request and reads its answer: status and body. Panics when the connection breaks.
@@ -36,7 +38,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> H1<S> {
 
     /// Sends a request, whether those before it are answered or not.
     pub async fn send(&mut self, method: &str, host: &str, path: &str, body: &[u8]) {
-        let mut request = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\n");
+        let mut request = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\n{}", self.lines);
         if !body.is_empty() {
             request += &format!("Content-Length: {}\r\n", body.len());
         }

@@ -27,6 +27,7 @@ mod http2;
 mod memo;
 mod origin;
 mod routing;
+mod sticky;
 mod swap;
 mod telemetry;
 mod tls;

@@ -217,7 +217,7 @@ fn backends_that_are_told_the_same_share_one_copy_of_it() {
     let [elsewhere, one, plain, two] = &config.backends.values().collect::<Vec<_>>()[..] else { panic!("four") };
     assert!(Arc::ptr_eq(&elsewhere.balancing, &plain.balancing));
     assert!(Arc::ptr_eq(&one.balancing, &two.balancing) && !Arc::ptr_eq(&one.balancing, &plain.balancing));
-    assert!(Arc::ptr_eq(one.affinity.as_ref().unwrap(), two.affinity.as_ref().unwrap()));
+    assert!(Arc::ptr_eq(&one.affinity.as_ref().unwrap().cookie, &two.affinity.as_ref().unwrap().cookie));
 }
 
 #[test]

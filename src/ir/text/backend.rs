@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::time::Duration;
 
-use crate::ir::{ActiveCheck, Affinity, Algorithm, Balancing, PassiveCheck, Probe};
+use crate::ir::{ActiveCheck, Affinity, Algorithm, Balancing, Cookie, PassiveCheck, Probe};
 
 /// `by="$request_uri" check=http:/healthz interval=1s panic-threshold=30%`.
 pub(super) fn balancing(words: &mut Vec<String>, balancing: &Balancing) {
@@ -83,8 +83,10 @@ fn passive(words: &mut Vec<String>, check: &PassiveCheck) {
 /// `cookie=INGRESSCOOKIE max-age=3600`.
 pub(super) fn affinity(words: &mut Vec<String>, affinity: Option<&Affinity>) {
     let Some(affinity) = affinity else { return };
-    let Affinity { name, path, domain, expires, max_age, same_site, conditional_none, secure, change_on_failure } =
-        affinity;
+    // The tag follows from the identity.
+    let Affinity { tag: _, cookie } = affinity;
+    let Cookie { name, path, domain, expires, max_age, same_site, conditional_none, secure, change_on_failure } =
+        &**cookie;
     fn set(words: &mut Vec<String>, name: &str, value: Option<impl Display>) {
         words.extend(value.map(|value| format!("{name}={value}")));
     }

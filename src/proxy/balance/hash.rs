@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 
 use super::{Choice, in_flight, weight};
 use crate::ir::{Algorithm, Template};
-use crate::live::{self, Endpoint};
+use crate::live::{self, Endpoint, Key};
 
 /// So many requests for each that would be due by weight an endpoint may have, before it passes on the keys that it owns.
 const BOUND: (u64, u64) = (5, 4);
@@ -17,6 +17,12 @@ const CHAIN: usize = 32;
 /// Whether the algorithm asks for the requests in flight at the whole backend.
 pub(super) fn wants_total(algorithm: &Algorithm) -> bool {
     matches!(algorithm, Algorithm::IpHash | Algorithm::Hash(_))
+}
+
+/// Where the chain of a client begins whose endpoint cannot be taken: it always gets the same other one, or its session
+/// would begin anew with each request. A key is a hash already.
+pub(super) fn of_key(key: &Key) -> u64 {
+    u64::from_be_bytes(key.first_chunk().copied().unwrap_or_default())
 }
 
 impl Choice<'_> {
@@ -64,6 +70,11 @@ impl Choice<'_> {
         if !group.is_empty() {
             return group.get(fastrand::usize(..group.len())).copied();
         }
+        self.on_chain(chain)
+    }
+
+    /// The first of the chain that is open.
+    pub(super) fn on_chain(&self, mut chain: u64) -> Option<usize> {
         let mut place = self.owner(chain)?;
         for _ in 0..CHAIN {
             if self.open(place).is_some() {

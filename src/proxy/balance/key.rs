@@ -57,12 +57,9 @@ fn argument<'a>(query: &'a [u8], name: &str) -> Option<&'a [u8]> {
     query.split(|octet| *octet == b'&').find_map(|argument| value(argument, name))
 }
 
-/// The value of the first cookie of that name. HTTP/2 clients send each in a field of its own.
+/// The value of the first cookie of that name, in any letter case.
 fn cookie<'a>(head: &'a RequestHead, name: &str) -> Option<&'a [u8]> {
-    let fields = head.fields.iter().filter(|(_, field, _)| field.eq_ignore_ascii_case(b"cookie"));
-    fields
-        .flat_map(|(_, _, cookies)| cookies.split(|octet| *octet == b';'))
-        .find_map(|pair| value(pair.trim_ascii(), name))
+    head.cookies().find(|(own, _)| own.eq_ignore_ascii_case(name.as_bytes())).map(|(_, value)| value)
 }
 
 /// The value of `pair` if it is `name=value`, in any letter case of the name.

@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use crate::ir::{Algorithm, Balancing, Template};
 use crate::live::standing::{EJECTED, UNHEALTHY};
-use crate::live::{Backend, Endpoint, EndpointSet, InFlight};
+use crate::live::{Backend, Endpoint, EndpointSet, InFlight, Key};
 use crate::table::BackendRef;
 
 /// What a pick needs to know of the request.
@@ -23,6 +23,8 @@ pub struct Ask<'a> {
     pub worker: usize,
     /// Endpoints that were tried and failed.
     pub tried: &'a [SocketAddr],
+    /// The endpoint that a sticky cookie names.
+    pub pinned: Option<Key>,
     /// The time.
     pub now: Instant,
     /// The hash of a text of the request, or of the client's address where there is no template. Only asked for where the
@@ -30,17 +32,31 @@ pub struct Ask<'a> {
     pub hash: &'a dyn Fn(Option<&Template>) -> Option<u64>,
 }
 
-/// The endpoint for the next attempt, with the request counted in: one that is in use and was not tried. When there is
-/// none, one that is in use, and after that any. `None` when the backend has no endpoint.
+/// The endpoint for the next attempt, with the request counted in: the one that the cookie names, else one that is in use
+/// and was not tried. When there is none, one that is in use, and after that any. `None` when the backend has no endpoint.
 pub fn pick(backend: &BackendRef, ask: &Ask<'_>) -> Option<InFlight> {
     let set = backend.live.endpoints.load();
     let balancing = &*backend.settings.balancing;
     let minded = if set.aside() == 0 { 0 } else { minded(balancing, &set) };
+    let pinned = ask.pinned.as_ref().and_then(|key| Some((set.keyed(key)?, key)));
+    if let Some(((endpoint, is_candidate), _)) = pinned {
+        // Those that drain do not count as candidates that are set aside.
+        let minded = if is_candidate { minded } else { judged(balancing) };
+        let is_open = !ask.tried.contains(&endpoint.address) && endpoint.is_open(minded, backend.live.micros(ask.now));
+        let total = hash::wants_total(&balancing.algorithm).then_some(&backend.live);
+        if let Some(flight) = is_open.then(|| endpoint.claim(minded, total)).flatten() {
+            return Some(flight);
+        }
+    }
+    let substitute = pinned.map(|(_, key)| hash::of_key(key));
     // What else there is, when all that are in use were tried, or none is open.
     for (tried, minded) in [(ask.tried, minded), (&[], minded), (ask.tried, 0), (&[], 0)] {
         let now = if minded == 0 { 0 } else { backend.live.micros(ask.now) };
         let choice = Choice { live: &backend.live, set: &set, ask, tried, minded, now };
-        while let Some(place) = choice.place(&balancing.algorithm) {
+        while let Some(place) = match substitute {
+            Some(hash) => choice.on_chain(hash),
+            None => choice.place(&balancing.algorithm),
+        } {
             let endpoint = set.candidates.get(place)?;
             let total = hash::wants_total(&balancing.algorithm).then_some(&backend.live);
             // An ejected one whose time is over may have got its one request meanwhile.

@@ -1,5 +1,7 @@
 //! Every algorithm on backends without sockets: shares, orders, what is left out, and what holds for all.
 
+mod pinned;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -44,13 +46,13 @@ fn with(backend: &BackendRef, change: impl FnOnce(&mut Balancing)) -> BackendRef
 /// A pick for a client that was never seen before.
 fn pick_on(backend: &BackendRef, worker: usize, tried: &[SocketAddr]) -> Option<InFlight> {
     let key = fastrand::u64(..);
-    pick(backend, &Ask { worker, tried, now: Instant::now(), hash: &|_| Some(key) })
+    pick(backend, &Ask { worker, tried, pinned: None, now: Instant::now(), hash: &|_| Some(key) })
 }
 
 fn pick_for(backend: &BackendRef, key: u64) -> InFlight {
     // Small numbers are no hashes.
     let key = crate::live::next(key);
-    pick(backend, &Ask { worker: 0, tried: &[], now: Instant::now(), hash: &|_| Some(key) }).unwrap()
+    pick(backend, &Ask { worker: 0, tried: &[], pinned: None, now: Instant::now(), hash: &|_| Some(key) }).unwrap()
 }
 
 fn place(flight: &InFlight) -> usize {
@@ -320,7 +322,7 @@ fn a_request_without_the_text_goes_where_there_is_the_least_to_do() {
     let world = World::new();
     for algorithm in [Hash(by()), HashSubset { by: by(), size: 2 }] {
         let backend = many(&world, &algorithm, 4);
-        let ask = Ask { worker: 0, tried: &[], now: Instant::now(), hash: &|_| None };
+        let ask = Ask { worker: 0, tried: &[], pinned: None, now: Instant::now(), hash: &|_| None };
         let flights: Vec<_> = (0..40).map(|_| pick(&backend, &ask).unwrap()).collect();
         let set = backend.live.endpoints.load();
         assert!(set.candidates.iter().all(|endpoint| in_flight(endpoint) == 10));
@@ -394,7 +396,7 @@ fn an_ejected_endpoint_gets_one_request_when_its_time_is_over() {
         let later = now + settings.eject;
         let pick_at = |now| {
             let key = fastrand::u64(..);
-            pick(&backend, &Ask { worker: 0, tried: &[], now, hash: &|_| Some(key) }).unwrap()
+            pick(&backend, &Ask { worker: 0, tried: &[], pinned: None, now, hash: &|_| Some(key) }).unwrap()
         };
         let to_it = |flights: &[InFlight]| flights.iter().filter(|flight| place(flight) == 1).count();
         let early: Vec<InFlight> = (0..200).map(|_| pick_at(now)).collect();

@@ -98,7 +98,7 @@ fn run(algorithm: &Algorithm, scenario: &Scenario, seed: u64) -> Outcome {
                 }
                 turn += 1;
                 let client = hash(random.u64(..CLIENTS));
-                let ask = Ask { worker: turn % 2, tried: &[], now: at, hash: &|_| Some(client) };
+                let ask = Ask { worker: turn % 2, tried: &[], pinned: None, now: at, hash: &|_| Some(client) };
                 let flight = balance::pick(&backend, &ask).unwrap();
                 let place = place(flight.endpoint().address);
                 let fails = place == 0 && random.f64() < scenario.failing;
