@@ -183,7 +183,9 @@ fn finish<'a>(story: &mut Explanation, outcome: Outcome<'_>, fields: impl Iterat
     };
     let (id, protocol, balance) =
         (&backend.settings.id, backend.settings.protocol, &backend.settings.balancing.algorithm);
-    tell(story, "backend", format!("{id} over {}, {}", protocol.as_str(), balance.as_str()));
+    let cookie = backend.settings.affinity.as_ref().map(|affinity| &affinity.cookie.name);
+    let kept = cookie.map(|name| format!("; who has the cookie {name} stays at its endpoint")).unwrap_or_default();
+    tell(story, "backend", format!("{id} over {}, {}{kept}", protocol.as_str(), balance.as_str()));
     let set = backend.live.endpoints.load();
     story.endpoints = endpoints(backend, &set);
     tell_endpoints(story, backend, &set);
