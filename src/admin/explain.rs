@@ -221,7 +221,7 @@ fn tell_endpoints(story: &mut Explanation, backend: &BackendRef, set: &EndpointS
         several => format!("one of {}", several.join(", ")),
     }];
     if minded == 0 && set.candidates.iter().any(|cell| cell.standing_by(judged) != Standing::Ready) {
-        let (in_use, all) = (set.candidates.len().saturating_sub(set.aside()), set.candidates.len());
+        let (in_use, all) = (set.candidates.len().saturating_sub(set.aside(judged)), set.candidates.len());
         let threshold = balancing.panic_threshold;
         texts.push(match in_use {
             0 => format!("all of them: the {all} are set aside, and to try one is better than to answer 503"),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 
-use super::Backend;
+use super::backend::{Backend, Count};
 use super::latency::Latency;
 use super::standing::{ASIDE, EJECTED, History, PROBING, Standing};
 use crate::ir;
@@ -175,6 +175,12 @@ impl Endpoint {
         self.latency.store(before.with(latency, now).0, Ordering::Relaxed);
     }
 
+    /// The same for a failure ([`Latency::after_failure`]).
+    pub(super) fn measured_failure(&self, latency: Duration, now: u64) {
+        let before = Latency(self.latency.load(Ordering::Relaxed));
+        self.latency.store(before.after_failure(latency, now).0, Ordering::Relaxed);
+    }
+
     /// Whether it may be picked, where the bits of `minded` count: it is not set aside, or its ejection is over and nobody
     /// tries it right now.
     pub fn is_open(&self, minded: u32, now: u64) -> bool {
@@ -186,15 +192,19 @@ impl Endpoint {
         }
     }
 
-    /// Takes it for a request, after [`Endpoint::is_open`] said yes; `total`: the backend whose total counts. `None` if
-    /// somebody else was quicker to try one that was ejected.
-    pub fn claim(self: &Arc<Self>, minded: u32, total: Option<&Arc<Backend>>) -> Option<InFlight> {
+    /// Takes it for a request, after [`Endpoint::is_open`] said yes; `total`: the backend whose total counts, and the worker
+    /// that counts. `None` if somebody else was quicker to try one that was ejected.
+    pub fn claim(self: &Arc<Self>, minded: u32, total: Option<(&Backend, usize)>) -> Option<InFlight> {
         let is_probe = self.standing.load(Ordering::Relaxed) & minded & EJECTED != 0;
         if is_probe && self.standing.fetch_or(PROBING, Ordering::Relaxed) & PROBING != 0 {
             return None;
         }
         self.in_flight.fetch_add(1, Ordering::Relaxed);
-        Some(InFlight { endpoint: Arc::clone(self), is_probe, counted: total.map(Backend::count) })
+        Some(InFlight {
+            endpoint: Arc::clone(self),
+            is_probe,
+            counted: total.and_then(|(backend, worker)| backend.count(worker)),
+        })
     }
 
     /// Counts a request in; it counts until the guard is dropped.
@@ -209,8 +219,8 @@ pub struct InFlight {
     endpoint: Arc<Endpoint>,
     /// It decides whether an ejected endpoint comes back.
     is_probe: bool,
-    /// The backend in whose total it counts.
-    counted: Option<Arc<Backend>>,
+    /// The total in which it counts.
+    counted: Option<Arc<Count>>,
 }
 
 impl InFlight {
@@ -231,8 +241,8 @@ impl Drop for InFlight {
     fn drop(&mut self) {
         self.endpoint.in_flight.fetch_sub(1, Ordering::Relaxed);
         self.end_probe();
-        if let Some(backend) = &self.counted {
-            backend.uncount();
+        if let Some(count) = &self.counted {
+            count.end();
         }
     }
 }

@@ -18,23 +18,27 @@ impl Choice<'_> {
             .or_else(|| self.open_from(fastrand::usize(..self.set.candidates.len().max(1))))
     }
 
-    /// Of two drawn by weight the one with fewer requests in flight for its weight; the first if they have the same, so
-    /// that idle endpoints get their shares.
+    /// Of two drawn by weight the one with fewer requests in flight for its weight: the second only if it has no more than
+    /// the first once it has this one too. So idle endpoints get their shares, and a light one that is idle does not draw
+    /// everything from a heavy one that is never.
     pub(super) fn random_two(&self) -> Option<usize> {
-        self.better_of_two(|first, second| in_flight(second) * weight(first) < in_flight(first) * weight(second))
+        self.better_of_two(|first, second| (in_flight(second) + 1) * weight(first) <= in_flight(first) * weight(second))
     }
 
     /// Of two drawn by weight the one that is likely to answer sooner: its mean latency times the requests that would be
-    /// there for its weight. One that was not measured yet counts as quick as the other, so that it is not overrun.
+    /// there for its weight. One that was not measured yet counts as quick as the other, so that it is not overrun. For a
+    /// second that is lighter than the first, this request weighs more than it would there.
     pub(super) fn ewma(&self) -> Option<usize> {
         self.better_of_two(|first, second| {
             let now = self.live.millis(self.ask.now);
-            let queue = |endpoint: &Endpoint| 1.0 + in_flight(endpoint) as f32 / weight(endpoint) as f32 * SCALE;
+            let share = |endpoint: &Endpoint| SCALE / weight(endpoint) as f32;
+            let queue = |endpoint: &Endpoint| 1.0 + in_flight(endpoint) as f32 * share(endpoint);
+            let lighter = (share(second) - share(first)).max(0.0);
             let (a, b) = match (first.latency_at(now), second.latency_at(now)) {
                 (Some(a), Some(b)) => (a, b),
                 _ => (1.0, 1.0),
             };
-            b * queue(second) < a * queue(first)
+            b * (queue(second) + lighter) < a * queue(first)
         })
     }
 

@@ -1,7 +1,7 @@
 //! Algorithms that keep a text or an address at its endpoint: consistent hashing with bounded loads (V. Mirrokni,
 //! M. Thorup, M. Zadimoghaddam, 2016), and hash subsets.
 
-use std::sync::Arc;
+use std::cell::OnceCell;
 
 use smallvec::SmallVec;
 
@@ -19,8 +19,7 @@ pub(super) fn wants_total(algorithm: &Algorithm) -> bool {
     matches!(algorithm, Algorithm::IpHash | Algorithm::Hash(_))
 }
 
-/// Where the chain of a client begins whose endpoint cannot be taken: it always gets the same other one, or its session
-/// would begin anew with each request. A key is a hash already.
+/// A key is a hash already.
 pub(super) fn of_key(key: &Key) -> u64 {
     u64::from_be_bytes(key.first_chunk().copied().unwrap_or_default())
 }
@@ -30,11 +29,15 @@ impl Choice<'_> {
     /// of an endpoint that is away go to all others, and come back with it. Without a text as least connections.
     pub(super) fn hashed(&self, by: Option<&Template>) -> Option<usize> {
         let Some(hash) = (self.ask.hash)(by) else { return self.least_conn() };
-        let (mine, all) = self.bound();
-        let is_below = |endpoint: &Arc<Endpoint>| {
-            u128::from(in_flight(endpoint)) * u128::from(all) < u128::from(weight(endpoint)) * u128::from(mine)
+        // With the requests of this worker alone the bound is only lower. Those of the others are looked at where that is
+        // not enough: their counts are in the caches of others.
+        let own = self.bound(self.live.counted_by(self.ask.worker));
+        let all = OnceCell::new();
+        let has_room = |place: usize| {
+            self.open(place).is_some_and(|endpoint| {
+                own.has_room(endpoint) || all.get_or_init(|| self.bound(self.live.counted())).has_room(endpoint)
+            })
         };
-        let has_room = |place: usize| self.open(place).is_some_and(is_below);
         let (mut chain, mut place) = (hash, self.owner(hash)?);
         for _ in 0..CHAIN {
             if has_room(place) {
@@ -90,12 +93,25 @@ impl Choice<'_> {
         self.set.rendezvous().owner(hash)
     }
 
-    /// The requests that an endpoint may have before this one comes, for its weight, as a fraction: [`BOUND`] times all
-    /// requests with this one, by the weight that is in use.
-    fn bound(&self) -> (u64, u64) {
-        let candidates = self.set.candidates.len();
-        let in_use = if self.minded == 0 { candidates } else { candidates.saturating_sub(self.set.aside()).max(1) };
-        let requests = u64::from(self.live.counted()) + 1;
-        (BOUND.0 * requests * candidates as u64, BOUND.1 * self.set.weight * in_use as u64)
+    /// What an endpoint may have when there are `counted` requests and this one: [`BOUND`] times all by the weight in use.
+    fn bound(&self, counted: u32) -> Bound {
+        let aside = if self.minded == 0 { 0 } else { self.set.weight_aside(self.minded) };
+        Bound {
+            requests: BOUND.0 * (u64::from(counted) + 1),
+            weight: BOUND.1 * self.set.weight.saturating_sub(aside).max(1),
+        }
+    }
+}
+
+/// The requests that an endpoint may have before this one comes, for each part of its weight.
+struct Bound {
+    requests: u64,
+    weight: u64,
+}
+
+impl Bound {
+    fn has_room(&self, endpoint: &Endpoint) -> bool {
+        u128::from(in_flight(endpoint)) * u128::from(self.weight)
+            < u128::from(weight(endpoint)) * u128::from(self.requests)
     }
 }

@@ -3,6 +3,7 @@
 
 mod draw;
 mod hash;
+mod judge;
 pub(super) mod key;
 mod turn;
 
@@ -11,10 +12,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use crate::ir::{Algorithm, Balancing, Template};
-use crate::live::standing::{EJECTED, UNHEALTHY};
+use crate::ir::{Affinity, Algorithm, Balancing, Template};
+use crate::live::standing::{ASIDE, EJECTED, UNHEALTHY};
 use crate::live::{Backend, Endpoint, EndpointSet, InFlight, Key};
 use crate::table::BackendRef;
+
+pub use self::judge::{Span, Verdict, judge};
 
 /// What a pick needs to know of the request.
 #[derive(Clone, Copy)]
@@ -37,18 +40,24 @@ pub struct Ask<'a> {
 pub fn pick(backend: &BackendRef, ask: &Ask<'_>) -> Option<InFlight> {
     let set = backend.live.endpoints.load();
     let balancing = &*backend.settings.balancing;
-    let minded = if set.aside() == 0 { 0 } else { minded(balancing, &set) };
+    let minded = if set.aside(ASIDE) == 0 { 0 } else { minded(balancing, &set) };
+    let total = hash::wants_total(&balancing.algorithm).then_some((&*backend.live, ask.worker));
     let pinned = ask.pinned.as_ref().and_then(|key| Some((set.keyed(key)?, key)));
     if let Some(((endpoint, is_candidate), _)) = pinned {
         // Those that drain do not count as candidates that are set aside.
         let minded = if is_candidate { minded } else { judged(balancing) };
         let is_open = !ask.tried.contains(&endpoint.address) && endpoint.is_open(minded, backend.live.micros(ask.now));
-        let total = hash::wants_total(&balancing.algorithm).then_some(&backend.live);
         if let Some(flight) = is_open.then(|| endpoint.claim(minded, total)).flatten() {
             return Some(flight);
         }
     }
-    let substitute = pinned.map(|(_, key)| hash::of_key(key));
+    // One that is given a new cookie for it may go anywhere.
+    let keeps = |affinity: &Affinity| !affinity.cookie.change_on_failure;
+    let substitute = pinned.filter(|_| backend.settings.affinity.as_ref().is_some_and(keeps)).map(|(_, key)| {
+        // The same for all requests of a client, or its session would begin anew with each; another one for other clients,
+        // or one endpoint had to bear all of two.
+        hash::of_key(key) ^ (ask.hash)(None).unwrap_or_default()
+    });
     // What else there is, when all that are in use were tried, or none is open.
     for (tried, minded) in [(ask.tried, minded), (&[], minded), (ask.tried, 0), (&[], 0)] {
         let now = if minded == 0 { 0 } else { backend.live.micros(ask.now) };
@@ -58,7 +67,6 @@ pub fn pick(backend: &BackendRef, ask: &Ask<'_>) -> Option<InFlight> {
             None => choice.place(&balancing.algorithm),
         } {
             let endpoint = set.candidates.get(place)?;
-            let total = hash::wants_total(&balancing.algorithm).then_some(&backend.live);
             // An ejected one whose time is over may have got its one request meanwhile.
             if let Some(flight) = endpoint.claim(minded, total) {
                 return Some(flight);
@@ -70,10 +78,8 @@ pub fn pick(backend: &BackendRef, ask: &Ask<'_>) -> Option<InFlight> {
 
 /// The bits of a standing that count: those of checks that are asked for, none if too few are in use.
 pub fn minded(balancing: &Balancing, set: &EndpointSet) -> u32 {
-    if set.is_panic(balancing.panic_threshold) {
-        return 0;
-    }
-    judged(balancing)
+    let judged = judged(balancing);
+    if set.is_panic(judged, balancing.panic_threshold) { 0 } else { judged }
 }
 
 /// The bits of a standing that are asked for.

@@ -8,7 +8,7 @@ use super::{Choice, in_flight, weight};
 const LOOK_AT_ALL: usize = 32;
 /// Above that it looks at so many.
 const DRAWN: usize = 8;
-/// So many turns of endpoints that are not in use are passed over before the next endpoint in order is taken.
+/// So many turns of endpoints that are not in use are passed over before one is drawn.
 const PASSED: usize = 64;
 
 impl Choice<'_> {
@@ -22,7 +22,8 @@ impl Choice<'_> {
             }
             place = self.turn()?;
         }
-        self.open_from(place)
+        // A long row is set aside, such as a pool of nodes: the first one after it must not get the turns of all.
+        self.random()
     }
 
     /// Least (in flight + 1) / weight. The endpoint whose turn it is gets the request if it is idle, so that requests one

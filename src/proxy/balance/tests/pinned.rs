@@ -14,7 +14,9 @@ fn key(number: u8) -> Key {
 fn sticky(world: &World, algorithm: &Algorithm, count: u8, draining: &[u8]) -> BackendRef {
     let backend = many(world, algorithm, 1);
     set(world, &backend, &(0..count).collect::<Vec<_>>(), draining);
-    backend
+    let mut settings = ir::Backend::clone(&backend.settings);
+    settings.affinity = Some(affinity(false));
+    BackendRef { settings: Arc::new(settings), live: backend.live }
 }
 
 fn set(world: &World, backend: &BackendRef, present: &[u8], draining: &[u8]) {
@@ -30,7 +32,11 @@ fn set(world: &World, backend: &BackendRef, present: &[u8], draining: &[u8]) {
 }
 
 fn pick_pinned(backend: &BackendRef, pinned: Key, tried: &[SocketAddr]) -> InFlight {
-    let client = fastrand::u64(..);
+    pick_as(backend, pinned, tried, fastrand::u64(..))
+}
+
+fn pick_as(backend: &BackendRef, pinned: Key, tried: &[SocketAddr], client: u64) -> InFlight {
+    let client = crate::live::next(client);
     let ask = Ask { worker: 0, tried, pinned: Some(pinned), now: Instant::now(), hash: &|_| Some(client) };
     pick(backend, &ask).unwrap()
 }
@@ -85,9 +91,13 @@ fn while_its_endpoint_is_out_of_use_a_client_has_one_other_and_returns() {
     let world = World::new();
     for algorithm in all() {
         let backend = set_aside(&sticky(&world, &algorithm, 10, &[]), [3]);
-        let others: BTreeSet<_> = (0..50).map(|_| place(&pick_pinned(&backend, key(3), &[]))).collect();
-        assert_eq!(others.len(), 1, "{}", algorithm.as_str());
-        assert!(!others.contains(&3));
+        let mut places = BTreeSet::new();
+        for client in 0..50 {
+            let others: BTreeSet<_> = (0..20).map(|_| place(&pick_as(&backend, key(3), &[], client))).collect();
+            assert_eq!(others.len(), 1, "{}", algorithm.as_str());
+            places.extend(others);
+        }
+        assert!(!places.contains(&3) && places.len() > 5, "all of one endpoint's clients go to {places:?}");
         assert_eq!(place(&pick_pinned(&backend, key(4), &[])), 4, "others do not notice");
         let cell = Arc::clone(&backend.live.endpoints.load().candidates[3]);
         backend.live.judge(&cell, true, "200".into(), Instant::now());
@@ -96,15 +106,29 @@ fn while_its_endpoint_is_out_of_use_a_client_has_one_other_and_returns() {
 }
 
 #[test]
-fn the_other_endpoint_of_clients_depends_on_where_they_were() {
+fn whoever_gets_a_new_cookie_for_it_goes_where_the_algorithm_says() {
     let world = World::new();
-    let backend = sticky(&world, &LeastConn, 40, &[]);
-    let substitute = |number: u8| {
-        let tried = format!("10.1.0.{number}:80").parse().unwrap();
-        place(&pick_pinned(&backend, key(number), &[tried]))
+    let sticky = set_aside(&sticky(&world, &RoundRobin, 5, &[]), [3]);
+    let mut settings = ir::Backend::clone(&sticky.settings);
+    settings.affinity = Some(affinity(true));
+    let backend = BackendRef { settings: Arc::new(settings), ..sticky };
+    let places: BTreeSet<_> = (0..5).map(|_| place(&pick_as(&backend, key(3), &[], 1))).collect();
+    assert_eq!(places, BTreeSet::from([0, 1, 2, 4]));
+}
+
+fn affinity(change_on_failure: bool) -> Affinity {
+    let cookie = ir::Cookie {
+        name: "c".into(),
+        path: None,
+        domain: None,
+        expires: None,
+        max_age: None,
+        same_site: None,
+        conditional_none: false,
+        secure: None,
+        change_on_failure,
     };
-    let others: BTreeSet<_> = (0..40).map(substitute).collect();
-    assert!(others.len() > 15, "{others:?}");
+    Affinity { tag: [0; 6], cookie: Arc::new(cookie) }
 }
 
 #[test]
