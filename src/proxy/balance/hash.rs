@@ -1,8 +1,6 @@
 //! Algorithms that keep a text or an address at its endpoint: consistent hashing with bounded loads (V. Mirrokni,
 //! M. Thorup, M. Zadimoghaddam, 2016), and hash subsets.
 
-use std::sync::Arc;
-
 use smallvec::SmallVec;
 
 use super::{Choice, in_flight, weight};
@@ -11,6 +9,8 @@ use crate::live::{self, Endpoint, Key};
 
 /// So many requests for each that would be due by weight an endpoint may have, before it passes on the keys that it owns.
 const BOUND: (u64, u64) = (5, 4);
+/// What is added to a bound to round it up always.
+const WHOLE: u64 = 1 << 32;
 /// So long a chain of owners is followed.
 const CHAIN: usize = 32;
 
@@ -30,21 +30,20 @@ impl Choice<'_> {
     /// of an endpoint that is away go to all others, and come back with it. Without a text as least connections.
     pub(super) fn hashed(&self, by: Option<&Template>) -> Option<usize> {
         let Some(hash) = (self.ask.hash)(by) else { return self.least_conn() };
-        let (mine, all) = self.bound();
-        let is_below = |endpoint: &Arc<Endpoint>| {
-            u128::from(in_flight(endpoint)) * u128::from(all) < u128::from(weight(endpoint)) * u128::from(mine)
-        };
-        let has_room = |place: usize| self.open(place).is_some_and(is_below);
+        let bound = self.bound();
+        let has_room = |place: usize, up: u64| self.open(place).is_some_and(|endpoint| bound.has_room(endpoint, up));
         let (mut chain, mut place) = (hash, self.owner(hash)?);
         for _ in 0..CHAIN {
-            if has_room(place) {
+            // Each text rounds the bound in its own way, by those bits that do not say who the owner is: so all texts
+            // together give an endpoint what is due.
+            if has_room(place, 1 + chain % WHOLE) {
                 return Some(place);
             }
             chain = live::next(chain);
             place = self.owner(chain)?;
         }
         // Nearly all are full or away: one at least is not, since the bound is above the mean.
-        self.from(place).find(|&place| has_room(place)).or_else(|| self.open_from(place))
+        self.from(place).find(|&place| has_room(place, WHOLE)).or_else(|| self.open_from(place))
     }
 
     /// One of the first `size` owners of the text's chain.
@@ -90,12 +89,27 @@ impl Choice<'_> {
         self.set.rendezvous().owner(hash)
     }
 
-    /// The requests that an endpoint may have before this one comes, for its weight, as a fraction: [`BOUND`] times all
-    /// requests with this one, by the weight that is in use.
-    fn bound(&self) -> (u64, u64) {
+    /// The bound: [`BOUND`] times all requests with this one, by the weight that is in use.
+    fn bound(&self) -> Bound {
         let candidates = self.set.candidates.len();
         let in_use = if self.minded == 0 { candidates } else { candidates.saturating_sub(self.set.aside()).max(1) };
         let requests = u64::from(self.live.counted()) + 1;
-        (BOUND.0 * requests * candidates as u64, BOUND.1 * self.set.weight * in_use as u64)
+        Bound(BOUND.0 * requests * candidates as u64, BOUND.1 * self.set.weight * in_use as u64)
+    }
+}
+
+/// The requests that an endpoint may have for each one of its weight, as a fraction.
+struct Bound(u64, u64);
+
+impl Bound {
+    /// Whether the endpoint may have one request more. What is due is seldom a whole number: `up`, from nothing to
+    /// [`WHOLE`], is added before the rest is cut off. Where endpoints have one or two requests each, always rounding up
+    /// would allow a slow one far more than is due. One request is always allowed.
+    fn has_room(&self, endpoint: &Endpoint, up: u64) -> bool {
+        let Bound(mine, all) = *self;
+        let requests = in_flight(endpoint);
+        let needed = u128::from(requests + 1) * u128::from(all);
+        let lacking = needed.saturating_sub(u128::from(weight(endpoint)) * u128::from(mine));
+        requests == 0 || lacking * u128::from(WHOLE) < u128::from(up) * u128::from(all)
     }
 }
