@@ -62,7 +62,7 @@ async fn requests(load: &Load, tally: &Tally, request: &[u8], stream: &mut dyn S
 }
 
 /// Reads one answer whole; its status, and whether the connection ends with it.
-async fn answer(input: &mut BytesMut, stream: &mut dyn Stream) -> anyhow::Result<(u16, bool)> {
+pub(crate) async fn answer(input: &mut BytesMut, stream: &mut dyn Stream) -> anyhow::Result<(u16, bool)> {
     let end = loop {
         if let Some(end) = memchr::memmem::find(input, b"\r\n\r\n") {
             break end + 4;

@@ -4,6 +4,7 @@
 
 #![allow(clippy::print_stdout, reason = "a tool that reports on standard output")]
 
+mod balancing;
 mod h1;
 mod http2;
 mod origin;
@@ -56,6 +57,9 @@ fn main() -> anyhow::Result<()> {
 
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     LocalSet::new().block_on(&runtime, async {
+        if let Some(("balancing", flags)) = flags.subcommand() {
+            return balancing::run(flags).await;
+        }
         if let Some(address) = flags.get_one::<SocketAddr>("origin") {
             origin::listen(*address).with_context(|| format!("origin on {address}"))?;
         }
@@ -130,7 +134,7 @@ fn command() -> Command {
     let value = |name: &'static str, default: &'static str, help: &'static str| {
         Arg::new(name).long(name).default_value(default).help(help)
     };
-    Command::new("peers").args([
+    Command::new("peers").subcommand(balancing::command()).args([
         Arg::new("origin").long("origin").value_parser(value_parser!(SocketAddr)).help("answer requests here"),
         Arg::new("target").long("target").value_parser(value_parser!(SocketAddr)).help("send requests here"),
         Arg::new("tls").long("tls").action(ArgAction::SetTrue).help("speak TLS, whatever the certificate"),

@@ -11,6 +11,8 @@ use crate::live::{self, Endpoint, Key};
 
 /// So many requests for each that would be due by weight an endpoint may have, before it passes on the keys that it owns.
 const BOUND: (u64, u64) = (5, 4);
+/// What is added to a bound to round it up always.
+const WHOLE: u64 = 1 << 32;
 /// So long a chain of owners is followed.
 const CHAIN: usize = 32;
 
@@ -33,21 +35,23 @@ impl Choice<'_> {
         // not enough: their counts are in the caches of others.
         let own = self.bound(self.live.counted_by(self.ask.worker));
         let all = OnceCell::new();
-        let has_room = |place: usize| {
+        let has_room = |place: usize, up: u64| {
             self.open(place).is_some_and(|endpoint| {
-                own.has_room(endpoint) || all.get_or_init(|| self.bound(self.live.counted())).has_room(endpoint)
+                own.has_room(endpoint, up) || all.get_or_init(|| self.bound(self.live.counted())).has_room(endpoint, up)
             })
         };
         let (mut chain, mut place) = (hash, self.owner(hash)?);
         for _ in 0..CHAIN {
-            if has_room(place) {
+            // Each text rounds the bound in its own way, by those bits that do not say who the owner is: so all texts
+            // together give an endpoint what is due.
+            if has_room(place, 1 + chain % WHOLE) {
                 return Some(place);
             }
             chain = live::next(chain);
             place = self.owner(chain)?;
         }
         // Nearly all are full or away: one at least is not, since the bound is above the mean.
-        self.from(place).find(|&place| has_room(place)).or_else(|| self.open_from(place))
+        self.from(place).find(|&place| has_room(place, WHOLE)).or_else(|| self.open_from(place))
     }
 
     /// One of the first `size` owners of the text's chain.
@@ -93,7 +97,7 @@ impl Choice<'_> {
         self.set.rendezvous().owner(hash)
     }
 
-    /// What an endpoint may have when there are `counted` requests and this one: [`BOUND`] times all by the weight in use.
+    /// The bound where there are `counted` requests and this one: [`BOUND`] times all, by the weight that is in use.
     fn bound(&self, counted: u32) -> Bound {
         let aside = if self.minded == 0 { 0 } else { self.set.weight_aside(self.minded) };
         Bound {
@@ -103,15 +107,23 @@ impl Choice<'_> {
     }
 }
 
-/// The requests that an endpoint may have before this one comes, for each part of its weight.
+/// The requests that an endpoint may have for each one of its weight, as a fraction.
 struct Bound {
     requests: u64,
     weight: u64,
 }
 
 impl Bound {
-    fn has_room(&self, endpoint: &Endpoint) -> bool {
-        u128::from(in_flight(endpoint)) * u128::from(self.weight)
-            < u128::from(weight(endpoint)) * u128::from(self.requests)
+    /// Whether the endpoint may have one request more. What is due is seldom a whole number: `up`, from nothing to
+    /// [`WHOLE`], is added before the rest is cut off. Where endpoints have one or two requests each, always rounding up
+    /// would allow a slow one far more than is due. One request is always allowed.
+    fn has_room(&self, endpoint: &Endpoint, up: u64) -> bool {
+        let requests = in_flight(endpoint);
+        if requests == 0 {
+            return true;
+        }
+        let needed = u128::from(requests + 1) * u128::from(self.weight);
+        let lacking = needed.saturating_sub(u128::from(weight(endpoint)) * u128::from(self.requests));
+        lacking * u128::from(WHOLE) < u128::from(up) * u128::from(self.weight)
     }
 }

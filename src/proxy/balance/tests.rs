@@ -309,6 +309,22 @@ fn no_endpoint_has_more_than_its_bound_whatever_the_keys_are() {
 }
 
 #[test]
+fn a_bound_that_is_no_whole_number_is_rounded_up_for_its_share_of_the_texts() {
+    let world = World::new();
+    let backend = many(&world, &Hash(by()), 10);
+    let keys = 0..20_000;
+    let owners: Vec<usize> = keys.clone().map(|key| place(&pick_for(&backend, key))).collect();
+    let first_of = |place| owners.iter().position(|owner| *owner == place).unwrap() as u64;
+    // One request at each; the next may be the second of an endpoint for which 11 x 1.25 / 10 = 1.375 are allowed.
+    let flights: Vec<InFlight> = (0..10).map(|place| pick_for(&backend, first_of(place))).collect();
+    let stayed = keys.zip(&owners).filter(|(key, owner)| place(&pick_for(&backend, *key)) == **owner).count();
+    // Of the others a tenth comes back to the owner on its way.
+    let share = stayed as f64 / owners.len() as f64;
+    assert!((share - (0.375 + 0.625 / 10.0)).abs() < 0.01, "{share}");
+    drop(flights);
+}
+
+#[test]
 fn a_text_has_as_many_endpoints_as_its_subset_is_large() {
     fastrand::seed(7);
     let world = World::new();
