@@ -127,7 +127,7 @@ fn judge<T>(
             UpstreamFault::Connect | UpstreamFault::ConnectTimeout => Fault::Connect,
             // An end that closes a connection which was idle is within its rights.
             UpstreamFault::Reset if is_reused => return,
-            UpstreamFault::Reset => Fault::Reset,
+            UpstreamFault::Reset | UpstreamFault::HeadCut => Fault::Reset,
             UpstreamFault::HeadTimeout => {
                 live.measured(in_flight.endpoint(), now - began, now.into_std());
                 Fault::Timeout

@@ -19,6 +19,9 @@ pub enum UpstreamFault {
     /// No response head in time, or the back end takes no bytes.
     #[error("no response head in time")]
     HeadTimeout,
+    /// The connection broke in the middle of a response head, or after an interim one.
+    #[error("response head breaks off")]
+    HeadCut,
     /// What came is no HTTP response.
     #[error("response head is not HTTP")]
     Invalid,
@@ -54,7 +57,11 @@ impl UpstreamFault {
     pub fn status(self) -> u16 {
         match self {
             UpstreamFault::ConnectTimeout | UpstreamFault::HeadTimeout | UpstreamFault::BodyTimeout => 504,
-            UpstreamFault::Connect | UpstreamFault::Reset | UpstreamFault::Invalid | UpstreamFault::Cut => 502,
+            UpstreamFault::Connect
+            | UpstreamFault::Reset
+            | UpstreamFault::HeadCut
+            | UpstreamFault::Invalid
+            | UpstreamFault::Cut => 502,
         }
     }
 
@@ -63,7 +70,7 @@ impl UpstreamFault {
         match self {
             UpstreamFault::Connect => Failure::UpstreamRefused,
             UpstreamFault::ConnectTimeout => Failure::TimeoutConnect,
-            UpstreamFault::Reset => Failure::UpstreamReset,
+            UpstreamFault::Reset | UpstreamFault::HeadCut => Failure::UpstreamReset,
             UpstreamFault::HeadTimeout | UpstreamFault::BodyTimeout => Failure::TimeoutResponse,
             UpstreamFault::Invalid => Failure::UpstreamInvalid,
             UpstreamFault::Cut => Failure::UpstreamCut,
@@ -77,7 +84,7 @@ impl UpstreamFault {
             UpstreamFault::ConnectTimeout => RetryClass::FreeTimeout,
             UpstreamFault::Reset => RetryClass::Error,
             UpstreamFault::HeadTimeout => RetryClass::Timeout,
-            UpstreamFault::Invalid => RetryClass::InvalidHeader,
+            UpstreamFault::HeadCut | UpstreamFault::Invalid => RetryClass::InvalidHeader,
             UpstreamFault::Cut | UpstreamFault::BodyTimeout => RetryClass::Never,
         }
     }
