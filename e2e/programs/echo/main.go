@@ -4,8 +4,9 @@
 //
 // GET /stream?seconds=N sends a line ten times a second, /bytes?count=N that many bytes over the time of seconds=N,
 // /status?code=N that status, /count says how long the request's body was, /tunnel is a WebSocket that sends back every
-// byte and says in X-Peer who connected. At SIGTERM it serves on for -stop-after, then closes its listener, lets open
-// requests end and exits 0.
+// byte and says in X-Peer who connected, /check counts who asks, and /checks says when that was (?fail=true: /check is 503
+// from now on). Every answer has X-Pod. At SIGTERM it serves on for -stop-after, then closes its listener, lets open requests
+// end and exits 0.
 package main
 
 import (
@@ -22,6 +23,7 @@ import (
 	"os"
 	"os/signal"
 	"strconv"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -37,7 +39,9 @@ func main() {
 	http.HandleFunc("/bytes", bytes)
 	http.HandleFunc("/count", count)
 	http.HandleFunc("/tunnel", tunnel)
-	server := &http.Server{Addr: *listen}
+	http.HandleFunc("/check", check)
+	http.HandleFunc("/checks", report)
+	server := &http.Server{Addr: *listen, Handler: http.HandlerFunc(named)}
 	stopped := make(chan struct{})
 	go func() {
 		signals := make(chan os.Signal, 1)
@@ -51,6 +55,39 @@ func main() {
 		log.Fatal(err)
 	}
 	<-stopped
+}
+
+// named says in every answer whose it is.
+func named(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("X-Pod", os.Getenv("POD_NAME"))
+	http.DefaultServeMux.ServeHTTP(w, r)
+}
+
+// checks is what became of /check: when each request came, in milliseconds since 1970, and how many were refused.
+var checks struct {
+	sync.Mutex
+	Times  []int64 `json:"times"`
+	Failed int     `json:"failed"`
+	fail   bool
+}
+
+func check(w http.ResponseWriter, _ *http.Request) {
+	checks.Lock()
+	defer checks.Unlock()
+	checks.Times = append(checks.Times, time.Now().UnixMilli())
+	if checks.fail {
+		checks.Failed++
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}
+}
+
+func report(w http.ResponseWriter, r *http.Request) {
+	checks.Lock()
+	defer checks.Unlock()
+	if fail, err := strconv.ParseBool(r.URL.Query().Get("fail")); err == nil {
+		checks.fail = fail
+	}
+	_ = json.NewEncoder(w).Encode(&checks)
 }
 
 // echo answers in the shape that the Ingress conformance scenarios expect.
