@@ -10,9 +10,10 @@ import time
 
 @dataclasses.dataclass(frozen=True)
 class Asked:
-    """One request. Times are monotonic seconds; status 0: no whole answer."""
+    """One request. Times are seconds since 1970; status 0: no whole answer."""
 
-    begun: float
+    received: float
+    """When the back end got it, by its own clock, which is ours; 0 if nobody says so."""
     ended: float
     status: int
     pod: str | None
@@ -37,9 +38,9 @@ class Asking:
         for thread in self._threads:
             thread.join(60)
 
-    def since(self, moment: float) -> list[Asked]:
-        """The requests that began after a moment and are answered."""
-        return [each for each in self.asked if each.begun > moment]
+    def at(self, pod: str) -> list[Asked]:
+        """What a Pod answered so far."""
+        return [each for each in self.asked if each.pod == pod]
 
     def _run(self) -> None:
         connection = http.client.HTTPConnection(self._address, 80, timeout=30)
@@ -48,13 +49,13 @@ class Asking:
         connection.close()
 
     def _ask(self, connection: http.client.HTTPConnection) -> Asked:
-        begun = time.monotonic()
-        status, pod = 0, None
+        status, pod, received = 0, None, 0.0
         try:
             connection.request("GET", self._path, headers={"Host": self._host})
             answer = connection.getresponse()
             answer.read()
             status, pod = answer.status, answer.getheader("X-Pod")
+            received = int(answer.getheader("X-Received") or 0) / 1000
         except (OSError, http.client.HTTPException):
             connection.close()
-        return Asked(begun, time.monotonic(), status, pod)
+        return Asked(received, time.time(), status, pod)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import http.client
 import json
+import multiprocessing
 import threading
 import time
 
@@ -12,28 +12,41 @@ from cluster import api
 
 
 class Watch:
-    """A running watch; `seen` has (monotonic seconds, type, object) of each event, those there are at the start included."""
+    """A running watch; `seen` has (seconds since 1970, object) of each event, those there are at the start included.
+
+    It is a process of its own: busy threads of the test must not make it late.
+    """
 
     def __init__(self, of: api.Api, kind: str, namespace: str):
-        self.seen: list[tuple[float, str, dict]] = []
-        self._connection = http.client.HTTPSConnection(of.host, of.port, timeout=3600, context=of.trust)
-        self._connection.request(
-            "GET", f"{api.path(kind, namespace)}?watch=1", headers={"Authorization": f"Bearer {of.token}"}
-        )
-        self._thread = threading.Thread(target=self._follow, args=(self._connection.getresponse(),), daemon=True)
+        self.seen: list[tuple[float, dict]] = []
+        forked = multiprocessing.get_context("fork")
+        self._heard, self._tell = forked.Pipe(duplex=False)
+        self._process = forked.Process(target=_follow, args=(of, api.path(kind, namespace), self._tell), daemon=True)
+        self._thread = threading.Thread(target=self._hear, daemon=True)
 
     def __enter__(self) -> Watch:
+        self._process.start()
+        self._tell.close()
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._connection.sock:
-            self._connection.sock.shutdown(2)
+        self._process.kill()
+        self._process.join(10)
         self._thread.join(10)
-        self._connection.close()
+        self._heard.close()
 
-    def _follow(self, answer: http.client.HTTPResponse) -> None:
-        with contextlib.suppress(OSError, http.client.HTTPException, ValueError):
-            while line := answer.readline():
-                event = json.loads(line)
-                self.seen.append((time.monotonic(), event["type"], event["object"]))
+    def _hear(self) -> None:
+        try:
+            while True:
+                self.seen.append(self._heard.recv())
+        except EOFError:
+            return
+
+
+def _follow(of: api.Api, path: str, tell: multiprocessing.connection.Connection) -> None:
+    connection = http.client.HTTPSConnection(of.host, of.port, context=of.trust)
+    connection.request("GET", f"{path}?watch=1", headers={"Authorization": f"Bearer {of.token}"})
+    answer = connection.getresponse()
+    while line := answer.readline():
+        tell.send((time.time(), json.loads(line)["object"]))

@@ -4,9 +4,9 @@
 //
 // GET /stream?seconds=N sends a line ten times a second, /bytes?count=N that many bytes over the time of seconds=N,
 // /status?code=N that status, /count says how long the request's body was, /tunnel is a WebSocket that sends back every
-// byte and says in X-Peer who connected, /check counts who asks, and /checks says when that was (?fail=true: /check is 503
-// from now on). Every answer has X-Pod. At SIGTERM it serves on for -stop-after, then closes its listener, lets open requests
-// end and exits 0.
+// byte and says in X-Peer who connected, /check notes who asks, and /checks says who did and when (?fail=true: /check is 503
+// from now on). Every answer has X-Pod, and in X-Received the milliseconds since 1970. At SIGTERM it serves on for
+// -stop-after, then closes its listener, lets open requests end and exits 0.
 package main
 
 import (
@@ -19,6 +19,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"net"
 	"net/http"
 	"os"
 	"os/signal"
@@ -57,28 +58,37 @@ func main() {
 	<-stopped
 }
 
-// named says in every answer whose it is.
+// named says in every answer whose it is, and when the request came.
 func named(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("X-Pod", os.Getenv("POD_NAME"))
+	w.Header().Set("X-Received", strconv.FormatInt(time.Now().UnixMilli(), 10))
 	http.DefaultServeMux.ServeHTTP(w, r)
 }
 
-// checks is what became of /check: when each request came, in milliseconds since 1970, and how many were refused.
+// checks is what became of each request to /check.
 var checks struct {
 	sync.Mutex
-	Times  []int64 `json:"times"`
-	Failed int     `json:"failed"`
-	fail   bool
+	list []asked
+	fail bool
 }
 
-func check(w http.ResponseWriter, _ *http.Request) {
+type asked struct {
+	// Milliseconds since 1970.
+	At     int64  `json:"at"`
+	From   string `json:"from"`
+	Status int    `json:"status"`
+}
+
+func check(w http.ResponseWriter, r *http.Request) {
+	from, _, _ := net.SplitHostPort(r.RemoteAddr)
+	one := asked{time.Now().UnixMilli(), from, http.StatusOK}
 	checks.Lock()
 	defer checks.Unlock()
-	checks.Times = append(checks.Times, time.Now().UnixMilli())
 	if checks.fail {
-		checks.Failed++
-		w.WriteHeader(http.StatusServiceUnavailable)
+		one.Status = http.StatusServiceUnavailable
 	}
+	checks.list = append(checks.list, one)
+	w.WriteHeader(one.Status)
 }
 
 func report(w http.ResponseWriter, r *http.Request) {
@@ -87,7 +97,7 @@ func report(w http.ResponseWriter, r *http.Request) {
 	if fail, err := strconv.ParseBool(r.URL.Query().Get("fail")); err == nil {
 		checks.fail = fail
 	}
-	_ = json.NewEncoder(w).Encode(&checks)
+	_ = json.NewEncoder(w).Encode(checks.list)
 }
 
 // echo answers in the shape that the Ingress conformance scenarios expect.
