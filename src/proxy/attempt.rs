@@ -125,7 +125,7 @@ fn verdict<T>(outcome: &Result<(T, ResponseHead), UploadFault>, sight: &Sight) -
         }
         // An end that closes a connection which was idle is within its rights.
         UpstreamFault::Reset if !sight.is_reused => Verdict::Failed(Fault::Reset),
-        UpstreamFault::StreamReset => Verdict::Failed(Fault::Reset),
+        UpstreamFault::StreamReset | UpstreamFault::HeadCut => Verdict::Failed(Fault::Reset),
         UpstreamFault::HeadTimeout => Verdict::Failed(Fault::Timeout),
         // One answer that is no HTTP may be the fault of one URL; what is ours is not theirs.
         UpstreamFault::Connect

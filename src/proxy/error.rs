@@ -30,6 +30,9 @@ pub enum UpstreamFault {
     /// No response head in time, or the back end takes no bytes.
     #[error("no response head in time")]
     HeadTimeout,
+    /// The connection broke in the middle of a response head, or after an interim one.
+    #[error("response head breaks off")]
+    HeadCut,
     /// What came is no HTTP response.
     #[error("response head is not HTTP")]
     Invalid,
@@ -70,6 +73,7 @@ impl UpstreamFault {
             | UpstreamFault::NotTaken
             | UpstreamFault::Reset
             | UpstreamFault::StreamReset
+            | UpstreamFault::HeadCut
             | UpstreamFault::Invalid
             | UpstreamFault::Cut => 502,
         }
@@ -81,7 +85,7 @@ impl UpstreamFault {
             UpstreamFault::Connect | UpstreamFault::NotTaken => Failure::UpstreamRefused,
             UpstreamFault::Exhausted => Failure::Internal,
             UpstreamFault::ConnectTimeout => Failure::TimeoutConnect,
-            UpstreamFault::Reset | UpstreamFault::StreamReset => Failure::UpstreamReset,
+            UpstreamFault::Reset | UpstreamFault::StreamReset | UpstreamFault::HeadCut => Failure::UpstreamReset,
             UpstreamFault::HeadTimeout | UpstreamFault::BodyTimeout => Failure::TimeoutResponse,
             UpstreamFault::Invalid => Failure::UpstreamInvalid,
             UpstreamFault::Cut => Failure::UpstreamCut,
@@ -95,7 +99,7 @@ impl UpstreamFault {
             UpstreamFault::ConnectTimeout => RetryClass::FreeTimeout,
             UpstreamFault::Reset | UpstreamFault::StreamReset => RetryClass::Error,
             UpstreamFault::HeadTimeout => RetryClass::Timeout,
-            UpstreamFault::Invalid => RetryClass::InvalidHeader,
+            UpstreamFault::HeadCut | UpstreamFault::Invalid => RetryClass::InvalidHeader,
             UpstreamFault::Cut | UpstreamFault::BodyTimeout => RetryClass::Never,
         }
     }
