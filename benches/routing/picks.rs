@@ -1,4 +1,4 @@
-//! What it costs to pick an endpoint, to count the request in and to count it out again.
+//! What it costs to pick an endpoint and to count the request in.
 
 use std::sync::{Arc, Barrier};
 use std::thread;
@@ -13,6 +13,8 @@ use super::{ROUNDS, Report, median, nanoseconds};
 
 /// Endpoints of the backend that is measured against the goal.
 const MANY: usize = 1_000;
+/// Requests that a worker has in flight at most.
+const IN_FLIGHT: u32 = 256;
 /// Different texts that requests have.
 const TEXTS: usize = 16_384;
 
@@ -26,6 +28,9 @@ pub(crate) fn picks(report: &mut Report) {
     let now = Instant::now();
     let budget = (0..ROUNDS).map(|_| nanoseconds(500_000, || backend.live.retries.request(0, now)));
     report.note("one request counted for the retry budget", median(budget.collect()), "ns");
+
+    endpoints(&world, backend, MANY, 1);
+    report.note(&format!("a request counted in at any of {MANY} endpoints, 2 workers"), counted(backend), "ns");
 
     let by = || Arc::new(Template { parts: [].into() });
     let (hash, subset) = (Algorithm::Hash(by()), Algorithm::HashSubset { by: by(), size: 3 });
@@ -43,7 +48,7 @@ pub(crate) fn picks(report: &mut Report) {
         let backend = with_algorithm(backend, algorithm);
         for weight in [1, 3] {
             endpoints(&world, &backend, MANY, weight);
-            let time = contended(&backend);
+            let time = contended(2, &backend);
             report.at_most(
                 &format!("{name}: a pick among {MANY}, weights up to {weight}, 2 workers"),
                 time,
@@ -52,11 +57,12 @@ pub(crate) fn picks(report: &mut Report) {
             );
         }
         endpoints(&world, &backend, MANY, 1);
+        report.note(&format!("{name}: a pick among {MANY} by one worker alone"), contended(1, &backend), "ns");
         set_aside(&backend, MANY / 10);
-        report.note(&format!("{name}: the same with a tenth set aside"), contended(&backend), "ns");
+        report.note(&format!("{name}: the same with a tenth set aside"), contended(2, &backend), "ns");
         for count in [2, 16] {
             endpoints(&world, &backend, count, 1);
-            report.note(&format!("{name}: a pick among {count}, 2 workers"), contended(&backend), "ns");
+            report.note(&format!("{name}: a pick among {count}, 2 workers"), contended(2, &backend), "ns");
         }
     }
 }
@@ -95,32 +101,61 @@ fn set_aside(backend: &BackendRef, count: usize) {
     }
 }
 
-/// The nanoseconds of one pick, of two workers at once.
-fn contended(backend: &BackendRef) -> f64 {
-    let start = Barrier::new(2);
+/// The nanoseconds of one pick with the request counted in, of so many workers at once.
+fn contended(workers: usize, backend: &BackendRef) -> f64 {
+    at_once(workers, |worker| {
+        let mut random = fastrand::Rng::with_seed(worker as u64);
+        let texts: Vec<u64> = (0..TEXTS).map(|_| random.u64(..)).collect();
+        let mut turn = texts.into_iter().cycle();
+        let now = Instant::now();
+        let mut pick = move || {
+            let text = turn.next();
+            balance::pick(backend, &Ask { worker, tried: &[], pinned: None, now, hash: &|_| text })
+        };
+        // Owners of texts are worked out when they come for the first time.
+        (0..2 * TEXTS).for_each(|_| drop(pick()));
+        pick
+    })
+}
+
+/// The nanoseconds of what any pick has to do: to find the endpoints, and to count a request in at one of them that is
+/// drawn. Most of it is the way of a cache line from one processor to another.
+fn counted(backend: &BackendRef) -> f64 {
+    at_once(2, |worker| {
+        let mut random = fastrand::Rng::with_seed(worker as u64);
+        move || {
+            let set = backend.live.endpoints.load();
+            set.candidates.get(random.usize(..set.candidates.len())).map(|endpoint| Arc::clone(endpoint).begin())
+        }
+    })
+}
+
+/// The nanoseconds of one call, of so many workers that call at once. What the calls give, requests in flight, is kept
+/// until [`IN_FLIGHT`] are there, and then dropped while no time is taken.
+fn at_once<T, F: FnMut() -> T>(workers: usize, work: impl Fn(usize) -> F + Sync) -> f64 {
+    let start = Barrier::new(workers);
     let times = thread::scope(|scope| {
-        let workers = [0, 1].map(|worker| {
-            let start = &start;
-            scope.spawn(move || {
-                let mut random = fastrand::Rng::with_seed(worker as u64);
-                let texts: Vec<u64> = (0..TEXTS).map(|_| random.u64(..)).collect();
-                let mut turn = texts.iter().cycle().copied();
-                let now = Instant::now();
-                let mut pick = || {
-                    let text = turn.next();
-                    balance::pick(backend, &Ask { worker, tried: &[], pinned: None, now, hash: &|_| text })
-                };
-                // Owners of texts are worked out when they come for the first time.
-                (0..2 * TEXTS).for_each(|_| drop(pick()));
-                (0..ROUNDS)
-                    .map(|_| {
-                        start.wait();
-                        nanoseconds(100_000, &mut pick)
-                    })
-                    .collect::<Vec<f64>>()
+        let (start, work) = (&start, &work);
+        let spawned: Vec<_> = (0..workers)
+            .map(|worker| {
+                scope.spawn(move || {
+                    let mut call = work(worker);
+                    let mut held = Vec::with_capacity(IN_FLIGHT as usize);
+                    (0..ROUNDS)
+                        .map(|_| {
+                            start.wait();
+                            let batches = 100_000 / IN_FLIGHT;
+                            let batch = |_| {
+                                held.clear();
+                                nanoseconds(IN_FLIGHT, || held.push(call()))
+                            };
+                            (0..batches).map(batch).sum::<f64>() / f64::from(batches)
+                        })
+                        .collect::<Vec<f64>>()
+                })
             })
-        });
-        workers.into_iter().flat_map(|worker| worker.join().unwrap_or_default()).collect()
+            .collect();
+        spawned.into_iter().flat_map(|worker| worker.join().unwrap_or_default()).collect()
     });
     median(times)
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 
 use super::backend::{Backend, Count};
-use super::latency::Latency;
+use super::latency::{Aged, Latency};
 use super::standing::{ASIDE, EJECTED, History, PROBING, Standing};
 use crate::ir;
 
@@ -164,9 +164,9 @@ impl Endpoint {
         Latency(self.latency.load(Ordering::Relaxed)).mean().map(|micros| Duration::from_secs_f32(micros / 1e6))
     }
 
-    /// The mean time to a response head in microseconds, less the older it is; `now` in milliseconds of the backend.
-    pub fn latency_at(&self, now: u64) -> Option<f32> {
-        Latency(self.latency.load(Ordering::Relaxed)).now(now)
+    /// The mean time to a response head, with its age; `now` in milliseconds of the backend.
+    pub fn latency_at(&self, now: u64) -> Option<Aged> {
+        Latency(self.latency.load(Ordering::Relaxed)).aged(now)
     }
 
     /// Takes one more time to a response head into the mean. Of two workers that do so at once one may be lost.

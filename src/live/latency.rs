@@ -41,18 +41,42 @@ impl Latency {
         (self.0 != 0).then(|| f32::from_bits((self.0 >> 32) as u32))
     }
 
-    /// The mean with its age taken off, so that an endpoint that nobody asks any more is asked again some time.
-    pub(super) fn now(self, now: u64) -> Option<f32> {
-        self.mean().map(|mean| mean * self.kept(now))
+    /// The mean, and what its age divides it by, so that an endpoint that nobody asks any more is asked again some time.
+    pub(super) fn aged(self, now: u64) -> Option<Aged> {
+        self.mean().map(|mean| Aged { mean, age: self.age(now) })
     }
 
-    /// What is left of the past after the time since then: e^-x, with the first terms of e^x. It is within 4 % up to
-    /// 10 s, falls always, and costs one division.
+    /// The mean with its age taken off.
+    fn now(self, now: u64) -> Option<f32> {
+        self.aged(now).map(|aged| aged.mean / aged.age)
+    }
+
+    /// What is left of the past after the time since then.
     fn kept(self, now: u64) -> f32 {
+        1.0 / self.age(now)
+    }
+
+    /// What the past is divided by: e^x, by its first terms. It is within 4 % up to 10 s, and grows always.
+    fn age(self, now: u64) -> f32 {
         // Another worker's clock may have been read a little later than ours.
         let age = (now as u32).wrapping_sub(self.0 as u32).cast_signed().max(0);
         let x = age as f32 / (DECAY * 1e3);
-        1.0 / (1.0 + x * (1.0 + x * (0.5 + x / 6.0)))
+        1.0 + x * (1.0 + x * (0.5 + x * (1.0 / 6.0)))
+    }
+}
+
+/// A mean of some time ago. What counts is `mean / age`; whoever compares two need not divide.
+#[derive(Clone, Copy, Debug)]
+pub struct Aged {
+    mean: f32,
+    /// From 1 on.
+    pub age: f32,
+}
+
+impl Aged {
+    /// The mean, in microseconds, as often as there are requests.
+    pub fn times(self, requests: f32) -> f32 {
+        self.mean * requests
     }
 }
 

@@ -29,16 +29,18 @@ impl Choice<'_> {
     /// there for its weight. One that was not measured yet counts as quick as the other, so that it is not overrun. For a
     /// second that is lighter than the first, this request weighs more than it would there.
     pub(super) fn ewma(&self) -> Option<usize> {
+        let now = self.live.millis(self.ask.now);
         self.better_of_two(|first, second| {
-            let now = self.live.millis(self.ask.now);
-            let share = |endpoint: &Endpoint| SCALE / weight(endpoint) as f32;
-            let queue = |endpoint: &Endpoint| 1.0 + in_flight(endpoint) as f32 * share(endpoint);
-            let lighter = (share(second) - share(first)).max(0.0);
-            let (a, b) = match (first.latency_at(now), second.latency_at(now)) {
-                (Some(a), Some(b)) => (a, b),
-                _ => (1.0, 1.0),
-            };
-            b * (queue(second) + lighter) < a * queue(first)
+            let (a, b) = (weight(first) as f32, weight(second) as f32);
+            // Both queues times both weights: requests wait for one of the full weight as long as for ten of a tenth.
+            let first_queue = a * b + in_flight(first) as f32 * SCALE * b;
+            let second_queue = a * b + (in_flight(second) as f32 * a + (a - b).max(0.0)) * SCALE;
+            match (first.latency_at(now), second.latency_at(now)) {
+                (Some(first), Some(second)) => {
+                    second.times(second_queue) * first.age < first.times(first_queue) * second.age
+                }
+                _ => second_queue < first_queue,
+            }
         })
     }
 

@@ -73,7 +73,9 @@ impl Choice<'_> {
             }
             chain = live::next(chain);
         }
-        group.retain(|place| self.open(*place).is_some());
+        if !self.is_clear() {
+            group.retain(|place| self.open(*place).is_some());
+        }
         if !group.is_empty() {
             return group.get(fastrand::usize(..group.len())).copied();
         }

@@ -114,11 +114,17 @@ impl Choice<'_> {
         }
     }
 
+    /// Any candidate may get the request, as for most requests.
+    fn is_clear(&self) -> bool {
+        self.minded == 0 && self.tried.is_empty()
+    }
+
     /// The candidate at `place`, if it may get the request.
     fn open(&self, place: usize) -> Option<&Arc<Endpoint>> {
         let is_open = |endpoint: &&Arc<Endpoint>| {
-            (self.minded == 0 || endpoint.is_open(self.minded, self.now))
-                && (self.tried.is_empty() || !self.tried.contains(&endpoint.address))
+            self.is_clear()
+                || ((self.minded == 0 || endpoint.is_open(self.minded, self.now))
+                    && !self.tried.contains(&endpoint.address))
         };
         self.set.candidates.get(place).filter(is_open)
     }
