@@ -54,18 +54,19 @@ impl Choice<'_> {
         self.from(place).find(|&place| has_room(place, WHOLE)).or_else(|| self.open_from(place))
     }
 
-    /// One of the first `size` owners of the text's chain.
+    /// One of the first `size` owners of the text's chain: different ones where all weigh the same. Else a heavy one may
+    /// stand there several times, so that it gets what is due to its weight.
     pub(super) fn subset(&self, by: &Template, size: usize) -> Option<usize> {
         let Some(hash) = (self.ask.hash)(Some(by)) else { return self.least_conn() };
-        if size >= self.set.candidates.len() {
+        if size >= self.set.candidates.len() && self.set.turns.is_empty() {
             return self.random();
         }
         let mut group: SmallVec<[usize; 8]> = SmallVec::new();
         let mut chain = hash;
-        // Heavy endpoints come again and again, so a group of very unequal ones may stay smaller.
+        let is_even = self.set.turns.is_empty();
         for _ in 0..CHAIN + 4 * size {
             let place = self.owner(chain)?;
-            if !group.contains(&place) {
+            if !is_even || !group.contains(&place) {
                 group.push(place);
             }
             if group.len() >= size.max(1) {
