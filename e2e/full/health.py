@@ -275,8 +275,8 @@ class Health(ChartCase):
         apart = [later - sooner for sooner, later in itertools.pairwise(times)]
         print(
             f"      {self._changed} changes; {len(times)} checks in {ended - begun:.1f} s, {min(apart):.2f} to "
-            f"{max(apart):.2f} s apart; out {out - failed[0]:.2f} s after the first failure, back {back - succeeded[0]:.2f} s "
-            "after the first success", flush=True,
+            f"{max(apart):.2f} s apart; out {out - failed[0]:.2f} s after the first failure, "
+            f"back {back - succeeded[0]:.2f} s after the first success", flush=True,
         )  # fmt: skip
         self.assertGreater(self._changed, 5 * seconds)
         self.assertGreaterEqual(len(times), int(seconds / (interval * 1.1)) - 1)
@@ -320,4 +320,5 @@ def _when(line: str) -> float:
 
 def _print(what: str, seconds: list[float]) -> None:
     ordered = sorted(each * 1000 for each in seconds)
-    print(f"      {what} {ordered[len(ordered) // 2]:.0f} ms (p50), {ordered[-1]:.0f} ms (max) after its slice, of {len(ordered)}", flush=True)
+    middle, last = ordered[len(ordered) // 2], ordered[-1]
+    print(f"      {what} {middle:.0f} ms (p50), {last:.0f} ms (max) after its slice, {len(ordered)} times", flush=True)

@@ -4,8 +4,8 @@
 //
 // GET /stream?seconds=N sends a line ten times a second, /bytes?count=N that many bytes over the time of seconds=N,
 // /status?code=N that status, /count says how long the request's body was, /tunnel is a WebSocket that sends back every
-// byte and says in X-Peer who connected, /check notes who asks, and /checks says who did and when (?fail=true: /check is 503
-// from now on). Every answer has X-Pod, and in X-Received the milliseconds since 1970. At SIGTERM it serves on for
+// byte and says in X-Peer who connected, /check notes who asks, and /checks says who did and when (?fail=true: /check is
+// 503 from now on). Every answer has X-Pod, and in X-Received the milliseconds since 1970. At SIGTERM it serves on for
 // -stop-after, then closes its listener, lets open requests end and exits 0.
 package main
 
