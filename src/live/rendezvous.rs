@@ -68,7 +68,8 @@ impl Rendezvous {
             (weight >= seat.weight).then_some(place)
         };
         let kept: Vec<Option<usize>> = before.endpoints.iter().map(kept).collect();
-        let challengers: Vec<usize> = (0..next.endpoints.len()).filter(|&place| is_challenger[place]).collect();
+        let challengers: Vec<usize> =
+            (0..).zip(&is_challenger).filter_map(|(place, is_challenger)| is_challenger.then_some(place)).collect();
         if challengers.len() > MOST_CHALLENGERS {
             return Arc::new(next);
         }
@@ -278,13 +279,15 @@ mod tests {
 
     #[test]
     fn what_is_taken_over_is_what_would_be_worked_out_anew() {
-        let some = |places: &[u32], weight: fn(u32) -> u32| -> Vec<_> {
+        type Weight = fn(u32) -> u32;
+        let some = |places: &[u32], weight: Weight| -> Vec<_> {
             let all: Vec<_> = addresses(200).map(|(address, _)| address).collect();
             places.iter().map(|&place| (all[place as usize], weight(place))).collect()
         };
-        let (even, odd): (fn(u32) -> u32, fn(u32) -> u32) = (|_| 10, |place| 10 + place % 3);
+        let even = |_| 10;
+        let odd = |place| 10 + place % 3;
         let first: Vec<u32> = (0..100).collect();
-        let steps = [
+        let steps: [(Vec<u32>, Weight); 6] = [
             (first.clone(), even),
             ((1..100).collect(), even),
             ((1..103).collect(), even),
