@@ -14,7 +14,7 @@ use super::{ROUNDS, Report, median, nanoseconds};
 /// Endpoints of the backend that is measured against the goal.
 const MANY: usize = 1_000;
 /// Requests that a worker has in flight at most.
-const IN_FLIGHT: u32 = 256;
+const IN_FLIGHT: u32 = 128;
 /// Different texts that requests have.
 const TEXTS: usize = 16_384;
 

@@ -118,6 +118,11 @@ impl EndpointSet {
         self.candidates.get(place).map(|endpoint| (endpoint, true)).or_else(draining)
     }
 
+    /// Whether any candidate is set aside, for whatever reason.
+    pub fn has_aside(&self) -> bool {
+        self.aside.iter().any(|aside| aside.count.load(Ordering::Relaxed) != 0)
+    }
+
     /// How many candidates are set aside, where the bits of `judged` count.
     pub fn aside(&self, judged: u32) -> usize {
         self.those_aside(judged).map(|aside| aside.count.load(Ordering::Relaxed) as usize).sum()

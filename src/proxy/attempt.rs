@@ -127,7 +127,8 @@ fn verdict<T>(outcome: &Result<(T, ResponseHead), UploadFault>, sight: &Sight) -
         UpstreamFault::Reset if !sight.is_reused => Verdict::Failed(Fault::Reset),
         UpstreamFault::StreamReset | UpstreamFault::HeadCut => Verdict::Failed(Fault::Reset),
         UpstreamFault::HeadTimeout => Verdict::Failed(Fault::Timeout),
-        // One answer that is no HTTP may be the fault of one URL; what is ours is not theirs.
+        UpstreamFault::NotHttp => Verdict::Failed(Fault::NotHttp),
+        // A head that is not right may be the fault of one URL; what is ours is not theirs.
         UpstreamFault::Connect
         | UpstreamFault::ConnectTimeout
         | UpstreamFault::Exhausted

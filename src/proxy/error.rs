@@ -33,6 +33,9 @@ pub enum UpstreamFault {
     /// The connection broke in the middle of a response head, or after an interim one.
     #[error("response head breaks off")]
     HeadCut,
+    /// What came does not even begin as an HTTP response: something else answers there, whatever is asked.
+    #[error("what answers is not HTTP")]
+    NotHttp,
     /// What came is no HTTP response.
     #[error("response head is not HTTP")]
     Invalid,
@@ -74,6 +77,7 @@ impl UpstreamFault {
             | UpstreamFault::Reset
             | UpstreamFault::StreamReset
             | UpstreamFault::HeadCut
+            | UpstreamFault::NotHttp
             | UpstreamFault::Invalid
             | UpstreamFault::Cut => 502,
         }
@@ -87,7 +91,7 @@ impl UpstreamFault {
             UpstreamFault::ConnectTimeout => Failure::TimeoutConnect,
             UpstreamFault::Reset | UpstreamFault::StreamReset | UpstreamFault::HeadCut => Failure::UpstreamReset,
             UpstreamFault::HeadTimeout | UpstreamFault::BodyTimeout => Failure::TimeoutResponse,
-            UpstreamFault::Invalid => Failure::UpstreamInvalid,
+            UpstreamFault::NotHttp | UpstreamFault::Invalid => Failure::UpstreamInvalid,
             UpstreamFault::Cut => Failure::UpstreamCut,
         }
     }
@@ -99,7 +103,7 @@ impl UpstreamFault {
             UpstreamFault::ConnectTimeout => RetryClass::FreeTimeout,
             UpstreamFault::Reset | UpstreamFault::StreamReset => RetryClass::Error,
             UpstreamFault::HeadTimeout => RetryClass::Timeout,
-            UpstreamFault::HeadCut | UpstreamFault::Invalid => RetryClass::InvalidHeader,
+            UpstreamFault::HeadCut | UpstreamFault::NotHttp | UpstreamFault::Invalid => RetryClass::InvalidHeader,
             UpstreamFault::Cut | UpstreamFault::BodyTimeout => RetryClass::Never,
         }
     }

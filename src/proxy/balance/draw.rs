@@ -8,7 +8,7 @@ const REDRAWN: usize = 32;
 /// So often the second of two is drawn; if it is always the first again, the next one in order has to do.
 const APART: usize = 4;
 
-impl Choice<'_> {
+impl<const CLEAR: bool> Choice<'_, CLEAR> {
     /// Drawn by weight.
     pub(super) fn random(&self) -> Option<usize> {
         (0..REDRAWN)

@@ -5,9 +5,10 @@ use std::cell::OnceCell;
 
 use smallvec::SmallVec;
 
-use super::{Choice, in_flight, weight};
+use super::{Ask, Choice, in_flight, weight};
 use crate::ir::{Algorithm, Template};
-use crate::live::{self, Endpoint, Key};
+use crate::live::{self, Backend, Endpoint, Key};
+use crate::table::BackendRef;
 
 /// So many requests for each that would be due by weight an endpoint may have, before it passes on the keys that it owns.
 const BOUND: (u64, u64) = (5, 4);
@@ -16,9 +17,9 @@ const WHOLE: u64 = 1 << 32;
 /// So long a chain of owners is followed.
 const CHAIN: usize = 32;
 
-/// Whether the algorithm asks for the requests in flight at the whole backend.
-pub(super) fn wants_total(algorithm: &Algorithm) -> bool {
-    matches!(algorithm, Algorithm::IpHash | Algorithm::Hash(_))
+/// Where a request is counted if the algorithm asks for those in flight at the whole backend.
+pub(super) fn total<'a>(algorithm: &Algorithm, backend: &'a BackendRef, ask: &Ask<'_>) -> Option<(&'a Backend, usize)> {
+    matches!(algorithm, Algorithm::IpHash | Algorithm::Hash(_)).then_some((&*backend.live, ask.worker))
 }
 
 /// A key is a hash already.
@@ -26,7 +27,7 @@ pub(super) fn of_key(key: &Key) -> u64 {
     u64::from_be_bytes(key.first_chunk().copied().unwrap_or_default())
 }
 
-impl Choice<'_> {
+impl<const CLEAR: bool> Choice<'_, CLEAR> {
     /// The owner of the text. If that cannot be taken, the next of a chain that depends on nothing but the text: the keys
     /// of an endpoint that is away go to all others, and come back with it. Without a text as least connections.
     pub(super) fn hashed(&self, by: Option<&Template>) -> Option<usize> {
@@ -74,7 +75,7 @@ impl Choice<'_> {
             }
             chain = live::next(chain);
         }
-        if !self.is_clear() {
+        if !CLEAR {
             group.retain(|place| self.open(*place).is_some());
         }
         if !group.is_empty() {

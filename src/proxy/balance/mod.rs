@@ -13,7 +13,7 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use crate::ir::{Affinity, Algorithm, Balancing, Template};
-use crate::live::standing::{ASIDE, EJECTED, UNHEALTHY};
+use crate::live::standing::{EJECTED, UNHEALTHY};
 use crate::live::{Backend, Endpoint, EndpointSet, InFlight, Key};
 use crate::table::BackendRef;
 
@@ -39,9 +39,21 @@ pub struct Ask<'a> {
 /// and was not tried. When there is none, one that is in use, and after that any. `None` when the backend has no endpoint.
 pub fn pick(backend: &BackendRef, ask: &Ask<'_>) -> Option<InFlight> {
     let set = backend.live.endpoints.load();
+    if !ask.tried.is_empty() || ask.pinned.is_some() || set.has_aside() {
+        return pick_with_care(backend, &set, ask);
+    }
+    let algorithm = &backend.settings.balancing.algorithm;
+    let choice = Choice::<true> { live: &backend.live, set: &set, ask, tried: &[], minded: 0, now: 0 };
+    let endpoint = set.candidates.get(choice.place(algorithm)?)?;
+    endpoint.claim(0, hash::total(algorithm, backend, ask))
+}
+
+/// The same where some endpoints may not be taken, or a certain one is wanted.
+#[inline(never)]
+fn pick_with_care(backend: &BackendRef, set: &EndpointSet, ask: &Ask<'_>) -> Option<InFlight> {
     let balancing = &*backend.settings.balancing;
-    let minded = if set.aside(ASIDE) == 0 { 0 } else { minded(balancing, &set) };
-    let total = hash::wants_total(&balancing.algorithm).then_some((&*backend.live, ask.worker));
+    let minded = if set.has_aside() { minded(balancing, set) } else { 0 };
+    let total = hash::total(&balancing.algorithm, backend, ask);
     let pinned = ask.pinned.as_ref().and_then(|key| Some((set.keyed(key)?, key)));
     if let Some(((endpoint, is_candidate), _)) = pinned {
         // Those that drain do not count as candidates that are set aside.
@@ -61,7 +73,7 @@ pub fn pick(backend: &BackendRef, ask: &Ask<'_>) -> Option<InFlight> {
     // What else there is, when all that are in use were tried, or none is open.
     for (tried, minded) in [(ask.tried, minded), (&[], minded), (ask.tried, 0), (&[], 0)] {
         let now = if minded == 0 { 0 } else { backend.live.micros(ask.now) };
-        let choice = Choice { live: &backend.live, set: &set, ask, tried, minded, now };
+        let choice = Choice::<false> { live: &backend.live, set, ask, tried, minded, now };
         while let Some(place) = match substitute {
             Some(hash) => choice.on_chain(hash),
             None => choice.place(&balancing.algorithm),
@@ -90,7 +102,8 @@ pub fn judged(balancing: &Balancing) -> u32 {
 }
 
 /// What every algorithm chooses from. Each gives the place of a candidate that is open, or `None` if there is none.
-struct Choice<'a> {
+/// `CLEAR`: all are open, as for most requests.
+struct Choice<'a, const CLEAR: bool> {
     live: &'a Backend,
     set: &'a EndpointSet,
     ask: &'a Ask<'a>,
@@ -100,7 +113,7 @@ struct Choice<'a> {
     now: u64,
 }
 
-impl Choice<'_> {
+impl<const CLEAR: bool> Choice<'_, CLEAR> {
     fn place(&self, algorithm: &Algorithm) -> Option<usize> {
         match algorithm {
             Algorithm::LeastConn => self.least_conn(),
@@ -114,15 +127,10 @@ impl Choice<'_> {
         }
     }
 
-    /// Any candidate may get the request, as for most requests.
-    fn is_clear(&self) -> bool {
-        self.minded == 0 && self.tried.is_empty()
-    }
-
     /// The candidate at `place`, if it may get the request.
     fn open(&self, place: usize) -> Option<&Arc<Endpoint>> {
         let is_open = |endpoint: &&Arc<Endpoint>| {
-            self.is_clear()
+            CLEAR
                 || ((self.minded == 0 || endpoint.is_open(self.minded, self.now))
                     && !self.tried.contains(&endpoint.address))
         };
@@ -135,7 +143,7 @@ impl Choice<'_> {
     }
 
     /// Every place once, beginning with `start`.
-    fn from(&self, start: usize) -> impl Iterator<Item = usize> + use<> {
+    fn from(&self, start: usize) -> impl Iterator<Item = usize> + use<CLEAR> {
         let count = self.set.candidates.len();
         (start..count).chain(0..start.min(count))
     }

@@ -11,7 +11,7 @@ const DRAWN: usize = 8;
 /// So many turns of endpoints that are not in use are passed over before one is drawn.
 const PASSED: usize = 64;
 
-impl Choice<'_> {
+impl<const CLEAR: bool> Choice<'_, CLEAR> {
     /// In turn, by weight where weights differ. Turns of endpoints that are not in use are used up, so that the others
     /// keep to their shares; else the next one in order would get two.
     pub(super) fn round_robin(&self) -> Option<usize> {

@@ -150,7 +150,7 @@ impl Http1Upstream {
                     return Poll::Ready(Ok(head));
                 }
                 if !ResponseHead::may_begin(&input) {
-                    return Poll::Ready(Err(UpstreamFault::Invalid));
+                    return Poll::Ready(Err(UpstreamFault::NotHttp));
                 }
             }
             if input.capacity() - input.len() < HEAD_SIZE / 2 {

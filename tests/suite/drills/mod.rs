@@ -230,11 +230,8 @@ fn one_of_three_stalls() {
 }
 
 #[test]
-fn one_of_three_sends_garbage_which_is_502_and_ejects_nobody() {
-    let drill = one_of_three(Mood::Garbage, 500, "", &[502], &[502]);
-    let failed = drill.seen.iter().filter(|seen| seen.status == 502).count();
-    assert_eq!(failed, drill.back_ends[0].hurt(), "each request that it got, and no other");
-    assert!(failed > drill.most_failures());
+fn one_of_three_sends_garbage() {
+    one_of_three_is_ejected(Mood::Garbage, 500, "", &[502], &[502]);
 }
 
 #[test]
@@ -325,7 +322,7 @@ fn six_of_twelve_break_each_in_its_own_way() {
             back_end.is_now(mood).await;
         }
         until("those are ejected that fail at once", || {
-            [2, 3, 4].iter().all(|&place: &usize| bed.standing(back_ends[place].address).0 == "ejected")
+            [1, 2, 3, 4].iter().all(|&place: &usize| bed.standing(back_ends[place].address).0 == "ejected")
         })
         .await;
         tokio::time::sleep(Duration::from_millis(800)).await;
