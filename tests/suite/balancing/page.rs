@@ -34,8 +34,15 @@ pub fn write(rows: &[Row]) {
     let page = fs::read_to_string(docs("balancing.md")).unwrap();
     let (before, rest) = page.split_once(BEGIN).unwrap();
     let (_, after) = rest.split_once(END).unwrap();
-    fs::write(docs("balancing.md"), format!("{before}{BEGIN}\n{}\n{END}{after}", table(rows))).unwrap();
-    fs::write(docs("balancing.svg"), plot(rows)).unwrap();
+    replace("balancing.md", &format!("{before}{BEGIN}\n{}\n{END}{after}", table(rows)));
+    replace("balancing.svg", &plot(rows));
+}
+
+/// At once: other tests read it.
+fn replace(name: &str, text: &str) {
+    let next = docs(&format!(".{name}"));
+    fs::write(&next, text).unwrap();
+    fs::rename(next, docs(name)).unwrap();
 }
 
 /// Panics unless table and plot are those of these rows.
