@@ -112,8 +112,15 @@ fn contended(workers: usize, backend: &BackendRef) -> f64 {
             let text = turn.next();
             balance::pick(backend, &Ask { worker, tried: &[], pinned: None, now, hash: &|_| text })
         };
-        // Owners of texts are worked out when they come for the first time.
-        (0..2 * TEXTS).for_each(|_| drop(pick()));
+        // Owners of texts are worked out when they come for the first time, and who else gets them while the owner is busy.
+        let mut held = std::collections::VecDeque::new();
+        for _ in 0..8 * TEXTS {
+            held.push_back(pick());
+            if held.len() > IN_FLIGHT as usize {
+                held.pop_front();
+            }
+        }
+        drop(held);
         pick
     })
 }

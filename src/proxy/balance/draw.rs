@@ -49,8 +49,10 @@ impl<const CLEAR: bool> Choice<'_, CLEAR> {
         let first = self.random()?;
         let is_other = |place: &usize| *place != first && self.open(*place).is_some();
         let second = (0..APART).map(|_| self.draw()).find(is_other).or_else(|| self.from(first).find(is_other));
-        let both = self.set.candidates.get(first).zip(second.and_then(|place| self.set.candidates.get(place)));
-        both.and_then(|(a, b)| second.filter(|_| is_better(a, b))).or(Some(first))
+        let Some(second) = second else { return Some(first) };
+        let is_better = is_better(self.set.candidates.get(first)?, self.set.candidates.get(second)?);
+        // No branch: which of two is better cannot be foreseen.
+        [first, second].get(usize::from(is_better)).copied()
     }
 
     /// A place drawn by weight, open or not.

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use crate::ir::{Affinity, Algorithm, Balancing, Template};
+use crate::ir::{Algorithm, Balancing, Template};
 use crate::live::standing::{EJECTED, UNHEALTHY};
 use crate::live::{Backend, Endpoint, EndpointSet, InFlight, Key};
 use crate::table::BackendRef;
@@ -63,13 +63,9 @@ fn pick_with_care(backend: &BackendRef, set: &EndpointSet, ask: &Ask<'_>) -> Opt
             return Some(flight);
         }
     }
-    // One that is given a new cookie for it may go anywhere.
-    let keeps = |affinity: &Affinity| !affinity.cookie.change_on_failure;
-    let substitute = pinned.filter(|_| backend.settings.affinity.as_ref().is_some_and(keeps)).map(|(_, key)| {
-        // The same for all requests of a client, or its session would begin anew with each; another one for other clients,
-        // or one endpoint had to bear all of two.
-        hash::of_key(key) ^ (ask.hash)(None).unwrap_or_default()
-    });
+    // The same for all requests of a client, or its session would begin anew with each; another one for other clients, or
+    // one endpoint had to bear all of two.
+    let substitute = pinned.map(|(_, key)| hash::of_key(key) ^ (ask.hash)(None).unwrap_or_default());
     // What else there is, when all that are in use were tried, or none is open.
     for (tried, minded) in [(ask.tried, minded), (&[], minded), (ask.tried, 0), (&[], 0)] {
         let now = if minded == 0 { 0 } else { backend.live.micros(ask.now) };

@@ -14,9 +14,7 @@ fn key(number: u8) -> Key {
 fn sticky(world: &World, algorithm: &Algorithm, count: u8, draining: &[u8]) -> BackendRef {
     let backend = many(world, algorithm, 1);
     set(world, &backend, &(0..count).collect::<Vec<_>>(), draining);
-    let mut settings = ir::Backend::clone(&backend.settings);
-    settings.affinity = Some(affinity(false));
-    BackendRef { settings: Arc::new(settings), live: backend.live }
+    backend
 }
 
 fn set(world: &World, backend: &BackendRef, present: &[u8], draining: &[u8]) {
@@ -103,32 +101,6 @@ fn while_its_endpoint_is_out_of_use_a_client_has_one_other_and_returns() {
         backend.live.judge(&cell, true, "200".into(), Instant::now());
         assert_eq!(place(&pick_pinned(&backend, key(3), &[])), 3);
     }
-}
-
-#[test]
-fn whoever_gets_a_new_cookie_for_it_goes_where_the_algorithm_says() {
-    let world = World::new();
-    let sticky = set_aside(&sticky(&world, &RoundRobin, 5, &[]), [3]);
-    let mut settings = ir::Backend::clone(&sticky.settings);
-    settings.affinity = Some(affinity(true));
-    let backend = BackendRef { settings: Arc::new(settings), ..sticky };
-    let places: BTreeSet<_> = (0..5).map(|_| place(&pick_as(&backend, key(3), &[], 1))).collect();
-    assert_eq!(places, BTreeSet::from([0, 1, 2, 4]));
-}
-
-fn affinity(change_on_failure: bool) -> Affinity {
-    let cookie = ir::Cookie {
-        name: "c".into(),
-        path: None,
-        domain: None,
-        expires: None,
-        max_age: None,
-        same_site: None,
-        conditional_none: false,
-        secure: None,
-        change_on_failure,
-    };
-    Affinity { tag: [0; 6], cookie: Arc::new(cookie) }
 }
 
 #[test]
