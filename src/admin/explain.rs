@@ -204,7 +204,8 @@ fn tell_endpoints(story: &mut Explanation, backend: &BackendRef, set: &EndpointS
     let minded = minded(balancing, set);
     for (cell, shown) in set.candidates.iter().zip(candidates) {
         let address = shown.address.as_str();
-        let why = shown.reason.as_deref().unwrap_or("no reason is known");
+        let history = cell.history();
+        let why = history.as_ref().map_or("no reason is known", |history| &*history.reason);
         match cell.standing_by(minded) {
             Standing::Ready => open.push(address),
             _ if cell.is_open(minded, now) => {
