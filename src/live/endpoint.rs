@@ -28,6 +28,10 @@ pub struct Endpoint {
     pub(super) until: AtomicU64,
     /// Time to the response head ([`Latency`]).
     pub(super) latency: AtomicU64,
+    /// Written for the sake of writing ([`Endpoint::touch`]).
+    touched: AtomicU32,
+    /// Relative weight, 1 to 1000.
+    base: AtomicU32,
     /// The address printed, for logs.
     pub text: Box<str>,
     /// Address and port.
@@ -35,8 +39,6 @@ pub struct Endpoint {
     pod: ArcSwapOption<Pod>,
     /// `None` as long as it was never set aside.
     pub(super) history: ArcSwapOption<History>,
-    /// Relative weight, 1 to 1000.
-    base: AtomicU32,
     /// When it came, in tenths of a second since the backend's epoch.
     born: AtomicU32,
     /// When it was checked the last time, in tenths of a second since the backend's epoch; 0 = never.
@@ -84,6 +86,7 @@ impl Endpoint {
             failures: AtomicU32::new(0),
             until: AtomicU64::new(0),
             latency: AtomicU64::new(0),
+            touched: AtomicU32::new(0),
             text: endpoint.address.to_string().into(),
             address: endpoint.address,
             pod: ArcSwapOption::new(Pod::of(endpoint).map(Arc::new)),
@@ -179,6 +182,12 @@ impl Endpoint {
     pub(super) fn measured_failure(&self, latency: Duration, now: u64) {
         let before = Latency(self.latency.load(Ordering::Relaxed));
         self.latency.store(before.after_failure(latency, now).0, Ordering::Relaxed);
+    }
+
+    /// Says to the processor that the counts are going to be written. It then fetches their cache line once, to write; else
+    /// first to read and then again to write, and each time waits for the worker that had it last.
+    pub fn touch(&self) {
+        self.touched.store(0, Ordering::Relaxed);
     }
 
     /// Whether it may be picked, where the bits of `minded` count: it is not set aside, or its ejection is over and nobody

@@ -50,7 +50,10 @@ impl<const CLEAR: bool> Choice<'_, CLEAR> {
         let is_other = |place: &usize| *place != first && self.open(*place).is_some();
         let second = (0..APART).map(|_| self.draw()).find(is_other).or_else(|| self.from(first).find(is_other));
         let Some(second) = second else { return Some(first) };
-        let is_better = is_better(self.set.candidates.get(first)?, self.set.candidates.get(second)?);
+        let (a, b) = (self.set.candidates.get(first)?, self.set.candidates.get(second)?);
+        a.touch();
+        b.touch();
+        let is_better = is_better(a, b);
         // No branch: which of two is better cannot be foreseen.
         [first, second].get(usize::from(is_better)).copied()
     }

@@ -38,6 +38,7 @@ impl<const CLEAR: bool> Choice<'_, CLEAR> {
         let all = OnceCell::new();
         let has_room = |place: usize, up: u64| {
             self.open(place).is_some_and(|endpoint| {
+                endpoint.touch();
                 own.has_room(endpoint, up) || all.get_or_init(|| self.bound(self.live.counted())).has_room(endpoint, up)
             })
         };

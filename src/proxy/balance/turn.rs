@@ -31,7 +31,9 @@ impl<const CLEAR: bool> Choice<'_, CLEAR> {
     /// the turn is the first draw, for the same reason.
     pub(super) fn least_conn(&self) -> Option<usize> {
         let start = self.round_robin()?;
-        if self.set.candidates.get(start).is_some_and(|endpoint| in_flight(endpoint) == 0) {
+        let endpoint = self.set.candidates.get(start)?;
+        endpoint.touch();
+        if in_flight(endpoint) == 0 {
             return Some(start);
         }
         if self.set.candidates.len() <= LOOK_AT_ALL {
