@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: balancing help setup demo check test unit suite docs deny h2spec blackbox chart chart-write e2e e2e-fast e2e-full conformance cluster-tools image fuzz bench bench-peers bench-cluster release clean
+.PHONY: balancing help setup demo check test unit suite docs deny h2spec blackbox chart chart-write e2e e2e-fast e2e-full conformance cluster-tools image fuzz bench bench-peers bench-balancing bench-cluster release clean
 
 CARGO := cargo
 BINARY := target/debug/fairlead
@@ -117,6 +117,11 @@ bench-peers: ## The same load side by side with nginx, one worker each on one co
 	@scripts/setup.sh bench
 	$(CARGO) build --release --bin fairlead --bench peers
 	python3 benches/peers/side_by_side.py $(RELEASE)
+
+bench-balancing: ## Ten real back ends, one of them sick, behind HAProxy and behind Fairlead: p99 and errors; half an hour
+	@scripts/setup.sh bench
+	$(CARGO) build --release --bin fairlead --bench peers
+	python3 benches/peers/balancing.py $(RELEASE)
 
 bench-cluster: cluster-tools ## On a real API server: a change until it is served, start, memory and CPU at 5,000 Ingresses; needs root
 	@scripts/setup.sh build

@@ -53,6 +53,7 @@ want_bench() {
     need valgrind valgrind
     need taskset util-linux
     [ -x /usr/sbin/nginx ] || need nginx nginx-light
+    [ -x /usr/sbin/haproxy ] || need haproxy haproxy
 }
 
 # The Helm chart: two Helms, and the schemas of Kubernetes' objects.
@@ -87,7 +88,7 @@ install_packages() {
     fi
     say "installing Debian packages: ${packages[*]}"
     export DEBIAN_FRONTEND=noninteractive
-    # Packages that bring a daemon (nginx) must not start it.
+    # Packages that bring a daemon (nginx, haproxy) must not start it.
     local policy=/usr/sbin/policy-rc.d made=
     if [ ! -e "$policy" ]; then printf '#!/bin/sh\nexit 101\n' >"$policy"; chmod +x "$policy"; made=yes; fi
     local log; log=$(mktemp)

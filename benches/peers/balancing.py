@@ -1,14 +1,16 @@
-"""The service of ten back ends of docs/balancing.md on real sockets, behind HAProxy and behind Fairlead: balancing.py FAIRLEAD.
+"""The service of ten back ends of docs/balancing.md on real sockets, behind HAProxy and behind Fairlead:
+balancing.py FAIRLEAD.
 
-Both get the very same requests (one seed a round: when, whose, how much work), in alternation, and are started anew for
-each run. The sick back end has another place among the ten in each round: HAProxy's bound for hashes allows those at the end
-of its list more than those at its beginning. Back ends, clients and proxy share the machine, so the load is small: it is balancing that is measured, and the
-share of the machine that was busy is printed.
+Both get the very same requests (one seed a round: when, whose, how much work), in alternation, and are started anew
+for each run. The sick back end has another place among the ten in each round: HAProxy's bound for hashes allows those
+at the end of its list more than those at its beginning. Back ends, clients and proxy share the machine, so the load is
+small: it is balancing that is measured. The share of the processors that all of it took is printed, and a run in which
+back ends and clients were late is done again. On a machine that has other work: `chrt --rr 10 make bench-balancing`.
 
-A row passes when Fairlead's median of the p99s is at most 1.05 times HAProxy's, and its errors are not more than HAProxy's
-by over three standard deviations of such a count. Why 1.05: where one endpoint is slow, one request in ten decides the p99,
-and which ones they are is chance (for draws) or a matter of who was first (for counts in flight); the median of five p99s of
-20,000 requests each then differs by 2 % from itself, and the ratio of two by 3 %.
+A row passes when Fairlead's median of the p99s is at most 1.05 times HAProxy's, and its errors are not more than
+HAProxy's by over three standard deviations of such a count. Why 1.05: where one endpoint is slow, one request in ten
+decides the p99, and which ones they are is chance (for draws) or a matter of who was first (for counts in flight); the
+median of five p99s of 20,000 requests each then differs by 2 % from itself, and the ratio of two by 3 %.
 """
 
 from __future__ import annotations
@@ -17,9 +19,11 @@ import argparse
 import dataclasses
 import json
 import math
+import os
 import pathlib
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -32,10 +36,13 @@ BACK_ENDS = 10
 WORKERS = 2
 P99_RATIO = 1.05
 DEVIATIONS = 3
+# A run counts if one in a hundred arrivals and ends of work was later than this at most.
+LATE_US = 1_000
+ATTEMPTS = 4
 HOST = "bench.example"
 
-# What Fairlead is told, and the nearest that HAProxy has. Its draws and hashes go by a ring on which a server has a number
-# of points that grows with its weight: 100 is enough for even shares. Its bare `random` is the better of two draws.
+# What Fairlead is told, and the nearest that HAProxy has. Its draws and hashes go by a ring on which a server has a
+# number of points that grows with its weight: 100 is enough for even shares. Its bare `random` is the better of two.
 PAIRS = {
     "round_robin": ("load-balance: round_robin", "balance roundrobin"),
     "least_conn": ("load-balance: least_conn", "balance leastconn"),
@@ -60,8 +67,8 @@ class Scenario:
     warm_up: int
 
 
-# With checks: five failures in a row, and ten seconds away. HAProxy brings a server back by active checks alone: two that
-# succeed, five seconds apart.
+# With checks: five failures in a row, and ten seconds away. HAProxy brings a server back by active checks alone: two
+# that succeed, five seconds apart.
 SCENARIOS = {
     "one 10 x slower": Scenario(("--slowdown", "10"), "passive-health: off", "", 3),
     "one fails 30 %": Scenario(("--failing", "0.3"), "passive-health: off", "", 3),
@@ -75,16 +82,13 @@ SCENARIOS = {
 }
 
 # Two threads as Fairlead has two workers; connections to servers are kept and shared by all; three attempts in all, each
-# at another server, of what failed before an answer; a log line for each request. So does Fairlead by default.
+# at another server, of what failed before an answer. So does Fairlead by default, which also writes an access log.
 HAPROXY = """
 global
     nbthread {workers}
-    maxconn 16384
-    log stdout format raw daemon
+    maxconn 4096
 defaults
     mode http
-    log global
-    option httplog
     option forwardfor
     http-reuse always
     retries 2
@@ -135,40 +139,53 @@ def compare(chosen: argparse.Namespace, pair: str, title: str, scenario: Scenari
     for turn in range(chosen.rounds):
         # Who is first changes, in case the machine does.
         for name in sorted(runs, reverse=bool(turn % 2)):
-            with tempfile.TemporaryDirectory() as work:
-                runs[name].append(run(name, pathlib.Path(work), chosen, pair, scenario, turn))
+            runs[name].append(undisturbed(name, chosen, pair, scenario, turn))
     return Row(pair, title, runs)
+
+
+def undisturbed(name: str, *how: object) -> dict:
+    """The first run in which nobody was late."""
+    for _ in range(ATTEMPTS):
+        with tempfile.TemporaryDirectory() as work:
+            report = run(name, pathlib.Path(work), *how)
+        if report["late_p99_us"] <= LATE_US:
+            return report
+        print(f"again: late by {report['late_p99_us']} us", file=sys.stderr)
+    raise SystemExit("the machine is too busy to measure anything")
 
 
 class Row:
     """The medians of one pair in one scenario, as a line of a table."""
 
     TITLE = (
-        "| algorithm | scenario | p50: HAProxy, Fairlead | p99: HAProxy, Fairlead | ratio | errors: HAProxy, Fairlead | busy | |\n"
+        "| algorithm | scenario | p50: HAProxy, Fairlead | p99: HAProxy, Fairlead | ratio "
+        "| errors: HAProxy, Fairlead | processors: HAProxy, Fairlead | |\n"
         "|---|---|--:|--:|--:|--:|--:|---|"
     )
 
     def __init__(self, pair: str, title: str, runs: dict[str, list[dict]]):
-        p50, p99, errors = {}, {}, {}
-        asked = 0
+        middle: dict[str, dict[str, float]] = {}
         for name, reports in runs.items():
-            p50[name], p99[name] = (measure.median(one[key] / 1e3 for one in reports) for key in ("p50_us", "p99_us"))
-            asked = sum(one["requests"] + one["errors"] for one in reports)
-            errors[name] = sum(one["errors"] for one in reports)
-        ratio = p99["fairlead"] / p99["haproxy"]
-        allowed = errors["haproxy"] + DEVIATIONS * math.sqrt(2 * errors["haproxy"])
-        missed = [word for word, is_worse in (("p99", ratio > P99_RATIO), ("errors", errors["fairlead"] > allowed)) if is_worse]
-        busy = measure.median(one["busy"] for reports in runs.values() for one in reports)
+            middle[name] = {key: measure.median(one[key] for one in reports) for key in ("p50_us", "p99_us", "busy")}
+            middle[name]["errors"] = sum(one["errors"] for one in reports)
+        theirs, ours = middle["haproxy"], middle["fairlead"]
+        asked = sum(one["requests"] + one["errors"] for one in runs["haproxy"])
+        ratio = ours["p99_us"] / theirs["p99_us"]
+        allowed = theirs["errors"] + DEVIATIONS * math.sqrt(2 * theirs["errors"])
+        worse = {"p99": ratio > P99_RATIO, "errors": ours["errors"] > allowed}
+        missed = [word for word, is_worse in worse.items() if is_worse]
         self.passed = not missed
         self.text = (
-            f"| {pair} | {title} | {p50['haproxy']:.1f}, {p50['fairlead']:.1f} ms "
-            f"| {p99['haproxy']:.1f}, {p99['fairlead']:.1f} ms | {ratio:.2f} "
-            f"| {errors['haproxy'] / asked:.2%}, {errors['fairlead'] / asked:.2%} | {busy:.0%} "
-            f"| {'FAIL: ' + ' and '.join(missed) if missed else 'PASS'} |"
+            f"| {pair} | {title} | {theirs['p50_us'] / 1e3:.1f}, {ours['p50_us'] / 1e3:.1f} ms "
+            f"| {theirs['p99_us'] / 1e3:.1f}, {ours['p99_us'] / 1e3:.1f} ms | {ratio:.2f} "
+            f"| {theirs['errors'] / asked:.2%}, {ours['errors'] / asked:.2%} "
+            f"| {theirs['busy']:.0%}, {ours['busy']:.0%} | {'FAIL: ' + ' and '.join(missed) if missed else 'PASS'} |"
         )
 
 
-def run(name: str, work: pathlib.Path, chosen: argparse.Namespace, pair: str, scenario: Scenario, turn: int) -> dict:
+def run(
+    name: str, work: pathlib.Path, chosen: argparse.Namespace, pair: str, scenario: Scenario, turn: int
+) -> dict:
     """One run of a round: the back ends, then the proxy, then the clients."""
     sick, *sound = free_ports(BACK_ENDS)
     place = turn * BACK_ENDS // chosen.rounds
@@ -186,22 +203,23 @@ def run(name: str, work: pathlib.Path, chosen: argparse.Namespace, pair: str, sc
     command = [measure.load_generator(), "balancing", "--target", f"127.0.0.1:{target}", "--host", HOST]
     command += [part for port in (sick, *sound) for part in ("--station", f"127.0.0.1:{port}")]
     command += ["--seed", str(turn + 1), "--warm-up", str(scenario.warm_up), "--seconds", str(chosen.seconds)]
+    before = os.times()
     clients = subprocess.Popen([*command, *scenario.sick], stdout=subprocess.PIPE, text=True)
     try:
         # The back ends first: a check that finds nobody would begin with a service that is down.
         wait_for(sound[-1], clients)
         with proxy:
-            before = processor()
             out, _ = clients.communicate(timeout=300)
-            after = processor()
     finally:
         clients.kill()
         clients.wait()
     if clients.returncode:
         raise SystemExit(f"no figures: {' '.join(command)}")
-    report = json.loads(out)["clients"]
-    report["busy"] = (after[0] - before[0]) / (after[1] - before[1])
-    return report
+    report = json.loads(out)
+    after = os.times()
+    spent = after.children_user - before.children_user + after.children_system - before.children_system
+    busy = spent / (after.elapsed - before.elapsed) / (os.cpu_count() or 1)
+    return {**report["clients"], "late_p99_us": report["late_p99_us"], "busy": busy}
 
 
 @contextmanager
@@ -213,15 +231,15 @@ def haproxy(work: pathlib.Path, port: int, ports: list[int], balance: str, healt
     with (work / "haproxy.log").open("wb") as log:
         process = subprocess.Popen(["/usr/sbin/haproxy", "-db", "-f", str(config)], stdout=log, stderr=log)
     try:
-        wait_for(port, process)
+        wait_for(port, process, log.name)
         yield
     finally:
         process.kill()
         process.wait()
 
 
-def wait_for(port: int, process: subprocess.Popen) -> None:
-    """Until somebody listens."""
+def wait_for(port: int, process: subprocess.Popen, log: str = "") -> None:
+    """Until somebody listens; what the process wrote to `log` says why nobody does."""
     end = time.monotonic() + 10
     while True:
         try:
@@ -229,14 +247,9 @@ def wait_for(port: int, process: subprocess.Popen) -> None:
             return
         except OSError:
             if process.poll() is not None or time.monotonic() > end:
-                raise SystemExit(f"nobody listens on {port}") from None
+                why = pathlib.Path(log).read_text()[-2000:] if log else ""
+                raise SystemExit(f"nobody listens on {port}\n{why}") from None
             time.sleep(0.02)
-
-
-def processor() -> tuple[int, int]:
-    """Ticks that the processors were busy, and all, since the machine started."""
-    ticks = [int(word) for word in pathlib.Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
-    return sum(ticks) - ticks[3] - ticks[4], sum(ticks)
 
 
 def manifests(ports: list[int], told: str, health: str) -> str:

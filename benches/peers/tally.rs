@@ -52,11 +52,12 @@ impl Tally {
 
     /// Counts an answer with status 200 as a request, any other as an error.
     pub(crate) fn answered(&self, status: u16, latency: Duration) {
+        if status == 200 { self.took(latency) } else { self.broke() }
+    }
+
+    /// Counts what took so long.
+    pub(crate) fn took(&self, latency: Duration) {
         let mut counts = self.0.borrow_mut();
-        if status != 200 {
-            counts.errors += 1;
-            return;
-        }
         counts.requests += 1;
         let bucket = usize::try_from(latency.as_micros()).unwrap_or(MAX_LATENCY).min(MAX_LATENCY);
         if let Some(count) = counts.latencies.get_mut(bucket) {
@@ -75,6 +76,11 @@ impl Tally {
 
     pub(crate) fn errors(&self) -> u64 {
         self.0.borrow().errors
+    }
+
+    /// Microseconds that this share took at most.
+    pub(crate) fn quantile(&self, share: f64) -> usize {
+        self.0.borrow().quantile(share)
     }
 
     /// One JSON object; times in microseconds, `cpu_us` for each request.

@@ -8,9 +8,16 @@ use std::time::Instant;
 
 use tokio::sync::oneshot;
 
+use crate::Until;
+use crate::tally::Tally;
+
 /// A thread that wakes whoever asked for it.
 #[derive(Clone)]
-pub(super) struct Alarm(Sender<Call>);
+pub(super) struct Alarm {
+    calls: Sender<Call>,
+    /// How late everybody was woken: on a machine that has other work a figure is worth nothing.
+    pub(super) late: Tally,
+}
 
 struct Call {
     at: Instant,
@@ -22,16 +29,17 @@ impl Alarm {
     pub(super) fn start() -> std::io::Result<Alarm> {
         let (sender, calls) = channel();
         std::thread::Builder::new().name("alarm".into()).spawn(move || ring(&calls))?;
-        Ok(Alarm(sender))
+        Ok(Alarm { calls: sender, late: Tally::new(Until::Idle) })
     }
 
     /// Returns at `at`; at once if that is over.
     pub(super) async fn until(&self, at: Instant) {
         let (who, woken) = oneshot::channel();
-        if Instant::now() < at && self.0.send(Call { at, who }).is_ok() {
+        if Instant::now() < at && self.calls.send(Call { at, who }).is_ok() {
             // An error says that the thread is gone, and it only goes with us.
             let _ = woken.await;
         }
+        self.late.took(at.elapsed());
     }
 }
 

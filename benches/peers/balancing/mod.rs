@@ -104,7 +104,8 @@ pub(crate) async fn run(flags: &ArgMatches) -> anyhow::Result<()> {
         ended?;
     }
     let came: Vec<u64> = stations.iter().map(|station| station.came.get()).collect();
-    println!("{}", serde_json::json!({ "clients": clients.tally.report(elapsed, Duration::ZERO), "came": came }));
+    let report = clients.tally.report(elapsed, Duration::ZERO);
+    println!("{}", serde_json::json!({ "clients": report, "came": came, "late_p99_us": alarm.late.quantile(0.99) }));
     Ok(())
 }
 
