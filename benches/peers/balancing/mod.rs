@@ -26,7 +26,7 @@ use crate::Until;
 use crate::h1::{FIELDS, answer};
 use crate::tally::Tally;
 
-/// A request without an answer after this long counts as broken, and a proxy that is not there after it does not come.
+/// A request without an answer after this long counts as broken.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) fn command() -> Command {
@@ -46,7 +46,7 @@ pub(crate) fn command() -> Command {
                 .long("target")
                 .required(true)
                 .value_parser(value_parser!(SocketAddr))
-                .help("the proxy, which may start later"),
+                .help("the proxy; it is asked when a line comes on standard input"),
             value("host", "bench.example", "host of every request"),
             value("seed", "1", "what is asked, and how much work it is").value_parser(value_parser!(u64)),
             value("rate", "1000", "requests a second, at random moments").value_parser(value_parser!(f64)),
@@ -63,7 +63,8 @@ pub(crate) fn command() -> Command {
         ])
 }
 
-/// Runs the service and its clients in the current `LocalSet`; prints one JSON object.
+/// Runs the service and its clients in the current `LocalSet`; prints a line when the back ends listen, and one JSON object
+/// at the end.
 pub(crate) async fn run(flags: &ArgMatches) -> anyhow::Result<()> {
     let number = |name: &str| flags.get_one::<f64>(name).copied().unwrap_or_default();
     let count = |name: &str| flags.get_one::<usize>(name).copied().unwrap_or_default();
@@ -92,6 +93,9 @@ pub(crate) async fn run(flags: &ArgMatches) -> anyhow::Result<()> {
         idle: RefCell::default(),
         tally: Tally::new(Until::Idle),
     });
+    println!("the back ends listen");
+    // Until then nothing is sent: a connection's own port might be the one that the proxy is to listen on.
+    tokio::task::spawn_blocking(|| std::io::stdin().read_line(&mut String::new())).await??;
     clients.open(count("connections")).await?;
     let started = Instant::now();
     let mut requests = JoinSet::new();
@@ -119,15 +123,10 @@ struct Clients {
 }
 
 impl Clients {
-    /// Opens so many connections, the first when the proxy is there.
     async fn open(&self, connections: usize) -> anyhow::Result<()> {
-        let started = Instant::now();
-        while self.idle.borrow().len() < connections {
-            match self.connect().await {
-                Ok(stream) => self.idle.borrow_mut().push_back(stream),
-                Err(_) if started.elapsed() < PATIENCE => tokio::time::sleep(Duration::from_millis(20)).await,
-                Err(error) => return Err(error).with_context(|| format!("connect to {}", self.target)),
-            }
+        for _ in 0..connections {
+            let stream = self.connect().await.with_context(|| format!("connect to {}", self.target))?;
+            self.idle.borrow_mut().push_back(stream);
         }
         Ok(())
     }

@@ -1,5 +1,7 @@
 //! Algorithms that draw by weight: random, the better of two, and the better of two by latency.
 
+use std::sync::atomic::Ordering;
+
 use super::{Choice, in_flight, weight};
 use crate::live::Endpoint;
 
@@ -31,10 +33,12 @@ impl<const CLEAR: bool> Choice<'_, CLEAR> {
     pub(super) fn ewma(&self) -> Option<usize> {
         let now = self.live.millis(self.ask.now);
         self.better_of_two(|first, second| {
-            let (a, b) = (weight(first) as f32, weight(second) as f32);
+            let weight = |endpoint: &Endpoint| endpoint.weight.load(Ordering::Relaxed) as f32;
+            let in_flight = |endpoint: &Endpoint| endpoint.in_flight.load(Ordering::Relaxed) as f32;
+            let (a, b) = (weight(first), weight(second));
             // Both queues times both weights: requests wait for one of the full weight as long as for ten of a tenth.
-            let first_queue = a * b + in_flight(first) as f32 * SCALE * b;
-            let second_queue = a * b + (in_flight(second) as f32 * a + (a - b).max(0.0)) * SCALE;
+            let first_queue = a * b + in_flight(first) * SCALE * b;
+            let second_queue = a * b + (in_flight(second) * a + (a - b).max(0.0)) * SCALE;
             match (first.latency_at(now), second.latency_at(now)) {
                 (Some(first), Some(second)) => {
                     second.times(second_queue) * first.age < first.times(first_queue) * second.age
