@@ -167,6 +167,16 @@ impl Endpoint {
         Latency(self.latency.load(Ordering::Relaxed)).mean().map(|micros| Duration::from_secs_f32(micros / 1e6))
     }
 
+    /// Nothing failed of late, and nothing is thought of it.
+    pub fn is_spotless(&self) -> bool {
+        self.failures.load(Ordering::Relaxed) | self.standing.load(Ordering::Relaxed) == 0
+    }
+
+    /// Whether there is a mean time to a response head.
+    pub fn is_measured(&self) -> bool {
+        self.latency.load(Ordering::Relaxed) != 0
+    }
+
     /// The mean time to a response head, with its age; `now` in milliseconds of the backend.
     pub fn latency_at(&self, now: u64) -> Option<Aged> {
         Latency(self.latency.load(Ordering::Relaxed)).aged(now)

@@ -78,20 +78,28 @@ pub async fn reach<C: Client>(
         note.attempt(in_flight.endpoint(), now);
         let mut sight = Sight { is_reused: false, is_news: Cell::new(true) };
         // How long the client takes to send is not the endpoint's time.
-        let is_whole = upload.is_complete();
+        let is_measured = upload.is_complete() && (wants_latency(backend, &in_flight) || worker.is_sample());
         let outcome = attempt(worker, client, &plan, address, upload, now, &mut sight).await;
         let (started, ended) = (now, Instant::now());
-        let span = Span { began: started.into_std(), ended: ended.into_std(), is_measured: is_whole };
+        let span = Span { began: started.into_std(), ended: ended.into_std(), is_measured };
         balance::judge(backend, &mut in_flight, verdict(&outcome, &sight), &span);
-        tried.push(address);
-        let may = |class| may_retry(retry, class, request.method(), upload, &tried, backend, began);
+        if let (Ok((_, response)), Some(attempt)) = (&outcome, note.last_attempt()) {
+            attempt.status = Some(response.status);
+        }
+        // Few say that a status is to be asked for again.
+        let may = |class, tried: &mut SmallVec<[SocketAddr; 1]>| {
+            tried.push(address);
+            may_retry(retry, class, request.method(), upload, tried, backend, began)
+        };
         let fault = match outcome {
             Ok((upstream, response)) => {
-                if let Some(attempt) = note.last_attempt() {
-                    attempt.status = Some(response.status);
-                }
-                if !retry.on.statuses.contains(&response.status) || !may(RetryClass::Status) {
-                    let cookie = affinity::cookie(route, backend, request, pinned, in_flight.endpoint());
+                if !retry.on.statuses.contains(&response.status) || !may(RetryClass::Status, &mut tried) {
+                    let cookie = match &backend.settings.affinity {
+                        Some(affinity) => {
+                            affinity::cookie(route, backend, affinity, request, pinned, in_flight.endpoint())
+                        }
+                        None => None,
+                    };
                     return Ok(Answered { upstream, response, in_flight, admitted, cookie });
                 }
                 UpstreamFault::Invalid
@@ -99,7 +107,7 @@ pub async fn reach<C: Client>(
             Err(UploadFault::Client(fault)) => return Err(fault.into()),
             Err(UploadFault::Upstream(fault)) => {
                 note.attempt_failed(fault.status());
-                if !may(fault.retry_class()) {
+                if !may(fault.retry_class(), &mut tried) {
                     return Err(Stop::Upstream(fault));
                 }
                 fault
@@ -110,6 +118,12 @@ pub async fn reach<C: Client>(
         note.attempt_ended(now);
         route.metrics.retry(worker.index);
     }
+}
+
+/// Whether every request is measured: the algorithm goes by latency, or none is known yet. Else a sample is enough, which
+/// is only shown.
+fn wants_latency(backend: &BackendRef, in_flight: &InFlight) -> bool {
+    backend.settings.balancing.algorithm == ir::Algorithm::Ewma || !in_flight.endpoint().is_measured()
 }
 
 /// What an attempt says about its endpoint.

@@ -37,7 +37,11 @@ pub fn judge(backend: &BackendRef, in_flight: &mut InFlight, verdict: Verdict, s
             if is_measured {
                 live.measured(in_flight.endpoint(), ended - began, ended);
             }
-            return live.succeeded(in_flight, began, ended, passive.is_some());
+            // As it is for most: nothing to take back.
+            if !in_flight.endpoint().is_spotless() {
+                live.succeeded(in_flight, began, ended, passive.is_some());
+            }
+            return;
         }
         Verdict::Answered(_) => passive.filter(|passive| passive.on_5xx).map(|_| Fault::Status),
         Verdict::Failed(fault) => Some(fault),

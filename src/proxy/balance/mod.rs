@@ -43,6 +43,9 @@ pub fn pick(backend: &BackendRef, ask: &Ask<'_>) -> Option<InFlight> {
         return pick_with_care(backend, &set, ask);
     }
     let algorithm = &backend.settings.balancing.algorithm;
+    if let [only] = &*set.candidates {
+        return only.claim(0, hash::total(algorithm, backend, ask));
+    }
     let choice = Choice::<true> { live: &backend.live, set: &set, ask, tried: &[], minded: 0, now: 0 };
     let endpoint = set.candidates.get(choice.place(algorithm)?)?;
     endpoint.claim(0, hash::total(algorithm, backend, ask))
