@@ -112,7 +112,8 @@ pub fn explain(table: &RoutingTable, listeners: &[Listener], request: &Request) 
             return story;
         }
     };
-    let asked = filter::Request { head: &head, client: request.client, is_tls: request.is_tls };
+    let client = request.client.to_string();
+    let asked = filter::Request { head: &head, client: request.client, client_text: &client, is_tls: request.is_tls };
     let (path, routed) = match decide(table, &asked) {
         Decision::Health => {
             story.status = 200;

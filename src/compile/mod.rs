@@ -65,7 +65,7 @@ pub fn compile(snapshot: &Snapshot, options: &CompileOptions) -> Compiled {
 /// The Secrets without whose content an Ingress cannot be compiled; none of a foreign one.
 pub fn secrets(ingress: &Ingress, snapshot: &Snapshot, options: &CompileOptions) -> BTreeSet<Name> {
     let mut view = View::new(snapshot, Classes::of(snapshot, options), options);
-    if ingress::is_ours(ingress, &mut view) { ingress::tls::secrets(ingress).collect() } else { BTreeSet::new() }
+    if ingress::is_ours(ingress, &mut view) { ingress::secrets(ingress, options).collect() } else { BTreeSet::new() }
 }
 
 /// The Ingresses of our class, also those of which nothing can be served.

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use super::attempt::{self, Answered};
 use super::downstream::{Client, ClientFault, Part};
 use super::forward::Outgoing;
+use super::guard::{self, Admitted};
 use super::note::Note;
 use super::reply::{self, Reply, Stop};
 use super::respond;
@@ -15,7 +16,6 @@ use super::tunnel::{self, Tunnel};
 use super::unread::Unread;
 use super::upload::{self, BodyRules, Upload};
 use super::worker::Worker;
-use crate::filter;
 use crate::http1::{Refusal, RequestHead};
 use crate::table::{BackendRef, Decision, Outcome, Route, decide};
 use crate::telemetry::Failure;
@@ -49,7 +49,7 @@ async fn serve<C: Client>(
     last: bool,
     note: &mut Note,
 ) -> Result<Option<Box<Tunnel>>, Stop> {
-    let request = filter::Request { head, client: client.peer().client(), is_tls: client.peer().tls.is_some() };
+    let request = client.peer().request(head);
     let table = worker.table();
     let (at, route, path, outcome) = match decide(&table, &request) {
         Decision::Health => {
@@ -61,6 +61,12 @@ async fn serve<C: Client>(
         Decision::Routed { at, route, path, outcome } => (at, route, path, outcome),
     };
     note.routed(&table, at);
+    let admitted = match &outcome {
+        Outcome::Backend(_) | Outcome::NotFound if route.rule.filters.is_guarded() => {
+            Box::pin(guard::admit(worker, &request, route)).await?
+        }
+        _ => Admitted::default(),
+    };
     let backend = backend(outcome)?;
     let rules = body_rules(worker, route);
     let mut upload = Upload::new(head.framing, rules);
@@ -71,6 +77,7 @@ async fn serve<C: Client>(
     let id = note.id;
     let outgoing = Outgoing {
         head,
+        edits: &admitted.edits,
         path: if head.path() == b"*" { b"*" } else { path.forward.as_bytes() },
         host: local.as_deref().map_or_else(|| head.part(head.authority), str::as_bytes),
         request_id: id.octets(Some(head)),

@@ -1,18 +1,21 @@
 //! One Ingress into what it asks for: hosts, routes, backends, certificates.
 
 pub(super) mod annotations;
+mod basic;
 mod class;
 mod filters;
 mod host;
 mod path;
 mod policy;
+mod reference;
 pub(super) mod tls;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use self::annotations::Settings;
+use self::annotations::{Guard, Settings};
 use self::class::Owner;
+use self::reference::Reference;
 use super::claim::{
     BackendClaim, CertificateClaim, HostClaim, Outcome, Redirect, RootClaim, RouteClaim, When, problem,
 };
@@ -25,6 +28,7 @@ use crate::ir::{
     BackendId, Filters, HostPattern, Name, Object, Origin, PathKind, PathMatch, Policy, PortKey, Problem, Reason,
     Rejected, Route, Severity, Target,
 };
+use crate::settings::CompileOptions;
 use crate::snapshot::{Ingress, IngressBackend, IngressPath};
 
 pub(super) use self::policy::default_policy;
@@ -47,7 +51,7 @@ pub(super) fn compile(ingress: &Ingress, view: &mut View<'_>, shared: &mut Share
         return set_aside(ingress, "catch-all Ingresses are disabled", Some(refused));
     }
     let mut problems = Vec::new();
-    let settings = annotations::read(&ingress.annotations, &view.options.annotations_prefix, object, &mut problems);
+    let mut settings = annotations::read(&ingress.annotations, &view.options.annotations_prefix, object, &mut problems);
     if let Some(canary) = settings.canary.as_ref().filter(|told| told.value) {
         let ignored = problem(
             object,
@@ -59,7 +63,11 @@ pub(super) fn compile(ingress: &Ingress, view: &mut View<'_>, shared: &mut Share
         );
         return set_aside(ingress, "canaries are set aside", Some(ignored));
     }
-    let filters = filters::of_routes(&settings, plain(view.options));
+    let basic = basic::basic(&settings, ingress, view, &mut problems).unwrap_or_else(|()| {
+        settings.close(Guard::Authentication);
+        None
+    });
+    let filters = filters::of_routes(&settings, plain(view.options), basic);
     let policy = shared.policy(policy::policy(&settings, &view.options.limits));
     let said = (settings.backend != BackendSettings::default())
         .then(|| Said { object: Arc::clone(object), settings: shared.backend_settings(settings.backend.clone()) });
@@ -83,6 +91,12 @@ pub(super) fn compile(ingress: &Ingress, view: &mut View<'_>, shared: &mut Share
     }
     draft.certificates();
     draft.finish()
+}
+
+/// The Secrets without whose content `ingress` cannot be compiled.
+pub(super) fn secrets<'a>(ingress: &'a Ingress, options: &'a CompileOptions) -> impl Iterator<Item = Name> + 'a {
+    let named = annotations::secrets(&ingress.annotations, &options.annotations_prefix);
+    tls::secrets(ingress).chain(named.filter_map(|text| Reference::new(text, &ingress.meta.object).own().ok()))
 }
 
 /// Whether `ingress` is of a class of ours.
@@ -210,12 +224,16 @@ impl Draft<'_, '_, '_> {
             Target::Backend(_) | Target::NotFound => self.redirect(),
         };
         let tls_redirect = tls_redirect(redirect, !self.ingress.tls.is_empty(), self.view.options);
+        let filters = match path::is_acme_challenge(&path) {
+            true => filters::of_acme_challenge(&self.filters),
+            false => self.filters.clone(),
+        };
         let route = Route {
             path,
             implicit: false,
             origin: origin(self.object(), field),
             target,
-            filters: self.shared.filters(Filters { tls_redirect, ..self.filters.clone() }),
+            filters: self.shared.filters(Filters { tls_redirect, ..filters }),
             policy: Arc::clone(&self.policy),
         };
         // The path as written is nearly always the path matched, so the text is shared.

@@ -14,7 +14,7 @@ use crate::compile;
 use crate::ir::{Kind, Name, Object, Problem, Reason, Severity};
 use crate::settings::CompileOptions;
 use crate::snapshot::api::{Arrived, Content};
-use crate::snapshot::{Ingress, Meta, Received, Secret, SecretContent, Snapshot, Version};
+use crate::snapshot::{Ingress, Meta, Received, Secret, SecretContent, SecretParts, Snapshot, Version};
 use crate::source::delta::Differences;
 
 /// A deleted IngressClass counts for this long: an operator that deletes and creates it again must not remove every
@@ -522,7 +522,7 @@ fn has_other_status(old: &Received, new: &Received) -> bool {
 fn unknown(name: &Name, why: String) -> Secret {
     let object = Arc::new(Object { kind: Kind::Secret, name: name.clone(), file: None, line: None });
     let meta = Meta { object, uid: "".into(), created: None, version: Version::default() };
-    Secret::new(meta, SecretContent::Forbidden(why), None)
+    Secret::new(meta, SecretContent::Forbidden(why), SecretParts::default(), None)
 }
 
 fn forbidden(target: &Target, standing: &Standing) -> Option<Problem> {

@@ -5,10 +5,12 @@
 
 mod access;
 mod balance;
+mod basic;
 mod cors;
 mod exchange;
 mod health;
 mod known;
+mod limits;
 mod raw;
 mod redirect;
 mod sticky;
@@ -19,7 +21,7 @@ mod value;
 use std::sync::Arc;
 use std::time::Duration;
 
-use self::table::{Effect, Guard};
+use self::table::Effect;
 use self::value::{Refusal, Value};
 use crate::compile::claim::problem;
 use crate::compile::resolve::Resolution;
@@ -28,6 +30,7 @@ use crate::ir::{Algorithm, Object, Problem, Protocol, Reason, RetryOn, Severity,
 use crate::settings::suggest::did_you_mean;
 use crate::snapshot::{Annotations, Service};
 
+pub(in crate::compile) use self::table::Guard;
 pub use self::table::{Fate, Row, rows};
 
 /// The prefix that is always ours.
@@ -40,8 +43,12 @@ pub(in crate::compile) struct Settings {
     pub(in crate::compile) redirects: redirect::Said,
     /// Cross-origin requests.
     pub(in crate::compile) cors: cors::Said,
+    /// How much a client may ask for.
+    pub(in crate::compile) limits: limits::Said,
     /// Who may come in.
     pub(in crate::compile) access: access::Said,
+    /// Passwords.
+    pub(in crate::compile) basic: basic::Said,
     /// `proxy-body-size`, bytes; 0 = unlimited.
     pub(in crate::compile) body_size: Option<u64>,
     /// `proxy-connect-timeout`.
@@ -121,6 +128,11 @@ impl CheckProtocol {
 }
 
 impl Settings {
+    /// Closes the paths: an object that the guard needs is not as it should be.
+    pub(in crate::compile) fn close(&mut self, guard: Guard) {
+        self.guards.push(guard);
+    }
+
     /// Why requests for the path get 503, if they do. Authentication is not asked for on the paths of ACME challenges, as
     /// ingress-nginx's `no-auth-locations` has it.
     pub(in crate::compile) fn closed(&self, is_acme_challenge: bool) -> Option<Reason> {
@@ -166,6 +178,16 @@ pub(in crate::compile) fn read(
         problems.push(idle.on(object, &full));
     }
     settings
+}
+
+/// The Secrets that annotations name, as written.
+pub(in crate::compile) fn secrets<'a>(annotations: &'a Annotations, prefix: &str) -> impl Iterator<Item = &'a str> {
+    const NAMES: [&str; 1] = ["auth-secret"];
+    annotations.iter().filter_map(move |(full, text)| {
+        let (given, name) = full.split_once('/')?;
+        let is_one = (given == OURS || given == prefix) && NAMES.contains(&name);
+        Some(value::trim(text)).filter(|text| is_one && !text.is_empty())
+    })
 }
 
 /// Reads the `fairlead.dev/` annotations of a Service into what is known of one of its ports.
