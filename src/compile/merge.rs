@@ -8,13 +8,13 @@ use super::affinity::affinity;
 use super::age::Age;
 use super::balancing::balancing;
 use super::claim::{BackendClaim, HostClaim, Redirect, RouteClaim, problem};
-use super::filters::filters;
+use super::filters::{plain, tls_redirect};
 use super::ingress::default_policy;
 use super::said::Decided;
 use super::shared::Shared;
 use crate::ir::{
-    Backend, BackendId, BodyLimit, Certificate, HostPattern, Origin, PathKind, PathMatch, Policy, Problem, Reason,
-    Rejected, Route, Severity, Target, VirtualHost,
+    Backend, BackendId, BodyLimit, Certificate, Filters, HostPattern, Origin, PathKind, PathMatch, Policy, Problem,
+    Reason, Rejected, Route, Severity, Target, VirtualHost,
 };
 use crate::settings::CompileOptions;
 
@@ -105,7 +105,7 @@ pub(super) fn unclaimed(
         implicit: true,
         origin: fallback.origin.clone(),
         target: fallback.target.clone(),
-        filters: shared.filters(filters(Redirect::Never, false, options)),
+        filters: shared.filters(plain(options)),
         policy: policy_towards(&fallback.target, policy, &is_grpc, shared),
     };
     VirtualHost { host: HostPattern::Any, routes: vec![Arc::new(route)] }
@@ -126,7 +126,7 @@ impl Merge<'_> {
             self.losers.push((claim.clone(), Arc::clone(winner)));
             return;
         }
-        let filters = self.shared.filters(filters(claim.redirect, self.has_tls, self.options));
+        let filters = self.redirected(&claim.route.filters, claim.redirect);
         let policy = policy_towards(&claim.route.target, Arc::clone(&claim.route.policy), self.is_grpc, self.shared);
         let route = if claim.route.filters == filters && Arc::ptr_eq(&claim.route.policy, &policy) {
             Arc::clone(&claim.route)
@@ -134,6 +134,15 @@ impl Merge<'_> {
             Arc::new(Route { filters, policy, ..Route::clone(&claim.route) })
         };
         self.taken.insert(route.path.clone(), route);
+    }
+
+    /// The filters with the redirect to https that is due on this host.
+    fn redirected(&mut self, filters: &Arc<Filters>, redirect: Redirect) -> Arc<Filters> {
+        let tls_redirect = tls_redirect(redirect, self.has_tls, self.options);
+        if filters.tls_redirect == tls_redirect {
+            return Arc::clone(filters);
+        }
+        self.shared.filters(Filters { tls_redirect, ..Filters::clone(filters) })
     }
 
     /// The root that a host has until some Ingress declares `/`; the host's first Ingress decides what it does.
@@ -156,14 +165,14 @@ impl Merge<'_> {
             (None, true) => fallback.origin.clone(),
             (None, false) => first.origin.clone(),
         };
-        let redirect = if matches!(target, Target::Closed(_)) { Redirect::Never } else { root.redirect };
+        let redirect = if matches!(target, Target::Closed(_)) { Redirect::NEVER } else { root.redirect };
         let policy = policy_towards(&target, Arc::clone(&root.policy), self.is_grpc, self.shared);
         let route = Route {
             path: path.clone(),
             implicit: true,
             origin,
             target,
-            filters: self.shared.filters(filters(redirect, self.has_tls, self.options)),
+            filters: self.redirected(&root.filters, redirect),
             policy,
         };
         self.taken.insert(path, Arc::new(route));

@@ -6,7 +6,9 @@
 mod backend;
 mod balancing;
 mod certificate;
+mod filters;
 mod host;
+pub mod networks;
 mod object;
 mod problem;
 mod route;
@@ -22,12 +24,13 @@ pub use self::balancing::{
     ActiveCheck, Affinity, Algorithm, Balancing, Cookie, Part, PassiveCheck, Probe, SameSite, Template,
 };
 pub use self::certificate::{Certificate, CertificateOrigin};
+pub use self::filters::{Access, Cors, Filters, Hsts, OriginPattern, Origins, Redirect, TlsRedirect};
 pub use self::host::HostPattern;
+pub use self::networks::Networks;
 pub use self::object::{Kind, Name, Object, Origin};
 pub use self::problem::{Problem, Reason, Severity};
 pub use self::route::{
-    BodyLimit, Filters, Hsts, PathKind, PathMatch, Policy, Rank, Retry, RetryOn, Route, Target, Timeouts, TlsRedirect,
-    Upgrade, VirtualHost,
+    BodyLimit, PathKind, PathMatch, Policy, Rank, Retry, RetryOn, Route, Target, Timeouts, Upgrade, VirtualHost,
 };
 
 /// Everything that is served, compiled from one snapshot.

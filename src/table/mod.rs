@@ -15,7 +15,7 @@ use std::sync::Arc;
 use rustls::sign::CertifiedKey;
 
 use self::certificates::Certificates;
-pub use self::decide::{Asked, Decision, Outcome, decide};
+pub use self::decide::{Decision, Outcome, decide};
 pub use self::explain::{Lost, Step, Trace, explain};
 use self::host::{ByName, Host};
 use self::paths::{Silent, Walk};

@@ -2,6 +2,7 @@
 
 pub(super) mod annotations;
 mod class;
+mod filters;
 mod host;
 mod path;
 mod policy;
@@ -12,15 +13,17 @@ use std::sync::Arc;
 
 use self::annotations::Settings;
 use self::class::Owner;
-use super::claim::{BackendClaim, CertificateClaim, HostClaim, Outcome, Redirect, RootClaim, RouteClaim, problem};
-use super::filters;
+use super::claim::{
+    BackendClaim, CertificateClaim, HostClaim, Outcome, Redirect, RootClaim, RouteClaim, When, problem,
+};
+use super::filters::{plain, tls_redirect};
 use super::resolve::{Resolution, resolve};
 use super::said::{BackendSettings, Said};
 use super::shared::Shared;
 use super::view::View;
 use crate::ir::{
-    BackendId, HostPattern, Name, Object, Origin, PathKind, PathMatch, Policy, PortKey, Problem, Reason, Rejected,
-    Route, Severity, Target,
+    BackendId, Filters, HostPattern, Name, Object, Origin, PathKind, PathMatch, Policy, PortKey, Problem, Reason,
+    Rejected, Route, Severity, Target,
 };
 use crate::snapshot::{Ingress, IngressBackend, IngressPath};
 
@@ -56,6 +59,7 @@ pub(super) fn compile(ingress: &Ingress, view: &mut View<'_>, shared: &mut Share
         );
         return set_aside(ingress, "canaries are set aside", Some(ignored));
     }
+    let filters = filters::of_routes(&settings, plain(view.options));
     let policy = shared.policy(policy::policy(&settings, &view.options.limits));
     let said = (settings.backend != BackendSettings::default())
         .then(|| Said { object: Arc::clone(object), settings: shared.backend_settings(settings.backend.clone()) });
@@ -64,6 +68,7 @@ pub(super) fn compile(ingress: &Ingress, view: &mut View<'_>, shared: &mut Share
         view,
         shared,
         settings,
+        filters,
         policy,
         said,
         problems,
@@ -110,6 +115,7 @@ struct Draft<'a, 'v, 'o> {
     view: &'v mut View<'o>,
     shared: &'v mut Shared,
     settings: Settings,
+    filters: Filters,
     policy: Arc<Policy>,
     said: Option<Said>,
     problems: Vec<Problem>,
@@ -199,17 +205,17 @@ impl Draft<'_, '_, '_> {
         is_catch_all: bool,
     ) -> RouteClaim {
         let redirect = match target {
-            _ if path::is_acme_challenge(&path) => Redirect::Never,
-            Target::Closed(_) => Redirect::Never,
+            _ if path::is_acme_challenge(&path) => Redirect::NEVER,
+            Target::Closed(_) => Redirect::NEVER,
             Target::Backend(_) | Target::NotFound => self.redirect(),
         };
-        let has_tls = !self.ingress.tls.is_empty();
+        let tls_redirect = tls_redirect(redirect, !self.ingress.tls.is_empty(), self.view.options);
         let route = Route {
             path,
             implicit: false,
             origin: origin(self.object(), field),
             target,
-            filters: self.shared.filters(filters::filters(redirect, has_tls, self.view.options)),
+            filters: self.shared.filters(Filters { tls_redirect, ..self.filters.clone() }),
             policy: Arc::clone(&self.policy),
         };
         // The path as written is nearly always the path matched, so the text is shared.
@@ -218,11 +224,13 @@ impl Draft<'_, '_, '_> {
     }
 
     fn redirect(&self) -> Redirect {
-        match (self.settings.force_ssl_redirect, self.settings.ssl_redirect) {
-            (Some(true), _) => Redirect::Always,
-            (_, Some(false)) => Redirect::Never,
-            (_, Some(true) | None) => Redirect::WithTls,
-        }
+        let said = &self.settings.redirects;
+        let when = match (said.force_tls, said.tls) {
+            (Some(true), _) => When::Always,
+            (_, Some(false)) => When::Never,
+            (_, Some(true) | None) => When::WithTls,
+        };
+        Redirect { when, keeps_slash: said.keeps_slash.unwrap_or(false), has_port: said.has_port }
     }
 
     /// Makes the claim on a host when the host is first named, and adds `route` to it.
@@ -253,7 +261,12 @@ impl Draft<'_, '_, '_> {
                 self.shared.policy(default_policy(&self.view.options.limits))
             },
             own,
-            redirect: if is_silent || closed.is_some() { Redirect::Never } else { self.redirect() },
+            redirect: if is_silent || closed.is_some() { Redirect::NEVER } else { self.redirect() },
+            filters: self.shared.filters(if is_silent {
+                plain(self.view.options)
+            } else {
+                filters::of_implicit_root(&self.filters)
+            }),
             closed: closed.filter(|_| !is_silent),
         }
     }

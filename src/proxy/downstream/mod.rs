@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 
+use crate::filter::Way;
 use crate::http1::{Fields, Refusal, ResponseHead, serialise};
 use crate::proxy::timer::Timer;
 
@@ -61,6 +62,11 @@ impl Peer {
     /// The same, printed.
     pub fn client_text(&self) -> &str {
         &self.client_text
+    }
+
+    /// How answers go to it.
+    pub fn way(&self) -> Way {
+        Way { is_tls: self.tls.is_some(), is_self_made: self.tls.as_ref().is_some_and(|tls| tls.is_self_made) }
     }
 
     /// `https` or `http`.

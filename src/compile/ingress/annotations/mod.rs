@@ -5,9 +5,11 @@
 
 mod access;
 mod balance;
+mod cors;
 mod exchange;
 mod health;
 mod known;
+mod raw;
 mod redirect;
 mod sticky;
 mod table;
@@ -36,10 +38,12 @@ const OURS: &str = "fairlead.dev";
 /// What the annotations of one Ingress say. `None` = not said, or said wrongly.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(in crate::compile) struct Settings {
-    /// `ssl-redirect`.
-    pub(in crate::compile) ssl_redirect: Option<bool>,
-    /// `force-ssl-redirect`.
-    pub(in crate::compile) force_ssl_redirect: Option<bool>,
+    /// Where requests are sent instead.
+    pub(in crate::compile) redirects: redirect::Said,
+    /// Cross-origin requests.
+    pub(in crate::compile) cors: cors::Said,
+    /// Who may come in.
+    pub(in crate::compile) access: access::Said,
     /// `proxy-body-size`, bytes; 0 = unlimited.
     pub(in crate::compile) body_size: Option<u64>,
     /// `proxy-connect-timeout`.
@@ -262,18 +266,16 @@ fn apply(row: &Row, value: &Value<'_>, settings: &mut Settings) -> Option<Findin
     match row.effect {
         Effect::Honoured(set) => match set(value, settings) {
             Ok(()) => None,
+            Err(Refusal::Ignored(why, hint)) => {
+                Some(Finding::ignored(Severity::Warning, format!("{name}: {why}"), hint))
+            }
+            Err(Refusal::Mistaken(why, hint)) => Some(refused(row, &shown, &why, hint, settings)),
             Err(Refusal::Invalid(why)) => {
                 let hint = match row.meant(value.text) {
                     Some(near) => format!("did you mean {near}? {}", row.values),
                     None => row.values.to_owned(),
                 };
-                Some(Finding::invalid(format!("{name}: {shown:?} {why}; the default serves"), hint))
-            }
-            Err(Refusal::Mistaken(why, hint)) => {
-                Some(Finding::invalid(format!("{name}: {shown:?} {why}; the default serves"), hint))
-            }
-            Err(Refusal::Ignored(why, hint)) => {
-                Some(Finding::ignored(Severity::Warning, format!("{name}: {why}"), hint))
+                Some(refused(row, &shown, &why, hint, settings))
             }
         },
         Effect::Ignored { severity, default, instead } => {
@@ -296,6 +298,22 @@ fn apply(row: &Row, value: &Value<'_>, settings: &mut Settings) -> Option<Findin
                 hint: guard.hint().to_owned(),
             })
         }
+    }
+}
+
+/// What is said of a wrong value. Where it guards access, the paths are closed: nobody knows what its author meant, and
+/// serving them without the guard would be worse than not serving them.
+fn refused(row: &Row, shown: &str, why: &str, hint: String, settings: &mut Settings) -> Finding {
+    let name = row.name;
+    let Some(guard) = row.guard else {
+        return Finding::invalid(format!("{name}: {shown:?} {why}; the default serves"), hint);
+    };
+    settings.guards.push(guard);
+    Finding {
+        severity: Severity::Error,
+        reason: guard.reason(),
+        message: format!("{name}: {shown:?} {why}, so the paths of this Ingress answer 503"),
+        hint,
     }
 }
 

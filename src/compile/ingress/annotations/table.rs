@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use super::value::{Refusal, Value};
-use super::{Settings, access, balance, exchange, health, known, redirect, sticky};
+use super::{Settings, access, balance, cors, exchange, health, known, raw, redirect, sticky};
 use crate::ir::{Kind, Reason, Severity};
 use crate::settings::suggest::{did_you_mean, distance};
 
@@ -21,6 +21,8 @@ pub struct Row {
     pub on_service: bool,
     /// Which values are right, as a hint: `one of: on, off`.
     pub values: &'static str,
+    /// What it guards; a wrong value closes the paths then.
+    pub(super) guard: Option<Guard>,
     /// Its value names an object, without which the Ingress cannot be compiled.
     pub(super) names: Option<Names>,
     pub(super) effect: Effect,
@@ -126,11 +128,20 @@ pub(super) fn find(name: &str) -> Option<&'static Row> {
     TABLE.get(name).copied()
 }
 
-static TABLE: LazyLock<BTreeMap<&'static str, &'static Row>> = LazyLock::new(|| {
-    let subjects =
-        [redirect::ROWS, exchange::ROWS, balance::ROWS, health::ROWS, sticky::ROWS, access::ROWS, known::ROWS];
-    subjects.into_iter().flatten().map(|row| (row.name, row)).collect()
-});
+const SUBJECTS: [&[Row]; 9] = [
+    redirect::ROWS,
+    cors::ROWS,
+    exchange::ROWS,
+    balance::ROWS,
+    health::ROWS,
+    sticky::ROWS,
+    access::ROWS,
+    raw::ROWS,
+    known::ROWS,
+];
+
+static TABLE: LazyLock<BTreeMap<&'static str, &'static Row>> =
+    LazyLock::new(|| SUBJECTS.into_iter().flatten().map(|row| (row.name, row)).collect());
 
 /// What to write in place of a name that is seen in the wild and means nothing.
 pub(super) fn replacement(name: &str) -> Option<&'static str> {
@@ -158,23 +169,28 @@ pub(super) fn replacement(name: &str) -> Option<&'static str> {
 
 /// A row whose name stands under both prefixes.
 pub(super) const fn both(name: &'static str, effect: Effect) -> Row {
-    Row { name, ours: true, nginx: true, on_service: false, values: "", names: None, effect }
+    Row { name, ours: true, nginx: true, on_service: false, values: "", guard: None, names: None, effect }
 }
 
 /// A row whose name stands under ingress-nginx's prefix only, as its values are nginx's own.
 pub(super) const fn nginx(name: &'static str, effect: Effect) -> Row {
-    Row { name, ours: false, nginx: true, on_service: false, values: "", names: None, effect }
+    Row { name, ours: false, nginx: true, on_service: false, values: "", guard: None, names: None, effect }
 }
 
 /// A row whose name stands under `fairlead.dev/` only.
 pub(super) const fn ours(name: &'static str, effect: Effect) -> Row {
-    Row { name, ours: true, nginx: false, on_service: false, values: "", names: None, effect }
+    Row { name, ours: true, nginx: false, on_service: false, values: "", guard: None, names: None, effect }
 }
 
 impl Row {
     /// The row, with the values that are right.
     pub(super) const fn takes(self, values: &'static str) -> Row {
         Row { values, ..self }
+    }
+
+    /// The row, whose wrong values close the paths.
+    pub(super) const fn guarding(self, guard: Guard) -> Row {
+        Row { guard: Some(guard), ..self }
     }
 
     /// The row, known on a Service too.
@@ -224,9 +240,7 @@ mod tests {
 
     #[test]
     fn no_name_has_two_rows() {
-        let subjects =
-            [redirect::ROWS, exchange::ROWS, balance::ROWS, health::ROWS, sticky::ROWS, access::ROWS, known::ROWS];
-        assert_eq!(subjects.into_iter().map(<[Row]>::len).sum::<usize>(), TABLE.len());
+        assert_eq!(SUBJECTS.into_iter().map(<[Row]>::len).sum::<usize>(), TABLE.len());
     }
 
     #[test]

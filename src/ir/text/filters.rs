@@ -1,0 +1,67 @@
+//! Filters in the short text form.
+
+use crate::ir::{Access, Cors, Filters, Origins, Redirect, TlsRedirect};
+
+/// What differs from the filters of a route that nobody set anything for.
+pub(super) fn words(words: &mut Vec<String>, filters: &Filters, plain: &Filters) {
+    let Filters { tls_redirect, hsts, redirect, cors, access } = filters;
+    if *tls_redirect != plain.tls_redirect {
+        words.push(tls_redirect.as_ref().map_or("no-ssl-redirect".to_owned(), to_tls));
+    }
+    if *hsts != plain.hsts {
+        words.push(hsts.as_ref().map_or("no-hsts".to_owned(), |hsts| format!("hsts={:?}", hsts.value)));
+    }
+    words.extend(redirect.as_deref().map(|Redirect { status, location, completes }| {
+        format!("redirect={status}:{}{location}", if *completes { "//host" } else { "" })
+    }));
+    words.extend(cors.as_deref().map(|cors| format!("cors={}", of_cors(cors))));
+    if let Some(access) = access {
+        self::access(words, access);
+    }
+}
+
+fn to_tls(redirect: &TlsRedirect) -> String {
+    let TlsRedirect { status, port, only_from: _, keeps_slash } = redirect;
+    let status = if *status == 308 { String::new() } else { format!("={status}") };
+    let port = port.map(|port| format!(":{port}")).unwrap_or_default();
+    format!("ssl-redirect{status}{port}{}", if *keeps_slash { "/" } else { "" })
+}
+
+fn of_cors(cors: &Cors) -> String {
+    let Cors { origins, methods, headers, credentials, expose, max_age } = cors;
+    let origins = match origins {
+        Origins::Any => "*".to_owned(),
+        Origins::Listed(patterns) => {
+            let text = |(start, rest): (&str, Option<&str>)| match rest {
+                None => start.to_owned(),
+                Some(rest) => format!("{start}*{rest}"),
+            };
+            let texts = patterns.iter().map(|pattern| text((&pattern.start, pattern.rest.as_deref())));
+            texts.collect::<Vec<_>>().join(",")
+        }
+    };
+    let mut text = origins;
+    if **methods != *Cors::METHODS {
+        text.push_str(&format!(";methods={methods:?}"));
+    }
+    if **headers != *Cors::HEADERS {
+        text.push_str(&format!(";headers={headers:?}"));
+    }
+    if !*credentials {
+        text.push_str(";no-credentials");
+    }
+    if let Some(expose) = expose {
+        text.push_str(&format!(";expose={expose:?}"));
+    }
+    if **max_age != *Cors::MAX_AGE {
+        text.push_str(&format!(";age={max_age}s"));
+    }
+    text
+}
+
+fn access(words: &mut Vec<String>, access: &Access) {
+    let Access { denied, allowed, any } = access;
+    words.extend(denied.as_ref().map(|networks| format!("deny={networks}")));
+    words.extend(allowed.as_ref().map(|networks| format!("allow={networks}")));
+    words.extend(any.then(|| "satisfy=any".to_owned()));
+}
