@@ -52,12 +52,13 @@ impl Account {
 fn uid(object: &Object, snapshot: &Snapshot) -> Option<Arc<str>> {
     let name = &object.name;
     let meta = match object.kind {
+        Kind::ConfigMap => &snapshot.config_maps.get(name)?.meta,
         Kind::Ingress => &snapshot.ingresses.get(name)?.meta,
         Kind::IngressClass => &snapshot.classes.get(name)?.meta,
         Kind::Pod => &snapshot.pods.get(name)?.meta,
         Kind::Secret => &snapshot.secrets.get(name)?.meta,
         Kind::Service => &snapshot.services.get(name)?.meta,
-        Kind::ConfigMap | Kind::EndpointSlice | Kind::File | Kind::Flag | Kind::Namespace | Kind::Node => return None,
+        Kind::EndpointSlice | Kind::File | Kind::Flag | Kind::Namespace | Kind::Node => return None,
     };
     Some(Arc::clone(&meta.uid)).filter(|uid| !uid.is_empty())
 }

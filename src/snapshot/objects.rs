@@ -298,6 +298,15 @@ pub struct Pod {
     pub weight: Arc<str>,
 }
 
+/// `v1 ConfigMap`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ConfigMap {
+    /// Name, age, version.
+    pub meta: Meta,
+    /// `data`. What is not text (`binaryData`) is not read.
+    pub data: Annotations,
+}
+
 /// `v1 Secret`, its certificate parsed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Secret {

@@ -8,9 +8,9 @@ use k8s_openapi::api::networking::v1 as networking;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::{
-    AddressFamily, Annotations, EndpointSlice, Ingress, IngressBackend, IngressClass, IngressPath, IngressRule,
-    IngressTls, Meta, PathType, Pod, Published, Secret, SecretParts, Service, ServicePort, ServiceType, SliceEndpoint,
-    SlicePort, Strings, TargetPort, Uid, Version, raw, secret,
+    AddressFamily, Annotations, ConfigMap, EndpointSlice, Ingress, IngressBackend, IngressClass, IngressPath,
+    IngressRule, IngressTls, Meta, PathType, Pod, Published, Secret, SecretParts, Service, ServicePort, ServiceType,
+    SliceEndpoint, SlicePort, Strings, TargetPort, Uid, Version, raw, secret,
 };
 use crate::ir::{Kind, Name, Object, PortKey};
 
@@ -213,6 +213,15 @@ impl Reducer<'_> {
         };
         slice.meta.version = Version::of(&slice);
         Ok(Some(slice))
+    }
+
+    pub(super) fn config_map(&mut self, from: raw::ConfigMap) -> Result<ConfigMap, String> {
+        let meta = self.meta(Kind::ConfigMap, &from.metadata)?;
+        let data = from.data.unwrap_or_default().into_iter();
+        let data = data.map(|(key, value)| (self.strings.share(&key), Arc::from(value))).collect();
+        let mut map = ConfigMap { meta, data };
+        map.meta.version = Version::of(&map);
+        Ok(map)
     }
 
     pub(super) fn secret(&mut self, from: raw::Secret) -> Result<Secret, String> {

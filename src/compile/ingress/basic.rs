@@ -7,7 +7,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::annotations::{self, Settings};
-use super::reference::Reference;
 use crate::compile::claim::problem;
 use crate::compile::view::View;
 use crate::ir::{Basic, Object, Password, Problem, Reason, Severity, Users};
@@ -35,14 +34,17 @@ pub(super) fn basic(
         return Err(());
     };
     let field = annotations::field(&secret.annotation);
-    let name = match Reference::new(&secret.value, object).own() {
-        Ok(name) => name,
-        Err(foreign) => {
-            let message = format!("Secret {foreign} is in another namespace");
-            broken(Reason::CrossNamespace, field, message, "name a Secret of the namespace of the Ingress");
-            return Err(());
-        }
+    let own = &object.name.namespace;
+    let Some(name) = annotations::reference(&secret.value, own) else {
+        let message = format!("{:?} is no name of a Secret", &*secret.value);
+        broken(Reason::AccessRuleBroken, field, message, "name the Secret with the passwords");
+        return Err(());
     };
+    if name.namespace != *own {
+        let message = format!("Secret {name} is in another namespace");
+        broken(Reason::CrossNamespace, field, message, "name a Secret of the namespace of the Ingress");
+        return Err(());
+    }
     let Some(found) = view.secret(&name) else {
         broken(Reason::SecretNotFound, field, format!("there is no Secret {name}"), "create it");
         return Err(());

@@ -7,7 +7,6 @@ mod filters;
 mod host;
 mod path;
 mod policy;
-mod reference;
 pub(super) mod tls;
 
 use std::collections::BTreeMap;
@@ -15,7 +14,6 @@ use std::sync::Arc;
 
 use self::annotations::{Guard, Settings};
 use self::class::Owner;
-use self::reference::Reference;
 use super::claim::{
     BackendClaim, CertificateClaim, HostClaim, Outcome, Redirect, RootClaim, RouteClaim, When, problem,
 };
@@ -28,7 +26,6 @@ use crate::ir::{
     BackendId, Filters, HostPattern, Name, Object, Origin, PathKind, PathMatch, Policy, PortKey, Problem, Reason,
     Rejected, Route, Severity, Target,
 };
-use crate::settings::CompileOptions;
 use crate::snapshot::{Ingress, IngressBackend, IngressPath};
 
 pub(super) use self::policy::default_policy;
@@ -91,12 +88,6 @@ pub(super) fn compile(ingress: &Ingress, view: &mut View<'_>, shared: &mut Share
     }
     draft.certificates();
     draft.finish()
-}
-
-/// The Secrets without whose content `ingress` cannot be compiled.
-pub(super) fn secrets<'a>(ingress: &'a Ingress, options: &'a CompileOptions) -> impl Iterator<Item = Name> + 'a {
-    let named = annotations::secrets(&ingress.annotations, &options.annotations_prefix);
-    tls::secrets(ingress).chain(named.filter_map(|text| Reference::new(text, &ingress.meta.object).own().ok()))
 }
 
 /// Whether `ingress` is of a class of ours.

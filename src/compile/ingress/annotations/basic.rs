@@ -7,13 +7,14 @@ use super::table::Effect::Honoured;
 use super::table::{Guard, Row, both};
 use super::value::{Refusal, Value};
 use crate::compile::said::Told;
+use crate::ir::Kind;
 
 /// What they say.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(in crate::compile) struct Said {
     /// `auth-type: basic`.
     pub(in crate::compile) is_on: bool,
-    /// `auth-secret`: namespace, if one is written, and name.
+    /// `auth-secret`, as written.
     pub(in crate::compile) secret: Option<Told<Arc<str>>>,
     /// `auth-secret-type: auth-map`: each key of the Secret is a user.
     pub(in crate::compile) is_map: bool,
@@ -25,7 +26,10 @@ pub(super) const ROWS: &[Row] = &[
     both("auth-realm", Honoured(realm))
         .takes("write letters, digits, spaces and - . _ ~ / :")
         .guarding(Guard::Authentication),
-    both("auth-secret", Honoured(secret)).takes("write the name of a Secret").guarding(Guard::Authentication),
+    both("auth-secret", Honoured(secret))
+        .takes("write the name of a Secret")
+        .guarding(Guard::Authentication)
+        .names(Kind::Secret),
     both("auth-secret-type", Honoured(secret_type))
         .takes("one of: auth-file, auth-map")
         .guarding(Guard::Authentication),
@@ -45,7 +49,7 @@ fn kind(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
 }
 
 fn secret(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
-    to.basic.secret = Some(value.told(object_name(value)?.into()));
+    to.basic.secret = Some(value.told(value.plain()?.into()));
     Ok(())
 }
 
@@ -70,18 +74,4 @@ fn realm(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
     }
     to.basic.realm = Some(text.into());
     Ok(())
-}
-
-/// `name` or `namespace/name`.
-pub(super) fn object_name<'a>(value: &Value<'a>) -> Result<&'a str, Refusal> {
-    let text = value.plain()?;
-    let is_part = |part: &str| {
-        !part.is_empty() && part.bytes().all(|octet| octet.is_ascii_alphanumeric() || b"-.".contains(&octet))
-    };
-    let (namespace, name) = text.split_once('/').map_or((None, text), |(namespace, name)| (Some(namespace), name));
-    if is_part(name) && namespace.is_none_or(is_part) {
-        Ok(text)
-    } else {
-        Err(Refusal::Invalid("is no name of an object".to_owned()))
-    }
 }

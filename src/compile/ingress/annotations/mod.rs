@@ -26,13 +26,15 @@ use self::value::{Refusal, Value};
 use crate::compile::claim::problem;
 use crate::compile::resolve::Resolution;
 use crate::compile::said::{BackendSettings, Said, Told};
-use crate::ir::{Algorithm, Object, Problem, Protocol, Reason, RetryOn, Severity, Upgrade};
+use crate::ir::{Algorithm, Kind, Name, Object, Problem, Protocol, Reason, RetryOn, Severity, Upgrade};
 use crate::settings::suggest::did_you_mean;
-use crate::snapshot::{Annotations, Service};
+use crate::snapshot::{Annotations, Ingress, Service};
 
 pub(in crate::compile) use self::table::Guard;
 pub use self::table::{Fate, Row, rows};
 
+/// The longest name that the API server takes.
+const LONGEST_NAME: usize = 253;
 /// The prefix that is always ours.
 const OURS: &str = "fairlead.dev";
 
@@ -180,14 +182,31 @@ pub(in crate::compile) fn read(
     settings
 }
 
-/// The Secrets that annotations name, as written.
-pub(in crate::compile) fn secrets<'a>(annotations: &'a Annotations, prefix: &str) -> impl Iterator<Item = &'a str> {
-    const NAMES: [&str; 1] = ["auth-secret"];
-    annotations.iter().filter_map(move |(full, text)| {
-        let (given, name) = full.split_once('/')?;
-        let is_one = (given == OURS || given == prefix) && NAMES.contains(&name);
-        Some(value::trim(text)).filter(|text| is_one && !text.is_empty())
+/// The objects that the annotations of an Ingress name, as far as it may name them.
+pub(in crate::compile) fn references<'a>(
+    ingress: &'a Ingress,
+    prefix: &'a str,
+) -> impl Iterator<Item = (Kind, Name)> + 'a {
+    ingress.annotations.iter().filter_map(move |(full, text)| {
+        let (given, name) = full.split_once('/').filter(|(given, _)| *given == OURS || *given == prefix)?;
+        let row = table::find(name).filter(|row| if given == OURS { row.ours } else { row.nginx })?;
+        let own = &ingress.meta.object.name.namespace;
+        let named = reference(value::trim(text), own)?;
+        row.names.filter(|names| names.anywhere || named.namespace == *own).map(|names| (names.kind, named))
     })
+}
+
+/// The object that `text` names, as `name` (in the namespace `own`) or `namespace/name`.
+pub(in crate::compile) fn reference(text: &str, own: &Arc<str>) -> Option<Name> {
+    let is_name = |part: &str| {
+        let is_fit = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.');
+        !part.is_empty() && part.len() <= LONGEST_NAME && part.bytes().all(is_fit)
+    };
+    let name = match text.split_once('/') {
+        Some((namespace, name)) => Name::new(namespace, name),
+        None => Name { namespace: Arc::clone(own), name: text.into() },
+    };
+    (is_name(&name.namespace) && is_name(&name.name)).then_some(name)
 }
 
 /// Reads the `fairlead.dev/` annotations of a Service into what is known of one of its ports.

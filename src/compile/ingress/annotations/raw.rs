@@ -2,6 +2,7 @@
 
 use super::table::Guard::{Access, Authentication, Snippet};
 use super::table::{Row, both, guards, guards_unless, nginx, ours, tunes_nothing};
+use crate::ir::Kind;
 
 pub(super) const ROWS: &[Row] = &[
     both("auth-always-set-cookie", guards(Authentication)),
@@ -12,7 +13,7 @@ pub(super) const ROWS: &[Row] = &[
     both("auth-keepalive-share-vars", guards(Authentication)),
     both("auth-keepalive-timeout", guards(Authentication)),
     both("auth-method", guards(Authentication)),
-    both("auth-proxy-set-headers", guards(Authentication)),
+    both("auth-proxy-set-headers", guards(Authentication)).names(Kind::ConfigMap),
     nginx("auth-request-redirect", guards(Authentication)),
     both("auth-response-headers", guards(Authentication)),
     nginx("auth-signin", guards(Authentication)),

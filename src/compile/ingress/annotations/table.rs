@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use super::value::{Refusal, Value};
 use super::{Settings, access, balance, basic, cors, exchange, health, known, limits, raw, redirect, sticky};
-use crate::ir::{Reason, Severity};
+use crate::ir::{Kind, Reason, Severity};
 use crate::settings::suggest::{did_you_mean, distance};
 
 /// One known annotation.
@@ -23,7 +23,18 @@ pub struct Row {
     pub values: &'static str,
     /// What it guards; a wrong value closes the paths then.
     pub(super) guard: Option<Guard>,
+    /// Its value names an object, without which the Ingress cannot be compiled.
+    pub(super) names: Option<Names>,
     pub(super) effect: Effect,
+}
+
+/// The object that a value names, as `name` or `namespace/name`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Names {
+    /// Secret or ConfigMap.
+    pub(super) kind: Kind,
+    /// It may stand in another namespace than the Ingress.
+    pub(super) anywhere: bool,
 }
 
 /// What happens to an annotation, as `check` prints it.
@@ -160,17 +171,17 @@ pub(super) fn replacement(name: &str) -> Option<&'static str> {
 
 /// A row whose name stands under both prefixes.
 pub(super) const fn both(name: &'static str, effect: Effect) -> Row {
-    Row { name, ours: true, nginx: true, on_service: false, values: "", guard: None, effect }
+    Row { name, ours: true, nginx: true, on_service: false, values: "", guard: None, names: None, effect }
 }
 
 /// A row whose name stands under ingress-nginx's prefix only, as its values are nginx's own.
 pub(super) const fn nginx(name: &'static str, effect: Effect) -> Row {
-    Row { name, ours: false, nginx: true, on_service: false, values: "", guard: None, effect }
+    Row { name, ours: false, nginx: true, on_service: false, values: "", guard: None, names: None, effect }
 }
 
 /// A row whose name stands under `fairlead.dev/` only.
 pub(super) const fn ours(name: &'static str, effect: Effect) -> Row {
-    Row { name, ours: true, nginx: false, on_service: false, values: "", guard: None, effect }
+    Row { name, ours: true, nginx: false, on_service: false, values: "", guard: None, names: None, effect }
 }
 
 impl Row {
@@ -187,6 +198,16 @@ impl Row {
     /// The row, known on a Service too.
     pub(super) const fn and_on_services(self) -> Row {
         Row { on_service: true, ..self }
+    }
+
+    /// The row, whose value names an object in the namespace of the Ingress.
+    pub(super) const fn names(self, kind: Kind) -> Row {
+        Row { names: Some(Names { kind, anywhere: false }), ..self }
+    }
+
+    /// The row, whose value names an object in whatever namespace.
+    pub(super) const fn names_anywhere(self, kind: Kind) -> Row {
+        Row { names: Some(Names { kind, anywhere: true }), ..self }
     }
 }
 
