@@ -1,5 +1,6 @@
 //! Client, proxy and back end over loopback, one file for each feature.
 
+pub mod filters;
 mod health;
 pub mod late;
 pub mod plain;
