@@ -410,9 +410,12 @@ fn pack<K: Ord, V>(map: &mut BTreeMap<K, V>) {
 }
 
 fn backends(host: &VirtualHost) -> impl Iterator<Item = &BackendId> {
-    host.routes.iter().filter_map(|route| match &route.target {
-        Target::Backend(id) => Some(id),
-        Target::Closed(_) | Target::NotFound => None,
+    host.routes.iter().flat_map(|route| {
+        let own = match &route.target {
+            Target::Backend(id) => Some(id),
+            Target::Closed(_) | Target::NotFound => None,
+        };
+        own.into_iter().chain(route.filters.backends())
     })
 }
 

@@ -1,6 +1,7 @@
 //! What happens to a request before and after the upstream: synchronous, no I/O, in one order.
 
 mod access;
+pub mod answer;
 mod cors;
 pub mod password;
 mod redirect;
@@ -17,7 +18,7 @@ use crate::ir;
 
 /// What is answered before it is asked who comes in; the order is that of nginx's phases. A reply ends the request.
 pub fn before(filters: &ir::Filters, request: &Request<'_>) -> Option<Reply> {
-    let ir::Filters { tls_redirect, hsts: _, redirect, cors, limits: _, access: _ } = filters;
+    let ir::Filters { tls_redirect, redirect, cors, .. } = filters;
     if let Some(cors) = cors
         && let Some(reply) = cors::preflight(cors, request.head)
     {
@@ -61,12 +62,17 @@ pub fn after<'a>(
     way: Way,
     mut set: impl FnMut(ResponseField<'a>),
 ) {
-    let ir::Filters { tls_redirect: _, hsts, redirect: _, cors, limits: _, access: _ } = filters;
+    let ir::Filters { hsts, cors, response, .. } = filters;
     if let Some(hsts) = hsts.as_ref().filter(|_| way.is_tls && !way.is_self_made) {
         set(ResponseField { name: "Strict-Transport-Security", value: hsts.value.as_bytes(), replaces: true });
     }
     if let (Some(cors), Some(head)) = (cors, head) {
         cors::fields(cors, head, &mut set);
+    }
+    if let Some(response) = response {
+        for (name, value) in &response.fields {
+            set(ResponseField { name, value: value.as_bytes(), replaces: true });
+        }
     }
 }
 

@@ -26,7 +26,8 @@ pub use self::balancing::{
 };
 pub use self::certificate::{Certificate, CertificateOrigin};
 pub use self::filters::{
-    Access, Basic, Cors, Filters, Hsts, LimitBy, OriginPattern, Origins, RateLimits, Redirect, TlsRedirect,
+    Access, AuthCache, Basic, Cors, ErrorPages, External, Filters, Hsts, LimitBy, OriginPattern, Origins, RateLimits,
+    Redirect, RequestEdits, ResponseEdits, SignIn, TlsRedirect,
 };
 pub use self::host::HostPattern;
 pub use self::networks::Networks;

@@ -1,12 +1,14 @@
 //! The life of one request, from its head to the end of its answer, whatever protocol each side speaks.
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Poll;
 
 use tokio::time::Instant;
 
 use super::attempt::{self, Answered};
 use super::downstream::{Client, ClientFault, Part};
+use super::errors;
 use super::forward::Outgoing;
 use super::guard::{self, Admitted};
 use super::note::Note;
@@ -17,6 +19,7 @@ use super::unread::Unread;
 use super::upload::{self, BodyRules, Upload};
 use super::worker::Worker;
 use crate::http1::{Refusal, RequestHead};
+use crate::ir::ErrorPages;
 use crate::table::{BackendRef, Decision, Outcome, Route, decide};
 use crate::telemetry::Failure;
 
@@ -28,7 +31,7 @@ pub async fn run<C: Client>(worker: &Rc<Worker>, client: &C, head: &RequestHead,
         Ok(None) => {}
         // Boxed, as what few requests come to is: every request makes room for the rest.
         Ok(Some(tunnel)) => Box::pin(tunnel.run(worker, client, &mut note)).await,
-        Err(stop) => end(worker, client, head, last, stop, &mut note).await,
+        Err(stop) => Box::pin(end(worker, client, head, last, stop, &mut note)).await,
     }
     note.finish(worker, client.peer(), Ok(head));
 }
@@ -61,25 +64,39 @@ async fn serve<C: Client>(
         Decision::Routed { at, route, path, outcome } => (at, route, path, outcome),
     };
     note.routed(&table, at);
-    let admitted = match &outcome {
-        Outcome::Backend(_) | Outcome::NotFound if route.rule.filters.is_guarded() => {
-            Box::pin(guard::admit(worker, &request, route)).await?
+    let filters = &route.rule.filters;
+    let mut admitted = match &outcome {
+        Outcome::Backend(_) | Outcome::NotFound if filters.is_guarded() => {
+            Box::pin(guard::admit(worker, client, &request, route)).await?
         }
         _ => Admitted::default(),
     };
-    let backend = backend(outcome)?;
+    let mut backend = backend(outcome)?;
+    if let Some(fallback) = route.aside.as_ref().and_then(|aside| aside.fallback.as_ref())
+        && backend.live.endpoints.load().candidates.is_empty()
+    {
+        errors::tell(&mut admitted.edits, head, route, 503);
+        backend = fallback;
+    }
+    if let Some(edits) = &filters.request {
+        admitted.edits.apply(edits, &request);
+    }
     let rules = body_rules(worker, route);
     let mut upload = Upload::new(head.framing, rules);
     upload.hold(client).await.map_err(Stop::from)?;
     let upgrade = tunnel::offer(head, route);
     // HTTP/1.0 may come without a host; a back end gets one all the same.
     let local = head.authority.is_empty().then(|| client.peer().local.to_string());
+    let asked_host = local.as_deref().map_or_else(|| head.part(head.authority), str::as_bytes);
     let id = note.id;
     let outgoing = Outgoing {
         head,
         edits: &admitted.edits,
+        method: &head.method,
         path: if head.path() == b"*" { b"*" } else { path.forward.as_bytes() },
-        host: local.as_deref().map_or_else(|| head.part(head.authority), str::as_bytes),
+        query: head.query(),
+        host: admitted.edits.host.as_deref().unwrap_or(asked_host),
+        forwarded_host: asked_host,
         request_id: id.octets(Some(head)),
         peer: client.peer(),
         framing: upload.framing(head.framing),
@@ -93,8 +110,12 @@ async fn serve<C: Client>(
         note.unpin();
         return Ok(Some(Box::new(Tunnel::begin(client, answered, &route.rule.policy, note))));
     }
+    let is_replaced = |errors: &Arc<ErrorPages>| errors.intercepts && errors.statuses.contains(&response.status);
+    if filters.errors.as_ref().is_some_and(is_replaced) {
+        return Err(Reply::plain(response.status).into());
+    }
     let close = last || worker.is_draining() || !upload.is_sent();
-    respond::forward(worker, client, head, route, answered, &mut upload, close, note).await?;
+    respond::forward(worker, client, head, route, answered, &mut upload, &admitted.edits.cookies, close, note).await?;
     Ok(None)
 }
 
@@ -148,6 +169,23 @@ async fn end<C: Client>(worker: &Rc<Worker>, client: &C, head: &RequestHead, las
         }
     };
     let close = last || reply.closes || worker.is_draining() || head.expect_continue || !discard(worker, client).await;
+    if let Some(table) = note.table()
+        && let Some(backend) = errors::instead(table.route(), &reply)
+    {
+        match errors::answer(worker, client, head, table.route(), backend, &reply, close, note).await {
+            Ok(()) => return,
+            Err(Stop::Cut(fault)) => {
+                note.failure = Some(fault.failure());
+                return client.cut();
+            }
+            Err(Stop::ClientGone) => {
+                note.failure = Some(Failure::ClientGone);
+                return client.cut();
+            }
+            // Nobody answers in its place, so it goes out itself.
+            Err(Stop::Reply(_) | Stop::Upstream(_)) => {}
+        }
+    }
     send(worker, client, Some(head), &reply, close, note).await;
 }
 

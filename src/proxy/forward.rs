@@ -12,10 +12,16 @@ pub struct Outgoing<'a> {
     pub head: &'a RequestHead,
     /// What is changed in it.
     pub edits: &'a Edits,
+    /// Method to send.
+    pub method: &'a Method,
     /// Path to send (`uri::path`, `forward`).
     pub path: &'a [u8],
+    /// Query to send, with its `?`.
+    pub query: &'a [u8],
     /// Host to send, port included.
     pub host: &'a [u8],
+    /// Host that the client asked for.
+    pub forwarded_host: &'a [u8],
     /// X-Request-ID.
     pub request_id: &'a [u8],
     /// The client.
@@ -34,7 +40,7 @@ impl Outgoing<'_> {
     pub fn each_addition(&self, mut add: impl FnMut(&'static str, &[u8])) {
         add("X-Request-ID", self.request_id);
         self.peer.client_fields().into_iter().for_each(|(name, value)| add(name, value.as_bytes()));
-        add("X-Forwarded-Host", self.host);
+        add("X-Forwarded-Host", self.forwarded_host);
         self.peer.way_fields().into_iter().for_each(|(name, value)| add(name, value.as_bytes()));
         self.each_original(add);
     }
@@ -55,15 +61,10 @@ impl Outgoing<'_> {
         }
     }
 
-    /// The method to send.
-    pub fn method(&self) -> &Method {
-        &self.head.method
-    }
-
     /// Appends the head in HTTP/1.1: one Host first, then what the client sent, ours, and the framing.
     pub fn write_http1(&self, out: &mut Vec<u8>) {
         out.reserve(self.head.fields.bytes.len() + 512);
-        serialise::request_line(out, self.head.method.as_str(), self.path, self.head.query());
+        serialise::request_line(out, self.method.as_str(), self.path, self.query);
         serialise::field(out, b"Host", self.host);
         serialise::fields(out, self.fields());
         for (name, value) in self.edits.added() {
@@ -71,14 +72,18 @@ impl Outgoing<'_> {
         }
         serialise::field(out, b"X-Request-ID", self.request_id);
         out.extend_from_slice(&self.peer.client_lines);
-        serialise::field(out, b"X-Forwarded-Host", self.host);
+        serialise::field(out, b"X-Forwarded-Host", self.forwarded_host);
         out.extend_from_slice(&self.peer.way_lines);
         self.each_original(|name, value| serialise::field(out, name.as_bytes(), value));
         if self.te_trailers {
             out.extend_from_slice(b"TE: trailers\r\n");
         }
+        match (self.edits.connection, self.upgrade) {
+            (Some(connection), _) => serialise::field(out, b"Connection", connection.as_bytes()),
+            (None, Some(_)) => out.extend_from_slice(b"Connection: upgrade\r\n"),
+            (None, None) => {}
+        }
         if let Some(token) = self.upgrade {
-            out.extend_from_slice(b"Connection: upgrade\r\n");
             serialise::field(out, b"Upgrade", token);
         }
         serialise::framing(out, self.framing);
@@ -100,8 +105,11 @@ mod tests {
         let outgoing = Outgoing {
             head: &head,
             edits: &Edits::default(),
+            method: &head.method,
             path: b"/",
+            query: b"",
             host: b"a.example",
+            forwarded_host: b"a.example",
             request_id: b"id",
             peer: &peer,
             framing: Framing::None,

@@ -43,6 +43,16 @@ enum NotedRoute {
     Kept(Box<Route>),
 }
 
+/// A route with the table that it is in.
+pub struct NotedTable(Rc<Pinned>, RouteRef);
+
+impl NotedTable {
+    /// The route.
+    pub fn route(&self) -> &Route {
+        self.0.route(self.1)
+    }
+}
+
 /// An id for a request, made in case the client's is missing or not clean.
 #[derive(Clone, Copy)]
 pub struct RequestId {
@@ -146,6 +156,14 @@ impl Note {
         }
     }
 
+    /// The route in its table, held apart from the notes.
+    pub fn table(&self) -> Option<NotedTable> {
+        match &self.route {
+            NotedRoute::InTable(table, at) => Some(NotedTable(Rc::clone(table), *at)),
+            NotedRoute::None | NotedRoute::Kept(_) => None,
+        }
+    }
+
     /// What the route sets on every answer.
     pub fn response_fields<'a>(&'a self, peer: &Peer, head: Option<&'a RequestHead>) -> ResponseFields<'a> {
         let mut fields = ResponseFields::new();
@@ -196,6 +214,9 @@ impl Note {
         let head = head.ok();
         let authorization = head.and_then(|head| head.fields.get(Known::Authorization));
         let user = authorization.and_then(crate::telemetry::access_log::basic_user);
+        if route.is_some_and(|route| route.rule.filters.is_silent) {
+            return;
+        }
         worker.log(&Record {
             time: worker.clock().now_nanos(),
             request_id: self.id.octets(head),

@@ -3,6 +3,7 @@
 pub(super) mod annotations;
 mod basic;
 mod class;
+mod external;
 mod filters;
 mod host;
 mod path;
@@ -48,7 +49,7 @@ pub(super) fn compile(ingress: &Ingress, view: &mut View<'_>, shared: &mut Share
         return set_aside(ingress, "catch-all Ingresses are disabled", Some(refused));
     }
     let mut problems = Vec::new();
-    let mut settings = annotations::read(&ingress.annotations, &view.options.annotations_prefix, object, &mut problems);
+    let settings = annotations::read(&ingress.annotations, &view.options.annotations_prefix, object, &mut problems);
     if let Some(canary) = settings.canary.as_ref().filter(|told| told.value) {
         let ignored = problem(
             object,
@@ -60,11 +61,6 @@ pub(super) fn compile(ingress: &Ingress, view: &mut View<'_>, shared: &mut Share
         );
         return set_aside(ingress, "canaries are set aside", Some(ignored));
     }
-    let basic = basic::basic(&settings, ingress, view, &mut problems).unwrap_or_else(|()| {
-        settings.close(Guard::Authentication);
-        None
-    });
-    let filters = filters::of_routes(&settings, plain(view.options), basic);
     let policy = shared.policy(policy::policy(&settings, &view.options.limits));
     let said = (settings.backend != BackendSettings::default())
         .then(|| Said { object: Arc::clone(object), settings: shared.backend_settings(settings.backend.clone()) });
@@ -73,7 +69,7 @@ pub(super) fn compile(ingress: &Ingress, view: &mut View<'_>, shared: &mut Share
         view,
         shared,
         settings,
-        filters,
+        filters: Filters::default(),
         policy,
         said,
         problems,
@@ -82,6 +78,7 @@ pub(super) fn compile(ingress: &Ingress, view: &mut View<'_>, shared: &mut Share
         backends: BTreeMap::new(),
         resolved: BTreeMap::new(),
     };
+    draft.prepare();
     draft.default_backend();
     for index in 0..ingress.rules.len() {
         draft.rule(index);

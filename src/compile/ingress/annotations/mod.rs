@@ -4,10 +4,12 @@
 //! the Ingress's paths are closed, since serving them without the guard would be worse than not serving them.
 
 mod access;
+mod answers;
 mod balance;
 mod basic;
 mod cors;
 mod exchange;
+mod external;
 mod health;
 mod known;
 mod limits;
@@ -30,8 +32,10 @@ use crate::ir::{Algorithm, Kind, Name, Object, Problem, Protocol, Reason, RetryO
 use crate::settings::suggest::did_you_mean;
 use crate::snapshot::{Annotations, Ingress, Service};
 
+pub(in crate::compile) use self::external::{Url, default_times};
 pub(in crate::compile) use self::table::Guard;
 pub use self::table::{Fate, Row, rows};
+pub(in crate::compile) use self::template::{field_text, field_value};
 
 /// The longest name that the API server takes.
 const LONGEST_NAME: usize = 253;
@@ -51,6 +55,10 @@ pub(in crate::compile) struct Settings {
     pub(in crate::compile) access: access::Said,
     /// Passwords.
     pub(in crate::compile) basic: basic::Said,
+    /// Whom else is to be asked.
+    pub(in crate::compile) external: external::Said,
+    /// What is changed on the way, and who answers in place of errors.
+    pub(in crate::compile) answers: answers::Said,
     /// `proxy-body-size`, bytes; 0 = unlimited.
     pub(in crate::compile) body_size: Option<u64>,
     /// `proxy-connect-timeout`.

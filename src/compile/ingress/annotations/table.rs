@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use super::value::{Refusal, Value};
-use super::{Settings, access, balance, basic, cors, exchange, health, known, limits, raw, redirect, sticky};
+use super::{
+    Settings, access, answers, balance, basic, cors, exchange, external, health, known, limits, raw, redirect, sticky,
+};
 use crate::ir::{Kind, Reason, Severity};
 use crate::settings::suggest::{did_you_mean, distance};
 
@@ -128,7 +130,7 @@ pub(super) fn find(name: &str) -> Option<&'static Row> {
     TABLE.get(name).copied()
 }
 
-const SUBJECTS: [&[Row]; 11] = [
+const SUBJECTS: [&[Row]; 13] = [
     redirect::ROWS,
     cors::ROWS,
     exchange::ROWS,
@@ -138,6 +140,8 @@ const SUBJECTS: [&[Row]; 11] = [
     limits::ROWS,
     access::ROWS,
     basic::ROWS,
+    external::ROWS,
+    answers::ROWS,
     raw::ROWS,
     known::ROWS,
 ];
