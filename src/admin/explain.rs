@@ -166,7 +166,13 @@ fn finish<'a>(story: &mut Explanation, outcome: Outcome<'_>, fields: impl Iterat
         tell(story, "filters", format!("set {}: {} on the answer", field.name, field.value));
     }
     let backend = match outcome {
-        Outcome::Backend(backend) => backend,
+        Outcome::Backend { backend, rewritten } => {
+            if let Some(rewritten) = rewritten {
+                let filter::Rewritten { path, query } = &*rewritten;
+                tell(story, "filters", format!("send {path}{} upstream", query.escape_ascii()));
+            }
+            backend
+        }
         Outcome::Closed(reason) => {
             tell(story, "backend", format!("closed: {reason}"));
             story.status = 503;
@@ -306,7 +312,12 @@ fn target(route: &Route) -> String {
 
 /// `^ /api`, as in the short text form.
 fn path(route: &Route) -> String {
-    format!("{} {}", if route.kind == "exact" { '=' } else { '^' }, route.path)
+    let sign = match &*route.kind {
+        "exact" => '=',
+        "regex" => '~',
+        _ => '^',
+    };
+    format!("{sign} {}", route.path)
 }
 
 /// `ingress shop/web`.

@@ -27,7 +27,7 @@ pub struct Route {
     pub listener: String,
     /// As an Ingress writes it; `*` for any.
     pub host: String,
-    /// `exact` or `prefix`.
+    /// `exact`, `prefix` or `regex`.
     #[serde(rename = "match")]
     pub kind: String,
     /// The path.
@@ -265,8 +265,12 @@ impl Route {
 
 /// The names of the filters that act on requests in clear text, or on those over TLS, in the order in which they act.
 fn filters(filters: &ir::Filters, is_tls: bool) -> impl Iterator<Item = &'static str> {
-    let ir::Filters { tls_redirect, hsts } = filters;
-    let on = [(tls_redirect.is_some() && !is_tls, "ssl-redirect"), (hsts.is_some() && is_tls, "hsts")];
+    let ir::Filters { tls_redirect, hsts, rewrite } = filters;
+    let on = [
+        (rewrite.is_some(), "rewrite"),
+        (tls_redirect.is_some() && !is_tls, "ssl-redirect"),
+        (hsts.is_some() && is_tls, "hsts"),
+    ];
     on.into_iter().filter_map(|(is_on, name)| is_on.then_some(name))
 }
 

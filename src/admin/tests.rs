@@ -401,8 +401,9 @@ fn shop() -> View {
     let redirect = ir::Filters {
         tls_redirect: Some(ir::TlsRedirect { status: 308, port: Some(8443), only_from: None }),
         hsts: Some(ir::Hsts { value: "max-age=31536000".into() }),
+        ..ir::Filters::default()
     };
-    let plain = ir::Filters { tls_redirect: None, hsts: None };
+    let plain = ir::Filters::default();
     let (api, no_endpoints) = (backend_id("shop", "api"), backend_id("blog", "web"));
     let (first, second) = ("spec.rules[0].http.paths[0]", "spec.rules[0].http.paths[1]");
     let closed = ir::Target::Closed(ir::Reason::ServiceNotFound);

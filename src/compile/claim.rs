@@ -49,6 +49,8 @@ pub(super) struct RouteClaim {
     pub(super) redirect: Redirect,
     /// It comes from `spec.defaultBackend` without rules, so a rule for the same path goes before it.
     pub(super) is_catch_all: bool,
+    /// Its path is a regular expression, which makes all paths of the host such.
+    pub(super) is_regex: bool,
 }
 
 /// The implicit root as one Ingress would have it.

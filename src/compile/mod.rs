@@ -77,5 +77,5 @@ pub fn ours<'a>(snapshot: &'a Snapshot, options: &'a CompileOptions) -> impl Ite
 
 /// What is done on a route that nobody set anything for: the short text form prints what differs.
 pub fn plain(options: &CompileOptions) -> (ir::Filters, ir::Policy) {
-    (filters::filters(claim::Redirect::Never, false, options), ingress::default_policy(&options.limits))
+    (filters::plain(options), ingress::default_policy(&options.limits))
 }

@@ -1,11 +1,17 @@
 //! What happens to a request before and after the upstream: synchronous, no I/O, in one order.
 
 mod reply;
+mod rewrite;
 mod tls_redirect;
+mod wording;
+
+use std::io::Write;
 
 pub use self::reply::Reply;
+pub use self::rewrite::Rewritten;
 use crate::http1::Known;
 use crate::ir;
+use crate::uri::path::RoutingPath;
 
 /// What filters look at in a request.
 #[derive(Clone, Copy, Debug)]
@@ -22,15 +28,45 @@ pub struct Request<'a> {
     pub query: &'a [u8],
 }
 
-/// What is done before the upstream; the order is that of nginx's phases. A reply ends the request.
-pub fn before(filters: &ir::Filters, request: &Request<'_>) -> Option<Reply> {
-    let ir::Filters { tls_redirect, hsts: _ } = filters;
+impl Request<'_> {
+    /// `https` or `http`.
+    fn scheme(&self) -> &'static str {
+        if self.is_tls { "https" } else { "http" }
+    }
+
+    /// Appends the host as received, with its port.
+    fn write_authority(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.host.as_bytes());
+        if let Some(port) = self.port {
+            // Writing to a vector cannot fail.
+            let _ = write!(out, ":{port}");
+        }
+    }
+}
+
+/// The route that takes a request.
+#[derive(Clone, Copy, Debug)]
+pub struct Found<'a> {
+    /// The request path.
+    pub path: &'a RoutingPath<'a>,
+    /// The path of the rule.
+    pub rule: &'a ir::PathMatch,
+}
+
+/// What is done before the upstream; the order is that of nginx's phases. `Err` ends the request; else what goes upstream
+/// in place of path and query, if something does.
+pub fn before(filters: &ir::Filters, request: &Request<'_>, found: Found<'_>) -> Result<Option<Box<Rewritten>>, Reply> {
+    let ir::Filters { tls_redirect, hsts: _, rewrite } = filters;
+    let rewritten = match rewrite {
+        Some(rewrite) => rewrite::apply(rewrite, request, found)?,
+        None => None,
+    };
     if let Some(redirect) = tls_redirect
         && let Some(reply) = tls_redirect::reply(redirect, request)
     {
-        return Some(reply);
+        return Err(reply);
     }
-    None
+    Ok(rewritten)
 }
 
 /// A field that every response gets, ours too, in place of the upstream's fields of that name.
@@ -47,7 +83,7 @@ pub struct ResponseField<'a> {
 /// What is set on a response. `is_self_made`: the connection was served with the certificate made at start; a browser
 /// that is told to insist on TLS could then not get past the warning.
 pub fn after(filters: &ir::Filters, is_tls: bool, is_self_made: bool) -> impl Iterator<Item = ResponseField<'_>> {
-    let ir::Filters { tls_redirect: _, hsts } = filters;
+    let ir::Filters { tls_redirect: _, hsts, rewrite: _ } = filters;
     let hsts = hsts.as_ref().filter(|_| is_tls && !is_self_made).map(|hsts| ResponseField {
         name: "Strict-Transport-Security",
         known: Known::StrictTransportSecurity,
@@ -64,21 +100,28 @@ mod tests {
         ir::Filters {
             tls_redirect: Some(ir::TlsRedirect { status: 308, port: None, only_from: None }),
             hsts: Some(ir::Hsts { value: "max-age=31536000; includeSubDomains".into() }),
+            ..ir::Filters::default()
         }
+    }
+
+    fn status(filters: &ir::Filters, request: &Request<'_>) -> Option<u16> {
+        let path = RoutingPath { forward: "/".into(), matching: "/".into() };
+        let rule = ir::PathMatch { kind: ir::PathKind::Prefix, path: "/".into() };
+        before(filters, request, Found { path: &path, rule: &rule }).err().map(|reply| reply.status)
     }
 
     #[test]
     fn only_requests_in_clear_text_are_redirected() {
         for (is_tls, status) in [(false, Some(308)), (true, None)] {
             let request = Request { is_tls, host: "a.example", port: None, path: b"/", query: b"" };
-            assert_eq!(before(&filters(), &request).map(|reply| reply.status), status);
+            assert_eq!(self::status(&filters(), &request), status);
         }
     }
 
     #[test]
     fn a_route_without_filters_changes_nothing() {
         let request = Request { is_tls: false, host: "a.example", port: None, path: b"/", query: b"" };
-        assert_eq!(before(&ir::Filters::default(), &request), None);
+        assert_eq!(status(&ir::Filters::default(), &request), None);
         assert_eq!(after(&ir::Filters::default(), true, false).count(), 0);
     }
 

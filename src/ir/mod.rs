@@ -8,7 +8,9 @@ mod balancing;
 mod certificate;
 mod host;
 mod object;
+mod pattern;
 mod problem;
+mod rewrite;
 mod route;
 pub mod text;
 
@@ -24,7 +26,9 @@ pub use self::balancing::{
 pub use self::certificate::{Certificate, CertificateOrigin};
 pub use self::host::HostPattern;
 pub use self::object::{Kind, Name, Object, Origin};
+pub use self::pattern::{Groups, PathPattern, Regex};
 pub use self::problem::{Problem, Reason, Severity};
+pub use self::rewrite::{Piece, Rewrite, Variable, Wording};
 pub use self::route::{
     BodyLimit, Filters, Hsts, PathKind, PathMatch, Policy, Rank, Retry, RetryOn, Route, Target, Timeouts, TlsRedirect,
     Upgrade, VirtualHost,

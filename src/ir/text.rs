@@ -148,7 +148,7 @@ fn reject(rejected: &Rejected) -> Vec<String> {
 }
 
 fn filters(words: &mut Vec<String>, filters: &Filters, plain: &Filters) {
-    let Filters { tls_redirect, hsts } = filters;
+    let Filters { tls_redirect, hsts, rewrite } = filters;
     if *tls_redirect != plain.tls_redirect {
         words.push(match tls_redirect {
             None => "no-ssl-redirect".to_owned(),
@@ -161,6 +161,10 @@ fn filters(words: &mut Vec<String>, filters: &Filters, plain: &Filters) {
     }
     if *hsts != plain.hsts {
         words.push(hsts.as_ref().map_or("no-hsts".to_owned(), |hsts| format!("hsts={:?}", hsts.value)));
+    }
+    if let Some(rewrite) = rewrite {
+        words.push(format!("{}={rewrite}", if rewrite.is_redirect { "rewrite-redirect" } else { "rewrite" }));
+        words.extend(rewrite.prefix.as_ref().map(|prefix| format!("forwarded-prefix={prefix}")));
     }
 }
 

@@ -71,7 +71,7 @@ async fn serve<C: Client>(
         Decision::Routed { at, route, path, outcome } => (at, route, path, outcome),
     };
     note.routed(&table, at);
-    let backend = backend(outcome)?;
+    let (backend, rewritten) = backend(outcome)?;
     let rules = body_rules(worker, route);
     let mut upload = Upload::new(head.framing, rules);
     upload.hold(client).await.map_err(Stop::from)?;
@@ -81,7 +81,13 @@ async fn serve<C: Client>(
     let id = note.id;
     let outgoing = Outgoing {
         head,
-        path: if head.path() == b"*" { b"*" } else { path.forward.as_bytes() },
+        path: match &rewritten {
+            Some(rewritten) => rewritten.path.as_bytes(),
+            None if head.path() == b"*" => b"*",
+            None => path.forward.as_bytes(),
+        },
+        query: rewritten.as_ref().map_or_else(|| head.query(), |rewritten| &rewritten.query),
+        prefix: route.rule.filters.rewrite.as_ref().and_then(|rewrite| rewrite.prefix.as_deref()),
         host: local.as_deref().map_or_else(|| head.part(head.authority), str::as_bytes),
         request_id: id.octets(Some(head)),
         peer: client.peer(),
@@ -101,10 +107,10 @@ async fn serve<C: Client>(
     Ok(None)
 }
 
-/// The back end to ask, or what is answered without one.
-fn backend(outcome: Outcome<'_>) -> Result<&BackendRef, Stop> {
+/// The back end to ask and what it gets in place of path and query, or what is answered without one.
+fn backend(outcome: Outcome<'_>) -> Result<(&BackendRef, Option<Box<filter::Rewritten>>), Stop> {
     Err(match outcome {
-        Outcome::Backend(backend) => return Ok(backend),
+        Outcome::Backend { backend, rewritten } => return Ok((backend, rewritten)),
         Outcome::TooLarge => upload::too_large().into(),
         Outcome::Closed(_) => Reply::failed(503, Failure::Denied).into(),
         Outcome::Replied(reply) => Reply::from(reply).into(),

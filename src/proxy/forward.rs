@@ -11,6 +11,10 @@ pub struct Outgoing<'a> {
     pub head: &'a RequestHead,
     /// Path to send (`uri::path`, `forward`).
     pub path: &'a [u8],
+    /// Query to send, with its `?`; empty when there is none.
+    pub query: &'a [u8],
+    /// X-Forwarded-Prefix.
+    pub prefix: Option<&'a str>,
     /// Host to send, port included.
     pub host: &'a [u8],
     /// X-Request-ID.
@@ -33,6 +37,9 @@ impl Outgoing<'_> {
         self.peer.client_fields().into_iter().for_each(|(name, value)| add(name, value.as_bytes()));
         add("X-Forwarded-Host", self.host);
         self.peer.way_fields().into_iter().for_each(|(name, value)| add(name, value.as_bytes()));
+        if let Some(prefix) = self.prefix {
+            add("X-Forwarded-Prefix", prefix.as_bytes());
+        }
         self.each_original(add);
     }
 
@@ -55,13 +62,16 @@ impl Outgoing<'_> {
     /// Appends the head in HTTP/1.1: one Host first, then what the client sent, ours, and the framing.
     pub fn write_http1(&self, out: &mut Vec<u8>) {
         out.reserve(self.head.fields.bytes.len() + 512);
-        serialise::request_line(out, self.head.method.as_str(), self.path, self.head.query());
+        serialise::request_line(out, self.head.method.as_str(), self.path, self.query);
         serialise::field(out, b"Host", self.host);
         serialise::fields(out, &self.head.fields);
         serialise::field(out, b"X-Request-ID", self.request_id);
         out.extend_from_slice(&self.peer.client_lines);
         serialise::field(out, b"X-Forwarded-Host", self.host);
         out.extend_from_slice(&self.peer.way_lines);
+        if let Some(prefix) = self.prefix {
+            serialise::field(out, b"X-Forwarded-Prefix", prefix.as_bytes());
+        }
         self.each_original(|name, value| serialise::field(out, name.as_bytes(), value));
         if self.te_trailers {
             out.extend_from_slice(b"TE: trailers\r\n");
@@ -89,6 +99,8 @@ mod tests {
         let outgoing = Outgoing {
             head: &head,
             path: b"/",
+            query: b"",
+            prefix: Some("/shop"),
             host: b"a.example",
             request_id: b"id",
             peer: &peer,
@@ -102,6 +114,6 @@ mod tests {
         let mut written = Vec::new();
         outgoing.write_http1(&mut written);
         assert_eq!(written.escape_ascii().to_string(), expected.escape_ascii().to_string());
-        assert_eq!(written.windows(2).filter(|pair| pair == b"\r\n").count(), 2 + 10 + 1);
+        assert_eq!(written.windows(2).filter(|pair| pair == b"\r\n").count(), 2 + 11 + 1);
     }
 }

@@ -76,8 +76,8 @@ impl From<Refusal> for Reply {
 
 impl From<filter::Reply> for Reply {
     fn from(reply: filter::Reply) -> Reply {
-        let filter::Reply { status, fields } = reply;
-        Reply { fields: fields.into_iter().collect(), ..Reply::plain(status) }
+        let filter::Reply { status, failure, fields } = reply;
+        Reply { failure, fields: fields.into_iter().collect(), ..Reply::plain(status) }
     }
 }
 

@@ -45,7 +45,12 @@ pub enum Outcome<'t> {
     /// A filter answers.
     Replied(filter::Reply),
     /// Endpoints of a Service port answer.
-    Backend(&'t BackendRef),
+    Backend {
+        /// The Service port.
+        backend: &'t BackendRef,
+        /// What goes there in place of path and query.
+        rewritten: Option<Box<filter::Rewritten>>,
+    },
     /// 404: the root that a host has without a rule of its own.
     NotFound,
 }
@@ -71,10 +76,11 @@ pub fn decide<'t, 'r>(table: &'t RoutingTable, asked: &Asked<'r>) -> Decision<'t
         return Decision::NoRoute(path);
     };
     let route = table.route(at);
-    Decision::Routed { at, route, path, outcome: outcome(route, asked) }
+    let outcome = outcome(route, asked, &path);
+    Decision::Routed { at, route, path, outcome }
 }
 
-fn outcome<'t>(route: &'t Route, asked: &Asked<'_>) -> Outcome<'t> {
+fn outcome<'t>(route: &'t Route, asked: &Asked<'_>, path: &RoutingPath<'_>) -> Outcome<'t> {
     let limit = route.body_limit();
     if limit != 0 && asked.length.is_some_and(|length| length > limit) {
         return Outcome::TooLarge;
@@ -82,11 +88,13 @@ fn outcome<'t>(route: &'t Route, asked: &Asked<'_>) -> Outcome<'t> {
     if let Target::Closed(reason) = route.target {
         return Outcome::Closed(reason);
     }
-    if let Some(reply) = filter::before(&route.rule.filters, &asked.request) {
-        return Outcome::Replied(reply);
-    }
+    let found = filter::Found { path, rule: &route.rule.path };
+    let rewritten = match filter::before(&route.rule.filters, &asked.request, found) {
+        Ok(rewritten) => rewritten,
+        Err(reply) => return Outcome::Replied(reply),
+    };
     match &route.target {
-        Target::Backend(backend) => Outcome::Backend(backend),
+        Target::Backend(backend) => Outcome::Backend { backend, rewritten },
         Target::Closed(_) | Target::NotFound => Outcome::NotFound,
     }
 }

@@ -62,7 +62,11 @@ pub(crate) fn config(algorithm: ir::Algorithm, lines: &str) -> Arc<ir::Config> {
         let words: Vec<&str> = line.split_whitespace().collect();
         let [host, sign, path, service] = words[..] else { panic!("four words: {line}") };
         let pattern = pattern(host);
-        let kind = if sign == "=" { ir::PathKind::Exact } else { ir::PathKind::Prefix };
+        let kind = match sign {
+            "=" => ir::PathKind::Exact,
+            "~" => ir::PathKind::Regex(ir::PathPattern::new(path).unwrap()),
+            _ => ir::PathKind::Prefix,
+        };
         let target = if service == "-" { ir::Target::NotFound } else { ir::Target::Backend(backend_id(service)) };
         if let ir::Target::Backend(id) = &target {
             Arc::make_mut(&mut config.backends).insert(id.clone(), backend(id, algorithm.clone()));

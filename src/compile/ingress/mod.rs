@@ -19,8 +19,8 @@ use super::said::{BackendSettings, Said};
 use super::shared::Shared;
 use super::view::View;
 use crate::ir::{
-    BackendId, HostPattern, Name, Object, Origin, PathKind, PathMatch, Policy, PortKey, Problem, Reason, Rejected,
-    Route, Severity, Target,
+    BackendId, Filters, HostPattern, Name, Object, Origin, PathKind, PathMatch, Policy, PortKey, Problem, Reason,
+    Rejected, Route, Severity, Target,
 };
 use crate::snapshot::{Ingress, IngressBackend, IngressPath};
 
@@ -172,7 +172,9 @@ impl Draft<'_, '_, '_> {
 
     fn path(&mut self, host: &HostPattern, path: &IngressPath, field: &Arc<str>) -> Option<RouteClaim> {
         let written = path.path.as_deref().filter(|written| !written.is_empty()).unwrap_or("/");
-        let matched = match path::parse(path.path.as_deref(), &path.path_type) {
+        let is_regex = self.settings.rewrite.is_regex(written);
+        let parse = if is_regex { path::parse_regex } else { path::parse };
+        let matched = match parse(written, &path.path_type) {
             Ok(matched) => matched,
             Err((why, hint)) => {
                 self.problems.push(problem(self.object(), Severity::Error, Reason::PathInvalid, &**field, why, hint));
@@ -182,7 +184,7 @@ impl Draft<'_, '_, '_> {
         };
         let closed = self.settings.closed(path::is_acme_challenge(&matched));
         match self.target(&path.backend, field, closed) {
-            Ok(target) => Some(self.route(matched, written, field, target, false)),
+            Ok(target) => Some(RouteClaim { is_regex, ..self.route(matched, written, field, target, false) }),
             Err(why) => {
                 self.reject(host.clone(), written, field, why);
                 None
@@ -204,17 +206,20 @@ impl Draft<'_, '_, '_> {
             Target::Backend(_) | Target::NotFound => self.redirect(),
         };
         let has_tls = !self.ingress.tls.is_empty();
+        // What a catch-all Ingress says of paths is not for those that nobody declared.
+        let rewrite = self.settings.rewrite.of(written).filter(|_| !is_catch_all).cloned();
+        let filters = Filters { rewrite, ..filters::plain(self.view.options) };
         let route = Route {
             path,
             implicit: false,
             origin: origin(self.object(), field),
             target,
-            filters: self.shared.filters(filters::filters(redirect, has_tls, self.view.options)),
+            filters: self.shared.filters(filters::settle(&filters, redirect, has_tls, self.view.options)),
             policy: Arc::clone(&self.policy),
         };
         // The path as written is nearly always the path matched, so the text is shared.
         let written = if *written == *route.path.path { Arc::clone(&route.path.path) } else { written.into() };
-        RouteClaim { route: Arc::new(route), written, redirect, is_catch_all }
+        RouteClaim { route: Arc::new(route), written, redirect, is_catch_all, is_regex: false }
     }
 
     fn redirect(&self) -> Redirect {

@@ -3,4 +3,5 @@
 mod health;
 pub mod late;
 pub mod plain;
+mod regex;
 mod seen;

@@ -9,10 +9,12 @@ mod exchange;
 mod health;
 mod known;
 mod redirect;
+mod rewrite;
 mod sticky;
 mod table;
 mod template;
 mod value;
+mod wording;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,6 +40,8 @@ pub(in crate::compile) struct Settings {
     pub(in crate::compile) ssl_redirect: Option<bool>,
     /// `force-ssl-redirect`.
     pub(in crate::compile) force_ssl_redirect: Option<bool>,
+    /// `use-regex`, `rewrite-target` and what belongs to it.
+    pub(in crate::compile) rewrite: rewrite::Said,
     /// `proxy-body-size`, bytes; 0 = unlimited.
     pub(in crate::compile) body_size: Option<u64>,
     /// `proxy-connect-timeout`.
@@ -155,6 +159,7 @@ pub(in crate::compile) fn read(
             problems.push(found.on(object, full));
         }
     }
+    settings.rewrite.settle();
     for full in sticky::take_idle(&mut settings.backend) {
         let name = full.split_once('/').map_or(&*full, |(_, name)| name);
         let message = format!("{name}: has no effect without affinity: cookie");

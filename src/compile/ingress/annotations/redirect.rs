@@ -12,13 +12,10 @@ pub(super) const ROWS: &[Row] = &[
     both("permanent-redirect-code", differs("redirect in the backend")),
     both("preserve-trailing-slash", differs_unless("false", "the redirect to https cuts one trailing slash")),
     both("relative-redirects", differs_unless("false", "redirects are absolute")),
-    both("rewrite-target", differs("have the backend serve the path as it is")),
     both("server-alias", differs("add a rule for each host")),
     both("ssl-redirect", Honoured(|value, to| value.boolean().map(|is| to.ssl_redirect = Some(is))))
         .takes("one of: true, false"),
     both("temporal-redirect", differs("redirect in the backend")),
     both("temporal-redirect-code", differs("redirect in the backend")),
     both("use-port-in-redirects", differs("redirects carry the https port for folders only")),
-    both("use-regex", differs_unless("false", "write the paths as prefixes")),
-    both("x-forwarded-prefix", differs("have the backend know its prefix")),
 ];

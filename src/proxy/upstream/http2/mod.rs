@@ -238,7 +238,7 @@ fn head(outgoing: &Outgoing<'_>, scheme: Scheme) -> Option<Request<()>> {
     let uri = Uri::builder()
         .scheme(scheme)
         .authority(Authority::try_from(outgoing.host).ok()?)
-        .path_and_query(target(outgoing.path, outgoing.head.query())?)
+        .path_and_query(target(outgoing.path, outgoing.query)?)
         .build()
         .ok()?;
     let mut request = Request::new(());
