@@ -109,6 +109,13 @@ pub fn explain(table: &RoutingTable, listeners: &[Listener], request: &Request) 
             tell(&mut story, "path", format!("refused: {fault}"));
             return story;
         }
+        Decision::Redirected(path, reply) => {
+            let trace = table::explain(table, &host, &path.matching);
+            let told = trace.steps.into_iter().filter(|step| step.stage == "host");
+            story.steps.extend(told.map(|step| Step { stage: step.stage.to_owned(), text: step.text }));
+            replied(&mut story, &reply);
+            return story;
+        }
         Decision::NoRoute(path) => (path, None),
         Decision::Routed { at, route, path, outcome } => (path, Some((at, route, outcome))),
     };
@@ -155,12 +162,7 @@ fn listener<'l>(story: &mut Explanation, listeners: &'l [Listener], request: &Re
 /// What happens on the route: what a filter answers, or the fields it sets, the backend and its endpoints.
 fn finish<'a>(story: &mut Explanation, outcome: Outcome<'_>, fields: impl Iterator<Item = filter::ResponseField<'a>>) {
     if let Outcome::Replied(reply) = outcome {
-        let location = reply.fields.iter().find(|(name, _)| *name == "Location");
-        let location = location.map(|(_, value)| format!(" to {}", String::from_utf8_lossy(value))).unwrap_or_default();
-        tell(story, "filters", format!("answer {}{location}", reply.status));
-        story.status = reply.status;
-        story.answer = Answer::Replied;
-        return;
+        return replied(story, &reply);
     }
     for field in fields {
         tell(story, "filters", format!("set {}: {} on the answer", field.name, field.value));
@@ -197,6 +199,15 @@ fn finish<'a>(story: &mut Explanation, outcome: Outcome<'_>, fields: impl Iterat
     tell_endpoints(story, backend, &set);
     (story.status, story.answer) =
         if set.candidates.is_empty() { (503, Answer::Refused) } else { (200, Answer::Routed) };
+}
+
+/// What a filter answers.
+fn replied(story: &mut Explanation, reply: &filter::Reply) {
+    let location = reply.fields.iter().find(|(name, _)| *name == "Location");
+    let location = location.map(|(_, value)| format!(" to {}", String::from_utf8_lossy(value))).unwrap_or_default();
+    tell(story, "filters", format!("answer {}{location}", reply.status));
+    story.status = reply.status;
+    story.answer = Answer::Replied;
 }
 
 /// Which endpoints may get the request, and why the others may not.

@@ -265,8 +265,9 @@ impl Route {
 
 /// The names of the filters that act on requests in clear text, or on those over TLS, in the order in which they act.
 fn filters(filters: &ir::Filters, is_tls: bool) -> impl Iterator<Item = &'static str> {
-    let ir::Filters { tls_redirect, hsts, rewrite } = filters;
+    let ir::Filters { tls_redirect, hsts, slash_redirect, rewrite } = filters;
     let on = [
+        (slash_redirect.is_some(), "slash-redirect"),
         (rewrite.is_some(), "rewrite"),
         (tls_redirect.is_some() && !is_tls, "ssl-redirect"),
         (hsts.is_some() && is_tls, "hsts"),

@@ -1,11 +1,12 @@
 //! What one Ingress asks for, before it is merged with what the others ask for.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::said::Said;
+use super::said::{Said, Told};
 use crate::ir::{
-    BackendId, Certificate, EndpointSource, HostPattern, Name, Object, Origin, Policy, Problem, Protocol, Reason,
-    Rejected, Route, Severity, Target,
+    Alias, BackendId, Certificate, EndpointSource, HostPattern, HostRedirect, Name, Object, Origin, Policy, Problem,
+    Protocol, Reason, Rejected, Route, Severity, Target,
 };
 
 /// Everything that one Ingress asks for.
@@ -32,6 +33,8 @@ pub(super) struct HostClaim {
     pub(super) routes: Box<[RouteClaim]>,
     /// What a request for no declared path gets if this Ingress is the host's first.
     pub(super) root: RootClaim,
+    /// What it says of all its hosts, if anything.
+    pub(super) front: Option<Arc<Front>>,
     /// It has a `tls` section: requests to the host in clear text can be redirected.
     pub(super) has_tls: bool,
     /// The certificate it asks for, if it has a `tls` section.
@@ -64,6 +67,17 @@ pub(super) struct RootClaim {
     pub(super) redirect: Redirect,
     /// No backend may be reached through it: an access rule of the Ingress cannot be honoured.
     pub(super) closed: Option<Reason>,
+}
+
+/// What one Ingress says of each of its hosts.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Front {
+    /// `app-root`.
+    pub(super) app_root: Option<Told<Arc<HostRedirect>>>,
+    /// `server-alias`.
+    pub(super) aliases: Option<Told<Box<[Alias]>>>,
+    /// `from-to-www-redirect`.
+    pub(super) www: bool,
 }
 
 /// When requests in clear text are redirected to https.
@@ -112,6 +126,8 @@ pub(super) struct BackendFacts {
     pub(super) said: Option<Said>,
     /// Where the endpoints come from.
     pub(super) source: EndpointSource,
+    /// The Service's own address and port, if it has them.
+    pub(super) own_address: Option<SocketAddr>,
 }
 
 /// A problem, in full.

@@ -11,7 +11,7 @@ static HSTS: LazyLock<Arc<str>> = LazyLock::new(|| "max-age=31536000; includeSub
 /// The filters of a route that nobody set anything for.
 pub(super) fn plain(options: &CompileOptions) -> Filters {
     let hsts = options.https_port.map(|_| Hsts { value: Arc::clone(&HSTS) });
-    Filters { tls_redirect: None, hsts, rewrite: None }
+    Filters { tls_redirect: None, hsts, slash_redirect: None, rewrite: None }
 }
 
 /// The filters that an Ingress asks for with what its host adds; `has_tls` says that some Ingress of it has a `tls`

@@ -9,12 +9,13 @@ use super::age::Age;
 use super::balancing::balancing;
 use super::claim::{BackendClaim, HostClaim, Redirect, RouteClaim, problem};
 use super::filters::{plain, settle};
+use super::front::{self, Names};
 use super::ingress::default_policy;
 use super::said::Decided;
 use super::shared::Shared;
 use crate::ir::{
-    Backend, BackendId, BodyLimit, Certificate, HostPattern, Origin, PathKind, PathMatch, PathPattern, Policy, Problem,
-    Reason, Rejected, Route, Severity, Target, VirtualHost,
+    Backend, BackendId, BodyLimit, Certificate, EndpointSource, HostPattern, Origin, PathKind, PathMatch, PathPattern,
+    Policy, Problem, Reason, Rejected, Route, Severity, Target, VirtualHost,
 };
 use crate::settings::CompileOptions;
 
@@ -29,6 +30,8 @@ pub(super) struct MergedHost {
     pub(super) problems: Vec<Problem>,
     /// Who lost.
     pub(super) rejected: Vec<Arc<Rejected>>,
+    /// Further names that it asks for.
+    pub(super) names: Option<Names>,
 }
 
 /// Which certificate a host gets.
@@ -78,6 +81,7 @@ pub(super) fn host<'a>(
         }
     }
     merge.root(pattern, claims.clone().next(), fallback);
+    let fronts = claims.clone().filter_map(|claim| Some((&claim.origin.object, claim.front.as_ref()?)));
     let (certificate, problems) = certificate(pattern, claims);
     merge.problems.extend(problems);
     let mut rejected = Vec::new();
@@ -96,8 +100,10 @@ pub(super) fn host<'a>(
     if let Some(previous) = previous {
         share(&mut routes, &previous.routes);
     }
-    let problems = merge.problems;
-    MergedHost { host: Arc::new(VirtualHost { host: pattern.clone(), routes }), certificate, problems, rejected }
+    let mut problems = merge.problems;
+    let front = front::decide(fronts, &mut problems);
+    let host = VirtualHost { host: pattern.clone(), routes, redirect: front.app_root };
+    MergedHost { host: Arc::new(host), certificate, problems, rejected, names: front.names }
 }
 
 /// The host of all unknown names where no Ingress speaks for it: everything goes to the default backend.
@@ -116,7 +122,7 @@ pub(super) fn unclaimed(
         filters: shared.filters(plain(options)),
         policy: policy_towards(&fallback.target, policy, &is_grpc, shared),
     };
-    VirtualHost { host: HostPattern::Any, routes: vec![Arc::new(route)] }
+    VirtualHost { host: HostPattern::Any, routes: vec![Arc::new(route)], redirect: None }
 }
 
 struct Merge<'a> {
@@ -352,7 +358,10 @@ pub(super) fn backend<'a>(
         protocol: decided.protocol.map_or(first.facts.protocol, |word| word.value.protocol),
         balancing: shared.balancing(balancing(&decided, options, &mut problems)),
         affinity: affinity(&first.id, &decided, shared),
-        source: first.facts.source.clone(),
+        source: match first.facts.own_address.filter(|_| decided.own_address.is_some_and(|word| *word.value)) {
+            Some(address) => EndpointSource::Fixed(address),
+            None => first.facts.source.clone(),
+        },
         origin: first.origin.clone(),
     };
     Some((merged, problems))

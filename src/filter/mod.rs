@@ -1,12 +1,15 @@
 //! What happens to a request before and after the upstream: synchronous, no I/O, in one order.
 
+mod host;
 mod reply;
 mod rewrite;
+mod slash_redirect;
 mod tls_redirect;
 mod wording;
 
 use std::io::Write;
 
+pub use self::host::at_host;
 pub use self::reply::Reply;
 pub use self::rewrite::Rewritten;
 use crate::http1::Known;
@@ -56,7 +59,12 @@ pub struct Found<'a> {
 /// What is done before the upstream; the order is that of nginx's phases. `Err` ends the request; else what goes upstream
 /// in place of path and query, if something does.
 pub fn before(filters: &ir::Filters, request: &Request<'_>, found: Found<'_>) -> Result<Option<Box<Rewritten>>, Reply> {
-    let ir::Filters { tls_redirect, hsts: _, rewrite } = filters;
+    let ir::Filters { tls_redirect, hsts: _, slash_redirect, rewrite } = filters;
+    if let Some(redirect) = slash_redirect
+        && let Some(reply) = slash_redirect::reply(*redirect, request, found)
+    {
+        return Err(reply);
+    }
     let rewritten = match rewrite {
         Some(rewrite) => rewrite::apply(rewrite, request, found)?,
         None => None,
@@ -83,7 +91,7 @@ pub struct ResponseField<'a> {
 /// What is set on a response. `is_self_made`: the connection was served with the certificate made at start; a browser
 /// that is told to insist on TLS could then not get past the warning.
 pub fn after(filters: &ir::Filters, is_tls: bool, is_self_made: bool) -> impl Iterator<Item = ResponseField<'_>> {
-    let ir::Filters { tls_redirect: _, hsts, rewrite: _ } = filters;
+    let ir::Filters { tls_redirect: _, hsts, slash_redirect: _, rewrite: _ } = filters;
     let hsts = hsts.as_ref().filter(|_| is_tls && !is_self_made).map(|hsts| ResponseField {
         name: "Strict-Transport-Security",
         known: Known::StrictTransportSecurity,

@@ -6,6 +6,7 @@
 mod backend;
 mod balancing;
 mod certificate;
+mod front;
 mod host;
 mod object;
 mod pattern;
@@ -24,14 +25,15 @@ pub use self::balancing::{
     ActiveCheck, Affinity, Algorithm, Balancing, Cookie, Part, PassiveCheck, Probe, SameSite, Template,
 };
 pub use self::certificate::{Certificate, CertificateOrigin};
+pub use self::front::{Alias, Aliases, HostRedirect};
 pub use self::host::HostPattern;
 pub use self::object::{Kind, Name, Object, Origin};
 pub use self::pattern::{Groups, PathPattern, Regex};
 pub use self::problem::{Problem, Reason, Severity};
 pub use self::rewrite::{Piece, Rewrite, Variable, Wording};
 pub use self::route::{
-    BodyLimit, Filters, Hsts, PathKind, PathMatch, Policy, Rank, Retry, RetryOn, Route, Target, Timeouts, TlsRedirect,
-    Upgrade, VirtualHost,
+    BodyLimit, Filters, Hsts, PathKind, PathMatch, Policy, Rank, Retry, RetryOn, Route, SlashRedirect, Target,
+    Timeouts, TlsRedirect, Upgrade, VirtualHost,
 };
 
 /// Everything that is served, compiled from one snapshot.
@@ -39,6 +41,8 @@ pub use self::route::{
 pub struct Config {
     /// Virtual hosts by pattern. `HostPattern::Any` answers names that no other host owns.
     pub hosts: BTreeMap<HostPattern, Arc<VirtualHost>>,
+    /// Further names of the hosts. Shared as `backends`.
+    pub aliases: Arc<Aliases>,
     /// Every Service port that a route leads to, and no other. Shared with the configuration before where nothing of it
     /// changed.
     pub backends: Arc<BTreeMap<BackendId, Arc<Backend>>>,

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{BackendId, HostPattern, Origin, PathPattern, Reason, Rewrite};
+use super::{BackendId, HostPattern, HostRedirect, Origin, PathPattern, Reason, Rewrite};
 
 /// One host with its routes.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,6 +15,8 @@ pub struct VirtualHost {
     /// Routes in order of [`Rank`], no two with the same path and kind; regular expressions in the order in which they are
     /// tried.
     pub routes: Vec<Arc<Route>>,
+    /// What is answered before any of them.
+    pub redirect: Option<Arc<HostRedirect>>,
 }
 
 /// One path of one host.
@@ -141,6 +143,9 @@ pub struct Filters {
     pub tls_redirect: Option<TlsRedirect>,
     /// `Strict-Transport-Security` on answers over TLS.
     pub hsts: Option<Hsts>,
+    /// Answer a request for the path without its slash at the end with a redirect to the path
+    /// (`trailing-slash-redirect`).
+    pub slash_redirect: Option<SlashRedirect>,
     /// Send another path upstream, or send the client elsewhere.
     pub rewrite: Option<Arc<Rewrite>>,
 }
@@ -155,6 +160,13 @@ pub struct TlsRedirect {
     /// Redirect only requests whose Host names this port, or none. In a folder: another port says that the client came
     /// through a mapping, and where https is behind that nobody knows, so a redirect would lead nowhere.
     pub only_from: Option<u16>,
+}
+
+/// A redirect from `p` to the prefix `p/`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SlashRedirect {
+    /// Write the port that the client names.
+    pub keeps_port: bool,
 }
 
 /// `Strict-Transport-Security` (RFC 6797).

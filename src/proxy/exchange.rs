@@ -67,6 +67,7 @@ async fn serve<C: Client>(
             return Err(Reply::plain(if worker.is_draining() { 503 } else { 200 }).into());
         }
         Decision::BadPath(fault) => return Err(Refusal::bad(fault.0).into()),
+        Decision::Redirected(_, reply) => return Err(Reply::from(reply).into()),
         Decision::NoRoute(_) => return Err(Reply::failed(404, Failure::NoRoute).into()),
         Decision::Routed { at, route, path, outcome } => (at, route, path, outcome),
     };

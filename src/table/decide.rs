@@ -1,5 +1,6 @@
 //! What becomes of a request before any back end is asked: every step in the one order that the proxy and `explain` use.
 
+use super::paths::Silent;
 use super::{BackendRef, Route, RouteRef, RoutingTable, Target};
 use crate::filter;
 use crate::ir;
@@ -23,6 +24,8 @@ pub enum Decision<'t, 'r> {
     BadPath(Fault),
     /// 404: no rule for the host, or none for this path of it.
     NoRoute(RoutingPath<'r>),
+    /// The host answers, whatever its paths.
+    Redirected(RoutingPath<'r>, filter::Reply),
     /// A route takes it.
     Routed {
         /// Where the route stands.
@@ -72,9 +75,14 @@ pub fn decide<'t, 'r>(table: &'t RoutingTable, asked: &Asked<'r>) -> Decision<'t
         Ok(path) => path,
         Err(fault) => return Decision::BadPath(fault),
     };
-    let Some(at) = table.find(&host, &path.matching) else {
-        return Decision::NoRoute(path);
-    };
+    let Some((place, found)) = table.host(&host) else { return Decision::NoRoute(path) };
+    if let Some(redirect) = &found.redirect
+        && let Some(reply) = filter::at_host(redirect, request, &path)
+    {
+        return Decision::Redirected(path, reply);
+    }
+    let Some(route) = found.paths.find(&path.matching, &mut Silent) else { return Decision::NoRoute(path) };
+    let at = RouteRef { host: place, route };
     let route = table.route(at);
     let outcome = outcome(route, asked, &path);
     Decision::Routed { at, route, path, outcome }

@@ -2,7 +2,7 @@
 
 use super::paths::{Slots, Walk};
 use super::{Host, RouteRef, RoutingTable};
-use crate::ir::{HostPattern, PathKind, Route as Rule, Target};
+use crate::ir::{HostPattern, HostRedirect, PathKind, Route as Rule, Target};
 
 /// One stage of a decision and what was decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,6 +68,10 @@ impl Walk for Passed {
 
 fn host_text(table: &RoutingTable, found: &Host, host: &str) -> String {
     let mut text = match &found.pattern {
+        pattern if !pattern.matches(host) => format!("{host} is a further name of {pattern}"),
+        HostPattern::Exact(_) if matches!(found.redirect.as_deref(), Some(HostRedirect::Moved { .. })) => {
+            format!("{host} is only there to redirect")
+        }
         HostPattern::Exact(_) => format!("{host} has rules of its own"),
         HostPattern::Wildcard(_) => format!("{host} is one label under {}", found.pattern),
         HostPattern::Any => {

@@ -75,7 +75,7 @@ pub(crate) fn config(algorithm: ir::Algorithm, lines: &str) -> Arc<ir::Config> {
         let host = config
             .hosts
             .entry(pattern.clone())
-            .or_insert_with(|| Arc::new(ir::VirtualHost { host: pattern, routes: Vec::new() }));
+            .or_insert_with(|| Arc::new(ir::VirtualHost { host: pattern, routes: Vec::new(), redirect: None }));
         Arc::make_mut(host).routes.push(Arc::new(route));
     }
     Arc::new(config)

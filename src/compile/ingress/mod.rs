@@ -12,7 +12,9 @@ use std::sync::Arc;
 
 use self::annotations::Settings;
 use self::class::Owner;
-use super::claim::{BackendClaim, CertificateClaim, HostClaim, Outcome, Redirect, RootClaim, RouteClaim, problem};
+use super::claim::{
+    BackendClaim, CertificateClaim, Front, HostClaim, Outcome, Redirect, RootClaim, RouteClaim, problem,
+};
 use super::filters;
 use super::resolve::{Resolution, resolve};
 use super::said::{BackendSettings, Said};
@@ -20,7 +22,7 @@ use super::shared::Shared;
 use super::view::View;
 use crate::ir::{
     BackendId, Filters, HostPattern, Name, Object, Origin, PathKind, PathMatch, Policy, PortKey, Problem, Reason,
-    Rejected, Route, Severity, Target,
+    Rejected, Route, Severity, SlashRedirect, Target,
 };
 use crate::snapshot::{Ingress, IngressBackend, IngressPath};
 
@@ -208,7 +210,8 @@ impl Draft<'_, '_, '_> {
         let has_tls = !self.ingress.tls.is_empty();
         // What a catch-all Ingress says of paths is not for those that nobody declared.
         let rewrite = self.settings.rewrite.of(written).filter(|_| !is_catch_all).cloned();
-        let filters = Filters { rewrite, ..filters::plain(self.view.options) };
+        let filters =
+            Filters { rewrite, slash_redirect: self.slash_redirect(&path), ..filters::plain(self.view.options) };
         let route = Route {
             path,
             implicit: false,
@@ -220,6 +223,15 @@ impl Draft<'_, '_, '_> {
         // The path as written is nearly always the path matched, so the text is shared.
         let written = if *written == *route.path.path { Arc::clone(&route.path.path) } else { written.into() };
         RouteClaim { route: Arc::new(route), written, redirect, is_catch_all, is_regex: false }
+    }
+
+    /// What ingress-nginx does with a request for a prefix without the slash at its end. By default only in its place.
+    fn slash_redirect(&self, path: &PathMatch) -> Option<SlashRedirect> {
+        const NGINX: &str = "k8s.io/ingress-nginx";
+        let options = self.view.options;
+        let is_asked = self.settings.slash_redirect.unwrap_or(*options.controller_class == *NGINX);
+        let has_slash = path.kind == PathKind::Prefix && path.path.len() > 1 && path.path.ends_with('/');
+        (is_asked && has_slash).then_some(SlashRedirect { keeps_port: options.folder })
     }
 
     fn redirect(&self) -> Redirect {
@@ -361,12 +373,14 @@ impl Draft<'_, '_, '_> {
     fn finish(self) -> Outcome {
         let whole = origin(&self.ingress.meta.object, &self.shared.fields.whole());
         let has_tls = !self.ingress.tls.is_empty();
+        let front = (self.settings.front != Front::default()).then(|| Arc::new(self.settings.front));
         let claim = |(host, draft): (HostPattern, HostDraft)| {
             Arc::new(HostClaim {
                 host,
                 origin: whole.clone(),
                 routes: draft.routes.into(),
                 root: draft.root,
+                front: front.clone(),
                 has_tls,
                 certificate: draft.certificate.map(Box::new),
             })

@@ -1,6 +1,7 @@
 //! Client, proxy and back end over loopback, one file for each feature.
 
 mod health;
+mod hosts;
 pub mod late;
 pub mod plain;
 mod regex;

@@ -7,6 +7,7 @@ mod access;
 mod balance;
 mod exchange;
 mod health;
+mod hosts;
 mod known;
 mod redirect;
 mod rewrite;
@@ -21,7 +22,7 @@ use std::time::Duration;
 
 use self::table::{Effect, Guard};
 use self::value::{Refusal, Value};
-use crate::compile::claim::problem;
+use crate::compile::claim::{Front, problem};
 use crate::compile::resolve::Resolution;
 use crate::compile::said::{BackendSettings, Said, Told};
 use crate::ir::{Algorithm, Object, Problem, Protocol, Reason, RetryOn, Severity, Upgrade};
@@ -40,6 +41,10 @@ pub(in crate::compile) struct Settings {
     pub(in crate::compile) ssl_redirect: Option<bool>,
     /// `force-ssl-redirect`.
     pub(in crate::compile) force_ssl_redirect: Option<bool>,
+    /// What it says of its hosts.
+    pub(in crate::compile) front: Front,
+    /// `trailing-slash-redirect`.
+    pub(in crate::compile) slash_redirect: Option<bool>,
     /// `use-regex`, `rewrite-target` and what belongs to it.
     pub(in crate::compile) rewrite: rewrite::Said,
     /// `proxy-body-size`, bytes; 0 = unlimited.

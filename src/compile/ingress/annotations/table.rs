@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use super::value::{Refusal, Value};
-use super::{Settings, access, balance, exchange, health, known, redirect, rewrite, sticky};
+use super::{Settings, access, balance, exchange, health, hosts, known, redirect, rewrite, sticky};
 use crate::ir::{Reason, Severity};
 use crate::settings::suggest::{did_you_mean, distance};
 
@@ -118,6 +118,7 @@ pub(super) fn find(name: &str) -> Option<&'static Row> {
 static TABLE: LazyLock<BTreeMap<&'static str, &'static Row>> = LazyLock::new(|| {
     let subjects = [
         redirect::ROWS,
+        hosts::ROWS,
         rewrite::ROWS,
         exchange::ROWS,
         balance::ROWS,
@@ -213,6 +214,7 @@ mod tests {
     fn no_name_has_two_rows() {
         let subjects = [
             redirect::ROWS,
+            hosts::ROWS,
             rewrite::ROWS,
             exchange::ROWS,
             balance::ROWS,
