@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::said::{Said, Told};
 use crate::ir::{
-    Alias, BackendId, Certificate, EndpointSource, HostPattern, HostRedirect, Name, Object, Origin, Policy, Problem,
-    Protocol, Reason, Rejected, Route, Severity, Target,
+    Alias, BackendId, Certificate, EndpointSource, Filters, HostPattern, HostRedirect, Name, Object, Origin, Policy,
+    Problem, Protocol, Reason, Rejected, Route, Severity, Target,
 };
 
 /// Everything that one Ingress asks for.
@@ -48,7 +48,7 @@ pub(super) struct RouteClaim {
     pub(super) route: Arc<Route>,
     /// The path as written, for people.
     pub(super) written: Arc<str>,
-    /// When requests in clear text are redirected.
+    /// How requests in clear text are redirected.
     pub(super) redirect: Redirect,
     /// It comes from `spec.defaultBackend` without rules, so a rule for the same path goes before it.
     pub(super) is_catch_all: bool,
@@ -63,8 +63,10 @@ pub(super) struct RootClaim {
     pub(super) own: Option<Target>,
     /// Times and sizes towards `own`.
     pub(super) policy: Arc<Policy>,
-    /// When requests in clear text are redirected.
+    /// How requests in clear text are redirected.
     pub(super) redirect: Redirect,
+    /// What else happens to a request.
+    pub(super) filters: Arc<Filters>,
     /// No backend may be reached through it: an access rule of the Ingress cannot be honoured.
     pub(super) closed: Option<Reason>,
 }
@@ -80,9 +82,25 @@ pub(super) struct Front {
     pub(super) www: bool,
 }
 
+/// How requests in clear text are redirected to https.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Redirect {
+    /// When they are.
+    pub(super) when: When,
+    /// With the slash at the end of the target (`preserve-trailing-slash`).
+    pub(super) keeps_slash: bool,
+    /// To the https port (`use-port-in-redirects`), if anything is said about it.
+    pub(super) has_port: Option<bool>,
+}
+
+impl Redirect {
+    /// They are not.
+    pub(super) const NEVER: Redirect = Redirect { when: When::Never, keeps_slash: false, has_port: None };
+}
+
 /// When requests in clear text are redirected to https.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Redirect {
+pub(super) enum When {
     /// Always, where there is an https port (`force-ssl-redirect`).
     Always,
     /// Never.

@@ -25,7 +25,7 @@ use crate::ir::{
     Severity, Target, VirtualHost,
 };
 use crate::settings::CompileOptions;
-use crate::snapshot::{Ingress, IngressClass, Secret, Service, Snapshot};
+use crate::snapshot::{ConfigMap, Ingress, IngressClass, Secret, Service, Snapshot};
 
 /// Everything remembered.
 pub(super) struct Memory {
@@ -34,6 +34,7 @@ pub(super) struct Memory {
     classes: Seen<IngressClass>,
     services: Seen<Service>,
     secrets: Seen<Secret>,
+    config_maps: Seen<ConfigMap>,
     class_summary: Classes,
     remembered: BTreeMap<Name, Remembered>,
     readers: BTreeMap<Lookup, Few<Name, ()>>,
@@ -93,6 +94,7 @@ impl Memory {
             classes: Seen::default(),
             services: Seen::default(),
             secrets: Seen::default(),
+            config_maps: Seen::default(),
             class_summary: Classes::default(),
             remembered: BTreeMap::new(),
             readers: BTreeMap::new(),
@@ -148,6 +150,8 @@ impl Memory {
         }
         let secrets = self.secrets.changes(&snapshot.secrets, |secret| &secret.meta);
         changed.extend(secrets.into_iter().map(|change| Lookup::Secret(change.name)));
+        let config_maps = self.config_maps.changes(&snapshot.config_maps, |map| &map.meta);
+        changed.extend(config_maps.into_iter().map(|change| Lookup::ConfigMap(change.name)));
 
         let ingresses = self.ingresses.changes(&snapshot.ingresses, |ingress| &ingress.meta);
         let readers = changed.iter().filter_map(|lookup| self.readers.get(lookup));
@@ -491,6 +495,16 @@ fn read_flags(snapshot: &Snapshot, classes: Classes, options: &CompileOptions) -
         let (found, mut more) = tls::default_certificate(view.secret(name), name, &flag);
         certificate = found;
         problems.append(&mut more);
+    }
+    if let Some(name) = options.config_map.as_ref().filter(|name| view.config_map(name).is_none()) {
+        problems.push(problem(
+            &flag("--configmap"),
+            Severity::Warning,
+            Reason::ConfigKeyInvalid,
+            "",
+            format!("no ConfigMap {name}; the defaults of its keys serve"),
+            "create it, or name another",
+        ));
     }
     for class in snapshot.classes.values().filter(|class| class.has_parameters && is_ours(class, options)) {
         problems.push(problem(

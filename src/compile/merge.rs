@@ -8,14 +8,14 @@ use super::affinity::affinity;
 use super::age::Age;
 use super::balancing::balancing;
 use super::claim::{BackendClaim, HostClaim, Redirect, RouteClaim, problem};
-use super::filters::{plain, settle};
+use super::filters::{plain, tls_redirect};
 use super::front::{self, Names};
 use super::ingress::default_policy;
 use super::said::Decided;
 use super::shared::Shared;
 use crate::ir::{
-    Backend, BackendId, BodyLimit, Certificate, EndpointSource, HostPattern, Origin, PathKind, PathMatch, PathPattern,
-    Policy, Problem, Reason, Rejected, Route, Severity, Target, VirtualHost,
+    Backend, BackendId, BodyLimit, Certificate, EndpointSource, Filters, HostPattern, Origin, PathKind, PathMatch,
+    PathPattern, Policy, Problem, Reason, Rejected, Route, Severity, Target, VirtualHost,
 };
 use crate::settings::CompileOptions;
 
@@ -152,8 +152,7 @@ impl Merge<'_> {
             self.losers.push((claim.clone(), Arc::clone(&winner.route)));
             return;
         }
-        let filters = settle(&claim.route.filters, claim.redirect, self.has_tls, self.options);
-        let filters = self.shared.filters(filters);
+        let filters = self.redirected(&claim.route.filters, claim.redirect);
         let policy = policy_towards(&claim.route.target, Arc::clone(&claim.route.policy), self.is_grpc, self.shared);
         let route = if claim.route.filters == filters && Arc::ptr_eq(&claim.route.policy, &policy) {
             Arc::clone(&claim.route)
@@ -199,6 +198,15 @@ impl Merge<'_> {
         routes
     }
 
+    /// The filters with the redirect to https that is due on this host.
+    fn redirected(&mut self, filters: &Arc<Filters>, redirect: Redirect) -> Arc<Filters> {
+        let tls_redirect = tls_redirect(redirect, self.has_tls, self.options);
+        if filters.tls_redirect == tls_redirect {
+            return Arc::clone(filters);
+        }
+        self.shared.filters(Filters { tls_redirect, ..Filters::clone(filters) })
+    }
+
     /// The root that a host has until some Ingress declares `/`; the host's first Ingress decides what it does.
     fn root(&mut self, pattern: &HostPattern, first: Option<&Arc<HostClaim>>, fallback: &Fallback) {
         let path = PathMatch { kind: PathKind::Prefix, path: "/".into() };
@@ -219,14 +227,14 @@ impl Merge<'_> {
             (None, true) => fallback.origin.clone(),
             (None, false) => first.origin.clone(),
         };
-        let redirect = if matches!(target, Target::Closed(_)) { Redirect::Never } else { root.redirect };
+        let redirect = if matches!(target, Target::Closed(_)) { Redirect::NEVER } else { root.redirect };
         let policy = policy_towards(&target, Arc::clone(&root.policy), self.is_grpc, self.shared);
         let route = Route {
             path: path.clone(),
             implicit: true,
             origin,
             target,
-            filters: self.shared.filters(settle(&plain(self.options), redirect, self.has_tls, self.options)),
+            filters: self.redirected(&root.filters, redirect),
             policy,
         };
         self.enter(Arc::new(route), &path.path, false);

@@ -82,8 +82,8 @@ mod tests {
     #[test]
     fn equal_values_are_one_and_unused_ones_go() {
         let mut shared = Shared::default();
-        let redirect = |status| TlsRedirect { status, port: None, only_from: None };
-        let filters = |status| Filters { tls_redirect: Some(redirect(status)), hsts: None, ..Filters::default() };
+        let redirect = |status| TlsRedirect { status, port: None, only_from: None, keeps_slash: false };
+        let filters = |status| Filters { tls_redirect: Some(redirect(status)), ..Filters::default() };
         let kept = shared.filters(filters(301));
         assert!(Arc::ptr_eq(&kept, &shared.filters(filters(301))));
         assert!(!Arc::ptr_eq(&kept, &shared.filters(filters(308))));

@@ -2,9 +2,8 @@
 
 use std::io::Write;
 
-use super::wording::{self, Source};
-use super::{Reply, Request};
-use crate::ir::{Groups, HostRedirect};
+use super::{Reply, Request, text, wording};
+use crate::ir::HostRedirect;
 use crate::uri::path::RoutingPath;
 
 /// The redirect of a host, if it concerns the request.
@@ -17,16 +16,16 @@ pub fn at_host(redirect: &HostRedirect, request: &Request<'_>, path: &RoutingPat
             if path.matching != "/" {
                 return None;
             }
-            request.write_authority(&mut location);
-            wording::write(&mut location, root, &Source { request, path, groups: Groups::default() });
+            location.extend_from_slice(request.authority());
+            text::each(root, request, |piece| wording::visible(&mut location, piece));
             Some(Reply::redirect(302, location))
         }
         HostRedirect::Moved { to, status, http_port, https_port } => {
             let usual = if request.is_tls { *https_port } else { *http_port };
             // Writing to a vector cannot fail.
-            let _ = write!(location, "{to}:{}", request.port.unwrap_or(usual));
-            location.extend_from_slice(request.path);
-            location.extend_from_slice(request.query);
+            let _ = write!(location, "{to}:{}", request.head.port.unwrap_or(usual));
+            location.extend_from_slice(request.path());
+            location.extend_from_slice(request.query());
             if location.last() == Some(&b'/') {
                 location.pop();
             }
@@ -38,22 +37,22 @@ pub fn at_host(redirect: &HostRedirect, request: &Request<'_>, path: &RoutingPat
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ir::{Piece, Variable, Wording};
+    use crate::filter::tests::{head, request};
+    use crate::ir::{Part, Template};
     use crate::uri::path;
 
     fn location(redirect: &HostRedirect, is_tls: bool, port: Option<u16>, target: &str) -> Option<(u16, String)> {
-        let (raw, query) = target.split_at(target.find('?').unwrap_or(target.len()));
-        let request = Request { is_tls, host: "A.example", port, path: raw.as_bytes(), query: query.as_bytes() };
-        let reply = at_host(redirect, &request, &path::normalise(raw.as_bytes()).unwrap())?;
+        let port = port.map(|port| format!(":{port}")).unwrap_or_default();
+        let head = head(&format!("GET {target}"), &format!("A.example{port}"), "");
+        let reply = at_host(redirect, &request(&head, is_tls), &path::normalise(head.path()).unwrap())?;
         Some((reply.status, reply.fields[0].1.escape_ascii().to_string()))
     }
 
     #[test]
     fn the_root_alone_goes_to_the_application() {
-        let plain = HostRedirect::Root(Wording([Piece::Text("/app".into())].into()));
-        let with_query =
-            [Piece::Text("/app".into()), Piece::Variable(Variable::IsArgs), Piece::Variable(Variable::Args)];
-        let with_query = HostRedirect::Root(Wording(with_query.into()));
+        let plain = HostRedirect::Root(Template { parts: [Part::Text("/app".into())].into() });
+        let with_query = [Part::Text("/app".into()), Part::QueryMark, Part::Query];
+        let with_query = HostRedirect::Root(Template { parts: with_query.into() });
         for (redirect, is_tls, port, target, sent) in [
             (&plain, false, None, "/", Some("http://A.example/app")),
             (&plain, true, Some(8443), "//?q=1", Some("https://A.example:8443/app")),

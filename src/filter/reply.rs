@@ -27,4 +27,9 @@ impl Reply {
     pub(super) fn plain(status: u16) -> Reply {
         Reply { status, failure: None, fields: SmallVec::new() }
     }
+
+    /// The request is not let in.
+    pub(super) fn denied(status: u16) -> Reply {
+        Reply { failure: Some(Failure::Denied), ..Reply::plain(status) }
+    }
 }

@@ -1,6 +1,6 @@
 //! Another path for the upstream, or a redirect made of the path (`rewrite-target` of ingress-nginx).
 
-use super::wording::{Source, write};
+use super::wording::write;
 use super::{Found, Reply, Request};
 use crate::ir::{Groups, PathKind, Rewrite};
 use crate::telemetry::Failure;
@@ -29,15 +29,14 @@ pub(super) fn apply(
         },
         PathKind::Exact | PathKind::Prefix => Groups::default(),
     };
-    let source = Source { request, path: found.path, groups };
     let mut target = Vec::with_capacity(found.path.matching.len() + 64);
-    write(&mut target, &rewrite.path, &source);
+    write(&mut target, &rewrite.path, request, &groups);
     let own = rewrite.query.as_ref().map(|wording| {
         let mut own = Vec::new();
-        write(&mut own, wording, &source);
+        write(&mut own, wording, request, &groups);
         own
     });
-    let kept = if rewrite.keeps_query { request.query.strip_prefix(b"?").unwrap_or_default() } else { b"" };
+    let kept = if rewrite.keeps_query { request.query().strip_prefix(b"?").unwrap_or_default() } else { b"" };
     let mut query = Vec::new();
     for part in [own.as_deref().unwrap_or_default(), kept] {
         if !part.is_empty() {
@@ -61,7 +60,8 @@ pub(super) fn apply(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ir::{PathMatch, PathPattern, Piece, Wording};
+    use crate::filter::tests::{head, request};
+    use crate::ir::{Part, PathMatch, PathPattern, Piece, Wording};
 
     fn wording(text: &str) -> Wording {
         let mut pieces = Vec::new();
@@ -73,7 +73,7 @@ mod tests {
                 }
                 None => part,
             };
-            pieces.push(Piece::Text(rest.into()));
+            pieces.push(Piece::Other(Part::Text(rest.into())));
         }
         Wording(pieces.into())
     }
@@ -86,10 +86,10 @@ mod tests {
         sent: &str,
     ) -> Result<String, String> {
         let rule = PathMatch { kind: PathKind::Regex(PathPattern::new(pattern).unwrap()), path: pattern.into() };
-        let (raw, given) = sent.split_at(sent.find('?').unwrap_or(sent.len()));
+        let raw = sent.split('?').next().unwrap();
         let routing = path::normalise(raw.as_bytes()).unwrap();
-        let request =
-            Request { is_tls: false, host: "a.example", port: None, path: raw.as_bytes(), query: given.as_bytes() };
+        let head = head(&format!("GET {sent}"), "a.example", "");
+        let request = request(&head, false);
         let rewrite = Rewrite {
             path: wording(path),
             query: query.filter(|query| !query.is_empty()).map(wording),

@@ -14,18 +14,19 @@ pub(super) fn reply(redirect: SlashRedirect, request: &Request<'_>, found: Found
     location.extend_from_slice(request.scheme().as_bytes());
     location.extend_from_slice(b"://");
     if redirect.keeps_port {
-        request.write_authority(&mut location);
+        location.extend_from_slice(request.authority());
     } else {
-        location.extend_from_slice(request.host.as_bytes());
+        location.extend_from_slice(request.host().as_bytes());
     }
     location.extend_from_slice(rule.path.as_bytes());
-    location.extend_from_slice(request.query);
+    location.extend_from_slice(request.query());
     Some(Reply::redirect(301, location))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::filter::tests::{head, request};
     use crate::ir::PathMatch;
     use crate::uri::path;
 
@@ -38,8 +39,8 @@ mod tests {
             (false, "/p/", None),
             (false, "/p/x", None),
         ] {
-            let request =
-                Request { is_tls: false, host: "a.example", port: Some(8080), path: target.as_bytes(), query: b"?q" };
+            let head = head(&format!("GET {target}?q"), "a.example:8080", "");
+            let request = request(&head, false);
             let found = Found { path: &path::normalise(target.as_bytes()).unwrap(), rule: &rule };
             let expected = sent.map(|sent| Reply::redirect(301, sent.into()));
             assert_eq!(reply(SlashRedirect { keeps_port }, &request, found), expected, "{target}");

@@ -1,38 +1,30 @@
-//! Texts with parts of the request in them.
+//! Texts with parts of the request and of its path in them.
 
-use super::Request;
-use crate::ir::{Groups, Piece, Variable, Wording};
-use crate::uri::host;
-use crate::uri::path::RoutingPath;
+use std::io::Write;
 
-/// What the parts are taken from.
-pub(super) struct Source<'a> {
-    pub(super) request: &'a Request<'a>,
-    pub(super) path: &'a RoutingPath<'a>,
-    pub(super) groups: Groups<'a>,
-}
+use super::{Request, text};
+use crate::ir::{Groups, Piece, Wording};
 
 /// Appends the text.
-pub(super) fn write(out: &mut Vec<u8>, wording: &Wording, source: &Source<'_>) {
-    let Source { request, path, groups } = source;
+pub(super) fn write(out: &mut Vec<u8>, wording: &Wording, request: &Request<'_>, groups: &Groups<'_>) {
     for piece in &wording.0 {
         match piece {
             Piece::Group(number) => out.extend_from_slice(groups.get(*number).as_bytes()),
-            Piece::Text(text) => out.extend_from_slice(text.as_bytes()),
-            Piece::Variable(Variable::Args) => {
-                out.extend_from_slice(request.query.strip_prefix(b"?").unwrap_or_default());
+            Piece::Other(part) => text::piece(part, request, &mut |piece| visible(out, piece)),
+        }
+    }
+}
+
+/// Appends what may stand in a path, a query and a `Location`: everything else is escaped, or a field that a client sends
+/// could end the request line.
+pub(super) fn visible(out: &mut Vec<u8>, text: &[u8]) {
+    for octet in text {
+        match octet {
+            0x21..=0x7E if *octet != b'#' => out.push(*octet),
+            _ => {
+                // Writing to a vector cannot fail.
+                let _ = write!(out, "%{octet:02X}");
             }
-            Piece::Variable(Variable::Host) => out.extend_from_slice(host::lookup(request.host).as_bytes()),
-            Piece::Variable(Variable::HttpHost) => request.write_authority(out),
-            Piece::Variable(Variable::IsArgs) => {
-                out.extend_from_slice(if request.query.len() > 1 { b"?" } else { b"" })
-            }
-            Piece::Variable(Variable::RequestUri) => {
-                out.extend_from_slice(request.path);
-                out.extend_from_slice(request.query);
-            }
-            Piece::Variable(Variable::Scheme) => out.extend_from_slice(request.scheme().as_bytes()),
-            Piece::Variable(Variable::Uri) => out.extend_from_slice(path.matching.as_bytes()),
         }
     }
 }
@@ -40,29 +32,15 @@ pub(super) fn write(out: &mut Vec<u8>, wording: &Wording, source: &Source<'_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::uri::path;
+    use crate::filter::tests::{head, request};
+    use crate::ir::Part;
 
     #[test]
-    fn every_variable_says_what_nginx_says() {
-        let request = Request { is_tls: true, host: "A.example", port: Some(8443), path: b"/x//%61", query: b"?q=1" };
-        let source =
-            Source { request: &request, path: &path::normalise(b"/x//%61").unwrap(), groups: Groups::default() };
-        let texts = Variable::ALL.iter().map(|variable| {
-            let mut out = Vec::new();
-            write(&mut out, &Wording([Piece::Variable(*variable)].into()), &source);
-            format!("{}={}", variable.as_str(), out.escape_ascii())
-        });
-        assert_eq!(
-            texts.collect::<Vec<_>>(),
-            [
-                "args=q=1",
-                "host=a.example",
-                "http_host=A.example:8443",
-                "is_args=?",
-                "request_uri=/x//%61?q=1",
-                "scheme=https",
-                "uri=/x/a"
-            ]
-        );
+    fn what_a_client_sends_in_a_field_cannot_end_the_request_line() {
+        let head = head("GET /", "a.example", "X-A: b HTTP/1.1#\r\n");
+        let mut out = Vec::new();
+        let wording = Wording([Piece::Other(Part::Field("x-a".into())), Piece::Group(1)].into());
+        write(&mut out, &wording, &request(&head, false), &Groups::default());
+        assert_eq!(out.escape_ascii().to_string(), "b%20HTTP/1.1%23");
     }
 }

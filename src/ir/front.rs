@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use super::{HostPattern, Regex, Wording};
+use super::{HostPattern, Regex, Template};
 
 /// A redirect that belongs to a host, whatever its paths.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,7 +21,7 @@ pub enum HostRedirect {
         https_port: u16,
     },
     /// Requests for `/` itself go to this path (`app-root`).
-    Root(Wording),
+    Root(Template),
 }
 
 /// A further name of a host (`server-alias`).

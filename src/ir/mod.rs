@@ -6,9 +6,12 @@
 mod backend;
 mod balancing;
 mod certificate;
+mod filters;
 mod front;
 mod host;
+pub mod networks;
 mod object;
+mod password;
 mod pattern;
 mod problem;
 mod rewrite;
@@ -25,15 +28,20 @@ pub use self::balancing::{
     ActiveCheck, Affinity, Algorithm, Balancing, Cookie, Part, PassiveCheck, Probe, SameSite, Template,
 };
 pub use self::certificate::{Certificate, CertificateOrigin};
+pub use self::filters::{
+    Access, Basic, Cors, Filters, Hsts, LimitBy, OriginPattern, Origins, RateLimits, Redirect, SlashRedirect,
+    TlsRedirect,
+};
 pub use self::front::{Alias, Aliases, HostRedirect};
 pub use self::host::HostPattern;
+pub use self::networks::Networks;
 pub use self::object::{Kind, Name, Object, Origin};
+pub use self::password::{Password, Users};
 pub use self::pattern::{Groups, PathPattern, Regex};
 pub use self::problem::{Problem, Reason, Severity};
-pub use self::rewrite::{Piece, Rewrite, Variable, Wording};
+pub use self::rewrite::{Piece, Rewrite, Wording};
 pub use self::route::{
-    BodyLimit, Filters, Hsts, PathKind, PathMatch, Policy, Rank, Retry, RetryOn, Route, SlashRedirect, Target,
-    Timeouts, TlsRedirect, Upgrade, VirtualHost,
+    BodyLimit, PathKind, PathMatch, Policy, Rank, Retry, RetryOn, Route, Target, Timeouts, Upgrade, VirtualHost,
 };
 
 /// Everything that is served, compiled from one snapshot.

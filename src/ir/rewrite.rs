@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::Part;
+
 /// Another path for the upstream, or a redirect (`rewrite-target`).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Rewrite {
@@ -38,45 +40,8 @@ pub struct Wording(pub Box<[Piece]>);
 pub enum Piece {
     /// `$1` to `$9`: what that group of the path pattern took.
     Group(u8),
-    /// Stands as it is.
-    Text(Arc<str>),
-    /// `$host` and the like.
-    Variable(Variable),
-}
-
-macro_rules! variables {
-    ($($(#[$doc:meta])* $variable:ident $name:literal)*) => {
-        /// What a variable means.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-        pub enum Variable { $($(#[$doc])* $variable),* }
-
-        impl Variable {
-            /// Every variable, in alphabetical order.
-            pub const ALL: &'static [Variable] = &[$(Variable::$variable),*];
-
-            /// Its name, without the dollar sign.
-            pub fn as_str(self) -> &'static str {
-                match self { $(Variable::$variable => $name),* }
-            }
-        }
-    };
-}
-
-variables! {
-    /// The query without its question mark.
-    Args "args"
-    /// Lower case, without port.
-    Host "host"
-    /// As received, with its port.
-    HttpHost "http_host"
-    /// `?` if there is a query, else nothing.
-    IsArgs "is_args"
-    /// Path and query as received.
-    RequestUri "request_uri"
-    /// `http` or `https`.
-    Scheme "scheme"
-    /// The path in the form that routes match.
-    Uri "uri"
+    /// Stands as it is, or is another part of the request.
+    Other(Part),
 }
 
 impl fmt::Display for Wording {
@@ -84,8 +49,7 @@ impl fmt::Display for Wording {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|piece| match piece {
             Piece::Group(number) => write!(f, "${number}"),
-            Piece::Text(text) => f.write_str(text),
-            Piece::Variable(variable) => write!(f, "${}", variable.as_str()),
+            Piece::Other(part) => part.fmt(f),
         })
     }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{BackendId, HostPattern, HostRedirect, Origin, PathPattern, Reason, Rewrite};
+use super::{BackendId, Filters, HostPattern, HostRedirect, Origin, PathPattern, Reason};
 
 /// One host with its routes.
 #[derive(Clone, Debug, PartialEq)]
@@ -134,46 +134,6 @@ pub struct Rank {
     is_exact: Reverse<bool>,
     length: Reverse<usize>,
     slash_differs: bool,
-}
-
-/// What happens to a request before and after the upstream: one `Option` for each feature.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Filters {
-    /// Answer requests that came in clear text with a redirect to https.
-    pub tls_redirect: Option<TlsRedirect>,
-    /// `Strict-Transport-Security` on answers over TLS.
-    pub hsts: Option<Hsts>,
-    /// Answer a request for the path without its slash at the end with a redirect to the path
-    /// (`trailing-slash-redirect`).
-    pub slash_redirect: Option<SlashRedirect>,
-    /// Send another path upstream, or send the client elsewhere.
-    pub rewrite: Option<Arc<Rewrite>>,
-}
-
-/// A redirect from http to https.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct TlsRedirect {
-    /// 301, 302, 307 or 308.
-    pub status: u16,
-    /// The https port to write; `None` when it is 443 or not to be written.
-    pub port: Option<u16>,
-    /// Redirect only requests whose Host names this port, or none. In a folder: another port says that the client came
-    /// through a mapping, and where https is behind that nobody knows, so a redirect would lead nowhere.
-    pub only_from: Option<u16>,
-}
-
-/// A redirect from `p` to the prefix `p/`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct SlashRedirect {
-    /// Write the port that the client names.
-    pub keeps_port: bool,
-}
-
-/// `Strict-Transport-Security` (RFC 6797).
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Hsts {
-    /// The header's value.
-    pub value: Arc<str>,
 }
 
 /// Times, sizes and retries of one exchange.

@@ -4,13 +4,14 @@
 //! always the same bytes.
 
 mod backend;
+mod filters;
 
 use std::fmt::{self, Write};
 use std::time::Duration;
 
 use super::{
     Backend, BodyLimit, Config, EndpointSets, EndpointSource, Filters, HostRedirect, Policy, Problem, Rejected, Retry,
-    RetryOn, Route, Target, Timeouts, TlsRedirect, Upgrade, VirtualHost,
+    RetryOn, Route, Target, Timeouts, Upgrade, VirtualHost,
 };
 
 /// What the text form needs to know besides the configuration.
@@ -72,7 +73,7 @@ impl Form<'_> {
             Target::NotFound => "→ 404".to_owned(),
         };
         let mut words = Vec::new();
-        filters(&mut words, &route.filters, self.filters);
+        filters::words(&mut words, &route.filters, self.filters);
         policy(&mut words, &route.policy, self.policy);
         vec![format!("{}{implicit}", route.path), target, words.join(" "), route.origin.object.to_string()]
     }
@@ -165,30 +166,6 @@ fn reject(rejected: &Rejected) -> Vec<String> {
     let Rejected { host, path, origin, why } = rejected;
     let path = path.as_deref().unwrap_or_default();
     vec![host.to_string(), path.to_owned(), format!("{}: {why}", origin.object)]
-}
-
-fn filters(words: &mut Vec<String>, filters: &Filters, plain: &Filters) {
-    let Filters { tls_redirect, hsts, slash_redirect, rewrite } = filters;
-    if *tls_redirect != plain.tls_redirect {
-        words.push(match tls_redirect {
-            None => "no-ssl-redirect".to_owned(),
-            Some(TlsRedirect { status, port, only_from: _ }) => {
-                let status = if *status == 308 { String::new() } else { format!("={status}") };
-                let port = port.map(|port| format!(":{port}")).unwrap_or_default();
-                format!("ssl-redirect{status}{port}")
-            }
-        });
-    }
-    if *hsts != plain.hsts {
-        words.push(hsts.as_ref().map_or("no-hsts".to_owned(), |hsts| format!("hsts={:?}", hsts.value)));
-    }
-    if slash_redirect.is_some() {
-        words.push("slash-redirect".to_owned());
-    }
-    if let Some(rewrite) = rewrite {
-        words.push(format!("{}={rewrite}", if rewrite.is_redirect { "rewrite-redirect" } else { "rewrite" }));
-        words.extend(rewrite.prefix.as_ref().map(|prefix| format!("forwarded-prefix={prefix}")));
-    }
 }
 
 fn policy(words: &mut Vec<String>, policy: &Policy, plain: &Policy) {

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use super::attempt::{self, Answered};
 use super::downstream::{Client, ClientFault, Part};
 use super::forward::Outgoing;
+use super::guard::{self, Admitted};
 use super::note::Note;
 use super::reply::{self, Reply, Stop};
 use super::respond;
@@ -16,8 +17,8 @@ use super::unread::Unread;
 use super::upload::{self, BodyRules, Upload};
 use super::worker::Worker;
 use crate::filter;
-use crate::http1::{Framing, Refusal, RequestHead};
-use crate::table::{Asked, BackendRef, Decision, Outcome, Route, decide};
+use crate::http1::{Refusal, RequestHead};
+use crate::table::{BackendRef, Decision, Outcome, Route, decide};
 use crate::telemetry::Failure;
 
 /// Serves one request. `started` is when its first byte came; `last`: the connection ends after it.
@@ -49,19 +50,9 @@ async fn serve<C: Client>(
     last: bool,
     note: &mut Note,
 ) -> Result<Option<Box<Tunnel>>, Stop> {
-    let length = match head.framing {
-        Framing::Length(length) => Some(length),
-        _ => None,
-    };
-    let request = filter::Request {
-        is_tls: client.peer().tls.is_some(),
-        host: str::from_utf8(head.part(head.host)).unwrap_or_default(),
-        port: head.port,
-        path: head.path(),
-        query: head.query(),
-    };
+    let request = client.peer().request(head);
     let table = worker.table();
-    let (at, route, path, outcome) = match decide(&table, &Asked { request, length }) {
+    let (at, route, path, outcome) = match decide(&table, &request) {
         Decision::Health => {
             note.is_silent = true;
             return Err(Reply::plain(if worker.is_draining() { 503 } else { 200 }).into());
@@ -72,6 +63,12 @@ async fn serve<C: Client>(
         Decision::Routed { at, route, path, outcome } => (at, route, path, outcome),
     };
     note.routed(&table, at);
+    let admitted = match &outcome {
+        Outcome::Backend { .. } | Outcome::NotFound if route.rule.filters.is_guarded() => {
+            Box::pin(guard::admit(worker, &request, route)).await?
+        }
+        _ => Admitted::default(),
+    };
     let (backend, rewritten) = backend(outcome)?;
     let rules = body_rules(worker, route);
     let mut upload = Upload::new(head.framing, rules);
@@ -82,6 +79,7 @@ async fn serve<C: Client>(
     let id = note.id;
     let outgoing = Outgoing {
         head,
+        edits: &admitted.edits,
         path: match &rewritten {
             Some(rewritten) => rewritten.path.as_bytes(),
             None if head.path() == b"*" => b"*",
@@ -104,7 +102,7 @@ async fn serve<C: Client>(
         return Ok(Some(Box::new(Tunnel::begin(client, answered, &route.rule.policy, note))));
     }
     let close = last || worker.is_draining() || !upload.is_sent();
-    respond::forward(worker, client, route, answered, &mut upload, close, note).await?;
+    respond::forward(worker, client, head, route, answered, &mut upload, close, note).await?;
     Ok(None)
 }
 
@@ -189,9 +187,10 @@ async fn send<C: Client>(
     if let Some(limit) = reply.limit {
         worker.metrics().limit_hit(limit);
     }
-    let fields = note.response_fields(client.peer());
-    let id = note.id;
-    note.bytes_out = reply::queue(client, head.map(|head| &head.method), reply, id.octets(head), &fields, close);
+    let fields = note.response_fields(client.peer(), head);
+    let sent = reply::queue(client, head.map(|head| &head.method), reply, note.id.octets(head), &fields, close);
+    drop(fields);
+    note.bytes_out = sent;
     if respond::flush(worker, client).await.is_err() {
         note.failure = note.failure.or(Some(Failure::ClientGone));
         client.cut();

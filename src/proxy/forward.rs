@@ -3,12 +3,15 @@
 use http::Method;
 
 use super::downstream::Peer;
-use crate::http1::{Framing, Known, RequestHead, serialise};
+use super::edits::Edits;
+use crate::http1::{Fields, Framing, Known, RequestHead, serialise};
 
 /// A request on its way to an endpoint.
 pub struct Outgoing<'a> {
     /// The client's head.
     pub head: &'a RequestHead,
+    /// What is changed in it.
+    pub edits: &'a Edits,
     /// Path to send (`uri::path`, `forward`).
     pub path: &'a [u8],
     /// Query to send, with its `?`; empty when there is none.
@@ -43,6 +46,11 @@ impl Outgoing<'_> {
         self.each_original(add);
     }
 
+    /// The client's fields, as far as they are sent.
+    pub fn fields(&self) -> &Fields {
+        self.edits.fields(self.head)
+    }
+
     /// What the client said of proxies before us, under names that nobody takes for our word.
     fn each_original(&self, mut add: impl FnMut(&'static str, &[u8])) {
         for (known, name) in
@@ -64,7 +72,10 @@ impl Outgoing<'_> {
         out.reserve(self.head.fields.bytes.len() + 512);
         serialise::request_line(out, self.head.method.as_str(), self.path, self.query);
         serialise::field(out, b"Host", self.host);
-        serialise::fields(out, &self.head.fields);
+        serialise::fields(out, self.fields());
+        for (name, value) in self.edits.added() {
+            serialise::field(out, name.as_bytes(), value);
+        }
         serialise::field(out, b"X-Request-ID", self.request_id);
         out.extend_from_slice(&self.peer.client_lines);
         serialise::field(out, b"X-Forwarded-Host", self.host);
@@ -98,6 +109,7 @@ mod tests {
         let peer = Peer::new("192.0.2.1:1".parse().unwrap(), "192.0.2.2:8080".parse().unwrap(), None);
         let outgoing = Outgoing {
             head: &head,
+            edits: &Edits::default(),
             path: b"/",
             query: b"",
             prefix: Some("/shop"),

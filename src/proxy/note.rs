@@ -4,7 +4,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use smallvec::SmallVec;
 use tokio::time::Instant;
 
@@ -67,8 +66,8 @@ impl RequestId {
     }
 }
 
-/// Fields to add to an answer of our own.
-pub type ResponseFields = SmallVec<[(&'static str, Bytes); 1]>;
+/// What is set on an answer of our own.
+pub type ResponseFields<'a> = SmallVec<[filter::ResponseField<'a>; 2]>;
 
 /// One attempt.
 pub struct AttemptNote {
@@ -147,12 +146,13 @@ impl Note {
         }
     }
 
-    /// The fields that the route adds to every answer.
-    pub fn response_fields(&self, peer: &Peer) -> ResponseFields {
-        let Some(Route { rule, .. }) = self.route() else { return ResponseFields::new() };
-        let is_self_made = peer.tls.as_ref().is_some_and(|tls| tls.is_self_made);
-        let fields = filter::after(&rule.filters, peer.tls.is_some(), is_self_made);
-        fields.map(|field| (field.name, Bytes::copy_from_slice(field.value.as_bytes()))).collect()
+    /// What the route sets on every answer.
+    pub fn response_fields<'a>(&'a self, peer: &Peer, head: Option<&'a RequestHead>) -> ResponseFields<'a> {
+        let mut fields = ResponseFields::new();
+        if let Some(Route { rule, .. }) = self.route() {
+            filter::after(&rule.filters, head, peer.way(), |field| fields.push(field));
+        }
+        fields
     }
 
     /// Counts and logs the finished exchange: its head, or what is known of one that was refused.

@@ -14,7 +14,7 @@ use super::timer::Wait;
 use super::upload::{Upload, UploadFault};
 use super::worker::Worker;
 use crate::filter;
-use crate::http1::{Framing, ResponseHead};
+use crate::http1::{Framing, RequestHead, ResponseHead};
 use crate::settings::Limit;
 use crate::table::Route;
 
@@ -54,6 +54,7 @@ impl Outflow {
 pub async fn forward<C: Client>(
     worker: &Rc<Worker>,
     client: &C,
+    head: &RequestHead,
     route: &Route,
     answered: Answered,
     upload: &mut Upload,
@@ -61,7 +62,7 @@ pub async fn forward<C: Client>(
     note: &mut Note,
 ) -> Result<(), Stop> {
     let Answered { upstream, mut response, in_flight, admitted, cookie } = answered;
-    queue_head(client, route, &mut response, cookie.as_deref(), close);
+    queue_head(client, head, route, &mut response, cookie.as_deref(), close);
     note.status = response.status;
     upload.answer_began();
 
@@ -127,13 +128,21 @@ pub async fn forward<C: Client>(
     flush(worker, client).await
 }
 
-fn queue_head<C: Client>(client: &C, route: &Route, response: &mut ResponseHead, cookie: Option<&[u8]>, close: bool) {
-    let tls = client.peer().tls.as_ref();
+fn queue_head<C: Client>(
+    client: &C,
+    head: &RequestHead,
+    route: &Route,
+    response: &mut ResponseHead,
+    cookie: Option<&[u8]>,
+    close: bool,
+) {
     let mut extra: smallvec::SmallVec<[(&str, &[u8]); 2]> = smallvec::SmallVec::new();
-    for field in filter::after(&route.rule.filters, tls.is_some(), tls.is_some_and(|tls| tls.is_self_made)) {
-        response.fields.skip_known(field.known);
-        extra.push((field.name, field.value.as_bytes()));
-    }
+    filter::after(&route.rule.filters, Some(head), client.peer().way(), |field| {
+        if field.replaces {
+            response.fields.skip_named(field.name.as_bytes());
+        }
+        extra.push((field.name, field.value));
+    });
     extra.extend(cookie.map(|cookie| ("Set-Cookie", cookie)));
     let body = match response.framing {
         Framing::None => BodySize::None { length: response.named_length.filter(|_| response.status != 204) },

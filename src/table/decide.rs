@@ -3,18 +3,10 @@
 use super::paths::Silent;
 use super::{BackendRef, Route, RouteRef, RoutingTable, Target};
 use crate::filter;
+use crate::http1::Framing;
 use crate::ir;
 use crate::uri::path::RoutingPath;
 use crate::uri::{Fault, host, path};
-
-/// What is looked at in a request.
-#[derive(Clone, Copy, Debug)]
-pub struct Asked<'r> {
-    /// Host, path and query as received, and how it came.
-    pub request: filter::Request<'r>,
-    /// Length of the body in bytes, when it is told before the body.
-    pub length: Option<u64>,
-}
 
 /// Where a request goes.
 pub enum Decision<'t, 'r> {
@@ -60,13 +52,12 @@ pub enum Outcome<'t> {
 
 /// Decides about one request. Runs on every request: it allocates only for a host or a path that must be rewritten, and
 /// for an answer of a filter.
-pub fn decide<'t, 'r>(table: &'t RoutingTable, asked: &Asked<'r>) -> Decision<'t, 'r> {
-    let request = &asked.request;
-    let host = host::lookup(request.host);
-    if request.path == b"/healthz" && !table.owns_host(&host) {
+pub fn decide<'t, 'r>(table: &'t RoutingTable, request: &filter::Request<'r>) -> Decision<'t, 'r> {
+    let host = host::lookup(request.host());
+    if request.path() == b"/healthz" && !table.owns_host(&host) {
         return Decision::Health;
     }
-    let raw = match request.path {
+    let raw = match request.path() {
         // `OPTIONS *` is about the server as a whole (RFC 9110 9.3.7): the one behind the root answers it.
         b"*" => b"/",
         raw => raw,
@@ -84,20 +75,20 @@ pub fn decide<'t, 'r>(table: &'t RoutingTable, asked: &Asked<'r>) -> Decision<'t
     let Some(route) = found.paths.find(&path.matching, &mut Silent) else { return Decision::NoRoute(path) };
     let at = RouteRef { host: place, route };
     let route = table.route(at);
-    let outcome = outcome(route, asked, &path);
+    let outcome = outcome(route, request, &path);
     Decision::Routed { at, route, path, outcome }
 }
 
-fn outcome<'t>(route: &'t Route, asked: &Asked<'_>, path: &RoutingPath<'_>) -> Outcome<'t> {
+fn outcome<'t>(route: &'t Route, request: &filter::Request<'_>, path: &RoutingPath<'_>) -> Outcome<'t> {
     let limit = route.body_limit();
-    if limit != 0 && asked.length.is_some_and(|length| length > limit) {
+    if limit != 0 && matches!(request.head.framing, Framing::Length(length) if length > limit) {
         return Outcome::TooLarge;
     }
     if let Target::Closed(reason) = route.target {
         return Outcome::Closed(reason);
     }
     let found = filter::Found { path, rule: &route.rule.path };
-    let rewritten = match filter::before(&route.rule.filters, &asked.request, found) {
+    let rewritten = match filter::before(&route.rule.filters, request, found) {
         Ok(rewritten) => rewritten,
         Err(reply) => return Outcome::Replied(reply),
     };

@@ -95,7 +95,10 @@ fn service(index: u8, variant: u8) -> String {
 fn ingress(index: u8, variant: u32) -> String {
     let pick = |shift: u32, words: &[&str]| words[(variant >> shift) as usize % words.len()].to_owned();
     let rule = |shift: u32| {
-        let host = pick(shift, &["host: a.example, ", "host: b.example, ", "host: \"*.example\", ", "", "host: www.a.example, "]);
+        let host = pick(
+            shift,
+            &["host: a.example, ", "host: b.example, ", "host: \"*.example\", ", "", "host: www.a.example, "],
+        );
         let path = pick(shift + 2, &["/", "/a", "/a/", "nonsense", "/a.*", "/(a"]);
         let kind = pick(shift + 4, &["Prefix", "Exact"]);
         let service = pick(shift + 5, &["s0", "s1", "s2"]);
@@ -300,7 +303,7 @@ fn a_bad_rotation_keeps_the_last_good_certificate_and_says_its_serial() {
     let mut meta = secret.meta.clone();
     meta.version = Version(secret.meta.version.0.wrapping_add(1));
     let current = SecretContent::Unusable("tls.key is missing".to_owned());
-    let broken = Secret { meta, current, last_good: Some(Arc::clone(served)) };
+    let broken = Secret { meta, current, last_good: Some(Arc::clone(served)), others: secret.others.clone() };
     snapshot.secrets.clear();
     snapshot.insert(Received::Secret(Arc::new(broken)));
     let after = compiler.compile(&snapshot, &options);

@@ -1,7 +1,9 @@
 //! One Ingress into what it asks for: hosts, routes, backends, certificates.
 
 pub(super) mod annotations;
+mod basic;
 mod class;
+mod filters;
 mod host;
 mod path;
 mod policy;
@@ -10,12 +12,12 @@ pub(super) mod tls;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use self::annotations::Settings;
+use self::annotations::{Guard, Settings};
 use self::class::Owner;
 use super::claim::{
-    BackendClaim, CertificateClaim, Front, HostClaim, Outcome, Redirect, RootClaim, RouteClaim, problem,
+    BackendClaim, CertificateClaim, Front, HostClaim, Outcome, Redirect, RootClaim, RouteClaim, When, problem,
 };
-use super::filters;
+use super::filters::{plain, tls_redirect};
 use super::resolve::{Resolution, resolve};
 use super::said::{BackendSettings, Said};
 use super::shared::Shared;
@@ -46,7 +48,7 @@ pub(super) fn compile(ingress: &Ingress, view: &mut View<'_>, shared: &mut Share
         return set_aside(ingress, "catch-all Ingresses are disabled", Some(refused));
     }
     let mut problems = Vec::new();
-    let settings = annotations::read(&ingress.annotations, &view.options.annotations_prefix, object, &mut problems);
+    let mut settings = annotations::read(&ingress.annotations, &view.options.annotations_prefix, object, &mut problems);
     if let Some(canary) = settings.canary.as_ref().filter(|told| told.value) {
         let ignored = problem(
             object,
@@ -58,6 +60,11 @@ pub(super) fn compile(ingress: &Ingress, view: &mut View<'_>, shared: &mut Share
         );
         return set_aside(ingress, "canaries are set aside", Some(ignored));
     }
+    let basic = basic::basic(&settings, ingress, view, &mut problems).unwrap_or_else(|()| {
+        settings.close(Guard::Authentication);
+        None
+    });
+    let filters = filters::of_routes(&settings, plain(view.options), basic);
     let policy = shared.policy(policy::policy(&settings, &view.options.limits));
     let said = (settings.backend != BackendSettings::default())
         .then(|| Said { object: Arc::clone(object), settings: shared.backend_settings(settings.backend.clone()) });
@@ -66,6 +73,7 @@ pub(super) fn compile(ingress: &Ingress, view: &mut View<'_>, shared: &mut Share
         view,
         shared,
         settings,
+        filters,
         policy,
         said,
         problems,
@@ -112,6 +120,7 @@ struct Draft<'a, 'v, 'o> {
     view: &'v mut View<'o>,
     shared: &'v mut Shared,
     settings: Settings,
+    filters: Filters,
     policy: Arc<Policy>,
     said: Option<Said>,
     problems: Vec<Problem>,
@@ -203,21 +212,26 @@ impl Draft<'_, '_, '_> {
         is_catch_all: bool,
     ) -> RouteClaim {
         let redirect = match target {
-            _ if path::is_acme_challenge(&path) => Redirect::Never,
-            Target::Closed(_) => Redirect::Never,
+            _ if path::is_acme_challenge(&path) => Redirect::NEVER,
+            Target::Closed(_) => Redirect::NEVER,
             Target::Backend(_) | Target::NotFound => self.redirect(),
         };
-        let has_tls = !self.ingress.tls.is_empty();
-        // What a catch-all Ingress says of paths is not for those that nobody declared.
-        let rewrite = self.settings.rewrite.of(written).filter(|_| !is_catch_all).cloned();
-        let filters =
-            Filters { rewrite, slash_redirect: self.slash_redirect(&path), ..filters::plain(self.view.options) };
+        let tls_redirect = tls_redirect(redirect, !self.ingress.tls.is_empty(), self.view.options);
+        let filters = match path::is_acme_challenge(&path) {
+            true => filters::of_acme_challenge(&self.filters),
+            false if is_catch_all => filters::of_catch_all(&self.filters),
+            false => Filters {
+                slash_redirect: self.slash_redirect(&path),
+                rewrite: self.settings.rewrite.of(written).cloned(),
+                ..self.filters.clone()
+            },
+        };
         let route = Route {
             path,
             implicit: false,
             origin: origin(self.object(), field),
             target,
-            filters: self.shared.filters(filters::settle(&filters, redirect, has_tls, self.view.options)),
+            filters: self.shared.filters(Filters { tls_redirect, ..filters }),
             policy: Arc::clone(&self.policy),
         };
         // The path as written is nearly always the path matched, so the text is shared.
@@ -229,17 +243,19 @@ impl Draft<'_, '_, '_> {
     fn slash_redirect(&self, path: &PathMatch) -> Option<SlashRedirect> {
         const NGINX: &str = "k8s.io/ingress-nginx";
         let options = self.view.options;
-        let is_asked = self.settings.slash_redirect.unwrap_or(*options.controller_class == *NGINX);
+        let is_asked = self.settings.redirects.slash.unwrap_or(*options.controller_class == *NGINX);
         let has_slash = path.kind == PathKind::Prefix && path.path.len() > 1 && path.path.ends_with('/');
         (is_asked && has_slash).then_some(SlashRedirect { keeps_port: options.folder })
     }
 
     fn redirect(&self) -> Redirect {
-        match (self.settings.force_ssl_redirect, self.settings.ssl_redirect) {
-            (Some(true), _) => Redirect::Always,
-            (_, Some(false)) => Redirect::Never,
-            (_, Some(true) | None) => Redirect::WithTls,
-        }
+        let said = &self.settings.redirects;
+        let when = match (said.force_tls, said.tls) {
+            (Some(true), _) => When::Always,
+            (_, Some(false)) => When::Never,
+            (_, Some(true) | None) => When::WithTls,
+        };
+        Redirect { when, keeps_slash: said.keeps_slash.unwrap_or(false), has_port: said.has_port }
     }
 
     /// Makes the claim on a host when the host is first named, and adds `route` to it.
@@ -270,7 +286,12 @@ impl Draft<'_, '_, '_> {
                 self.shared.policy(default_policy(&self.view.options.limits))
             },
             own,
-            redirect: if is_silent || closed.is_some() { Redirect::Never } else { self.redirect() },
+            redirect: if is_silent || closed.is_some() { Redirect::NEVER } else { self.redirect() },
+            filters: self.shared.filters(if is_silent {
+                plain(self.view.options)
+            } else {
+                filters::of_implicit_root(&self.filters)
+            }),
             closed: closed.filter(|_| !is_silent),
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::table::Effect::Honoured;
 use super::table::{Row, both};
 use super::value::{Refusal, Value};
-use super::{Settings, wording};
+use super::{Settings, template};
 use crate::compile::ingress::host;
 use crate::ir::{Alias, HostRedirect, Regex};
 
@@ -25,7 +25,7 @@ fn app_root(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
     if !text.bytes().all(|octet| octet.is_ascii_graphic() || octet == b' ') {
         return Err(Refusal::Invalid("has a character outside ASCII".to_owned()));
     }
-    let root = HostRedirect::Root(wording::parse(text, false)?);
+    let root = HostRedirect::Root(template::read(&text.replace(' ', "%20"))?);
     to.front.app_root = Some(value.told(Arc::new(root)));
     Ok(())
 }

@@ -70,8 +70,8 @@ fn target(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
     let (kept, keeps_query) = text.strip_suffix('?').map_or((text, true), |kept| (kept, false));
     let (path, query) = kept.split_once('?').map_or((kept, None), |(path, query)| (path, Some(query)));
     let rewrite = Rewrite {
-        path: wording::parse(path, true)?,
-        query: query.filter(|query| !query.is_empty()).map(|query| wording::parse(query, true)).transpose()?,
+        path: wording::parse(path)?,
+        query: query.filter(|query| !query.is_empty()).map(|query| wording::parse(query)).transpose()?,
         keeps_query,
         is_redirect,
         prefix: None,

@@ -1,64 +1,36 @@
-//! Texts with groups of the path and variables in them, as `rewrite-target` and `app-root` have them.
+//! Texts with groups of the path and variables in them, as `rewrite-target` has them.
 
+use super::template;
 use super::value::Refusal;
-use crate::ir::{Piece, Variable, Wording};
-use crate::settings::suggest::nearest;
+use crate::ir::{Piece, Wording};
 
-/// Reads a text with `$1` to `$9`, where there are groups, and `$host` and the like. A space is written as in a path.
-pub(super) fn parse(text: &str, has_groups: bool) -> Result<Wording, Refusal> {
+/// Reads a text with `$1` to `$9` and the variables that templates have. A space is written as in a path.
+pub(super) fn parse(text: &str) -> Result<Wording, Refusal> {
+    let text = text.replace(' ', "%20");
     let mut pieces = Vec::new();
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once('$') {
-        push(&mut pieces, before);
-        let end =
-            after.bytes().position(|octet| !octet.is_ascii_alphanumeric() && octet != b'_').unwrap_or(after.len());
-        let (name, behind) = after.split_at_checked(end).unwrap_or((after, ""));
-        let number = name.bytes().next().filter(u8::is_ascii_digit).map(|digit| digit - b'0');
-        rest = match (number, has_groups) {
-            (Some(number @ 1..), true) => {
-                pieces.push(Piece::Group(number));
-                after.get(1..).unwrap_or_default()
-            }
-            (Some(_), _) => {
-                let hint = if has_groups { "write $1 to $9" } else { "write the path itself" };
-                return Err(Refusal::Mistaken(format!("has ${name}, which is no group"), hint.to_owned()));
-            }
-            (None, _) => {
-                pieces.push(Piece::Variable(variable(name)?));
-                behind
-            }
-        };
+    let mut rest = &*text;
+    while let Some((before, number, after)) = next_group(rest)? {
+        push(&mut pieces, before)?;
+        pieces.push(Piece::Group(number));
+        rest = after;
     }
-    push(&mut pieces, rest);
+    push(&mut pieces, rest)?;
     Ok(Wording(pieces.into()))
 }
 
-fn push(pieces: &mut Vec<Piece>, text: &str) {
-    if !text.is_empty() {
-        pieces.push(Piece::Text(text.replace(' ', "%20").into()));
+/// What stands before the next group, its number, and what stands behind.
+fn next_group(text: &str) -> Result<Option<(&str, u8, &str)>, Refusal> {
+    let is_group = |(at, _): &(usize, &str)| text.as_bytes().get(at + 1).is_some_and(u8::is_ascii_digit);
+    let Some((at, _)) = text.match_indices('$').find(is_group) else { return Ok(None) };
+    match (text.get(..at), text.as_bytes().get(at + 1).copied(), text.get(at + 2..)) {
+        (Some(before), Some(digit @ b'1'..=b'9'), Some(after)) => Ok(Some((before, digit - b'0', after))),
+        _ => Err(Refusal::Mistaken("has $0, which is no group".to_owned(), "write $1 to $9".to_owned())),
     }
 }
 
-fn variable(name: &str) -> Result<Variable, Refusal> {
-    if name.is_empty() {
-        let hint = "write a variable behind it, as in $host, or leave it out";
-        return Err(Refusal::Mistaken("has a $ without a name".to_owned(), hint.to_owned()));
-    }
-    let known = || Variable::ALL.iter().copied();
-    // Other names of the same.
-    let meant = match name {
-        "best_http_host" => "http_host",
-        "pass_access_scheme" => "scheme",
-        "query_string" => "args",
-        "document_uri" => "uri",
-        name => name,
-    };
-    known().find(|variable| variable.as_str() == meant).ok_or_else(|| {
-        let near = nearest(name, known().map(Variable::as_str)).first().copied().unwrap_or("host");
-        let all: Vec<_> = known().map(Variable::as_str).collect();
-        let hint = format!("did you mean ${near}? right are ${}", all.join(", $"));
-        Refusal::Mistaken(format!("has ${name}, which is no variable"), hint)
-    })
+fn push(pieces: &mut Vec<Piece>, text: &str) -> Result<(), Refusal> {
+    pieces.extend(template::read(text)?.parts.into_iter().map(Piece::Other));
+    Ok(())
 }
 
 #[cfg(test)]
@@ -69,7 +41,7 @@ mod tests {
     fn groups_and_variables_are_read() {
         for (text, count) in [("/$1", 2), ("/a/$2/b", 3), ("$12", 2), ("/$host$is_args$args", 4), ("/a b", 1), ("", 0)]
         {
-            let wording = parse(text, true).ok().unwrap();
+            let wording = parse(text).ok().unwrap();
             assert_eq!(wording.to_string(), text.replace(' ', "%20"));
             assert_eq!(wording.0.len(), count, "{text}");
         }
@@ -77,14 +49,13 @@ mod tests {
 
     #[test]
     fn what_is_neither_is_refused_with_the_nearest() {
-        for (text, has_groups, hint) in [
-            ("/$hots", true, "did you mean $host?"),
-            ("/$0", true, "write $1 to $9"),
-            ("/$1", false, "write the path itself"),
-            ("/$", true, "write a variable behind it"),
-            ("/$-a", true, "write a variable behind it"),
+        for (text, hint) in [
+            ("/$hots", "did you mean $host?"),
+            ("/$0", "write $1 to $9"),
+            ("/$", "write a variable behind it"),
+            ("/$-a", "write a variable behind it"),
         ] {
-            let Err(Refusal::Mistaken(_, told)) = parse(text, has_groups) else { panic!("{text} is taken") };
+            let Err(Refusal::Mistaken(_, told)) = parse(text) else { panic!("{text} is taken") };
             assert!(told.starts_with(hint), "{text}: {told}");
         }
     }
