@@ -27,7 +27,7 @@ pub struct Route {
     pub listener: String,
     /// As an Ingress writes it; `*` for any.
     pub host: String,
-    /// `exact` or `prefix`.
+    /// `exact`, `prefix` or `regex`.
     #[serde(rename = "match")]
     pub kind: String,
     /// The path.
@@ -268,7 +268,9 @@ fn filters(filters: &ir::Filters, is_tls: bool) -> impl Iterator<Item = &'static
     let ir::Filters {
         tls_redirect,
         hsts,
+        slash_redirect,
         redirect,
+        rewrite,
         cors,
         limits,
         access,
@@ -279,8 +281,10 @@ fn filters(filters: &ir::Filters, is_tls: bool) -> impl Iterator<Item = &'static
         is_silent,
     } = filters;
     let on = [
+        (slash_redirect.is_some(), "slash-redirect"),
         (cors.is_some(), "enable-cors"),
         (redirect.is_some(), "redirect"),
+        (rewrite.is_some(), "rewrite"),
         (tls_redirect.is_some() && !is_tls, "ssl-redirect"),
         (limits.is_some(), "limits"),
         (access.as_ref().is_some_and(|access| access.denied.is_some()), "denylist-source-range"),

@@ -13,6 +13,7 @@ use super::age::Age;
 use super::changes::{Change, Seen};
 use super::claim::{BackendClaim, HostClaim, Outcome, problem};
 use super::few::Few;
+use super::front::{self, Names};
 use super::ingress::{self, tls};
 use super::ledger::{Ledger, Source};
 use super::merge::{self, Choice, Claimant, Fallback};
@@ -39,6 +40,10 @@ pub(super) struct Memory {
     readers: BTreeMap<Lookup, Few<Name, ()>>,
     hosts: BTreeMap<HostPattern, Few<Arc<Age>, Arc<HostClaim>>>,
     backends: BTreeMap<BackendId, Named>,
+    /// Hosts that ask for further names.
+    names: BTreeMap<HostPattern, Names>,
+    /// The further names that they got.
+    given: BTreeSet<HostPattern>,
     flags: Flags,
     ledger: Ledger,
     shared: Shared,
@@ -95,6 +100,8 @@ impl Memory {
             readers: BTreeMap::new(),
             hosts: BTreeMap::new(),
             backends: BTreeMap::new(),
+            names: BTreeMap::new(),
+            given: BTreeSet::new(),
             flags: Flags { fallback: no_fallback(), backend: None, certificate: None, problems: Vec::new() },
             ledger: Ledger::default(),
             shared: Shared::default(),
@@ -269,6 +276,9 @@ impl Memory {
                 count(&mut self.backends, old.as_ref(), new, &mut dirty.backends);
             }
         }
+        if !dirty.hosts.is_empty() {
+            dirty.ledger |= self.give_names(next);
+        }
         for id in &dirty.backends {
             self.rebuild_backend(id, next);
         }
@@ -316,6 +326,7 @@ impl Memory {
         config.defaulted.remove(pattern);
         let Some(claims) = self.hosts.get(pattern).filter(|claims| !claims.is_empty()) else {
             self.hosts.remove(pattern);
+            self.names.remove(pattern);
             certify(config, pattern, None);
             if *pattern == HostPattern::Any && fallback.target != Target::NotFound {
                 let unclaimed = merge::unclaimed(fallback, &self.options, &mut self.shared, is_grpc);
@@ -342,7 +353,46 @@ impl Memory {
             Choice::Default | Choice::Unsaid => None,
         };
         certify(config, pattern, own);
+        match merged.names {
+            Some(names) => drop(self.names.insert(pattern.clone(), names)),
+            None => drop(self.names.remove(pattern)),
+        }
         self.ledger.set(source, merged.problems, merged.rejected)
+    }
+
+    /// Gives hosts their further names, all anew: there are few. Whether what is wrong with them changed.
+    fn give_names(&mut self, config: &mut Config) -> bool {
+        if self.names.is_empty() && self.given.is_empty() {
+            return false;
+        }
+        let resolved = front::resolve(&self.names, |name| self.hosts.contains_key(name));
+        let mut before = mem::take(&mut self.given);
+        for (name, of) in resolved.aliases.names.iter().chain(&resolved.moved) {
+            before.remove(name);
+            self.given.insert(name.clone());
+            // Another name's certificate would be worse than the default one.
+            let own = config.certificates.get(of).filter(|certificate| certificate.covers(&name.to_string()));
+            let own = own.cloned();
+            certify(config, name, own);
+            match resolved.moved.get(name) {
+                Some(to) => {
+                    let host = front::moved(name, to, &self.options);
+                    if config.hosts.get(name).is_none_or(|old| **old != host) {
+                        config.hosts.insert(name.clone(), Arc::new(host));
+                    }
+                }
+                None => drop(config.hosts.remove(name)),
+            }
+        }
+        // Those that have rules of their own now are somebody else's matter.
+        for name in before.iter().filter(|name| !self.hosts.contains_key(*name)) {
+            certify(config, name, None);
+            config.hosts.remove(name);
+        }
+        if *config.aliases != resolved.aliases {
+            config.aliases = Arc::new(resolved.aliases);
+        }
+        self.ledger.set(Source::Names, resolved.problems, Vec::new())
     }
 
     fn rebuild_backend(&mut self, id: &BackendId, config: &mut Config) {

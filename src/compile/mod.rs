@@ -10,6 +10,7 @@ mod endpoints;
 mod few;
 mod fields;
 mod filters;
+mod front;
 mod ingress;
 mod keys;
 mod ledger;

@@ -23,6 +23,11 @@ impl<'a> Request<'a> {
         str::from_utf8(self.head.part(self.head.host)).unwrap_or_default()
     }
 
+    /// Host as received, with its port.
+    pub fn authority(&self) -> &'a [u8] {
+        self.head.part(self.head.authority)
+    }
+
     /// Path as received.
     pub fn path(&self) -> &'a [u8] {
         self.head.path()

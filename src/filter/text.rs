@@ -29,7 +29,8 @@ pub fn client(address: IpAddr, write: impl FnOnce(&[u8])) {
     }
 }
 
-fn piece(part: &Part, request: &Request<'_>, write: &mut impl FnMut(&[u8])) {
+/// Gives the pieces of one part.
+pub(super) fn piece(part: &Part, request: &Request<'_>, write: &mut impl FnMut(&[u8])) {
     let head = request.head;
     match part {
         Part::Text(text) => write(text.as_bytes()),

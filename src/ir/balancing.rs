@@ -124,7 +124,14 @@ pub enum Part {
 impl fmt::Display for Template {
     /// As it would be written in an annotation.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.parts.iter().try_for_each(|part| match part {
+        self.parts.iter().try_for_each(|part| part.fmt(f))
+    }
+}
+
+impl fmt::Display for Part {
+    /// As it would be written in an annotation.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
             Part::Text(text) => f.write_str(text),
             Part::Address => f.write_str("$remote_addr"),
             Part::Uri => f.write_str("$request_uri"),
@@ -140,7 +147,7 @@ impl fmt::Display for Template {
             Part::Argument(name) => write!(f, "$arg_{name}"),
             Part::Cookie(name) => write!(f, "$cookie_{name}"),
             Part::Field(name) => write!(f, "$http_{}", name.replace('-', "_")),
-        })
+        }
     }
 }
 

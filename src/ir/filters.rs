@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{BackendId, Networks, Template, Users};
+use super::{BackendId, Networks, Rewrite, Template, Users};
 
 /// One `Option` for each feature. A route that does not use one pays the test of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -12,6 +12,11 @@ pub struct Filters {
     pub tls_redirect: Option<TlsRedirect>,
     /// `Strict-Transport-Security` on answers over TLS.
     pub hsts: Option<Hsts>,
+    /// Answer a request for the path without its slash at the end with a redirect to the path
+    /// (`trailing-slash-redirect`).
+    pub slash_redirect: Option<SlashRedirect>,
+    /// Send another path upstream, or send the client elsewhere.
+    pub rewrite: Option<Arc<Rewrite>>,
     /// Answer every request with a redirect.
     pub redirect: Option<Arc<Redirect>>,
     /// Answer preflights, and tell browsers which pages may read the answers.
@@ -58,6 +63,13 @@ pub struct TlsRedirect {
     pub only_from: Option<u16>,
     /// Keep a slash at the end of the target, which is cut off else (`preserve-trailing-slash`).
     pub keeps_slash: bool,
+}
+
+/// A redirect from `p` to the prefix `p/`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SlashRedirect {
+    /// Write the port that the client names.
+    pub keeps_port: bool,
 }
 
 /// `Strict-Transport-Security` (RFC 6797).

@@ -10,8 +10,8 @@ use std::fmt::{self, Write};
 use std::time::Duration;
 
 use super::{
-    Backend, BodyLimit, Config, EndpointSets, EndpointSource, Filters, Policy, Problem, Rejected, Retry, RetryOn,
-    Route, Target, Timeouts, Upgrade,
+    Backend, BodyLimit, Config, EndpointSets, EndpointSource, Filters, HostRedirect, Policy, Problem, Rejected, Retry,
+    RetryOn, Route, Target, Timeouts, Upgrade, VirtualHost,
 };
 
 /// What the text form needs to know besides the configuration.
@@ -36,7 +36,7 @@ impl Form<'_> {
             section(&mut out, &self.listeners());
         }
         for host in config.hosts.values() {
-            let _ = writeln!(out, "  {}", host.host);
+            let _ = writeln!(out, "  {}", headline(host, config));
             table(&mut out, "    ", host.routes.iter().map(|route| self.route(route)).collect());
         }
         if !config.backends.is_empty() {
@@ -123,6 +123,7 @@ fn hex(octets: &[u8]) -> String {
 fn describe(backend: &Backend) -> Vec<String> {
     let Backend { id, protocol, balancing, affinity, source, origin: _ } = backend;
     let source = match source {
+        EndpointSource::Fixed(address) => format!("service {address}"),
         EndpointSource::None => "nowhere".to_owned(),
         EndpointSource::Slices { port_name, target_port, prefer_ipv6 } => {
             let port = match (port_name.is_empty(), target_port) {
@@ -140,6 +141,25 @@ fn describe(backend: &Backend) -> Vec<String> {
     backend::balancing(&mut words, balancing);
     backend::affinity(&mut words, affinity.as_ref());
     vec![id.to_string(), protocol.as_str().to_owned(), balancing.algorithm.as_str().to_owned(), source, words.join(" ")]
+}
+
+/// `a.example  also=b.example,~^c  app-root=/x`, or where the host sends everybody.
+fn headline(host: &VirtualHost, config: &Config) -> String {
+    let mut line = host.host.to_string();
+    let aliases: Vec<_> = config.aliases.of(&host.host).map(|alias| alias.to_string()).collect();
+    if !aliases.is_empty() {
+        let _ = write!(line, "  also={}", aliases.join(","));
+    }
+    match host.redirect.as_deref() {
+        None => {}
+        Some(HostRedirect::Moved { to, status, http_port, https_port }) => {
+            let _ = write!(line, "  → {status} {to}:{http_port}, {to}:{https_port}");
+        }
+        Some(HostRedirect::Root(path)) => {
+            let _ = write!(line, "  app-root={path}");
+        }
+    }
+    line
 }
 
 fn reject(rejected: &Rejected) -> Vec<String> {

@@ -61,6 +61,7 @@ pub async fn answer<C: Client>(
         query: b"",
         host: authority,
         forwarded_host: authority,
+        prefix: None,
         request_id: id.octets(Some(head)),
         peer: client.peer(),
         framing: Framing::None,

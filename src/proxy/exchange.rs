@@ -18,6 +18,7 @@ use super::tunnel::{self, Tunnel};
 use super::unread::Unread;
 use super::upload::{self, BodyRules, Upload};
 use super::worker::Worker;
+use crate::filter;
 use crate::http1::{Refusal, RequestHead};
 use crate::ir::ErrorPages;
 use crate::table::{BackendRef, Decision, Outcome, Route, decide};
@@ -60,18 +61,19 @@ async fn serve<C: Client>(
             return Err(Reply::plain(if worker.is_draining() { 503 } else { 200 }).into());
         }
         Decision::BadPath(fault) => return Err(Refusal::bad(fault.0).into()),
+        Decision::Redirected(_, reply) => return Err(Reply::from(reply).into()),
         Decision::NoRoute(_) => return Err(Reply::failed(404, Failure::NoRoute).into()),
         Decision::Routed { at, route, path, outcome } => (at, route, path, outcome),
     };
     note.routed(&table, at);
     let filters = &route.rule.filters;
     let mut admitted = match &outcome {
-        Outcome::Backend(_) | Outcome::NotFound if filters.is_guarded() => {
+        Outcome::Backend { .. } | Outcome::NotFound if filters.is_guarded() => {
             Box::pin(guard::admit(worker, client, &request, route)).await?
         }
         _ => Admitted::default(),
     };
-    let mut backend = backend(outcome)?;
+    let (mut backend, rewritten) = backend(outcome)?;
     if let Some(fallback) = route.aside.as_ref().and_then(|aside| aside.fallback.as_ref())
         && backend.live.endpoints.load().candidates.is_empty()
     {
@@ -93,8 +95,13 @@ async fn serve<C: Client>(
         head,
         edits: &admitted.edits,
         method: &head.method,
-        path: if head.path() == b"*" { b"*" } else { path.forward.as_bytes() },
-        query: head.query(),
+        path: match &rewritten {
+            Some(rewritten) => rewritten.path.as_bytes(),
+            None if head.path() == b"*" => b"*",
+            None => path.forward.as_bytes(),
+        },
+        query: rewritten.as_ref().map_or_else(|| head.query(), |rewritten| &rewritten.query),
+        prefix: route.rule.filters.rewrite.as_ref().and_then(|rewrite| rewrite.prefix.as_deref()),
         host: admitted.edits.host.as_deref().unwrap_or(asked_host),
         forwarded_host: asked_host,
         request_id: id.octets(Some(head)),
@@ -119,10 +126,10 @@ async fn serve<C: Client>(
     Ok(None)
 }
 
-/// The back end to ask, or what is answered without one.
-fn backend(outcome: Outcome<'_>) -> Result<&BackendRef, Stop> {
+/// The back end to ask and what it gets in place of path and query, or what is answered without one.
+fn backend(outcome: Outcome<'_>) -> Result<(&BackendRef, Option<Box<filter::Rewritten>>), Stop> {
     Err(match outcome {
-        Outcome::Backend(backend) => return Ok(backend),
+        Outcome::Backend { backend, rewritten } => return Ok((backend, rewritten)),
         Outcome::TooLarge => upload::too_large().into(),
         Outcome::Closed(_) => Reply::failed(503, Failure::Denied).into(),
         Outcome::Replied(reply) => Reply::from(reply).into(),

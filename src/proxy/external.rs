@@ -174,6 +174,7 @@ async fn fetch<C: Client>(
         query,
         host: external.host.as_bytes(),
         forwarded_host: authority,
+        prefix: None,
         request_id: id.octets(Some(head)),
         peer: client.peer(),
         framing: Framing::None,

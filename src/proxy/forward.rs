@@ -16,8 +16,10 @@ pub struct Outgoing<'a> {
     pub method: &'a Method,
     /// Path to send (`uri::path`, `forward`).
     pub path: &'a [u8],
-    /// Query to send, with its `?`.
+    /// Query to send, with its `?`; empty when there is none.
     pub query: &'a [u8],
+    /// X-Forwarded-Prefix.
+    pub prefix: Option<&'a str>,
     /// Host to send, port included.
     pub host: &'a [u8],
     /// Host that the client asked for.
@@ -42,6 +44,9 @@ impl Outgoing<'_> {
         self.peer.client_fields().into_iter().for_each(|(name, value)| add(name, value.as_bytes()));
         add("X-Forwarded-Host", self.forwarded_host);
         self.peer.way_fields().into_iter().for_each(|(name, value)| add(name, value.as_bytes()));
+        if let Some(prefix) = self.prefix {
+            add("X-Forwarded-Prefix", prefix.as_bytes());
+        }
         self.each_original(add);
     }
 
@@ -74,6 +79,9 @@ impl Outgoing<'_> {
         out.extend_from_slice(&self.peer.client_lines);
         serialise::field(out, b"X-Forwarded-Host", self.forwarded_host);
         out.extend_from_slice(&self.peer.way_lines);
+        if let Some(prefix) = self.prefix {
+            serialise::field(out, b"X-Forwarded-Prefix", prefix.as_bytes());
+        }
         self.each_original(|name, value| serialise::field(out, name.as_bytes(), value));
         if self.te_trailers {
             out.extend_from_slice(b"TE: trailers\r\n");
@@ -108,6 +116,7 @@ mod tests {
             method: &head.method,
             path: b"/",
             query: b"",
+            prefix: Some("/shop"),
             host: b"a.example",
             forwarded_host: b"a.example",
             request_id: b"id",
@@ -122,6 +131,6 @@ mod tests {
         let mut written = Vec::new();
         outgoing.write_http1(&mut written);
         assert_eq!(written.escape_ascii().to_string(), expected.escape_ascii().to_string());
-        assert_eq!(written.windows(2).filter(|pair| pair == b"\r\n").count(), 2 + 10 + 1);
+        assert_eq!(written.windows(2).filter(|pair| pair == b"\r\n").count(), 2 + 11 + 1);
     }
 }

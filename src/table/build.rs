@@ -26,7 +26,7 @@ pub(super) fn build(
         let hosts: Box<[_]> = config.hosts.values().map(|host| builder.host(host)).collect();
         return RoutingTable {
             generation: 1,
-            names: names(&hosts),
+            names: names(&hosts, &config.aliases),
             hosts,
             cells: config.backends.keys().map(|id| registry.backend(id)).collect(),
             certificates: Arc::new(Certificates::new(config, default_certificate)),
@@ -35,13 +35,14 @@ pub(super) fn build(
     };
     let (cells, changed) = builder.cells(previous);
     let (hosts, same_names) = builder.hosts(previous, &changed);
+    let same_aliases = previous.config.aliases == config.aliases;
     let same_certificates = previous.certificates.has_default(default_certificate)
         && previous.config.defaulted == config.defaulted
         && (Arc::ptr_eq(&previous.config.certificates, &config.certificates)
             || same_pointers(&previous.config.certificates, &config.certificates));
     RoutingTable {
         generation: previous.generation + 1,
-        names: if same_names { Arc::clone(&previous.names) } else { names(&hosts) },
+        names: if same_names && same_aliases { Arc::clone(&previous.names) } else { names(&hosts, &config.aliases) },
         hosts,
         cells,
         certificates: if same_certificates {
@@ -102,6 +103,7 @@ impl<'a> Builder<'a> {
             pattern: host.host.clone(),
             paths: Paths::new(host.routes.iter().map(|route| &route.path)),
             routes: host.routes.iter().map(|route| self.route(route)).collect(),
+            redirect: host.redirect.clone(),
         })
     }
 
@@ -159,9 +161,14 @@ impl<'a> Builder<'a> {
     }
 }
 
-fn names(hosts: &[Arc<Host>]) -> Arc<ByName<u32>> {
+fn names(hosts: &[Arc<Host>], aliases: &ir::Aliases) -> Arc<ByName<u32>> {
+    // They stand in the order of their patterns, as in the configuration.
+    let place =
+        |of: &ir::HostPattern| hosts.binary_search_by(|host| host.pattern.cmp(of)).ok().map(|place| place as u32);
     let places = hosts.iter().enumerate().map(|(place, host)| (&host.pattern, place as u32));
-    Arc::new(ByName::new(places))
+    let further = aliases.names.iter().filter_map(|(name, of)| Some((name, place(of)?)));
+    let expressions = aliases.expressions.iter().filter_map(|(expression, of)| Some((expression.clone(), place(of)?)));
+    Arc::new(ByName::new(places.chain(further)).and(expressions.collect()))
 }
 
 /// The value that stood under a key before, with its part.

@@ -116,7 +116,7 @@ impl Draft<'_, '_, '_> {
         let id = BackendId::new(service, PortKey::Number(url.port));
         let allow_loopback = self.view.options.folder;
         let source = EndpointSource::Dns { name: name.into(), port: url.port, allow_loopback };
-        self.claim(&id, field, BackendFacts { protocol, said: None, source }, None);
+        self.claim(&id, field, BackendFacts { protocol, said: None, source, own_address: None }, None);
         Some(id)
     }
 

@@ -61,6 +61,12 @@ pub(super) fn of_implicit_root(filters: &Filters) -> Filters {
     Filters { hsts, access, errors, response, is_silent, ..Filters::default() }
 }
 
+/// Those of `filters` that act where `spec.defaultBackend` alone is asked for: what is said of paths is not for those that
+/// nobody declared.
+pub(super) fn of_catch_all(filters: &Filters) -> Filters {
+    Filters { redirect: None, ..filters.clone() }
+}
+
 /// Those of `filters` that act on the paths of ACME challenges: nobody is asked who he is there, as ingress-nginx's
 /// `no-auth-locations` has it.
 pub(super) fn of_acme_challenge(filters: &Filters) -> Filters {

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use self::annotations::{Guard, Settings};
 use self::class::Owner;
 use super::claim::{
-    BackendClaim, CertificateClaim, HostClaim, Outcome, Redirect, RootClaim, RouteClaim, When, problem,
+    BackendClaim, CertificateClaim, Front, HostClaim, Outcome, Redirect, RootClaim, RouteClaim, When, problem,
 };
 use super::filters::{plain, tls_redirect};
 use super::resolve::{Resolution, resolve};
@@ -25,7 +25,7 @@ use super::shared::Shared;
 use super::view::View;
 use crate::ir::{
     BackendId, Filters, HostPattern, Name, Object, Origin, PathKind, PathMatch, Policy, PortKey, Problem, Reason,
-    Rejected, Route, Severity, Target,
+    Rejected, Route, Severity, SlashRedirect, Target,
 };
 use crate::snapshot::{Ingress, IngressBackend, IngressPath};
 
@@ -180,7 +180,9 @@ impl Draft<'_, '_, '_> {
 
     fn path(&mut self, host: &HostPattern, path: &IngressPath, field: &Arc<str>) -> Option<RouteClaim> {
         let written = path.path.as_deref().filter(|written| !written.is_empty()).unwrap_or("/");
-        let matched = match path::parse(path.path.as_deref(), &path.path_type) {
+        let is_regex = self.settings.rewrite.is_regex(written);
+        let parse = if is_regex { path::parse_regex } else { path::parse };
+        let matched = match parse(written, &path.path_type) {
             Ok(matched) => matched,
             Err((why, hint)) => {
                 self.problems.push(problem(self.object(), Severity::Error, Reason::PathInvalid, &**field, why, hint));
@@ -190,7 +192,7 @@ impl Draft<'_, '_, '_> {
         };
         let closed = self.settings.closed(path::is_acme_challenge(&matched));
         match self.target(&path.backend, field, closed) {
-            Ok(target) => Some(self.route(matched, written, field, target, false)),
+            Ok(target) => Some(RouteClaim { is_regex, ..self.route(matched, written, field, target, false) }),
             Err(why) => {
                 self.reject(host.clone(), written, field, why);
                 None
@@ -214,7 +216,12 @@ impl Draft<'_, '_, '_> {
         let tls_redirect = tls_redirect(redirect, !self.ingress.tls.is_empty(), self.view.options);
         let filters = match path::is_acme_challenge(&path) {
             true => filters::of_acme_challenge(&self.filters),
-            false => self.filters.clone(),
+            false if is_catch_all => filters::of_catch_all(&self.filters),
+            false => Filters {
+                slash_redirect: self.slash_redirect(&path),
+                rewrite: self.settings.rewrite.of(written).cloned(),
+                ..self.filters.clone()
+            },
         };
         let route = Route {
             path,
@@ -226,7 +233,16 @@ impl Draft<'_, '_, '_> {
         };
         // The path as written is nearly always the path matched, so the text is shared.
         let written = if *written == *route.path.path { Arc::clone(&route.path.path) } else { written.into() };
-        RouteClaim { route: Arc::new(route), written, redirect, is_catch_all }
+        RouteClaim { route: Arc::new(route), written, redirect, is_catch_all, is_regex: false }
+    }
+
+    /// What ingress-nginx does with a request for a prefix without the slash at its end. By default only in its place.
+    fn slash_redirect(&self, path: &PathMatch) -> Option<SlashRedirect> {
+        const NGINX: &str = "k8s.io/ingress-nginx";
+        let options = self.view.options;
+        let is_asked = self.settings.redirects.slash.unwrap_or(*options.controller_class == *NGINX);
+        let has_slash = path.kind == PathKind::Prefix && path.path.len() > 1 && path.path.ends_with('/');
+        (is_asked && has_slash).then_some(SlashRedirect { keeps_port: options.folder })
     }
 
     fn redirect(&self) -> Redirect {
@@ -375,12 +391,14 @@ impl Draft<'_, '_, '_> {
     fn finish(self) -> Outcome {
         let whole = origin(&self.ingress.meta.object, &self.shared.fields.whole());
         let has_tls = !self.ingress.tls.is_empty();
+        let front = (self.settings.front != Front::default()).then(|| Arc::new(self.settings.front));
         let claim = |(host, draft): (HostPattern, HostDraft)| {
             Arc::new(HostClaim {
                 host,
                 origin: whole.clone(),
                 routes: draft.routes.into(),
                 root: draft.root,
+                front: front.clone(),
                 has_tls,
                 certificate: draft.certificate.map(Box::new),
             })

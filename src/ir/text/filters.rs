@@ -7,13 +7,31 @@ use crate::ir::{
 
 /// What differs from the filters of a route that nobody set anything for.
 pub(super) fn words(words: &mut Vec<String>, filters: &Filters, plain: &Filters) {
-    let Filters { tls_redirect, hsts, redirect, cors, limits, access, fallback, errors, request, response, is_silent } =
-        filters;
+    let Filters {
+        tls_redirect,
+        hsts,
+        slash_redirect,
+        rewrite,
+        redirect,
+        cors,
+        limits,
+        access,
+        fallback,
+        errors,
+        request,
+        response,
+        is_silent,
+    } = filters;
     if *tls_redirect != plain.tls_redirect {
         words.push(tls_redirect.as_ref().map_or("no-ssl-redirect".to_owned(), to_tls));
     }
     if *hsts != plain.hsts {
         words.push(hsts.as_ref().map_or("no-hsts".to_owned(), |hsts| format!("hsts={:?}", hsts.value)));
+    }
+    words.extend(slash_redirect.map(|_| "slash-redirect".to_owned()));
+    if let Some(rewrite) = rewrite {
+        words.push(format!("{}={rewrite}", if rewrite.is_redirect { "rewrite-redirect" } else { "rewrite" }));
+        words.extend(rewrite.prefix.as_ref().map(|prefix| format!("forwarded-prefix={prefix}")));
     }
     words.extend(redirect.as_deref().map(|Redirect { status, location, completes }| {
         format!("redirect={status}:{}{location}", if *completes { "//host" } else { "" })

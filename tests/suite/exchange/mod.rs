@@ -2,6 +2,8 @@
 
 pub mod filters;
 mod health;
+mod hosts;
 pub mod late;
 pub mod plain;
+mod regex;
 mod seen;

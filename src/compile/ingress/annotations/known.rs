@@ -29,5 +29,4 @@ pub(super) const ROWS: &[Row] = &[
     both("ssl-ciphers", differs("cipher suites with AEAD and forward secrecy are offered")),
     both("ssl-passthrough", differs_unless("false", "TLS ends here, with the certificate of spec.tls")),
     both("ssl-prefer-server-ciphers", tunes_nothing("remove it; the server's order always counts")),
-    ours("trailing-slash-redirect", differs_unless("false", "a prefix p/ answers for p too")),
 ];

@@ -11,21 +11,24 @@ mod cors;
 mod exchange;
 mod external;
 mod health;
+mod hosts;
 mod known;
 mod limits;
 mod raw;
 mod redirect;
+mod rewrite;
 mod sticky;
 mod table;
 mod template;
 mod value;
+mod wording;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use self::table::Effect;
 use self::value::{Refusal, Value};
-use crate::compile::claim::problem;
+use crate::compile::claim::{Front, problem};
 use crate::compile::resolve::Resolution;
 use crate::compile::said::{BackendSettings, Said, Told};
 use crate::ir::{Algorithm, Kind, Name, Object, Problem, Protocol, Reason, RetryOn, Severity, Upgrade};
@@ -47,6 +50,10 @@ const OURS: &str = "fairlead.dev";
 pub(in crate::compile) struct Settings {
     /// Where requests are sent instead.
     pub(in crate::compile) redirects: redirect::Said,
+    /// What it says of its hosts.
+    pub(in crate::compile) front: Front,
+    /// `use-regex`, `rewrite-target` and what belongs to it.
+    pub(in crate::compile) rewrite: rewrite::Said,
     /// Cross-origin requests.
     pub(in crate::compile) cors: cors::Said,
     /// How much a client may ask for.
@@ -181,6 +188,7 @@ pub(in crate::compile) fn read(
             problems.push(found.on(object, full));
         }
     }
+    settings.rewrite.settle();
     for full in sticky::take_idle(&mut settings.backend) {
         let name = full.split_once('/').map_or(&*full, |(_, name)| name);
         let message = format!("{name}: has no effect without affinity: cookie");

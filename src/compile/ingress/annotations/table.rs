@@ -5,7 +5,8 @@ use std::sync::LazyLock;
 
 use super::value::{Refusal, Value};
 use super::{
-    Settings, access, answers, balance, basic, cors, exchange, external, health, known, limits, raw, redirect, sticky,
+    Settings, access, answers, balance, basic, cors, exchange, external, health, hosts, known, limits, raw, redirect,
+    rewrite, sticky,
 };
 use crate::ir::{Kind, Reason, Severity};
 use crate::settings::suggest::{did_you_mean, distance};
@@ -130,8 +131,10 @@ pub(super) fn find(name: &str) -> Option<&'static Row> {
     TABLE.get(name).copied()
 }
 
-const SUBJECTS: [&[Row]; 13] = [
+const SUBJECTS: [&[Row]; 15] = [
     redirect::ROWS,
+    hosts::ROWS,
+    rewrite::ROWS,
     cors::ROWS,
     exchange::ROWS,
     balance::ROWS,
