@@ -11,14 +11,22 @@ pub struct Request<'a> {
     pub head: &'a RequestHead,
     /// The client's address; an IPv4 client on an IPv6 socket is an IPv4 client.
     pub client: IpAddr,
-    /// It came over TLS.
+    /// It came over TLS, to us or to a proxy before us that is believed.
     pub is_tls: bool,
+    /// The host that the client asked for, port included, where a proxy that is believed says another.
+    pub forwarded_host: Option<&'a [u8]>,
 }
 
 impl<'a> Request<'a> {
     /// Host as received, without port; an IPv6 address in its brackets.
     pub fn host(&self) -> &'a str {
         str::from_utf8(self.head.part(self.head.host)).unwrap_or_default()
+    }
+
+    /// The host that the client sees, without port.
+    pub fn public_host(&self) -> &'a str {
+        let named = self.forwarded_host.and_then(|host| Some(crate::uri::host::split(host)?.0));
+        named.and_then(|name| str::from_utf8(name).ok()).unwrap_or_else(|| self.host())
     }
 
     /// Path as received.

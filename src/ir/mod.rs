@@ -7,6 +7,7 @@ mod backend;
 mod balancing;
 mod certificate;
 mod filters;
+mod globals;
 mod host;
 pub mod networks;
 mod object;
@@ -25,6 +26,7 @@ pub use self::balancing::{
 };
 pub use self::certificate::{Certificate, CertificateOrigin};
 pub use self::filters::{Access, Cors, Filters, Hsts, OriginPattern, Origins, Redirect, TlsRedirect};
+pub use self::globals::{Answers, Cipher, Clients, Globals, Pool, ProxyProtocol, Requests, SetField, Tls, Trust};
 pub use self::host::HostPattern;
 pub use self::networks::Networks;
 pub use self::object::{Kind, Name, Object, Origin};
@@ -48,6 +50,8 @@ pub struct Config {
     pub defaulted: BTreeSet<HostPattern>,
     /// `--default-ssl-certificate`, if it is set and usable; else the self-made one is served.
     pub default_certificate: Option<Arc<Certificate>>,
+    /// What is set for all hosts at once.
+    pub globals: Arc<Globals>,
     /// Objects and paths that were considered and are not served, for `explain`.
     pub rejected: Vec<Arc<Rejected>>,
 }

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use super::attempt::{self, Answered};
 use super::downstream::{Client, ClientFault, Part};
 use super::forward::Outgoing;
+use super::forwarded::{self, Seen};
 use super::note::Note;
 use super::reply::{self, Reply, Stop};
 use super::respond;
@@ -17,14 +18,25 @@ use super::upload::{self, BodyRules, Upload};
 use super::worker::Worker;
 use crate::filter;
 use crate::http1::{Refusal, RequestHead};
-use crate::table::{BackendRef, Decision, Outcome, Route, decide};
+use crate::ir::Globals;
+use crate::table::{BackendRef, Decision, Outcome, Pinned, Route, decide};
 use crate::telemetry::Failure;
 
 /// Serves one request. `started` is when its first byte came; `last`: the connection ends after it.
-pub async fn run<C: Client>(worker: &Rc<Worker>, client: &C, head: &RequestHead, started: Instant, last: bool) {
+pub async fn run<C: Client>(worker: &Rc<Worker>, client: &C, mut head: RequestHead, started: Instant, last: bool) {
     let mut note = Note::new(started);
+    let table = worker.table();
+    let requests = &table.globals().requests;
+    if requests.underscores {
+        head.fields.pass_underscored();
+    }
+    for field in requests.set.iter().flat_map(|set| set.iter()) {
+        head.fields.skip_named(field.name.as_bytes());
+    }
+    note.id.is_made = !requests.no_request_id;
+    let head = &head;
     note.bytes_in = head.fields.bytes.len() as u64;
-    match serve(worker, client, head, last, &mut note).await {
+    match serve(worker, client, &table, head, last, &mut note).await {
         Ok(None) => {}
         // Boxed, as what few requests come to is: every request makes room for the rest.
         Ok(Some(tunnel)) => Box::pin(tunnel.run(worker, client, &mut note)).await,
@@ -45,13 +57,21 @@ pub async fn refuse<C: Client>(worker: &Rc<Worker>, client: &C, refusal: Refusal
 async fn serve<C: Client>(
     worker: &Rc<Worker>,
     client: &C,
+    table: &Rc<Pinned>,
     head: &RequestHead,
     last: bool,
     note: &mut Note,
 ) -> Result<Option<Box<Tunnel>>, Stop> {
-    let request = filter::Request { head, client: client.peer().client(), is_tls: client.peer().tls.is_some() };
-    let table = worker.table();
-    let (at, route, path, outcome) = match decide(&table, &request) {
+    let globals = table.globals();
+    let seen = globals.trust.as_ref().and_then(|trust| forwarded::seen(trust, client.peer(), head));
+    let (peer, host, prefix) = match seen {
+        None => (None, None, None),
+        Some(Seen { peer, host, prefix }) => (Some(Rc::new(peer)), host, prefix),
+    };
+    note.seen.clone_from(&peer);
+    let peer = peer.as_deref().unwrap_or_else(|| client.peer());
+    let request = filter::Request { head, client: peer.client(), is_tls: peer.is_https(), forwarded_host: host };
+    let (at, route, path, outcome) = match decide(table, &request) {
         Decision::Health => {
             note.is_silent = true;
             return Err(Reply::plain(if worker.is_draining() { 503 } else { 200 }).into());
@@ -60,9 +80,9 @@ async fn serve<C: Client>(
         Decision::NoRoute(_) => return Err(Reply::failed(404, Failure::NoRoute).into()),
         Decision::Routed { at, route, path, outcome } => (at, route, path, outcome),
     };
-    note.routed(&table, at);
+    note.routed(table, at);
     let backend = backend(outcome)?;
-    let rules = body_rules(worker, route);
+    let rules = body_rules(worker, globals, route);
     let mut upload = Upload::new(head.framing, rules);
     upload.hold(client).await.map_err(Stop::from)?;
     let upgrade = tunnel::offer(head, route);
@@ -72,9 +92,11 @@ async fn serve<C: Client>(
     let outgoing = Outgoing {
         head,
         path: if head.path() == b"*" { b"*" } else { path.forward.as_bytes() },
-        host: local.as_deref().map_or_else(|| head.part(head.authority), str::as_bytes),
+        host: host.unwrap_or_else(|| local.as_deref().map_or_else(|| head.part(head.authority), str::as_bytes)),
+        prefix,
+        rules: &globals.requests,
         request_id: id.octets(Some(head)),
-        peer: client.peer(),
+        peer,
         framing: upload.framing(head.framing),
         upgrade: upgrade.as_deref(),
         te_trailers: route.rule.policy.is_grpc,
@@ -87,7 +109,7 @@ async fn serve<C: Client>(
         return Ok(Some(Box::new(Tunnel::begin(client, answered, &route.rule.policy, note))));
     }
     let close = last || worker.is_draining() || !upload.is_sent();
-    respond::forward(worker, client, head, route, answered, &mut upload, close, note).await?;
+    respond::forward(worker, client, table, head, route, answered, &mut upload, close, note).await?;
     Ok(None)
 }
 
@@ -102,12 +124,12 @@ fn backend(outcome: Outcome<'_>) -> Result<&BackendRef, Stop> {
     })
 }
 
-fn body_rules(worker: &Worker, route: &Route) -> BodyRules {
+fn body_rules(worker: &Worker, globals: &Globals, route: &Route) -> BodyRules {
     let policy = &route.rule.policy;
     let limits = worker.limits();
     BodyRules {
         limit: route.body_limit(),
-        gap: (!policy.is_grpc).then_some(limits.body_gap),
+        gap: (!policy.is_grpc).then(|| globals.clients.body_gap.unwrap_or(limits.body_gap)),
         min_rate: if policy.is_grpc { 0 } else { limits.body_min_rate },
         hold: if policy.buffer_request && !policy.is_grpc { limits.buffer.bytes() } else { 0 },
         trailers: policy.request_trailers || policy.is_grpc,
@@ -172,7 +194,8 @@ async fn send<C: Client>(
     if let Some(limit) = reply.limit {
         worker.metrics().limit_hit(limit);
     }
-    let fields = note.response_fields(client.peer(), head);
+    let table = worker.table();
+    let fields = note.response_fields(&table, client.peer(), head);
     let sent = reply::queue(client, head.map(|head| &head.method), reply, note.id.octets(head), &fields, close);
     drop(fields);
     note.bytes_out = sent;

@@ -2,8 +2,10 @@
 
 use http::Method;
 
+use super::balance::key;
 use super::downstream::Peer;
 use crate::http1::{Framing, Known, RequestHead, serialise};
+use crate::ir::{Requests, SetField};
 
 /// A request on its way to an endpoint.
 pub struct Outgoing<'a> {
@@ -21,6 +23,10 @@ pub struct Outgoing<'a> {
     pub framing: Framing,
     /// Ask the upstream to switch to this protocol.
     pub upgrade: Option<&'a [u8]>,
+    /// `X-Forwarded-Prefix` of a proxy that is believed.
+    pub prefix: Option<&'a [u8]>,
+    /// What is done to every request.
+    pub rules: &'a Requests,
     /// Tell a gRPC back end that trailers are taken.
     pub te_trailers: bool,
 }
@@ -28,16 +34,38 @@ pub struct Outgoing<'a> {
 impl Outgoing<'_> {
     /// The fields that we set ourselves, in the order of [`Outgoing::write_http1`], which has most of them written
     /// already. What a client sent under these names has been left out.
-    pub fn each_addition(&self, mut add: impl FnMut(&'static str, &[u8])) {
-        add("X-Request-ID", self.request_id);
+    pub fn each_addition(&self, mut write: impl FnMut(&str, &[u8])) {
+        let set = self.rules.set.as_deref().unwrap_or_default();
+        let is_set = |name: &str| set.iter().any(|field| field.name.eq_ignore_ascii_case(name));
+        let mut add = |name: &str, value: &[u8]| {
+            if !is_set(name) {
+                write(name, value);
+            }
+        };
+        if !self.request_id.is_empty() {
+            add("X-Request-ID", self.request_id);
+        }
         self.peer.client_fields().into_iter().for_each(|(name, value)| add(name, value.as_bytes()));
         add("X-Forwarded-Host", self.host);
         self.peer.way_fields().into_iter().for_each(|(name, value)| add(name, value.as_bytes()));
         self.each_original(add);
+        for SetField { name, value } in set {
+            let text = key::text(self.head, self.peer, value);
+            if !text.is_empty() {
+                write(name, &text);
+            }
+        }
     }
 
-    /// What the client said of proxies before us, under names that nobody takes for our word.
-    fn each_original(&self, mut add: impl FnMut(&'static str, &[u8])) {
+    /// What the client said of proxies before us, under names that nobody takes for our word, and what a proxy said that
+    /// is believed.
+    fn each_original(&self, mut add: impl FnMut(&str, &[u8])) {
+        if let Some(prefix) = self.prefix {
+            add("X-Forwarded-Prefix", prefix);
+        }
+        if self.rules.original_uri {
+            add("X-Original-URI", self.head.part(self.head.target));
+        }
         for (known, name) in
             [(Known::XForwardedFor, "X-Original-Forwarded-For"), (Known::XForwardedHost, "X-Original-Forwarded-Host")]
         {
@@ -45,6 +73,17 @@ impl Outgoing<'_> {
                 add(name, value);
             }
         }
+    }
+
+    /// What [`Outgoing::each_addition`] says where nobody sets anything, most of it printed before.
+    fn write_additions(&self, out: &mut Vec<u8>) {
+        if !self.request_id.is_empty() {
+            serialise::field(out, b"X-Request-ID", self.request_id);
+        }
+        out.extend_from_slice(&self.peer.client_lines);
+        serialise::field(out, b"X-Forwarded-Host", self.host);
+        out.extend_from_slice(&self.peer.way_lines);
+        self.each_original(|name, value| serialise::field(out, name.as_bytes(), value));
     }
 
     /// The method to send.
@@ -58,11 +97,11 @@ impl Outgoing<'_> {
         serialise::request_line(out, self.head.method.as_str(), self.path, self.head.query());
         serialise::field(out, b"Host", self.host);
         serialise::fields(out, &self.head.fields);
-        serialise::field(out, b"X-Request-ID", self.request_id);
-        out.extend_from_slice(&self.peer.client_lines);
-        serialise::field(out, b"X-Forwarded-Host", self.host);
-        out.extend_from_slice(&self.peer.way_lines);
-        self.each_original(|name, value| serialise::field(out, name.as_bytes(), value));
+        if self.rules.set.is_some() {
+            self.each_addition(|name, value| serialise::field(out, name.as_bytes(), value));
+        } else {
+            self.write_additions(out);
+        }
         if self.te_trailers {
             out.extend_from_slice(b"TE: trailers\r\n");
         }
@@ -94,6 +133,8 @@ mod tests {
             peer: &peer,
             framing: Framing::None,
             upgrade: None,
+            prefix: None,
+            rules: &Requests::default(),
             te_trailers: false,
         };
         let mut expected = b"GET / HTTP/1.1\r\nHost: a.example\r\n".to_vec();

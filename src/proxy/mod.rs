@@ -13,6 +13,7 @@ mod drain;
 mod error;
 mod exchange;
 mod forward;
+mod forwarded;
 mod io;
 mod listener;
 mod note;

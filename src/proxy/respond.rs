@@ -14,9 +14,10 @@ use super::timer::Wait;
 use super::upload::{Upload, UploadFault};
 use super::worker::Worker;
 use crate::filter;
-use crate::http1::{Framing, RequestHead, ResponseHead};
+use crate::http1::{Fields, Framing, Known, RequestHead, ResponseHead};
+use crate::ir::Answers;
 use crate::settings::Limit;
-use crate::table::Route;
+use crate::table::{Pinned, Route};
 
 /// The client's end of an answer: what it takes, and how long it took nothing. Judged apart from the upstream, or a back
 /// end that drips would keep a client that does not read.
@@ -54,6 +55,7 @@ impl Outflow {
 pub async fn forward<C: Client>(
     worker: &Rc<Worker>,
     client: &C,
+    table: &Pinned,
     head: &RequestHead,
     route: &Route,
     answered: Answered,
@@ -62,7 +64,7 @@ pub async fn forward<C: Client>(
     note: &mut Note,
 ) -> Result<(), Stop> {
     let Answered { upstream, mut response, in_flight, admitted, cookie } = answered;
-    queue_head(client, head, route, &mut response, cookie.as_deref(), close);
+    queue_head(client, table, head, route, &mut response, cookie.as_deref(), close);
     note.status = response.status;
     upload.answer_began();
 
@@ -130,6 +132,7 @@ pub async fn forward<C: Client>(
 
 fn queue_head<C: Client>(
     client: &C,
+    table: &Pinned,
     head: &RequestHead,
     route: &Route,
     response: &mut ResponseHead,
@@ -137,6 +140,13 @@ fn queue_head<C: Client>(
     close: bool,
 ) {
     let mut extra: smallvec::SmallVec<[(&str, &[u8]); 2]> = smallvec::SmallVec::new();
+    if let Some(answers) = &table.globals().answers {
+        hide(&mut response.fields, answers);
+        filter::everywhere(answers, |field| {
+            response.fields.skip_named(field.name.as_bytes());
+            extra.push((field.name, field.value));
+        });
+    }
     filter::after(&route.rule.filters, Some(head), client.peer().way(), |field| {
         if field.replaces {
             response.fields.skip_named(field.name.as_bytes());
@@ -160,6 +170,16 @@ fn queue_head<C: Client>(
         upgrade: None,
     };
     client.queue_head(&answer, close);
+}
+
+/// Which fields of the back end are passed on, after what is set for all.
+fn hide(fields: &mut Fields, answers: &Answers) {
+    if answers.keeps_server {
+        fields.pass(Known::Server);
+    }
+    for name in &answers.hidden {
+        fields.skip_named(name.as_bytes());
+    }
 }
 
 /// Writes what is queued, as long as the client takes it.

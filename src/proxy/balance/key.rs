@@ -1,4 +1,4 @@
-//! The hash of what a template says of a request. The text itself is never put together.
+//! What a template says of a request, as a hash, for which the text is never put together, or as the text.
 
 use std::net::IpAddr;
 
@@ -13,7 +13,7 @@ use crate::uri::{host, path};
 pub fn hash(head: &RequestHead, peer: &Peer, by: Option<&Template>) -> Option<u64> {
     let mut hash = Fnv::default();
     match by {
-        Some(by) => by.parts.iter().for_each(|part| write(&mut hash, head, peer, part)),
+        Some(by) => by.parts.iter().for_each(|part| write(&mut |octets| hash.write(octets), head, peer, part)),
         None => match peer.client() {
             IpAddr::V4(ip) => hash.write(&ip.octets()),
             IpAddr::V6(ip) => hash.write(ip.octets().first_chunk::<8>().map_or(&[], |network| &network[..])),
@@ -22,28 +22,37 @@ pub fn hash(head: &RequestHead, peer: &Peer, by: Option<&Template>) -> Option<u6
     hash.finish()
 }
 
-fn write(hash: &mut Fnv, head: &RequestHead, peer: &Peer, part: &Part) {
+/// The text of `template`.
+pub fn text(head: &RequestHead, peer: &Peer, template: &Template) -> Vec<u8> {
+    let mut text = Vec::new();
+    for part in &template.parts {
+        write(&mut |octets| text.extend_from_slice(octets), head, peer, part);
+    }
+    text
+}
+
+fn write(out: &mut impl FnMut(&[u8]), head: &RequestHead, peer: &Peer, part: &Part) {
     match part {
-        Part::Text(text) => hash.write(text.as_bytes()),
-        Part::Address => hash.write(peer.client_text().as_bytes()),
+        Part::Text(text) => out(text.as_bytes()),
+        Part::Address => out(peer.client_text().as_bytes()),
         Part::Uri => {
-            hash.write(head.path());
-            hash.write(head.query());
+            out(head.path());
+            out(head.query());
         }
         Part::Path => match path::normalise(head.path()) {
-            Ok(path) => hash.write(path.matching.as_bytes()),
-            Err(_) => hash.write(head.path()),
+            Ok(path) => out(path.matching.as_bytes()),
+            Err(_) => out(head.path()),
         },
-        Part::Query => hash.write(query(head)),
+        Part::Query => out(query(head)),
         Part::Host => {
             let name = str::from_utf8(head.part(head.host)).unwrap_or_default();
-            hash.write(host::lookup(name).as_bytes());
+            out(host::lookup(name).as_bytes());
         }
-        Part::Method => hash.write(head.method.as_str().as_bytes()),
-        Part::Scheme => hash.write(peer.scheme().as_bytes()),
-        Part::Argument(name) => hash.write(argument(query(head), name).unwrap_or_default()),
-        Part::Cookie(name) => hash.write(cookie(head, name).unwrap_or_default()),
-        Part::Field(name) => field(hash, head, name),
+        Part::Method => out(head.method.as_str().as_bytes()),
+        Part::Scheme => out(peer.scheme().as_bytes()),
+        Part::Argument(name) => out(argument(query(head), name).unwrap_or_default()),
+        Part::Cookie(name) => out(cookie(head, name).unwrap_or_default()),
+        Part::Field(name) => field(out, head, name),
     }
 }
 
@@ -69,18 +78,18 @@ fn value<'a>(pair: &'a [u8], name: &str) -> Option<&'a [u8]> {
 }
 
 /// The values of every line of that name, joined as one line would have them (RFC 9110 5.3; cookies RFC 6265 4.2.1).
-fn field(hash: &mut Fnv, head: &RequestHead, name: &str) {
+fn field(out: &mut impl FnMut(&[u8]), head: &RequestHead, name: &str) {
     if name == "host" {
         // HTTP/2 has it elsewhere.
-        return hash.write(head.part(head.authority));
+        return out(head.part(head.authority));
     }
     let joint: &[u8] = if name == "cookie" { b"; " } else { b", " };
     let mut is_first = true;
     for (_, _, value) in head.fields.iter().filter(|(_, own, _)| own.eq_ignore_ascii_case(name.as_bytes())) {
         if !std::mem::take(&mut is_first) {
-            hash.write(joint);
+            out(joint);
         }
-        hash.write(value);
+        out(value);
     }
 }
 

@@ -32,7 +32,7 @@ const OTHERS: [(&str, &str); 5] = [
 ];
 
 /// Reads `$arg_id` and `${arg_id}` in a text. A text without a variable is refused: it would be the same for every request.
-pub(super) fn parse(text: &str) -> Result<Template, Refusal> {
+pub(in crate::compile) fn parse(text: &str) -> Result<Template, Refusal> {
     let mut parts = Vec::new();
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('$') {
