@@ -181,6 +181,11 @@ impl RoutingTable {
         self.certificates.is_self_made(server_name)
     }
 
+    /// What is set for all hosts at once.
+    pub fn globals(&self) -> &ir::Globals {
+        &self.config.globals
+    }
+
     /// The configuration it was built from.
     pub fn config(&self) -> &Arc<ir::Config> {
         &self.config
