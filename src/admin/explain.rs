@@ -112,7 +112,9 @@ pub fn explain(table: &RoutingTable, listeners: &[Listener], request: &Request) 
             return story;
         }
     };
-    let asked = filter::Request { head: &head, client: request.client, is_tls: request.is_tls, forwarded_host: None };
+    let client = request.client.to_string();
+    let (client_text, is_tls) = (&*client, request.is_tls);
+    let asked = filter::Request { head: &head, client: request.client, client_text, is_tls, forwarded_host: None };
     let (path, routed) = match decide(table, &asked) {
         Decision::Health => {
             story.status = 200;

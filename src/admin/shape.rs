@@ -265,13 +265,15 @@ impl Route {
 
 /// The names of the filters that act on requests in clear text, or on those over TLS, in the order in which they act.
 fn filters(filters: &ir::Filters, is_tls: bool) -> impl Iterator<Item = &'static str> {
-    let ir::Filters { tls_redirect, hsts, redirect, cors, access } = filters;
+    let ir::Filters { tls_redirect, hsts, redirect, cors, limits, access } = filters;
     let on = [
         (cors.is_some(), "enable-cors"),
         (redirect.is_some(), "redirect"),
         (tls_redirect.is_some() && !is_tls, "ssl-redirect"),
+        (limits.is_some(), "limits"),
         (access.as_ref().is_some_and(|access| access.denied.is_some()), "denylist-source-range"),
         (access.as_ref().is_some_and(|access| access.allowed.is_some()), "allowlist-source-range"),
+        (access.as_ref().is_some_and(|access| access.basic.is_some()), "auth-type"),
         (hsts.is_some() && is_tls, "hsts"),
     ];
     on.into_iter().filter_map(|(is_on, name)| is_on.then_some(name))

@@ -43,7 +43,7 @@ mod tests {
             ("192.0.2.1", "192.0.2.0/24", "192.0.2.1", false),
             ("192.0.2.1", "192.0.2.0/24", "192.0.2.2", true),
         ] {
-            let access = Access { denied: set(denied), allowed: set(allowed), any: false };
+            let access = Access { denied: set(denied), allowed: set(allowed), ..Access::default() };
             assert_eq!(admits(&access, client.parse().unwrap()).is_ok(), is_in, "{denied} {allowed} {client}");
         }
     }

@@ -2,9 +2,11 @@
 
 mod access;
 mod cors;
+pub mod password;
 mod redirect;
 mod reply;
 mod request;
+pub mod text;
 mod tls_redirect;
 
 pub use self::access::{Refused, admits};
@@ -13,9 +15,9 @@ pub use self::request::Request;
 use crate::http1::RequestHead;
 use crate::ir;
 
-/// What is done before the upstream; the order is that of nginx's phases. A reply ends the request.
+/// What is answered before it is asked who comes in; the order is that of nginx's phases. A reply ends the request.
 pub fn before(filters: &ir::Filters, request: &Request<'_>) -> Option<Reply> {
-    let ir::Filters { tls_redirect, hsts: _, redirect, cors, access } = filters;
+    let ir::Filters { tls_redirect, hsts: _, redirect, cors, limits: _, access: _ } = filters;
     if let Some(cors) = cors
         && let Some(reply) = cors::preflight(cors, request.head)
     {
@@ -28,11 +30,6 @@ pub fn before(filters: &ir::Filters, request: &Request<'_>) -> Option<Reply> {
         && let Some(reply) = tls_redirect::reply(redirect, request)
     {
         return Some(reply);
-    }
-    if let Some(access) = access
-        && let Err(refused) = admits(access, request.client)
-    {
-        return Some(refused.into());
     }
     None
 }
@@ -75,7 +72,7 @@ pub fn after<'a>(
     way: Way,
     mut set: impl FnMut(ResponseField<'a>),
 ) {
-    let ir::Filters { tls_redirect: _, hsts, redirect: _, cors, access: _ } = filters;
+    let ir::Filters { tls_redirect: _, hsts, redirect: _, cors, limits: _, access: _ } = filters;
     if let Some(hsts) = hsts.as_ref().filter(|_| way.is_tls && !way.is_self_made) {
         set(ResponseField { name: "Strict-Transport-Security", value: hsts.value.as_bytes(), replaces: true });
     }
@@ -98,7 +95,7 @@ pub(crate) mod tests {
 
     /// A request with that head from a client at 192.0.2.1.
     pub(crate) fn request(head: &RequestHead, is_tls: bool) -> Request<'_> {
-        Request { head, client: "192.0.2.1".parse().unwrap(), is_tls, forwarded_host: None }
+        Request { head, client: "192.0.2.1".parse().unwrap(), client_text: "192.0.2.1", is_tls, forwarded_host: None }
     }
 
     fn filters() -> ir::Filters {

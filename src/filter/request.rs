@@ -11,6 +11,8 @@ pub struct Request<'a> {
     pub head: &'a RequestHead,
     /// The client's address; an IPv4 client on an IPv6 socket is an IPv4 client.
     pub client: IpAddr,
+    /// The same, printed.
+    pub client_text: &'a str,
     /// It came over TLS, to us or to a proxy before us that is believed.
     pub is_tls: bool,
     /// The host that the client asked for, port included, where a proxy that is believed says another.

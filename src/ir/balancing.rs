@@ -95,10 +95,14 @@ pub enum Part {
     Address,
     /// `$request_uri`: path and query as the client wrote them.
     Uri,
+    /// `$escaped_request_uri`: the same, escaped so that it can stand in a query.
+    EscapedUri,
     /// `$uri`: the path in the form that routes match.
     Path,
     /// `$args`: the query without the question mark.
     Query,
+    /// `$is_args`: a question mark if there is a query.
+    QueryMark,
     /// `$host`: lower case, without port.
     Host,
     /// `$request_method`.
@@ -120,6 +124,8 @@ impl fmt::Display for Template {
             Part::Text(text) => f.write_str(text),
             Part::Address => f.write_str("$remote_addr"),
             Part::Uri => f.write_str("$request_uri"),
+            Part::EscapedUri => f.write_str("$escaped_request_uri"),
+            Part::QueryMark => f.write_str("$is_args"),
             Part::Path => f.write_str("$uri"),
             Part::Query => f.write_str("$args"),
             Part::Host => f.write_str("$host"),

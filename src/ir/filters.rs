@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Networks;
+use super::{Networks, Template, Users};
 
 /// One `Option` for each feature. A route that does not use one pays the test of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -15,8 +15,17 @@ pub struct Filters {
     pub redirect: Option<Arc<Redirect>>,
     /// Answer preflights, and tell browsers which pages may read the answers.
     pub cors: Option<Arc<Cors>>,
+    /// How much a client may ask for.
+    pub limits: Option<Arc<RateLimits>>,
     /// Who may come in.
     pub access: Option<Arc<Access>>,
+}
+
+impl Filters {
+    /// Whether a request is judged before it goes on.
+    pub fn is_guarded(&self) -> bool {
+        self.limits.is_some() || self.access.is_some()
+    }
 }
 
 /// A redirect from http to https.
@@ -96,6 +105,39 @@ pub struct OriginPattern {
     pub rest: Option<Arc<str>>,
 }
 
+/// How much a client may ask for. What it used counts for the Ingress, whatever the path.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RateLimits {
+    /// `limit-rps`: requests a second.
+    pub per_second: Option<u32>,
+    /// `limit-rpm`: requests a minute.
+    pub per_minute: Option<u32>,
+    /// `limit-burst-multiplier`: so many times the rate may come at once.
+    pub burst: u32,
+    /// `limit-connections`: requests under way.
+    pub at_once: Option<u32>,
+    /// `limit-allowlist`: clients without limits.
+    pub exempt: Option<Networks>,
+    /// Who counts as one client.
+    pub by: LimitBy,
+    /// Status over a rate.
+    pub rate_status: u16,
+    /// Status over `at_once`.
+    pub at_once_status: u16,
+}
+
+/// Who counts as one client (`fairlead.dev/limit-by`).
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LimitBy {
+    /// An address; of IPv6 the first 64 bits.
+    #[default]
+    Client,
+    /// All together.
+    Route,
+    /// Equal texts.
+    Text(Arc<Template>),
+}
+
 /// Who may come in.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Access {
@@ -103,6 +145,17 @@ pub struct Access {
     pub denied: Option<Networks>,
     /// `allowlist-source-range`: these clients may, and no other.
     pub allowed: Option<Networks>,
+    /// `auth-type: basic`: who has a password.
+    pub basic: Option<Arc<Basic>>,
     /// `satisfy: any`: one of the rules is enough.
     pub any: bool,
+}
+
+/// Basic authentication (RFC 7617).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Basic {
+    /// Value of `WWW-Authenticate`.
+    pub challenge: Arc<str>,
+    /// Who may come in.
+    pub users: Users,
 }

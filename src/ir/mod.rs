@@ -11,6 +11,7 @@ mod globals;
 mod host;
 pub mod networks;
 mod object;
+mod password;
 mod problem;
 mod route;
 pub mod text;
@@ -25,11 +26,14 @@ pub use self::balancing::{
     ActiveCheck, Affinity, Algorithm, Balancing, Cookie, Part, PassiveCheck, Probe, SameSite, Template,
 };
 pub use self::certificate::{Certificate, CertificateOrigin};
-pub use self::filters::{Access, Cors, Filters, Hsts, OriginPattern, Origins, Redirect, TlsRedirect};
+pub use self::filters::{
+    Access, Basic, Cors, Filters, Hsts, LimitBy, OriginPattern, Origins, RateLimits, Redirect, TlsRedirect,
+};
 pub use self::globals::{Answers, Cipher, Clients, Globals, Pool, ProxyProtocol, Requests, SetField, Tls, Trust};
 pub use self::host::HostPattern;
 pub use self::networks::Networks;
 pub use self::object::{Kind, Name, Object, Origin};
+pub use self::password::{Password, Users};
 pub use self::problem::{Problem, Reason, Severity};
 pub use self::route::{
     BodyLimit, PathKind, PathMatch, Policy, Rank, Retry, RetryOn, Route, Target, Timeouts, Upgrade, VirtualHost,

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 use super::transition::{News, Transition};
-use super::{Backend, Endpoint, EndpointSet};
+use super::{Backend, Endpoint, EndpointSet, Limits};
 use crate::ir;
 
 /// Every live cell, by identity. Used by the control thread; workers reach cells through the table, so they never meet
@@ -19,6 +19,7 @@ pub struct Registry {
     epoch: Instant,
     news: Arc<News>,
     entries: Mutex<Entries>,
+    limits: Mutex<HashMap<ir::Name, Arc<Limits>, foldhash::fast::RandomState>>,
 }
 
 type Entries = HashMap<ir::BackendId, Entry, foldhash::fast::RandomState>;
@@ -32,7 +33,13 @@ struct Entry {
 impl Registry {
     /// No cells; each cell made later has room for `workers` workers.
     pub fn new(workers: usize) -> Registry {
-        Registry { workers, epoch: Instant::now(), news: Arc::new(News::new()), entries: Mutex::default() }
+        Registry {
+            workers,
+            epoch: Instant::now(),
+            news: Arc::new(News::new()),
+            entries: Mutex::default(),
+            limits: Mutex::default(),
+        }
     }
 
     /// Where changes of standing are heard. There is one such end: `None` if somebody has it.
@@ -116,6 +123,13 @@ impl Registry {
             }
             Arc::strong_count(backend) > 1 || !leavers.is_empty() || backend.in_flight() > 0
         });
+        self.limits.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, limits| Arc::strong_count(limits) > 1);
+    }
+
+    /// What clients have used of the limits of an Ingress, made if nobody has used any.
+    pub fn limits(&self, ingress: &ir::Name) -> Arc<Limits> {
+        let mut limits = self.limits.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(limits.entry(ingress.clone()).or_insert_with(|| Arc::new(Limits::new(self.epoch))))
     }
 
     /// Every backend, sorted by identity.

@@ -9,6 +9,7 @@ use super::attempt::{self, Answered};
 use super::downstream::{Client, ClientFault, Part};
 use super::forward::Outgoing;
 use super::forwarded::{self, Seen};
+use super::guard::{self, Admitted};
 use super::note::Note;
 use super::reply::{self, Reply, Stop};
 use super::respond;
@@ -70,7 +71,7 @@ async fn serve<C: Client>(
     };
     note.seen.clone_from(&peer);
     let peer = peer.as_deref().unwrap_or_else(|| client.peer());
-    let request = filter::Request { head, client: peer.client(), is_tls: peer.is_https(), forwarded_host: host };
+    let request = filter::Request { forwarded_host: host, ..peer.request(head) };
     let (at, route, path, outcome) = match decide(table, &request) {
         Decision::Health => {
             note.is_silent = true;
@@ -81,6 +82,12 @@ async fn serve<C: Client>(
         Decision::Routed { at, route, path, outcome } => (at, route, path, outcome),
     };
     note.routed(table, at);
+    let admitted = match &outcome {
+        Outcome::Backend(_) | Outcome::NotFound if route.rule.filters.is_guarded() => {
+            Box::pin(guard::admit(worker, &request, route)).await?
+        }
+        _ => Admitted::default(),
+    };
     let backend = backend(outcome)?;
     let rules = body_rules(worker, globals, route);
     let mut upload = Upload::new(head.framing, rules);
@@ -91,6 +98,7 @@ async fn serve<C: Client>(
     let id = note.id;
     let outgoing = Outgoing {
         head,
+        edits: &admitted.edits,
         path: if head.path() == b"*" { b"*" } else { path.forward.as_bytes() },
         host: host.unwrap_or_else(|| local.as_deref().map_or_else(|| head.part(head.authority), str::as_bytes)),
         prefix,

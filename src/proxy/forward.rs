@@ -2,15 +2,18 @@
 
 use http::Method;
 
-use super::balance::key;
 use super::downstream::Peer;
-use crate::http1::{Framing, Known, RequestHead, serialise};
+use super::edits::Edits;
+use crate::filter::text;
+use crate::http1::{Fields, Framing, Known, RequestHead, serialise};
 use crate::ir::{Requests, SetField};
 
 /// A request on its way to an endpoint.
 pub struct Outgoing<'a> {
     /// The client's head.
     pub head: &'a RequestHead,
+    /// What is changed in it.
+    pub edits: &'a Edits,
     /// Path to send (`uri::path`, `forward`).
     pub path: &'a [u8],
     /// Host to send, port included.
@@ -50,11 +53,16 @@ impl Outgoing<'_> {
         self.peer.way_fields().into_iter().for_each(|(name, value)| add(name, value.as_bytes()));
         self.each_original(add);
         for SetField { name, value } in set {
-            let text = key::text(self.head, self.peer, value);
+            let text = text::expand(value, &self.peer.request(self.head));
             if !text.is_empty() {
                 write(name, &text);
             }
         }
+    }
+
+    /// The client's fields, as far as they are sent.
+    pub fn fields(&self) -> &Fields {
+        self.edits.fields(self.head)
     }
 
     /// What the client said of proxies before us, under names that nobody takes for our word, and what a proxy said that
@@ -96,7 +104,10 @@ impl Outgoing<'_> {
         out.reserve(self.head.fields.bytes.len() + 512);
         serialise::request_line(out, self.head.method.as_str(), self.path, self.head.query());
         serialise::field(out, b"Host", self.host);
-        serialise::fields(out, &self.head.fields);
+        serialise::fields(out, self.fields());
+        for (name, value) in self.edits.added() {
+            serialise::field(out, name.as_bytes(), value);
+        }
         if self.rules.set.is_some() {
             self.each_addition(|name, value| serialise::field(out, name.as_bytes(), value));
         } else {
@@ -127,6 +138,7 @@ mod tests {
         let peer = Peer::new("192.0.2.1:1".parse().unwrap(), "192.0.2.2:8080".parse().unwrap(), None);
         let outgoing = Outgoing {
             head: &head,
+            edits: &Edits::default(),
             path: b"/",
             host: b"a.example",
             request_id: b"id",

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::clock::Clock;
 use super::drain::{Drain, Phase};
 use super::io::Watches;
+use super::passwords::Passwords;
 use super::spare::Spare;
 use super::tls::BackendTls;
 use super::upstream::http2::Http2Pool;
@@ -38,6 +39,7 @@ pub struct Worker {
     http2_pool: Http2Pool,
     clock: Clock,
     spare: Spare,
+    passwords: Passwords,
     watches: Watches,
     closing_since: Cell<Option<Instant>>,
     sampled: Cell<u8>,
@@ -76,6 +78,7 @@ impl Worker {
             http2_pool: Http2Pool::default(),
             clock: Clock::default(),
             spare: Spare::default(),
+            passwords: Passwords::new(),
             watches: Watches::new(0),
             closing_since: Cell::default(),
             sampled: Cell::default(),
@@ -133,6 +136,11 @@ impl Worker {
     /// Buffers to lend.
     pub fn spare(&self) -> &Spare {
         &self.spare
+    }
+
+    /// Passwords that were right.
+    pub(super) fn passwords(&self) -> &Passwords {
+        &self.passwords
     }
 
     /// The watches for clients that leave.

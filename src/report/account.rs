@@ -87,7 +87,7 @@ fn expiring<'a>(ingress: &'a Ingress, snapshot: &'a Snapshot, now: i64) -> impl 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::snapshot::{Meta, Received, Secret, SecretContent, Version, secret, yaml};
+    use crate::snapshot::{Meta, Received, Secret, SecretContent, SecretParts, Version, secret, yaml};
 
     const INGRESSES: &str = "---\n{apiVersion: networking.k8s.io/v1, kind: IngressClass, metadata: {name: fairlead},\n \
          spec: {controller: fairlead.dev/ingress-controller}}\n---\n\
@@ -105,7 +105,7 @@ mod tests {
         let end = certificate.not_after;
         let object = Object { kind: Kind::Secret, name: Name::new("default", "t"), file: None, line: None };
         let meta = Meta { object: Arc::new(object), uid: "u-t".into(), created: None, version: Version::default() };
-        let secret = Secret::new(meta, SecretContent::Certificate(certificate), None);
+        let secret = Secret::new(meta, SecretContent::Certificate(certificate), SecretParts::default(), None);
         assert!(snapshot.insert(Received::Secret(Arc::new(secret))));
         (snapshot, end)
     }

@@ -26,7 +26,7 @@ use std::sync::Arc;
 pub use self::annotations::Annotations;
 pub use self::objects::{
     AddressFamily, ClassRef, ConfigMap, EndpointSlice, Ingress, IngressBackend, IngressClass, IngressPath, IngressRule,
-    IngressTls, Meta, PathType, Pod, Published, Secret, SecretContent, Service, ServicePort, ServiceType,
+    IngressTls, Meta, PathType, Pod, Published, Secret, SecretContent, SecretParts, Service, ServicePort, ServiceType,
     SliceEndpoint, SlicePort, TargetPort, Version,
 };
 pub use self::received::Received;

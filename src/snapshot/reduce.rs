@@ -9,8 +9,8 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::{
     AddressFamily, Annotations, ConfigMap, EndpointSlice, Ingress, IngressBackend, IngressClass, IngressPath,
-    IngressRule, IngressTls, Meta, PathType, Pod, Published, Secret, Service, ServicePort, ServiceType, SliceEndpoint,
-    SlicePort, Strings, TargetPort, Uid, Version, raw, secret,
+    IngressRule, IngressTls, Meta, PathType, Pod, Published, Secret, SecretParts, Service, ServicePort, ServiceType,
+    SliceEndpoint, SlicePort, Strings, TargetPort, Uid, Version, raw, secret,
 };
 use crate::ir::{Kind, Name, Object, PortKey};
 
@@ -230,7 +230,7 @@ impl Reducer<'_> {
             from.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0)).collect();
         data.extend(from.string_data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.into_bytes())));
         let current = secret::read(&meta.object.name, &data);
-        Ok(Secret::new(meta, current, None))
+        Ok(Secret::new(meta, current, SecretParts::of(data), None))
     }
 
     /// `None` for a Pod without a weight.

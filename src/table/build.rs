@@ -121,7 +121,8 @@ impl<'a> Builder<'a> {
             ir::Target::Closed(_) | ir::Target::NotFound => None,
         };
         let metrics = self.metrics.route(namespace, ingress, Arc::clone(&service));
-        Route { rule: Arc::clone(rule), target, metrics, service, port, upstream_name }
+        let limits = rule.filters.limits.as_ref().map(|_| self.registry.limits(&object.name));
+        Route { rule: Arc::clone(rule), target, limits, metrics, service, port, upstream_name }
     }
 
     /// A configuration holds every backend that its routes name; a route to another one is closed.

@@ -52,6 +52,8 @@ pub struct Route {
     pub rule: Arc<ir::Route>,
     /// What answers.
     pub target: Target,
+    /// What clients have used of the limits of its Ingress, where it has any.
+    pub limits: Option<Arc<live::Limits>>,
     /// Counters of the Ingress and Service.
     pub metrics: RouteMetrics,
     /// Service name for the log; empty without a backend.

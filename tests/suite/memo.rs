@@ -292,7 +292,7 @@ fn a_bad_rotation_keeps_the_last_good_certificate_and_says_its_serial() {
     let mut meta = secret.meta.clone();
     meta.version = Version(secret.meta.version.0.wrapping_add(1));
     let current = SecretContent::Unusable("tls.key is missing".to_owned());
-    let broken = Secret { meta, current, last_good: Some(Arc::clone(served)) };
+    let broken = Secret { meta, current, last_good: Some(Arc::clone(served)), others: secret.others.clone() };
     snapshot.secrets.clear();
     snapshot.insert(Received::Secret(Arc::new(broken)));
     let after = compiler.compile(&snapshot, &options);

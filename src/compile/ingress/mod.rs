@@ -1,6 +1,7 @@
 //! One Ingress into what it asks for: hosts, routes, backends, certificates.
 
 pub(super) mod annotations;
+mod basic;
 mod class;
 mod filters;
 mod host;
@@ -11,7 +12,7 @@ pub(super) mod tls;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use self::annotations::Settings;
+use self::annotations::{Guard, Settings};
 use self::class::Owner;
 use super::claim::{
     BackendClaim, CertificateClaim, HostClaim, Outcome, Redirect, RootClaim, RouteClaim, When, problem,
@@ -47,7 +48,7 @@ pub(super) fn compile(ingress: &Ingress, view: &mut View<'_>, shared: &mut Share
         return set_aside(ingress, "catch-all Ingresses are disabled", Some(refused));
     }
     let mut problems = Vec::new();
-    let settings = annotations::read(&ingress.annotations, view.ground, object, &mut problems);
+    let mut settings = annotations::read(&ingress.annotations, view.ground, object, &mut problems);
     if let Some(canary) = settings.canary.as_ref().filter(|told| told.value) {
         let ignored = problem(
             object,
@@ -59,7 +60,11 @@ pub(super) fn compile(ingress: &Ingress, view: &mut View<'_>, shared: &mut Share
         );
         return set_aside(ingress, "canaries are set aside", Some(ignored));
     }
-    let filters = filters::of_routes(&settings, plain(view.ground));
+    let basic = basic::basic(&settings, ingress, view, &mut problems).unwrap_or_else(|()| {
+        settings.close(Guard::Authentication);
+        None
+    });
+    let filters = filters::of_routes(&settings, plain(view.ground), basic);
     let policy = shared.policy(policy::policy(&settings, &view.options.limits));
     let said = (settings.backend != BackendSettings::default())
         .then(|| Said { object: Arc::clone(object), settings: shared.backend_settings(settings.backend.clone()) });
@@ -210,12 +215,16 @@ impl Draft<'_, '_, '_> {
             Target::Backend(_) | Target::NotFound => self.redirect(),
         };
         let tls_redirect = tls_redirect(redirect, !self.ingress.tls.is_empty(), self.view.ground);
+        let filters = match path::begins(&path, &self.view.ground.keys.no_auth) {
+            true => filters::without_login(&self.filters),
+            false => self.filters.clone(),
+        };
         let route = Route {
             path,
             implicit: false,
             origin: origin(self.object(), field),
             target,
-            filters: self.shared.filters(Filters { tls_redirect, ..self.filters.clone() }),
+            filters: self.shared.filters(Filters { tls_redirect, ..filters }),
             policy: Arc::clone(&self.policy),
         };
         // The path as written is nearly always the path matched, so the text is shared.

@@ -1,10 +1,10 @@
 //! Filters in the short text form.
 
-use crate::ir::{Access, Cors, Filters, Origins, Redirect, TlsRedirect};
+use crate::ir::{Access, Cors, Filters, LimitBy, Origins, RateLimits, Redirect, TlsRedirect};
 
 /// What differs from the filters of a route that nobody set anything for.
 pub(super) fn words(words: &mut Vec<String>, filters: &Filters, plain: &Filters) {
-    let Filters { tls_redirect, hsts, redirect, cors, access } = filters;
+    let Filters { tls_redirect, hsts, redirect, cors, limits, access } = filters;
     if *tls_redirect != plain.tls_redirect {
         words.push(tls_redirect.as_ref().map_or("no-ssl-redirect".to_owned(), to_tls));
     }
@@ -15,6 +15,7 @@ pub(super) fn words(words: &mut Vec<String>, filters: &Filters, plain: &Filters)
         format!("redirect={status}:{}{location}", if *completes { "//host" } else { "" })
     }));
     words.extend(cors.as_deref().map(|cors| format!("cors={}", of_cors(cors))));
+    words.extend(limits.as_deref().map(|limits| format!("limit={}", of_limits(limits))));
     if let Some(access) = access {
         self::access(words, access);
     }
@@ -59,9 +60,29 @@ fn of_cors(cors: &Cors) -> String {
     text
 }
 
+fn of_limits(limits: &RateLimits) -> String {
+    let RateLimits { per_second, per_minute, burst, at_once, exempt, by, rate_status, at_once_status } = limits;
+    let mut parts = Vec::new();
+    parts.extend(per_second.map(|count| format!("{count}/s")));
+    parts.extend(per_minute.map(|count| format!("{count}/m")));
+    if per_second.or(*per_minute).is_some() {
+        parts.push(format!("burst {burst}x"));
+        parts.push(rate_status.to_string());
+    }
+    parts.extend(at_once.map(|count| format!("{count} at once;{at_once_status}")));
+    parts.extend(exempt.as_ref().map(|networks| format!("not {networks}")));
+    match by {
+        LimitBy::Client => {}
+        LimitBy::Route => parts.push("by route".to_owned()),
+        LimitBy::Text(text) => parts.push(format!("by {text}")),
+    }
+    parts.join(";")
+}
+
 fn access(words: &mut Vec<String>, access: &Access) {
-    let Access { denied, allowed, any } = access;
+    let Access { denied, allowed, basic, any } = access;
     words.extend(denied.as_ref().map(|networks| format!("deny={networks}")));
     words.extend(allowed.as_ref().map(|networks| format!("allow={networks}")));
+    words.extend(basic.as_ref().map(|basic| format!("auth={};{:?}", basic.challenge, basic.users)));
     words.extend(any.then(|| "satisfy=any".to_owned()));
 }

@@ -11,8 +11,8 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 
-use crate::filter::Way;
-use crate::http1::{Fields, Refusal, ResponseHead, serialise};
+use crate::filter::{self, Way};
+use crate::http1::{Fields, Refusal, RequestHead, ResponseHead, serialise};
 use crate::proxy::timer::Timer;
 
 /// What is known of a client connection from its start.
@@ -134,9 +134,10 @@ impl Peer {
         self.address.ip().to_canonical()
     }
 
-    /// The same, printed.
-    pub fn client_text(&self) -> &str {
-        &self.client_text
+    /// A request of it, as filters see it.
+    pub fn request<'a>(&'a self, head: &'a RequestHead) -> filter::Request<'a> {
+        let (client_text, is_tls) = (&*self.client_text, self.is_https);
+        filter::Request { head, client: self.client(), client_text, is_tls, forwarded_host: None }
     }
 
     /// How answers go to it.

@@ -1,6 +1,7 @@
 //! Client, proxy and back end over loopback, one file for each feature.
 
 mod config;
+pub mod filters;
 mod health;
 pub mod late;
 pub mod plain;

@@ -7,9 +7,9 @@ use super::table::Effect::Honoured;
 use super::table::{Guard, Row, both};
 use super::value::{Refusal, Value, shorten};
 use crate::ir::networks::network;
-use crate::ir::{Access, Networks};
+use crate::ir::{Access, Basic, Networks};
 
-const NETWORKS: &str = "write addresses and networks, as in 10.0.0.0/8, 192.0.2.7, fd00::/8";
+pub(super) const NETWORKS: &str = "write addresses and networks, as in 10.0.0.0/8, 192.0.2.7, fd00::/8";
 
 /// What they say.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -42,14 +42,13 @@ pub(super) const ROWS: &[Row] = &[
 
 impl Said {
     /// The filter, if anything is asked for.
-    pub(in crate::compile) fn filter(&self) -> Option<Arc<Access>> {
+    pub(in crate::compile) fn filter(&self, basic: Option<Arc<Basic>>) -> Option<Arc<Access>> {
         let Said { allowed, allowed_formerly, denied, any } = self;
-        let allowed = allowed.as_ref().or(allowed_formerly.as_ref());
-        if allowed.is_none() && denied.is_none() {
+        let allowed = allowed.as_ref().or(allowed_formerly.as_ref()).cloned();
+        if allowed.is_none() && denied.is_none() && basic.is_none() {
             return None;
         }
-        let access = Access { denied: denied.clone(), allowed: allowed.cloned(), any: any.unwrap_or(false) };
-        Some(Arc::new(access))
+        Some(Arc::new(Access { denied: denied.clone(), allowed, basic, any: any.unwrap_or(false) }))
     }
 }
 

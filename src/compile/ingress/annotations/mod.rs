@@ -5,10 +5,12 @@
 
 mod access;
 mod balance;
+mod basic;
 mod cors;
 mod exchange;
 mod health;
 mod known;
+mod limits;
 mod raw;
 mod redirect;
 mod sticky;
@@ -19,7 +21,7 @@ mod value;
 use std::sync::Arc;
 use std::time::Duration;
 
-use self::table::{Effect, Guard};
+use self::table::Effect;
 pub(in crate::compile) use self::value::{Refusal, Value, means, shorten};
 use crate::compile::claim::problem;
 use crate::compile::config_map;
@@ -30,6 +32,7 @@ use crate::ir::{Algorithm, Kind, Name, Object, Problem, Protocol, Reason, RetryO
 use crate::settings::suggest::did_you_mean;
 use crate::snapshot::{Annotations, Ingress, Service};
 
+pub(in crate::compile) use self::table::Guard;
 pub(in crate::compile) use self::table::hint as refused_hint;
 pub use self::table::{Fate, Row, rows};
 
@@ -45,8 +48,12 @@ pub(in crate::compile) struct Settings {
     pub(in crate::compile) redirects: redirect::Said,
     /// Cross-origin requests.
     pub(in crate::compile) cors: cors::Said,
+    /// How much a client may ask for.
+    pub(in crate::compile) limits: limits::Said,
     /// Who may come in.
     pub(in crate::compile) access: access::Said,
+    /// Passwords.
+    pub(in crate::compile) basic: basic::Said,
     /// `proxy-body-size`, bytes; 0 = unlimited.
     pub(in crate::compile) body_size: Option<u64>,
     /// `proxy-connect-timeout`.
@@ -126,6 +133,11 @@ impl CheckProtocol {
 }
 
 impl Settings {
+    /// Closes the paths: an object that the guard needs is not as it should be.
+    pub(in crate::compile) fn close(&mut self, guard: Guard) {
+        self.guards.push(guard);
+    }
+
     /// Why requests for the path get 503, if they do. `needs_no_login`: authentication is not asked for on it
     /// (`no-auth-locations`).
     pub(in crate::compile) fn closed(&self, needs_no_login: bool) -> Option<Reason> {
@@ -180,11 +192,6 @@ pub(in crate::compile) fn apply_key(value: &Value<'_>, base: &mut Settings, obje
     let Finding { severity, reason, message, hint } = apply(row, value, base)?;
     let message = message.replace("the paths of this Ingress answer", "all paths answer");
     Some(problem(object, severity, config_map::reason(reason), config_map::field(value.full), message, hint))
-}
-
-/// Closes the paths of all who start from these settings.
-pub(in crate::compile) fn close(base: &mut Settings) {
-    base.guards.push(Guard::Access);
 }
 
 /// The objects that the annotations of an Ingress name, as far as it may name them.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use super::value::{Refusal, Value};
-use super::{Settings, access, balance, cors, exchange, health, known, raw, redirect, sticky};
+use super::{Settings, access, balance, basic, cors, exchange, health, known, limits, raw, redirect, sticky};
 use crate::ir::{Kind, Reason, Severity};
 use crate::settings::suggest::{did_you_mean, distance};
 
@@ -93,7 +93,7 @@ pub(super) enum Effect {
 
 /// What kind of guard is missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Guard {
+pub(in crate::compile) enum Guard {
     /// Addresses, limits, client certificates, a firewall.
     Access,
     /// Passwords and external authentication.
@@ -136,14 +136,16 @@ pub(super) fn find(name: &str) -> Option<&'static Row> {
     TABLE.get(name).copied()
 }
 
-const SUBJECTS: [&[Row]; 9] = [
+const SUBJECTS: [&[Row]; 11] = [
     redirect::ROWS,
     cors::ROWS,
     exchange::ROWS,
     balance::ROWS,
     health::ROWS,
     sticky::ROWS,
+    limits::ROWS,
     access::ROWS,
+    basic::ROWS,
     raw::ROWS,
     known::ROWS,
 ];

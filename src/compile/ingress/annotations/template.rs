@@ -6,12 +6,14 @@ use crate::ir::{Part, Template};
 use crate::settings::suggest::nearest;
 
 /// Variables that are one thing of the request.
-const WHOLE: [&str; 10] = [
+const WHOLE: [&str; 12] = [
     "remote_addr",
     "binary_remote_addr",
     "request_uri",
+    "escaped_request_uri",
     "uri",
     "args",
+    "is_args",
     "query_string",
     "host",
     "http_host",
@@ -32,7 +34,18 @@ const OTHERS: [(&str, &str); 5] = [
 ];
 
 /// Reads `$arg_id` and `${arg_id}` in a text. A text without a variable is refused: it would be the same for every request.
-pub(in crate::compile) fn parse(text: &str) -> Result<Template, Refusal> {
+pub(super) fn parse(text: &str) -> Result<Template, Refusal> {
+    let template = read(text)?;
+    if template.parts.iter().all(|part| matches!(part, Part::Text(_))) {
+        let near = nearest_variable(text.trim_matches(['{', '}']));
+        let why = "has no variable, so it is the same for every request".to_owned();
+        return Err(Refusal::Mistaken(why, format!("did you mean ${near}?")));
+    }
+    Ok(template)
+}
+
+/// Reads a text with variables or without.
+pub(in crate::compile) fn read(text: &str) -> Result<Template, Refusal> {
     let mut parts = Vec::new();
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('$') {
@@ -42,11 +55,6 @@ pub(in crate::compile) fn parse(text: &str) -> Result<Template, Refusal> {
         let (name, behind) = name(after)?;
         parts.push(variable(name).ok_or_else(|| unknown(name))?);
         rest = behind;
-    }
-    if parts.is_empty() {
-        let near = nearest_variable(text.trim_matches(['{', '}']));
-        let why = "has no variable, so it is the same for every request".to_owned();
-        return Err(Refusal::Mistaken(why, format!("did you mean ${near}?")));
     }
     if !rest.is_empty() {
         parts.push(Part::Text(rest.into()));
@@ -78,11 +86,14 @@ fn variable(name: &str) -> Option<Part> {
     Some(match lower.as_str() {
         "remote_addr" | "binary_remote_addr" => Part::Address,
         "request_uri" => Part::Uri,
+        "escaped_request_uri" => Part::EscapedUri,
+        "is_args" => Part::QueryMark,
         "uri" => Part::Path,
         "args" | "query_string" => Part::Query,
         "host" => Part::Host,
         "request_method" => Part::Method,
-        "scheme" => Part::Scheme,
+        "scheme" | "pass_access_scheme" => Part::Scheme,
+        "best_http_host" => Part::Field("host".into()),
         _ => match (named("arg_"), named("cookie_"), named("http_")) {
             // Names of arguments and cookies have letter case, and it is the author's.
             (Some(rest), _, _) => Part::Argument(ending(name, rest).into()),

@@ -246,12 +246,14 @@ fn head(outgoing: &Outgoing<'_>, scheme: Scheme) -> Option<Request<()>> {
     *request.uri_mut() = uri;
     let fields = request.headers_mut();
     fields.reserve(outgoing.head.fields.list.len() + ADDITIONS);
-    append(fields, &outgoing.head.fields);
-    outgoing.each_addition(|name, value| {
+    append(fields, outgoing.fields());
+    let mut add = |name: &str, value: &[u8]| {
         if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_bytes(value)) {
             fields.append(name, value);
         }
-    });
+    };
+    outgoing.edits.added().iter().for_each(|(name, value)| add(name, value));
+    outgoing.each_addition(|name, value| add(name, value));
     if outgoing.te_trailers {
         fields.insert(header::TE, HeaderValue::from_static("trailers"));
     }

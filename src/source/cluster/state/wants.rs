@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::State;
 use crate::compile;
 use crate::ir::{Kind, Name, Object};
-use crate::snapshot::{Ingress, Meta, Received, Secret, SecretContent, Version};
+use crate::snapshot::{Ingress, Meta, Received, Secret, SecretContent, SecretParts, Version};
 use crate::source::cluster::contents::{Answer, Contents, Verdict};
 use crate::source::delta::Differences;
 
@@ -154,5 +154,5 @@ impl State {
 fn unknown(name: &Name, why: String) -> Secret {
     let object = Arc::new(Object { kind: Kind::Secret, name: name.clone(), file: None, line: None });
     let meta = Meta { object, uid: "".into(), created: None, version: Version::default() };
-    Secret::new(meta, SecretContent::Forbidden(why), None)
+    Secret::new(meta, SecretContent::Forbidden(why), SecretParts::default(), None)
 }
