@@ -1,7 +1,7 @@
 //! Client, proxy and back end over loopback, one file for each feature.
 
-pub mod filters;
 mod config;
+pub mod filters;
 mod health;
 mod hosts;
 pub mod late;

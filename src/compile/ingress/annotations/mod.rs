@@ -210,11 +210,6 @@ pub(in crate::compile) fn apply_key(value: &Value<'_>, base: &mut Settings, obje
     Some(problem(object, severity, config_map::reason(reason), config_map::field(value.full), message, hint))
 }
 
-/// Closes the paths of all who start from these settings.
-pub(in crate::compile) fn close(base: &mut Settings) {
-    base.guards.push(Guard::Access);
-}
-
 /// The objects that the annotations of an Ingress name, as far as it may name them.
 pub(in crate::compile) fn references<'a>(
     ingress: &'a Ingress,
