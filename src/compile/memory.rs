@@ -10,8 +10,10 @@ use std::sync::Arc;
 
 use super::Compiled;
 use super::age::Age;
+use super::alternatives::{Alternatives, Chosen};
+use super::canary;
 use super::changes::{Change, Seen};
-use super::claim::{BackendClaim, HostClaim, Outcome, problem};
+use super::claim::{BackendClaim, CanaryClaims, HostClaim, Outcome, problem};
 use super::few::Few;
 use super::front::{self, Names};
 use super::ingress::{self, tls};
@@ -21,8 +23,8 @@ use super::resolve::{Resolution, first_port, resolve};
 use super::shared::Shared;
 use super::view::{Classes, Lookup, View, is_ours};
 use crate::ir::{
-    BackendId, Certificate, Config, HostPattern, Kind, Name, Object, Origin, PortKey, Problem, Reason, Rejected,
-    Severity, Target, VirtualHost,
+    Backend, BackendId, Certificate, Config, HostPattern, Kind, Name, Object, Origin, PortKey, Problem, Reason,
+    Rejected, Severity, Target, VirtualHost,
 };
 use crate::settings::CompileOptions;
 use crate::snapshot::{ConfigMap, Ingress, IngressClass, Secret, Service, Snapshot};
@@ -40,6 +42,10 @@ pub(super) struct Memory {
     readers: BTreeMap<Lookup, Few<Name, ()>>,
     hosts: BTreeMap<HostPattern, Few<Arc<Age>, Arc<HostClaim>>>,
     backends: BTreeMap<BackendId, Named>,
+    /// What canaries ask for.
+    canaries: BTreeMap<HostPattern, Few<Arc<Age>, Arc<CanaryClaims>>>,
+    /// What that comes to.
+    alternatives: Alternatives<Arc<Age>>,
     /// Hosts that ask for further names.
     names: BTreeMap<HostPattern, Names>,
     /// The further names that they got.
@@ -54,6 +60,7 @@ pub(super) struct Memory {
 struct Remembered {
     age: Arc<Age>,
     hosts: Box<[Arc<HostClaim>]>,
+    canaries: Box<[Arc<CanaryClaims>]>,
     backends: Box<[Arc<BackendClaim>]>,
     lookups: Box<[Lookup]>,
 }
@@ -82,6 +89,8 @@ struct Flags {
 struct Dirty {
     hosts: BTreeSet<HostPattern>,
     backends: BTreeSet<BackendId>,
+    /// Backends beside which a canary came or went.
+    mains: BTreeSet<BackendId>,
     ledger: bool,
 }
 
@@ -100,6 +109,8 @@ impl Memory {
             readers: BTreeMap::new(),
             hosts: BTreeMap::new(),
             backends: BTreeMap::new(),
+            canaries: BTreeMap::new(),
+            alternatives: Alternatives::new(),
             names: BTreeMap::new(),
             given: BTreeSet::new(),
             flags: Flags { fallback: no_fallback(), backend: None, certificate: None, problems: Vec::new() },
@@ -191,9 +202,10 @@ impl Memory {
 
     fn compile(&mut self, ingress: &Ingress, snapshot: &Snapshot) -> (Remembered, Vec<Problem>, Vec<Arc<Rejected>>) {
         let mut view = View::new(snapshot, self.class_summary, &self.options);
-        let Outcome { hosts, backends, problems, rejected } = ingress::compile(ingress, &mut view, &mut self.shared);
+        let Outcome { hosts, canaries, backends, problems, rejected } =
+            ingress::compile(ingress, &mut view, &mut self.shared);
         let age = Arc::new(Age::of(&ingress.meta));
-        (Remembered { age, hosts, backends, lookups: view.into_lookups() }, problems, rejected)
+        (Remembered { age, hosts, canaries, backends, lookups: view.into_lookups() }, problems, rejected)
     }
 
     /// Takes claims back, but those that are made again unchanged.
@@ -202,6 +214,13 @@ impl Memory {
         for claim in &old.hosts {
             let same = new.is_some_and(|new| new.hosts.contains(claim));
             if !same && let Some(claims) = self.hosts.get_mut(&claim.host) {
+                claims.remove(&old.age);
+                dirty.hosts.insert(claim.host.clone());
+            }
+        }
+        for claim in &old.canaries {
+            let same = new.is_some_and(|new| new.canaries.contains(claim));
+            if !same && let Some(claims) = self.canaries.get_mut(&claim.host) {
                 claims.remove(&old.age);
                 dirty.hosts.insert(claim.host.clone());
             }
@@ -219,6 +238,13 @@ impl Memory {
     fn enter(&mut self, new: &Remembered, dirty: &mut Dirty) {
         for claim in &new.hosts {
             let claims = self.hosts.entry(claim.host.clone()).or_default();
+            if !claims.contains_key(&new.age) {
+                claims.insert(Arc::clone(&new.age), Arc::clone(claim));
+                dirty.hosts.insert(claim.host.clone());
+            }
+        }
+        for claim in &new.canaries {
+            let claims = self.canaries.entry(claim.host.clone()).or_default();
             if !claims.contains_key(&new.age) {
                 claims.insert(Arc::clone(&new.age), Arc::clone(claim));
                 dirty.hosts.insert(claim.host.clone());
@@ -270,7 +296,7 @@ impl Memory {
         self.turn_protocols(&mut dirty, &next.hosts);
         for pattern in &dirty.hosts {
             let old = next.hosts.get(pattern).cloned();
-            dirty.ledger |= self.rebuild_host(pattern, next);
+            dirty.ledger |= self.rebuild_host(pattern, next, &mut dirty.mains);
             let new = next.hosts.get(pattern);
             if old.as_ref() != new {
                 count(&mut self.backends, old.as_ref(), new, &mut dirty.backends);
@@ -279,8 +305,13 @@ impl Memory {
         if !dirty.hosts.is_empty() {
             dirty.ledger |= self.give_names(next);
         }
+        self.choose_canaries(&mut dirty);
         for id in &dirty.backends {
             self.rebuild_backend(id, next);
+        }
+        // Canaries are remembered by the cookies of those beside which they stand, which are known now.
+        for id in &dirty.backends {
+            self.remember_canary(id, next);
         }
         if dirty.ledger {
             next.rejected = self.ledger.rejected();
@@ -318,13 +349,48 @@ impl Memory {
         self.shared.sweep();
     }
 
+    /// Chooses anew which canaries count, and tells which backends are concerned.
+    fn choose_canaries(&mut self, dirty: &mut Dirty) {
+        let mut mains = mem::take(&mut dirty.mains);
+        mains.extend(dirty.backends.iter().filter(|id| self.alternatives.of(id).is_some()).cloned());
+        for main in mains {
+            let Chosen { before, now, problems } = self.alternatives.choose(&main);
+            self.ledger.set(Source::Canaries(main.clone()), problems, Vec::new());
+            if before != now {
+                if let Some(named) = before.as_ref().and_then(|before| self.backends.get_mut(before)) {
+                    named.uses -= 1;
+                }
+                if let Some(now) = &now {
+                    self.backends.entry(now.clone()).or_default().uses += 1;
+                }
+            }
+            dirty.backends.extend(before.into_iter().chain(now).chain([main]));
+        }
+    }
+
+    /// Gives a canary without a cookie of its own the keys that the cookie of the mainline needs.
+    fn remember_canary(&self, id: &BackendId, config: &mut Config) {
+        let Some(own) = config.backends.get(id).filter(|own| own.affinity.is_none()) else { return };
+        let canary = |main: &BackendId| config.backends.get(main)?.canary.as_ref()?.affinity.clone();
+        let Some(affinity) = self.alternatives.mains(id).find_map(canary) else { return };
+        let remembered = Arc::new(Backend { affinity: Some(affinity), ..Backend::clone(own) });
+        Arc::make_mut(&mut config.backends).insert(id.clone(), remembered);
+    }
+
     /// Whether what is wrong with it changed.
-    fn rebuild_host(&mut self, pattern: &HostPattern, config: &mut Config) -> bool {
+    fn rebuild_host(&mut self, pattern: &HostPattern, config: &mut Config, mains: &mut BTreeSet<BackendId>) -> bool {
         let source = Source::Host(pattern.clone());
         let fallback = &self.flags.fallback;
         let is_grpc = |id: &BackendId| self.backends.get(id).is_some_and(|named| named.is_grpc);
+        if self.canaries.get(pattern).is_some_and(Few::is_empty) {
+            self.canaries.remove(pattern);
+        }
+        let canaries = self.canaries.get(pattern).into_iter().flat_map(Few::iter);
+        let canaries = canaries.flat_map(|(age, claims)| claims.paths.iter().map(move |claim| (age, claim)));
         config.defaulted.remove(pattern);
         let Some(claims) = self.hosts.get(pattern).filter(|claims| !claims.is_empty()) else {
+            let alone = canaries.map(|(_, claim)| canary::alone(pattern, claim));
+            let (problems, rejected) = alone.map(|(problem, rejected)| (problem, Arc::new(rejected))).unzip();
             self.hosts.remove(pattern);
             self.names.remove(pattern);
             certify(config, pattern, None);
@@ -334,12 +400,14 @@ impl Memory {
             } else {
                 config.hosts.remove(pattern);
             }
-            return self.ledger.set(source, Vec::new(), Vec::new());
+            self.alternatives.set(pattern, Vec::new(), mains);
+            return self.ledger.set(source, problems, rejected);
         };
         let previous = config.hosts.get(pattern);
         let claims = claims.iter().map(|(_, claim)| claim);
         let previous_host = previous.map(Arc::as_ref);
-        let merged = merge::host(pattern, claims, fallback, &self.options, &mut self.shared, is_grpc, previous_host);
+        let merged =
+            merge::host(pattern, claims, canaries, fallback, &self.options, &mut self.shared, is_grpc, previous_host);
         if previous.is_none_or(|previous| *previous != merged.host) {
             config.hosts.insert(pattern.clone(), merged.host);
         }
@@ -353,6 +421,7 @@ impl Memory {
             Choice::Default | Choice::Unsaid => None,
         };
         certify(config, pattern, own);
+        self.alternatives.set(pattern, merged.canaries, mains);
         match merged.names {
             Some(names) => drop(self.names.insert(pattern.clone(), names)),
             None => drop(self.names.remove(pattern)),
@@ -397,7 +466,9 @@ impl Memory {
 
     fn rebuild_backend(&mut self, id: &BackendId, config: &mut Config) {
         let named = self.backends.get(id);
-        let merged = named.and_then(|named| merge::backend(named.claims.iter(), &self.options, &mut self.shared));
+        let merged = named.and_then(|named| {
+            merge::backend(named.claims.iter(), self.alternatives.of(id), &self.options, &mut self.shared)
+        });
         let is_used = named.is_some_and(|named| named.uses > 0);
         if !is_used && merged.is_none() {
             self.backends.remove(id);

@@ -2,7 +2,9 @@
 
 mod affinity;
 mod age;
+mod alternatives;
 mod balancing;
+mod canary;
 mod changes;
 mod claim;
 mod config_map;

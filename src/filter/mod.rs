@@ -1,6 +1,7 @@
 //! What happens to a request before and after the upstream: synchronous, no I/O, in one order.
 
 mod access;
+pub mod canary;
 mod cors;
 mod host;
 pub mod password;

@@ -5,6 +5,7 @@
 
 mod backend;
 mod balancing;
+mod canary;
 mod certificate;
 mod filters;
 mod front;
@@ -27,6 +28,7 @@ pub use self::backend::{
 pub use self::balancing::{
     ActiveCheck, Affinity, Algorithm, Balancing, Cookie, Part, PassiveCheck, Probe, SameSite, Template,
 };
+pub use self::canary::{Canary, CanaryRule, HeaderTest};
 pub use self::certificate::{Certificate, CertificateOrigin};
 pub use self::filters::{
     Access, Basic, Cors, Filters, Hsts, LimitBy, OriginPattern, Origins, RateLimits, Redirect, SlashRedirect,

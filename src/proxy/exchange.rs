@@ -1,11 +1,13 @@
 //! The life of one request, from its head to the end of its answer, whatever protocol each side speaks.
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Poll;
 
 use tokio::time::Instant;
 
 use super::attempt::{self, Answered};
+use super::canary;
 use super::downstream::{Client, ClientFault, Part};
 use super::forward::Outgoing;
 use super::guard::{self, Admitted};
@@ -70,6 +72,13 @@ async fn serve<C: Client>(
         _ => Admitted::default(),
     };
     let (backend, rewritten) = backend(outcome)?;
+    let backend = match canary::choose(backend, &request) {
+        Some(canary) => {
+            note.alternative = Some(Arc::clone(&canary.upstream_name));
+            &canary.backend
+        }
+        None => backend,
+    };
     let rules = body_rules(worker, route);
     let mut upload = Upload::new(head.framing, rules);
     upload.hold(client).await.map_err(Stop::from)?;

@@ -6,6 +6,7 @@
 mod access;
 mod balance;
 mod basic;
+mod canary;
 mod cors;
 mod exchange;
 mod health;
@@ -28,7 +29,7 @@ use self::table::Effect;
 use self::value::{Refusal, Value};
 use crate::compile::claim::{Front, problem};
 use crate::compile::resolve::Resolution;
-use crate::compile::said::{BackendSettings, Said, Told};
+use crate::compile::said::{BackendSettings, Said};
 use crate::ir::{Algorithm, Kind, Name, Object, Problem, Protocol, Reason, RetryOn, Severity, Upgrade};
 use crate::settings::suggest::did_you_mean;
 use crate::snapshot::{Annotations, Ingress, Service};
@@ -82,8 +83,8 @@ pub(in crate::compile) struct Settings {
     pub(in crate::compile) upgrade: Option<Upgrade>,
     /// `request-trailers`: pass them.
     pub(in crate::compile) request_trailers: Option<bool>,
-    /// `canary`: an alternative to another Ingress, which is not served.
-    pub(in crate::compile) canary: Option<Told<bool>>,
+    /// What it is beside another Ingress.
+    pub(in crate::compile) canary: canary::Said,
     /// Why paths are closed; see [`Settings::closed`].
     guards: Vec<Guard>,
 }
@@ -181,6 +182,12 @@ pub(in crate::compile) fn read(
         }
     }
     settings.rewrite.settle();
+    for full in settings.canary.idle() {
+        let name = full.split_once('/').map_or(&**full, |(_, name)| name);
+        let idle =
+            Finding::ignored(Severity::Info, format!("{name} has no effect"), "it means something on a canary only");
+        problems.push(idle.on(object, full));
+    }
     for full in sticky::take_idle(&mut settings.backend) {
         let name = full.split_once('/').map_or(&*full, |(_, name)| name);
         let message = format!("{name}: has no effect without affinity: cookie");

@@ -5,7 +5,8 @@ use std::sync::LazyLock;
 
 use super::value::{Refusal, Value};
 use super::{
-    Settings, access, balance, basic, cors, exchange, health, hosts, known, limits, raw, redirect, rewrite, sticky,
+    Settings, access, balance, basic, canary, cors, exchange, health, hosts, known, limits, raw, redirect, rewrite,
+    sticky,
 };
 use crate::ir::{Kind, Reason, Severity};
 use crate::settings::suggest::{did_you_mean, distance};
@@ -130,7 +131,8 @@ pub(super) fn find(name: &str) -> Option<&'static Row> {
     TABLE.get(name).copied()
 }
 
-const SUBJECTS: [&[Row]; 13] = [
+const SUBJECTS: [&[Row]; 14] = [
+    canary::ROWS,
     redirect::ROWS,
     hosts::ROWS,
     rewrite::ROWS,
