@@ -192,7 +192,7 @@ fn nowhere(name: &Name, port: &PortKey, reason: Reason, message: String, hint: S
 }
 
 /// Why an external name is not asked for, as a sentence part.
-fn refusal(name: &str, allow_loopback: bool) -> Option<&'static str> {
+pub(super) fn refusal(name: &str, allow_loopback: bool) -> Option<&'static str> {
     if let Ok(address) = name.parse::<IpAddr>() {
         return refused_address(address, allow_loopback);
     }

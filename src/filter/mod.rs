@@ -1,6 +1,7 @@
 //! What happens to a request before and after the upstream: synchronous, no I/O, in one order.
 
 mod access;
+pub mod answer;
 pub mod canary;
 mod cors;
 mod host;
@@ -35,7 +36,7 @@ pub struct Found<'a> {
 /// What is answered before it is asked who comes in; the order is that of nginx's phases. `Err` ends the request; else what
 /// goes upstream in place of path and query, if something does.
 pub fn before(filters: &ir::Filters, request: &Request<'_>, found: Found<'_>) -> Result<Option<Box<Rewritten>>, Reply> {
-    let ir::Filters { tls_redirect, hsts: _, slash_redirect, rewrite, redirect, cors, limits: _, access: _ } = filters;
+    let ir::Filters { tls_redirect, slash_redirect, rewrite, redirect, cors, .. } = filters;
     if let Some(redirect) = slash_redirect
         && let Some(reply) = slash_redirect::reply(*redirect, request, found)
     {
@@ -59,6 +60,17 @@ pub fn before(filters: &ir::Filters, request: &Request<'_>, found: Found<'_>) ->
         return Err(reply);
     }
     Ok(rewritten)
+}
+
+/// What is set on every answer, ours too, whatever the route.
+pub fn everywhere<'a>(answers: &'a ir::Answers, mut set: impl FnMut(ResponseField<'a>)) {
+    let ir::Answers { keeps_server, names_us, hidden: _, set: fields } = answers;
+    if *names_us && !keeps_server {
+        set(ResponseField { name: "Server", value: b"fairlead", replaces: true });
+    }
+    for (name, value) in fields {
+        set(ResponseField { name, value: value.as_bytes(), replaces: true });
+    }
 }
 
 /// A field that every response of a route gets, ours too.
@@ -88,13 +100,17 @@ pub fn after<'a>(
     way: Way,
     mut set: impl FnMut(ResponseField<'a>),
 ) {
-    let ir::Filters { hsts, cors, tls_redirect: _, slash_redirect: _, rewrite: _, redirect: _, limits: _, access: _ } =
-        filters;
+    let ir::Filters { hsts, cors, response, .. } = filters;
     if let Some(hsts) = hsts.as_ref().filter(|_| way.is_tls && !way.is_self_made) {
         set(ResponseField { name: "Strict-Transport-Security", value: hsts.value.as_bytes(), replaces: true });
     }
     if let (Some(cors), Some(head)) = (cors, head) {
         cors::fields(cors, head, &mut set);
+    }
+    if let Some(response) = response {
+        for (name, value) in &response.fields {
+            set(ResponseField { name, value: value.as_bytes(), replaces: true });
+        }
     }
 }
 
@@ -112,7 +128,7 @@ pub(crate) mod tests {
 
     /// A request with that head from a client at 192.0.2.1.
     pub(crate) fn request(head: &RequestHead, is_tls: bool) -> Request<'_> {
-        Request { head, client: "192.0.2.1".parse().unwrap(), client_text: "192.0.2.1", is_tls }
+        Request { head, client: "192.0.2.1".parse().unwrap(), client_text: "192.0.2.1", is_tls, forwarded_host: None }
     }
 
     fn filters() -> ir::Filters {

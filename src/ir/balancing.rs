@@ -109,6 +109,10 @@ pub enum Part {
     Method,
     /// `$scheme`: `http` or `https`.
     Scheme,
+    /// `$namespace` of the Ingress; a text by the time that a request is served.
+    Namespace,
+    /// `$ingress_name`, likewise.
+    IngressName,
     /// `$arg_NAME`: the first query argument of that name.
     Argument(Arc<str>),
     /// `$cookie_NAME`.
@@ -138,6 +142,8 @@ impl fmt::Display for Part {
             Part::Host => f.write_str("$host"),
             Part::Method => f.write_str("$request_method"),
             Part::Scheme => f.write_str("$scheme"),
+            Part::Namespace => f.write_str("$namespace"),
+            Part::IngressName => f.write_str("$ingress_name"),
             Part::Argument(name) => write!(f, "$arg_{name}"),
             Part::Cookie(name) => write!(f, "$cookie_{name}"),
             Part::Field(name) => write!(f, "$http_{}", name.replace('-', "_")),

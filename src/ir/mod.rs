@@ -9,6 +9,7 @@ mod canary;
 mod certificate;
 mod filters;
 mod front;
+mod globals;
 mod host;
 pub mod networks;
 mod object;
@@ -31,10 +32,11 @@ pub use self::balancing::{
 pub use self::canary::{Canary, CanaryRule, HeaderTest};
 pub use self::certificate::{Certificate, CertificateOrigin};
 pub use self::filters::{
-    Access, Basic, Cors, Filters, Hsts, LimitBy, OriginPattern, Origins, RateLimits, Redirect, SlashRedirect,
-    TlsRedirect,
+    Access, AuthCache, Basic, Cors, ErrorPages, External, Filters, Hsts, LimitBy, OriginPattern, Origins, RateLimits,
+    Redirect, RequestEdits, ResponseEdits, SignIn, SlashRedirect, TlsRedirect,
 };
 pub use self::front::{Alias, Aliases, HostRedirect};
+pub use self::globals::{Answers, Cipher, Clients, Globals, Pool, ProxyProtocol, Requests, SetField, Tls, Trust};
 pub use self::host::HostPattern;
 pub use self::networks::Networks;
 pub use self::object::{Kind, Name, Object, Origin};
@@ -63,6 +65,8 @@ pub struct Config {
     pub defaulted: BTreeSet<HostPattern>,
     /// `--default-ssl-certificate`, if it is set and usable; else the self-made one is served.
     pub default_certificate: Option<Arc<Certificate>>,
+    /// What is set for all hosts at once.
+    pub globals: Arc<Globals>,
     /// Objects and paths that were considered and are not served, for `explain`.
     pub rejected: Vec<Arc<Rejected>>,
 }

@@ -9,8 +9,10 @@ use tokio::time::Instant;
 use super::attempt::{self, Answered};
 use super::canary;
 use super::downstream::{Client, ClientFault, Part};
+use super::errors;
 use super::forward::Outgoing;
-use super::guard::{self, Admitted};
+use super::forwarded::{self, Seen};
+use super::guard::{self, Admitted, Asker};
 use super::note::Note;
 use super::reply::{self, Reply, Stop};
 use super::respond;
@@ -20,18 +22,29 @@ use super::upload::{self, BodyRules, Upload};
 use super::worker::Worker;
 use crate::filter;
 use crate::http1::{Refusal, RequestHead};
-use crate::table::{BackendRef, Decision, Outcome, Route, decide};
+use crate::ir::{ErrorPages, Globals};
+use crate::table::{BackendRef, Decision, Outcome, Pinned, Route, decide};
 use crate::telemetry::Failure;
 
 /// Serves one request. `started` is when its first byte came; `last`: the connection ends after it.
-pub async fn run<C: Client>(worker: &Rc<Worker>, client: &C, head: &RequestHead, started: Instant, last: bool) {
+pub async fn run<C: Client>(worker: &Rc<Worker>, client: &C, mut head: RequestHead, started: Instant, last: bool) {
     let mut note = Note::new(started);
+    let table = worker.table();
+    let requests = &table.globals().requests;
+    if requests.underscores {
+        head.fields.pass_underscored();
+    }
+    for field in requests.set.iter().flat_map(|set| set.iter()) {
+        head.fields.skip_named(field.name.as_bytes());
+    }
+    note.id.is_made = !requests.no_request_id;
+    let head = &head;
     note.bytes_in = head.fields.bytes.len() as u64;
-    match serve(worker, client, head, last, &mut note).await {
+    match serve(worker, client, &table, head, last, &mut note).await {
         Ok(None) => {}
         // Boxed, as what few requests come to is: every request makes room for the rest.
         Ok(Some(tunnel)) => Box::pin(tunnel.run(worker, client, &mut note)).await,
-        Err(stop) => end(worker, client, head, last, stop, &mut note).await,
+        Err(stop) => Box::pin(end(worker, client, head, last, stop, &mut note)).await,
     }
     note.finish(worker, client.peer(), Ok(head));
 }
@@ -48,13 +61,21 @@ pub async fn refuse<C: Client>(worker: &Rc<Worker>, client: &C, refusal: Refusal
 async fn serve<C: Client>(
     worker: &Rc<Worker>,
     client: &C,
+    table: &Rc<Pinned>,
     head: &RequestHead,
     last: bool,
     note: &mut Note,
 ) -> Result<Option<Box<Tunnel>>, Stop> {
-    let request = client.peer().request(head);
-    let table = worker.table();
-    let (at, route, path, outcome) = match decide(&table, &request) {
+    let globals = table.globals();
+    let seen = globals.trust.as_ref().and_then(|trust| forwarded::seen(trust, client.peer(), head));
+    let (peer, host, prefix) = match seen {
+        None => (None, None, None),
+        Some(Seen { peer, host, prefix }) => (Some(Rc::new(peer)), host, prefix),
+    };
+    note.seen.clone_from(&peer);
+    let peer = peer.as_deref().unwrap_or_else(|| client.peer());
+    let request = filter::Request { forwarded_host: host, ..peer.request(head) };
+    let (at, route, path, outcome) = match decide(table, &request) {
         Decision::Health => {
             note.is_silent = true;
             return Err(Reply::plain(if worker.is_draining() { 503 } else { 200 }).into());
@@ -64,41 +85,53 @@ async fn serve<C: Client>(
         Decision::NoRoute(_) => return Err(Reply::failed(404, Failure::NoRoute).into()),
         Decision::Routed { at, route, path, outcome } => (at, route, path, outcome),
     };
-    note.routed(&table, at);
-    let admitted = match &outcome {
-        Outcome::Backend { .. } | Outcome::NotFound if route.rule.filters.is_guarded() => {
-            Box::pin(guard::admit(worker, &request, route)).await?
+    note.routed(table, at);
+    let filters = &route.rule.filters;
+    let mut admitted = match &outcome {
+        Outcome::Backend { .. } | Outcome::NotFound if filters.is_guarded() => {
+            Box::pin(guard::admit(&Asker { worker, client, peer, globals, request: &request, route })).await?
         }
         _ => Admitted::default(),
     };
-    let (backend, rewritten) = backend(outcome)?;
-    let backend = match canary::choose(backend, &request) {
-        Some(canary) => {
-            note.alternative = Some(Arc::clone(&canary.upstream_name));
-            &canary.backend
-        }
-        None => backend,
-    };
-    let rules = body_rules(worker, route);
+    let (mut backend, rewritten) = backend(outcome)?;
+    if let Some(fallback) = route.aside.as_ref().and_then(|aside| aside.fallback.as_ref())
+        && backend.live.endpoints.load().candidates.is_empty()
+    {
+        errors::tell(&mut admitted.edits, head, route, 503);
+        backend = fallback;
+    }
+    if let Some(canary) = canary::choose(backend, &request) {
+        note.alternative = Some(Arc::clone(&canary.upstream_name));
+        backend = &canary.backend;
+    }
+    if let Some(edits) = &filters.request {
+        admitted.edits.apply(edits, &request);
+    }
+    let rules = body_rules(worker, globals, route);
     let mut upload = Upload::new(head.framing, rules);
     upload.hold(client).await.map_err(Stop::from)?;
     let upgrade = tunnel::offer(head, route);
     // HTTP/1.0 may come without a host; a back end gets one all the same.
     let local = head.authority.is_empty().then(|| client.peer().local.to_string());
+    let own_host = || local.as_deref().map_or_else(|| head.part(head.authority), str::as_bytes);
+    let asked_host = host.unwrap_or_else(own_host);
     let id = note.id;
     let outgoing = Outgoing {
         head,
         edits: &admitted.edits,
+        rules: &globals.requests,
+        method: &head.method,
         path: match &rewritten {
             Some(rewritten) => rewritten.path.as_bytes(),
             None if head.path() == b"*" => b"*",
             None => path.forward.as_bytes(),
         },
         query: rewritten.as_ref().map_or_else(|| head.query(), |rewritten| &rewritten.query),
-        prefix: route.rule.filters.rewrite.as_ref().and_then(|rewrite| rewrite.prefix.as_deref()),
-        host: local.as_deref().map_or_else(|| head.part(head.authority), str::as_bytes),
+        prefix: filters.rewrite.as_ref().and_then(|own| own.prefix.as_deref()).map(str::as_bytes).or(prefix),
+        host: admitted.edits.host.as_deref().unwrap_or(asked_host),
+        forwarded_host: asked_host,
         request_id: id.octets(Some(head)),
-        peer: client.peer(),
+        peer,
         framing: upload.framing(head.framing),
         upgrade: upgrade.as_deref(),
         te_trailers: route.rule.policy.is_grpc,
@@ -110,8 +143,13 @@ async fn serve<C: Client>(
         note.unpin();
         return Ok(Some(Box::new(Tunnel::begin(client, answered, &route.rule.policy, note))));
     }
+    let is_replaced = |errors: &Arc<ErrorPages>| errors.intercepts && errors.statuses.contains(&response.status);
+    if filters.errors.as_ref().is_some_and(is_replaced) {
+        return Err(Reply::plain(response.status).into());
+    }
     let close = last || worker.is_draining() || !upload.is_sent();
-    respond::forward(worker, client, head, route, answered, &mut upload, close, note).await?;
+    respond::forward(worker, client, table, head, route, answered, &mut upload, &admitted.edits.cookies, close, note)
+        .await?;
     Ok(None)
 }
 
@@ -126,12 +164,12 @@ fn backend(outcome: Outcome<'_>) -> Result<(&BackendRef, Option<Box<filter::Rewr
     })
 }
 
-fn body_rules(worker: &Worker, route: &Route) -> BodyRules {
+fn body_rules(worker: &Worker, globals: &Globals, route: &Route) -> BodyRules {
     let policy = &route.rule.policy;
     let limits = worker.limits();
     BodyRules {
         limit: route.body_limit(),
-        gap: (!policy.is_grpc).then_some(limits.body_gap),
+        gap: (!policy.is_grpc).then(|| globals.clients.body_gap.unwrap_or(limits.body_gap)),
         min_rate: if policy.is_grpc { 0 } else { limits.body_min_rate },
         hold: if policy.buffer_request && !policy.is_grpc { limits.buffer.bytes() } else { 0 },
         trailers: policy.request_trailers || policy.is_grpc,
@@ -165,6 +203,23 @@ async fn end<C: Client>(worker: &Rc<Worker>, client: &C, head: &RequestHead, las
         }
     };
     let close = last || reply.closes || worker.is_draining() || head.expect_continue || !discard(worker, client).await;
+    if let Some(table) = note.table()
+        && let Some(backend) = errors::instead(table.route(), &reply)
+    {
+        match errors::answer(worker, client, &table, head, backend, &reply, close, note).await {
+            Ok(()) => return,
+            Err(Stop::Cut(fault)) => {
+                note.failure = Some(fault.failure());
+                return client.cut();
+            }
+            Err(Stop::ClientGone) => {
+                note.failure = Some(Failure::ClientGone);
+                return client.cut();
+            }
+            // Nobody answers in its place, so it goes out itself.
+            Err(Stop::Reply(_) | Stop::Upstream(_)) => {}
+        }
+    }
     send(worker, client, Some(head), &reply, close, note).await;
 }
 
@@ -196,7 +251,8 @@ async fn send<C: Client>(
     if let Some(limit) = reply.limit {
         worker.metrics().limit_hit(limit);
     }
-    let fields = note.response_fields(client.peer(), head);
+    let table = worker.table();
+    let fields = note.response_fields(&table, client.peer(), head);
     let sent = reply::queue(client, head.map(|head| &head.method), reply, note.id.octets(head), &fields, close);
     drop(fields);
     note.bytes_out = sent;

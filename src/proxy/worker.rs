@@ -10,12 +10,14 @@ use tokio::time::Instant;
 
 use super::clock::Clock;
 use super::drain::{Drain, Phase};
+use super::external::Remembered;
 use super::io::Watches;
 use super::passwords::Passwords;
 use super::spare::Spare;
 use super::tls::BackendTls;
 use super::upstream::http2::Http2Pool;
 use super::upstream::pool::Pool;
+use crate::ir::Clients;
 use crate::settings::Limits;
 use crate::table::{Pin, Pinned};
 use crate::telemetry::{AccessWriter, Metrics, Record, WorkerMetrics};
@@ -39,6 +41,7 @@ pub struct Worker {
     clock: Clock,
     spare: Spare,
     passwords: Passwords,
+    remembered: Remembered,
     watches: Watches,
     closing_since: Cell<Option<Instant>>,
     sampled: Cell<u8>,
@@ -78,6 +81,7 @@ impl Worker {
             clock: Clock::default(),
             spare: Spare::default(),
             passwords: Passwords::new(),
+            remembered: Remembered::default(),
             watches: Watches::new(0),
             closing_since: Cell::default(),
             sampled: Cell::default(),
@@ -100,6 +104,11 @@ impl Worker {
     /// The table of the moment; a request asks once and keeps it.
     pub fn table(&self) -> Rc<Pinned> {
         self.pin.table()
+    }
+
+    /// What is set of clients' connections at the moment.
+    pub fn clients(&self) -> Clients {
+        self.table().globals().clients
     }
 
     /// Limits of the process.
@@ -135,6 +144,11 @@ impl Worker {
     /// Passwords that were right.
     pub(super) fn passwords(&self) -> &Passwords {
         &self.passwords
+    }
+
+    /// What services said about who may come in.
+    pub(super) fn remembered(&self) -> &Remembered {
+        &self.remembered
     }
 
     /// The watches for clients that leave.
@@ -174,7 +188,11 @@ impl Worker {
     /// Requests a new client connection may carry: the limit ± 10 %, so that clients that came together do not come
     /// back together.
     pub fn requests_allowed(&self) -> u64 {
-        let limit = self.limits.requests_per_connection;
+        let clients = self.clients();
+        if clients.keep_alive.is_some_and(|time| time.is_zero()) {
+            return 1;
+        }
+        let limit = clients.requests.unwrap_or(self.limits.requests_per_connection);
         let tenth = limit / 10;
         limit - tenth + fastrand::u64(0..=tenth * 2)
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::certificates::Certificates;
 use super::host::{ByName, Host};
 use super::paths::Paths;
-use super::{BackendRef, CanaryRef, Route, RoutingTable, Target};
+use super::{Aside, BackendRef, CanaryRef, Route, RoutingTable, Target};
 use crate::ir;
 use crate::live::{self, Registry};
 use crate::telemetry::{Metrics, upstream_name};
@@ -128,19 +128,35 @@ impl<'a> Builder<'a> {
             ir::Target::Closed(_) | ir::Target::NotFound => None,
         };
         let metrics = self.metrics.route(namespace, ingress, Arc::clone(&service));
-        let limits = rule.filters.limits.as_ref().map(|_| self.registry.limits(&object.name));
-        Route { rule: Arc::clone(rule), target, limits, metrics, service, port, upstream_name }
+        let aside = self.aside(rule);
+        Route { rule: Arc::clone(rule), target, aside, metrics, service, port, upstream_name }
     }
 
     /// A configuration holds every backend that its routes name; a route to another one is closed.
     fn backend(&mut self, id: &ir::BackendId) -> Target {
-        match self.config.backends.get(id) {
-            Some(settings) => {
-                let canary = settings.canary.as_ref().and_then(|canary| self.canary(canary));
-                Target::Backend(BackendRef { settings: Arc::clone(settings), live: self.registry.backend(id), canary })
-            }
-            None => Target::Closed(ir::Reason::ServiceNotFound),
+        let Some(mut found) = self.backend_ref(id) else { return Target::Closed(ir::Reason::ServiceNotFound) };
+        let canary = found.settings.canary.clone();
+        found.canary = canary.and_then(|canary| self.canary(&canary));
+        Target::Backend(found)
+    }
+
+    fn backend_ref(&self, id: &ir::BackendId) -> Option<BackendRef> {
+        let settings = self.config.backends.get(id)?;
+        Some(BackendRef { settings: Arc::clone(settings), live: self.registry.backend(id), canary: None })
+    }
+
+    fn aside(&self, rule: &ir::Route) -> Option<Arc<Aside>> {
+        let filters = &rule.filters;
+        if filters.limits.is_none() && filters.backends().next().is_none() {
+            return None;
         }
+        let external = filters.access.as_ref().and_then(|access| access.external.as_ref());
+        Some(Arc::new(Aside {
+            limits: filters.limits.as_ref().map(|_| self.registry.limits(&rule.origin.object.name)),
+            external: external.and_then(|external| self.backend_ref(&external.backend)),
+            fallback: filters.fallback.as_ref().and_then(|id| self.backend_ref(id)),
+            errors: filters.errors.as_ref().and_then(|errors| self.backend_ref(&errors.backend)),
+        }))
     }
 
     /// What the Ingress beside which it stands says of protocol and cookie goes before what is said of the canary.
@@ -193,8 +209,11 @@ fn join<'a, 'n, K: Ord, V, T>(
 }
 
 fn names_any(host: &ir::VirtualHost, backends: &BTreeSet<&ir::BackendId>) -> bool {
-    !backends.is_empty()
-        && host.routes.iter().any(|route| matches!(&route.target, ir::Target::Backend(id) if backends.contains(id)))
+    let names = |route: &Arc<ir::Route>| {
+        matches!(&route.target, ir::Target::Backend(id) if backends.contains(id))
+            || route.filters.backends().any(|id| backends.contains(id))
+    };
+    !backends.is_empty() && host.routes.iter().any(names)
 }
 
 /// Whether both maps hold the same values under the same keys.

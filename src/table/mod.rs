@@ -52,8 +52,8 @@ pub struct Route {
     pub rule: Arc<ir::Route>,
     /// What answers.
     pub target: Target,
-    /// What clients have used of the limits of its Ingress, where it has any.
-    pub limits: Option<Arc<live::Limits>>,
+    /// What its filters need beside it.
+    pub aside: Option<Arc<Aside>>,
     /// Counters of the Ingress and Service.
     pub metrics: RouteMetrics,
     /// Service name for the log; empty without a backend.
@@ -62,6 +62,18 @@ pub struct Route {
     pub port: Arc<str>,
     /// Both with the namespace, as the text log has them; `None` without a backend.
     pub upstream_name: Option<Arc<str>>,
+}
+
+/// What the filters of a route need beside it, resolved.
+pub struct Aside {
+    /// What clients have used of the limits of its Ingress, where it has any.
+    pub limits: Option<Arc<live::Limits>>,
+    /// Who says who may come in.
+    pub external: Option<BackendRef>,
+    /// Who answers where the backend has no endpoint.
+    pub fallback: Option<BackendRef>,
+    /// Who answers in place of errors.
+    pub errors: Option<BackendRef>,
 }
 
 /// What answers on a route.
@@ -179,6 +191,11 @@ impl RoutingTable {
     /// Whether the certificate for this name is the one made at start (no HSTS is sent on it).
     pub fn is_self_made(&self, server_name: Option<&str>) -> bool {
         self.certificates.is_self_made(server_name)
+    }
+
+    /// What is set for all hosts at once.
+    pub fn globals(&self) -> &ir::Globals {
+        &self.config.globals
     }
 
     /// The configuration it was built from.

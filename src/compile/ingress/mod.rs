@@ -4,6 +4,7 @@ pub(super) mod annotations;
 mod basic;
 mod canary;
 mod class;
+mod external;
 mod filters;
 mod host;
 mod path;
@@ -49,16 +50,11 @@ pub(super) fn compile(ingress: &Ingress, view: &mut View<'_>, shared: &mut Share
         return set_aside(ingress, "catch-all Ingresses are disabled", Some(refused));
     }
     let mut problems = Vec::new();
-    let mut settings = annotations::read(&ingress.annotations, &view.options.annotations_prefix, object, &mut problems);
+    let mut settings = annotations::read(&ingress.annotations, view.ground, object, &mut problems);
     let rule = settings.canary.rule();
     if rule.is_some() {
         settings.backend = settings.backend.of_canary();
     }
-    let basic = basic::basic(&settings, ingress, view, &mut problems).unwrap_or_else(|()| {
-        settings.close(Guard::Authentication);
-        None
-    });
-    let filters = filters::of_routes(&settings, plain(view.options), basic);
     let policy = shared.policy(policy::policy(&settings, &view.options.limits));
     let said = (settings.backend != BackendSettings::default())
         .then(|| Said { object: Arc::clone(object), settings: shared.backend_settings(settings.backend.clone()) });
@@ -67,7 +63,7 @@ pub(super) fn compile(ingress: &Ingress, view: &mut View<'_>, shared: &mut Share
         view,
         shared,
         settings,
-        filters,
+        filters: Filters::default(),
         policy,
         said,
         problems,
@@ -79,6 +75,7 @@ pub(super) fn compile(ingress: &Ingress, view: &mut View<'_>, shared: &mut Share
     if let Some(rule) = rule {
         return canary::compile(draft, rule);
     }
+    draft.prepare();
     draft.default_backend();
     for index in 0..ingress.rules.len() {
         draft.rule(index);
@@ -195,7 +192,7 @@ impl Draft<'_, '_, '_> {
                 return None;
             }
         };
-        let closed = self.settings.closed(path::is_acme_challenge(&matched));
+        let closed = self.settings.closed(path::begins(&matched, &self.view.ground.keys.no_auth));
         match self.target(&path.backend, field, closed) {
             Ok(target) => Some(RouteClaim { is_regex, ..self.route(matched, written, field, target, false) }),
             Err(why) => {
@@ -214,13 +211,13 @@ impl Draft<'_, '_, '_> {
         is_catch_all: bool,
     ) -> RouteClaim {
         let redirect = match target {
-            _ if path::is_acme_challenge(&path) => Redirect::NEVER,
+            _ if path::begins(&path, &self.view.ground.keys.no_tls_redirect) => Redirect::NEVER,
             Target::Closed(_) => Redirect::NEVER,
             Target::Backend(_) | Target::NotFound => self.redirect(),
         };
-        let tls_redirect = tls_redirect(redirect, !self.ingress.tls.is_empty(), self.view.options);
-        let filters = match path::is_acme_challenge(&path) {
-            true => filters::of_acme_challenge(&self.filters),
+        let tls_redirect = tls_redirect(redirect, !self.ingress.tls.is_empty(), self.view.ground);
+        let filters = match path::begins(&path, &self.view.ground.keys.no_auth) {
+            true => filters::without_login(&self.filters),
             false if is_catch_all => filters::of_catch_all(&self.filters),
             false => Filters {
                 slash_redirect: self.slash_redirect(&path),
@@ -285,12 +282,12 @@ impl Draft<'_, '_, '_> {
             policy: if own.is_some() {
                 Arc::clone(&self.policy)
             } else {
-                self.shared.policy(default_policy(&self.view.options.limits))
+                self.shared.policy(default_policy(self.view.ground))
             },
             own,
             redirect: if is_silent || closed.is_some() { Redirect::NEVER } else { self.redirect() },
             filters: self.shared.filters(if is_silent {
-                plain(self.view.options)
+                plain(self.view.ground)
             } else {
                 filters::of_implicit_root(&self.filters)
             }),
