@@ -13,20 +13,17 @@ use super::age::Age;
 use super::alternatives::{Alternatives, Chosen};
 use super::canary;
 use super::changes::{Change, Seen};
-use super::claim::{BackendClaim, CanaryClaims, HostClaim, Outcome, problem};
+use super::claim::{BackendClaim, CanaryClaims, HostClaim, Outcome};
 use super::few::Few;
+use super::flags::Flags;
 use super::front::{self, Names};
 use super::ground::Ground;
-use super::ingress::{self, tls};
+use super::ingress;
 use super::ledger::{Ledger, Source};
-use super::merge::{self, Choice, Claimant, Fallback};
-use super::resolve::{Resolution, first_port, resolve};
+use super::merge::{self, Choice, Claimant};
 use super::shared::Shared;
-use super::view::{Classes, Lookup, View, is_ours};
-use crate::ir::{
-    Backend, BackendId, Certificate, Config, HostPattern, Kind, Name, Object, Origin, PortKey, Problem, Reason,
-    Rejected, Severity, Target, VirtualHost,
-};
+use super::view::{Classes, Lookup, View};
+use crate::ir::{Backend, BackendId, Certificate, Config, HostPattern, Name, Problem, Rejected, Target, VirtualHost};
 use crate::snapshot::{ConfigMap, Ingress, IngressClass, Secret, Service, Snapshot};
 
 /// Everything remembered.
@@ -75,15 +72,6 @@ struct Named {
     is_grpc: bool,
 }
 
-/// What the flags and IngressClasses come to.
-#[derive(PartialEq)]
-struct Flags {
-    fallback: Fallback,
-    backend: Option<Arc<BackendClaim>>,
-    certificate: Option<Arc<Certificate>>,
-    problems: Vec<Problem>,
-}
-
 /// Hosts and backends whose claims changed.
 #[derive(Default)]
 struct Dirty {
@@ -114,7 +102,7 @@ impl Memory {
             alternatives: Alternatives::new(),
             names: BTreeMap::new(),
             given: BTreeSet::new(),
-            flags: Flags { fallback: no_fallback(), backend: None, certificate: None, problems: Vec::new() },
+            flags: Flags::none(),
             ledger: Ledger::default(),
             shared: Shared::default(),
             config,
@@ -263,7 +251,7 @@ impl Memory {
 
     /// `--default-backend-service`, `--default-ssl-certificate` and what is said of IngressClasses; looked at each time.
     fn flags(&mut self, snapshot: &Snapshot, dirty: &mut Dirty) {
-        let new = read_flags(snapshot, self.class_summary, &self.ground);
+        let new = Flags::read(snapshot, self.class_summary, &self.ground);
         if new == self.flags {
             return;
         }
@@ -446,7 +434,7 @@ impl Memory {
             certify(config, name, own);
             match resolved.moved.get(name) {
                 Some(to) => {
-                    let host = front::moved(name, to, &self.ground.options);
+                    let host = front::moved(name, to, &self.ground);
                     if config.hosts.get(name).is_none_or(|old| **old != host) {
                         config.hosts.insert(name.clone(), Arc::new(host));
                     }
@@ -539,77 +527,4 @@ fn backends(host: &VirtualHost) -> impl Iterator<Item = &BackendId> {
         };
         own.into_iter().chain(route.filters.backends())
     })
-}
-
-fn read_flags(snapshot: &Snapshot, classes: Classes, ground: &Ground) -> Flags {
-    let mut view = View::new(snapshot, classes, ground);
-    let options = &ground.options;
-    let mut problems = ground.problems.clone();
-    let mut fallback = no_fallback();
-    let mut backend = None;
-    if let Some(name) = &options.default_backend_service {
-        let flag = flag("--default-backend-service");
-        fallback.origin.object = Arc::clone(&flag);
-        let found = default_backend(name, &mut view);
-        problems.extend(found.notes);
-        if let Some(fault) = found.fault {
-            let message = format!("{}; unknown hosts and paths get 404", fault.message);
-            problems.push(problem(&flag, fault.severity, fault.reason, "", message, fault.hint));
-        } else {
-            fallback.target = Target::Backend(found.id.clone());
-            backend = Some(Arc::new(BackendClaim {
-                id: found.id,
-                origin: fallback.origin.clone(),
-                facts: found.facts,
-                said: None,
-            }));
-        }
-    }
-    let mut certificate = None;
-    if let Some(name) = &options.default_ssl_certificate {
-        let flag = flag("--default-ssl-certificate");
-        let (found, mut more) = tls::default_certificate(view.secret(name), name, &flag);
-        certificate = found;
-        problems.append(&mut more);
-    }
-    if let Some(name) = options.config_map.as_ref().filter(|name| view.config_map(name).is_none()) {
-        problems.push(problem(
-            &flag("--configmap"),
-            Severity::Warning,
-            Reason::ConfigKeyInvalid,
-            "",
-            format!("no ConfigMap {name}; the defaults of its keys serve"),
-            "create it, or name another",
-        ));
-    }
-    for class in snapshot.classes.values().filter(|class| class.has_parameters && is_ours(class, options)) {
-        problems.push(problem(
-            &class.meta.object,
-            Severity::Info,
-            Reason::ClassParametersIgnored,
-            "spec.parameters",
-            "spec.parameters has no effect",
-            "set what it asks for in the controller's ConfigMap or flags",
-        ));
-    }
-    Flags { fallback, backend, certificate, problems }
-}
-
-fn default_backend(name: &Name, view: &mut View<'_>) -> Resolution {
-    let port = view.service(name).map_or(PortKey::Number(80), first_port);
-    let mut found = resolve(view, name, &port);
-    // That the Host is kept is known to whoever makes an external default backend.
-    found.fault = found.fault.filter(|fault| fault.severity != Severity::Info);
-    found
-}
-
-fn no_fallback() -> Fallback {
-    Fallback {
-        target: Target::NotFound,
-        origin: Origin { object: flag("--default-backend-service"), field: "".into() },
-    }
-}
-
-fn flag(name: &str) -> Arc<Object> {
-    Arc::new(Object { kind: Kind::Flag, name: Name::new("", name), file: None, line: None })
 }

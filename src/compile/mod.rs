@@ -12,6 +12,7 @@ mod endpoints;
 mod few;
 mod fields;
 mod filters;
+mod flags;
 mod front;
 mod ground;
 mod ingress;
