@@ -5,6 +5,7 @@
 
 mod backend;
 mod balancing;
+mod canary;
 mod certificate;
 mod filters;
 mod front;
@@ -28,6 +29,7 @@ pub use self::backend::{
 pub use self::balancing::{
     ActiveCheck, Affinity, Algorithm, Balancing, Cookie, Part, PassiveCheck, Probe, SameSite, Template,
 };
+pub use self::canary::{Canary, CanaryRule, HeaderTest};
 pub use self::certificate::{Certificate, CertificateOrigin};
 pub use self::filters::{
     Access, AuthCache, Basic, Cors, ErrorPages, External, Filters, Hsts, LimitBy, OriginPattern, Origins, RateLimits,

@@ -7,6 +7,7 @@ use std::task::Poll;
 use tokio::time::Instant;
 
 use super::attempt::{self, Answered};
+use super::canary;
 use super::downstream::{Client, ClientFault, Part};
 use super::errors;
 use super::forward::Outgoing;
@@ -98,6 +99,10 @@ async fn serve<C: Client>(
     {
         errors::tell(&mut admitted.edits, head, route, 503);
         backend = fallback;
+    }
+    if let Some(canary) = canary::choose(backend, &request) {
+        note.alternative = Some(Arc::clone(&canary.upstream_name));
+        backend = &canary.backend;
     }
     if let Some(edits) = &filters.request {
         admitted.edits.apply(edits, &request);

@@ -3,6 +3,7 @@
 mod affinity;
 mod attempt;
 pub mod balance;
+mod canary;
 mod bind;
 mod checks;
 mod clock;

@@ -94,6 +94,18 @@ pub struct BackendRef {
     pub settings: Arc<ir::Backend>,
     /// Endpoints and counters.
     pub live: Arc<live::Backend>,
+    /// What takes a share of its requests.
+    pub canary: Option<Arc<CanaryRef>>,
+}
+
+/// An alternative to a backend.
+pub struct CanaryRef {
+    /// Which requests it takes.
+    pub rule: Arc<ir::CanaryRule>,
+    /// Where they go. Its settings are those that count here.
+    pub backend: BackendRef,
+    /// Its name for the log.
+    pub upstream_name: Arc<str>,
 }
 
 impl Route {

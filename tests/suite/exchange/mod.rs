@@ -1,5 +1,6 @@
 //! Client, proxy and back end over loopback, one file for each feature.
 
+mod canary;
 mod config;
 pub mod filters;
 mod health;

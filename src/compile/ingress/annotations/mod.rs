@@ -7,6 +7,7 @@ mod access;
 mod answers;
 mod balance;
 mod basic;
+mod canary;
 mod cors;
 mod exchange;
 mod external;
@@ -32,7 +33,7 @@ use crate::compile::claim::{Front, problem};
 use crate::compile::config_map;
 use crate::compile::ground::Ground;
 use crate::compile::resolve::Resolution;
-use crate::compile::said::{BackendSettings, Said, Told};
+use crate::compile::said::{BackendSettings, Said};
 use crate::ir::{Algorithm, Kind, Name, Object, Problem, Protocol, Reason, RetryOn, Severity, Upgrade};
 use crate::settings::suggest::did_you_mean;
 use crate::snapshot::{Annotations, Ingress, Service};
@@ -93,8 +94,8 @@ pub(in crate::compile) struct Settings {
     pub(in crate::compile) upgrade: Option<Upgrade>,
     /// `request-trailers`: pass them.
     pub(in crate::compile) request_trailers: Option<bool>,
-    /// `canary`: an alternative to another Ingress, which is not served.
-    pub(in crate::compile) canary: Option<Told<bool>>,
+    /// What it is beside another Ingress.
+    pub(in crate::compile) canary: canary::Said,
     /// Why paths are closed; see [`Settings::closed`].
     guards: Vec<Guard>,
 }
@@ -193,6 +194,12 @@ pub(in crate::compile) fn read(
         }
     }
     settings.rewrite.settle();
+    for full in settings.canary.idle() {
+        let name = full.split_once('/').map_or(&**full, |(_, name)| name);
+        let idle =
+            Finding::ignored(Severity::Info, format!("{name} has no effect"), "it means something on a canary only");
+        problems.push(idle.on(object, full));
+    }
     for full in sticky::take_idle(&mut settings.backend) {
         let name = full.split_once('/').map_or(&*full, |(_, name)| name);
         let message = format!("{name}: has no effect without affinity: cookie");
