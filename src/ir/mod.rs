@@ -6,6 +6,7 @@
 mod backend;
 mod balancing;
 mod certificate;
+mod compression;
 mod host;
 mod object;
 mod problem;
@@ -22,6 +23,7 @@ pub use self::balancing::{
     ActiveCheck, Affinity, Algorithm, Balancing, Cookie, Part, PassiveCheck, Probe, SameSite, Template,
 };
 pub use self::certificate::{Certificate, CertificateOrigin};
+pub use self::compression::{Coding, Compression, Tuning};
 pub use self::host::HostPattern;
 pub use self::object::{Kind, Name, Object, Origin};
 pub use self::problem::{Problem, Reason, Severity};

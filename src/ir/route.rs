@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{BackendId, HostPattern, Origin, Reason};
+use super::{BackendId, Compression, HostPattern, Origin, Reason};
 
 /// One host with its routes.
 #[derive(Clone, Debug, PartialEq)]
@@ -167,6 +167,8 @@ pub struct Policy {
     pub request_trailers: bool,
     /// gRPC: no body limit, and the gap between body reads does not end a request.
     pub is_grpc: bool,
+    /// How answers are compressed; `None` = not at all.
+    pub compress: Option<Arc<Compression>>,
     /// The Ingress asks for the backend's sticky cookie (`affinity: cookie`); else none is given out on the route.
     pub sticky: bool,
 }

@@ -9,8 +9,8 @@ use std::fmt::{self, Write};
 use std::time::Duration;
 
 use super::{
-    Backend, BodyLimit, Config, EndpointSets, EndpointSource, Filters, Policy, Problem, Rejected, Retry, RetryOn,
-    Route, Target, Timeouts, TlsRedirect, Upgrade,
+    Backend, BodyLimit, Compression, Config, EndpointSets, EndpointSource, Filters, Policy, Problem, Rejected, Retry,
+    RetryOn, Route, Target, Timeouts, TlsRedirect, Upgrade,
 };
 
 /// What the text form needs to know besides the configuration.
@@ -165,7 +165,8 @@ fn filters(words: &mut Vec<String>, filters: &Filters, plain: &Filters) {
 }
 
 fn policy(words: &mut Vec<String>, policy: &Policy, plain: &Policy) {
-    let Policy { timeouts, body_limit, buffer_request, retry, upgrade, request_trailers, is_grpc, sticky } = policy;
+    let Policy { timeouts, body_limit, buffer_request, retry, upgrade, request_trailers, is_grpc, compress, sticky } =
+        policy;
     let Timeouts { connect, read, send, tunnel_idle } = timeouts;
     let times = [
         ("connect", connect, &plain.timeouts.connect),
@@ -199,9 +200,19 @@ fn policy(words: &mut Vec<String>, policy: &Policy, plain: &Policy) {
     if *is_grpc != plain.is_grpc {
         words.push("grpc".to_owned());
     }
+    if *compress != plain.compress {
+        words.push(compressed(compress.as_deref()));
+    }
     if *sticky != plain.sticky {
         words.push("sticky".to_owned());
     }
+}
+
+/// `compress=br:4,gzip:1`: codings in order, each with its level.
+fn compressed(compress: Option<&Compression>) -> String {
+    let Some(compress) = compress else { return "compress=off".to_owned() };
+    let coding = |coding: &super::Coding| format!("{coding}:{}", compress.tuning(*coding).level);
+    format!("compress={}", compress.codings.iter().map(coding).collect::<Vec<_>>().join(","))
 }
 
 /// `retry=error,timeout,http_503 tries=3 retry-time=10s`.

@@ -9,6 +9,7 @@ use super::attempt::{self, Answered};
 use super::downstream::{Client, ClientFault, Part};
 use super::forward::Outgoing;
 use super::note::Note;
+use super::outlet::Way;
 use super::reply::{self, Reply, Stop};
 use super::respond;
 use super::tunnel::{self, Tunnel};
@@ -97,7 +98,7 @@ async fn serve<C: Client>(
         return Ok(Some(Box::new(Tunnel::begin(client, answered, &route.rule.policy, note))));
     }
     let close = last || worker.is_draining() || !upload.is_sent();
-    respond::forward(worker, client, route, answered, &mut upload, close, note).await?;
+    respond::forward(worker, client, Way { head, route, close }, answered, &mut upload, note).await?;
     Ok(None)
 }
 

@@ -6,17 +6,15 @@ use std::task::{Context, Poll, ready};
 use tokio::time::Instant;
 
 use super::attempt::Answered;
-use super::downstream::{Answer, BodySize, Client, ClientFault, Part};
+use super::downstream::{Client, ClientFault, Part};
 use super::error::UpstreamFault;
 use super::note::Note;
+use super::outlet::{Outlet, Way};
 use super::reply::Stop;
 use super::timer::Wait;
 use super::upload::{Upload, UploadFault};
 use super::worker::Worker;
-use crate::filter;
-use crate::http1::{Framing, ResponseHead};
 use crate::settings::Limit;
-use crate::table::Route;
 
 /// The client's end of an answer: what it takes, and how long it took nothing. Judged apart from the upstream, or a back
 /// end that drips would keep a client that does not read.
@@ -54,18 +52,18 @@ impl Outflow {
 pub async fn forward<C: Client>(
     worker: &Rc<Worker>,
     client: &C,
-    route: &Route,
+    way: Way<'_>,
     answered: Answered,
     upload: &mut Upload,
-    close: bool,
     note: &mut Note,
 ) -> Result<(), Stop> {
     let Answered { upstream, mut response, in_flight, admitted, cookie } = answered;
-    queue_head(client, route, &mut response, cookie.as_deref(), close);
+    let cookie = cookie.as_deref().map(|cookie| ("Set-Cookie", cookie));
+    let mut outlet = Outlet::open(worker, client, way, &mut response, cookie.as_slice());
     note.status = response.status;
     upload.answer_began();
 
-    let timeouts = &route.rule.policy.timeouts;
+    let timeouts = &way.route.rule.policy.timeouts;
     let buffer = worker.limits().buffer.bytes();
     let mut outflow = Outflow::default();
     let mut wait = Wait::default();
@@ -91,21 +89,31 @@ pub async fn forward<C: Client>(
                 ready!(outflow.poll(cx, worker, client))?;
                 wait.progress();
             }
+            if outlet.is_spent() {
+                cx.waker().wake_by_ref();
+                ready!(outflow.poll(cx, worker, client))?;
+                return Poll::Pending;
+            }
             match upstream.poll_body(cx) {
                 Poll::Ready(Ok(Part::Data(data))) => {
                     wait.progress();
                     received += data.len() as u64;
-                    client.queue_data(data);
+                    outlet.data(data)?;
                 }
                 Poll::Ready(Ok(Part::End(trailers))) => {
-                    client.queue_end(trailers.as_deref());
-                    return Poll::Ready(Ok(()));
+                    return Poll::Ready(outlet.end(trailers.as_deref()));
                 }
                 Poll::Ready(Err(fault)) => return Poll::Ready(Err(Stop::Cut(fault))),
                 Poll::Pending => break,
             }
         }
-        ready!(outflow.poll(cx, worker, client))?;
+        // What an encoder holds back goes out once the client has what came before.
+        loop {
+            ready!(outflow.poll(cx, worker, client))?;
+            if !outlet.flush()? {
+                break;
+            }
+        }
         if !is_uploading && client.poll_gone(cx).is_ready() {
             return Poll::Ready(Err(Stop::ClientGone));
         }
@@ -113,7 +121,7 @@ pub async fn forward<C: Client>(
         late.map(|_| Err(Stop::Cut(UpstreamFault::BodyTimeout)))
     })
     .await;
-    note.bytes_out = received;
+    note.bytes_out = outlet.sent();
     if let Some(attempt) = note.last_attempt() {
         attempt.bytes = received;
     }
@@ -125,32 +133,6 @@ pub async fn forward<C: Client>(
     }
     drop((in_flight, admitted));
     flush(worker, client).await
-}
-
-fn queue_head<C: Client>(client: &C, route: &Route, response: &mut ResponseHead, cookie: Option<&[u8]>, close: bool) {
-    let tls = client.peer().tls.as_ref();
-    let mut extra: smallvec::SmallVec<[(&str, &[u8]); 2]> = smallvec::SmallVec::new();
-    for field in filter::after(&route.rule.filters, tls.is_some(), tls.is_some_and(|tls| tls.is_self_made)) {
-        response.fields.skip_known(field.known);
-        extra.push((field.name, field.value.as_bytes()));
-    }
-    extra.extend(cookie.map(|cookie| ("Set-Cookie", cookie)));
-    let body = match response.framing {
-        Framing::None => BodySize::None { length: response.named_length.filter(|_| response.status != 204) },
-        Framing::Length(0) if response.named_length.is_none() => BodySize::Empty,
-        Framing::Length(length) => BodySize::Length(length),
-        Framing::Chunked | Framing::UntilClose => BodySize::Unknown,
-    };
-    let answer = Answer {
-        status: response.status,
-        reason: response.reason.of(&response.fields.bytes),
-        fields: Some(&response.fields),
-        extra: &extra,
-        body,
-        has_date: response.has_date,
-        upgrade: None,
-    };
-    client.queue_head(&answer, close);
 }
 
 /// Writes what is queued, as long as the client takes it.

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::clock::Clock;
 use super::drain::{Drain, Phase};
+use super::encode::Encoders;
 use super::io::Watches;
 use super::spare::Spare;
 use super::tls::BackendTls;
@@ -37,6 +38,7 @@ pub struct Worker {
     http2_pool: Http2Pool,
     clock: Clock,
     spare: Spare,
+    encoders: Encoders,
     watches: Watches,
     closing_since: Cell<Option<Instant>>,
     sampled: Cell<u8>,
@@ -75,6 +77,7 @@ impl Worker {
             http2_pool: Http2Pool::default(),
             clock: Clock::default(),
             spare: Spare::default(),
+            encoders: Encoders::default(),
             watches: Watches::new(0),
             closing_since: Cell::default(),
             sampled: Cell::default(),
@@ -127,6 +130,11 @@ impl Worker {
     /// Buffers to lend.
     pub fn spare(&self) -> &Spare {
         &self.spare
+    }
+
+    /// What compresses answers.
+    pub(super) fn encoders(&self) -> &Encoders {
+        &self.encoders
     }
 
     /// The watches for clients that leave.

@@ -16,7 +16,6 @@ pub(super) const ROWS: &[Row] = &[
     ours("cache-stale-if-error", differs(CACHE)),
     ours("cache-status", differs_unless("false", CACHE)),
     ours("cache-ttl", differs(CACHE)),
-    ours("compress", differs_unless("off", "have the backend compress its answers")),
     both("connection-proxy-header", differs("connections to backends are kept open")),
     both("cors-allow-credentials", differs(CORS)),
     both("cors-allow-headers", differs(CORS)),

@@ -5,6 +5,7 @@
 
 mod access;
 mod balance;
+mod compress;
 mod exchange;
 mod health;
 mod known;
@@ -22,7 +23,7 @@ use self::value::{Refusal, Value};
 use crate::compile::claim::problem;
 use crate::compile::resolve::Resolution;
 use crate::compile::said::{BackendSettings, Said, Told};
-use crate::ir::{Algorithm, Object, Problem, Protocol, Reason, RetryOn, Severity, Upgrade};
+use crate::ir::{Algorithm, Coding, Object, Problem, Protocol, Reason, RetryOn, Severity, Upgrade};
 use crate::settings::suggest::did_you_mean;
 use crate::snapshot::{Annotations, Service};
 
@@ -62,6 +63,8 @@ pub(in crate::compile) struct Settings {
     pub(in crate::compile) upgrade: Option<Upgrade>,
     /// `request-trailers`: pass them.
     pub(in crate::compile) request_trailers: Option<bool>,
+    /// `compress`: codings in order of preference; empty = off.
+    pub(in crate::compile) compress: Option<Vec<Coding>>,
     /// `canary`: an alternative to another Ingress, which is not served.
     pub(in crate::compile) canary: Option<Told<bool>>,
     /// Why paths are closed; see [`Settings::closed`].

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use super::value::{Refusal, Value};
-use super::{Settings, access, balance, exchange, health, known, redirect, sticky};
+use super::{Settings, access, balance, compress, exchange, health, known, redirect, sticky};
 use crate::ir::{Reason, Severity};
 use crate::settings::suggest::{did_you_mean, distance};
 
@@ -116,8 +116,16 @@ pub(super) fn find(name: &str) -> Option<&'static Row> {
 }
 
 static TABLE: LazyLock<BTreeMap<&'static str, &'static Row>> = LazyLock::new(|| {
-    let subjects =
-        [redirect::ROWS, exchange::ROWS, balance::ROWS, health::ROWS, sticky::ROWS, access::ROWS, known::ROWS];
+    let subjects = [
+        redirect::ROWS,
+        exchange::ROWS,
+        balance::ROWS,
+        health::ROWS,
+        sticky::ROWS,
+        compress::ROWS,
+        access::ROWS,
+        known::ROWS,
+    ];
     subjects.into_iter().flatten().map(|row| (row.name, row)).collect()
 });
 
@@ -203,8 +211,16 @@ mod tests {
 
     #[test]
     fn no_name_has_two_rows() {
-        let subjects =
-            [redirect::ROWS, exchange::ROWS, balance::ROWS, health::ROWS, sticky::ROWS, access::ROWS, known::ROWS];
+        let subjects = [
+            redirect::ROWS,
+            exchange::ROWS,
+            balance::ROWS,
+            health::ROWS,
+            sticky::ROWS,
+            compress::ROWS,
+            access::ROWS,
+            known::ROWS,
+        ];
         assert_eq!(subjects.into_iter().map(<[Row]>::len).sum::<usize>(), TABLE.len());
     }
 

@@ -1,0 +1,175 @@
+//! Where an answer leaves: its head with what the route adds, and its body, compressed on the way if the client likes that.
+
+use std::io;
+
+use bytes::Bytes;
+use smallvec::SmallVec;
+
+use super::downstream::{Answer, BodySize, Client};
+use super::encode::Encoder;
+use super::error::UpstreamFault;
+use super::reply::Stop;
+use super::worker::Worker;
+use crate::filter;
+use crate::filter::compress::{self, Verdict};
+use crate::http1::{Fields, Framing, RequestHead, ResponseHead, Version};
+use crate::table::Route;
+
+/// Octets that one turn of a request may compress before others get theirs: about a millisecond.
+const TURN: usize = 64 << 10;
+
+/// What an answer leaves by.
+#[derive(Clone, Copy)]
+pub struct Way<'a> {
+    /// The request.
+    pub head: &'a RequestHead,
+    /// Its route.
+    pub route: &'a Route,
+    /// The connection ends after it.
+    pub close: bool,
+}
+
+/// An answer on its way out.
+pub struct Outlet<'a, C> {
+    client: &'a C,
+    encoder: Option<Encoder<'a>>,
+    /// Every part must reach the client at once.
+    is_event_stream: bool,
+    sent: u64,
+    spent: usize,
+}
+
+impl<'a, C: Client> Outlet<'a, C> {
+    /// Queues the head of `response` with the fields that the route sets and `extra`.
+    pub fn open(
+        worker: &'a Worker,
+        client: &'a C,
+        way: Way<'_>,
+        response: &mut ResponseHead,
+        extra: &[(&str, &[u8])],
+    ) -> Outlet<'a, C> {
+        let Way { head, route, close } = way;
+        let mut outlet = Outlet { client, encoder: None, is_event_stream: false, sent: 0, spent: 0 };
+        let mut additions = compress::Additions::new();
+        if let Some(compression) = &route.rule.policy.compress {
+            let length = match response.framing {
+                Framing::Length(length) => Some(length),
+                Framing::None => response.named_length,
+                Framing::Chunked | Framing::UntilClose => None,
+            };
+            let has_body = response.framing != Framing::None;
+            let answer = compress::Answer { status: response.status, fields: &response.fields, length, has_body };
+            let is_modern = head.version > Version::Http10;
+            let mut verdict = compress::judge(compression, &head.fields, is_modern, &answer);
+            if let Verdict::Encode(coding) = verdict {
+                outlet.encoder = worker.encoders().encoder(coding, compression.tuning(coding), length);
+                outlet.is_event_stream = compress::is_event_stream(&response.fields);
+                if outlet.encoder.is_none() {
+                    verdict = Verdict::Vary;
+                }
+            }
+            additions = compress::apply(verdict, &mut response.fields);
+        }
+        outlet.queue_head(route, response, &additions, extra, close);
+        outlet
+    }
+
+    fn queue_head(
+        &self,
+        route: &Route,
+        response: &mut ResponseHead,
+        additions: &compress::Additions,
+        more: &[(&str, &[u8])],
+        close: bool,
+    ) {
+        let tls = self.client.peer().tls.as_ref();
+        let mut extra: SmallVec<[(&str, &[u8]); 4]> = SmallVec::new();
+        for field in filter::after(&route.rule.filters, tls.is_some(), tls.is_some_and(|tls| tls.is_self_made)) {
+            response.fields.skip_known(field.known);
+            extra.push((field.name, field.value.as_bytes()));
+        }
+        extra.extend(additions.iter().map(|(name, value)| (*name, &**value)));
+        extra.extend_from_slice(more);
+        let body = match response.framing {
+            Framing::None => BodySize::None { length: response.named_length.filter(|_| response.status != 204) },
+            _ if self.encoder.is_some() => BodySize::Unknown,
+            Framing::Length(0) if response.named_length.is_none() => BodySize::Empty,
+            Framing::Length(length) => BodySize::Length(length),
+            Framing::Chunked | Framing::UntilClose => BodySize::Unknown,
+        };
+        let answer = Answer {
+            status: response.status,
+            reason: response.reason.of(&response.fields.bytes),
+            fields: Some(&response.fields),
+            extra: &extra,
+            body,
+            has_date: response.has_date,
+            upgrade: None,
+        };
+        self.client.queue_head(&answer, close);
+    }
+
+    /// Queues a part of the body.
+    pub fn data(&mut self, data: Bytes) -> Result<(), Stop> {
+        let Some(encoder) = &mut self.encoder else {
+            self.queue(data);
+            return Ok(());
+        };
+        self.spent += data.len();
+        encoder.write(&data).map_err(broken)?;
+        if self.is_event_stream {
+            encoder.flush().map_err(broken)?;
+        }
+        let coded = encoder.take();
+        self.queue(coded);
+        Ok(())
+    }
+
+    /// Queues what the encoder holds back; whether there was anything. For when nothing more is there at once.
+    pub fn flush(&mut self) -> Result<bool, Stop> {
+        let Some(encoder) = &mut self.encoder else { return Ok(false) };
+        if !encoder.flush().map_err(broken)? {
+            return Ok(false);
+        }
+        let coded = encoder.take();
+        self.queue(coded);
+        Ok(true)
+    }
+
+    /// Queues the end of the body.
+    pub fn end(&mut self, trailers: Option<&Fields>) -> Result<(), Stop> {
+        if let Some(mut encoder) = self.encoder.take() {
+            encoder.finish().map_err(broken)?;
+            let coded = encoder.take();
+            self.queue(coded);
+        }
+        self.client.queue_end(trailers);
+        Ok(())
+    }
+
+    fn queue(&mut self, data: Bytes) {
+        if !data.is_empty() {
+            self.sent += data.len() as u64;
+            self.client.queue_data(data);
+        }
+    }
+
+    /// Octets of body queued so far.
+    pub fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    /// Whether others should get a turn first; asked once, the next turn begins.
+    pub fn is_spent(&mut self) -> bool {
+        let is_spent = self.spent >= TURN;
+        if is_spent {
+            self.spent = 0;
+        }
+        is_spent
+    }
+}
+
+/// An encoder fails only where memory does.
+fn broken(_: io::Error) -> Stop {
+    Stop::Cut(UpstreamFault::Exhausted)
+}
