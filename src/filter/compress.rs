@@ -130,7 +130,7 @@ fn place(offered: &[Coding], name: &[u8]) -> Option<usize> {
 }
 
 /// A member of `Accept-Encoding` with its weight in thousandths; a weight that is none counts as 0.
-fn weighed(option: &[u8]) -> (&[u8], u16) {
+pub(super) fn weighed(option: &[u8]) -> (&[u8], u16) {
     let mut parts = option.split(|octet| *octet == b';');
     let coding = parts.next().unwrap_or_default().trim_ascii();
     let weight = parts.map(<[u8]>::trim_ascii).find_map(|part| match part {

@@ -1,5 +1,6 @@
 //! What happens to a request before and after the upstream: synchronous, no I/O, in one order.
 
+pub mod cache;
 pub mod compress;
 mod reply;
 mod tls_redirect;

@@ -5,6 +5,7 @@
 
 mod backend;
 mod balancing;
+mod caching;
 mod certificate;
 mod compression;
 mod host;
@@ -22,6 +23,7 @@ pub use self::backend::{
 pub use self::balancing::{
     ActiveCheck, Affinity, Algorithm, Balancing, Cookie, Part, PassiveCheck, Probe, SameSite, Template,
 };
+pub use self::caching::Caching;
 pub use self::certificate::{Certificate, CertificateOrigin};
 pub use self::compression::{Coding, Compression, Tuning};
 pub use self::host::HostPattern;

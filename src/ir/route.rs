@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{BackendId, Compression, HostPattern, Origin, Reason};
+use super::{BackendId, Caching, Compression, HostPattern, Origin, Reason};
 
 /// One host with its routes.
 #[derive(Clone, Debug, PartialEq)]
@@ -169,6 +169,8 @@ pub struct Policy {
     pub is_grpc: bool,
     /// How answers are compressed; `None` = not at all.
     pub compress: Option<Arc<Compression>>,
+    /// Answers are kept and served again; `None` = never.
+    pub cache: Option<Arc<Caching>>,
     /// The Ingress asks for the backend's sticky cookie (`affinity: cookie`); else none is given out on the route.
     pub sticky: bool,
 }

@@ -9,8 +9,8 @@ use std::fmt::{self, Write};
 use std::time::Duration;
 
 use super::{
-    Backend, BodyLimit, Compression, Config, EndpointSets, EndpointSource, Filters, Policy, Problem, Rejected, Retry,
-    RetryOn, Route, Target, Timeouts, TlsRedirect, Upgrade,
+    Backend, BodyLimit, Caching, Compression, Config, EndpointSets, EndpointSource, Filters, Policy, Problem, Rejected,
+    Retry, RetryOn, Route, Target, Timeouts, TlsRedirect, Upgrade,
 };
 
 /// What the text form needs to know besides the configuration.
@@ -165,8 +165,18 @@ fn filters(words: &mut Vec<String>, filters: &Filters, plain: &Filters) {
 }
 
 fn policy(words: &mut Vec<String>, policy: &Policy, plain: &Policy) {
-    let Policy { timeouts, body_limit, buffer_request, retry, upgrade, request_trailers, is_grpc, compress, sticky } =
-        policy;
+    let Policy {
+        timeouts,
+        body_limit,
+        buffer_request,
+        retry,
+        upgrade,
+        request_trailers,
+        is_grpc,
+        compress,
+        cache,
+        sticky,
+    } = policy;
     let Timeouts { connect, read, send, tunnel_idle } = timeouts;
     let times = [
         ("connect", connect, &plain.timeouts.connect),
@@ -203,9 +213,26 @@ fn policy(words: &mut Vec<String>, policy: &Policy, plain: &Policy) {
     if *compress != plain.compress {
         words.push(compressed(compress.as_deref()));
     }
+    if *cache != plain.cache {
+        words.push(cache.as_deref().map_or("cache=off".to_owned(), cached));
+    }
     if *sticky != plain.sticky {
         words.push("sticky".to_owned());
     }
+}
+
+/// `cache(key="$args" ttl=10s max=1m stale-if-error=60s status)`: only what differs from the defaults.
+fn cached(cache: &Caching) -> String {
+    let Caching { key, ttl, max_object, stale_if_error, status } = cache;
+    let mut words = Vec::new();
+    words.extend(key.as_ref().map(|key| format!("key=\"{key}\"")));
+    words.extend(ttl.map(|time| format!("ttl={time:?}")));
+    if *max_object != Caching::MAX_OBJECT {
+        words.push(format!("max={}", Size(&BodyLimit { bytes: *max_object })));
+    }
+    words.extend(stale_if_error.map(|time| format!("stale-if-error={time:?}")));
+    words.extend(status.then(|| "status".to_owned()));
+    if words.is_empty() { "cache".to_owned() } else { format!("cache({})", words.join(" ")) }
 }
 
 /// `compress=br:4,gzip:1`: codings in order, each with its level.

@@ -6,6 +6,7 @@ use std::task::Poll;
 use tokio::time::Instant;
 
 use super::attempt::{self, Answered};
+use super::cached;
 use super::downstream::{Client, ClientFault, Part};
 use super::forward::Outgoing;
 use super::note::Note;
@@ -73,6 +74,10 @@ async fn serve<C: Client>(
     };
     note.routed(&table, at);
     let backend = backend(outcome)?;
+    if let Some(ask) = cached::Ask::new(client, &table, at, route, backend, head, &path, last) {
+        // Boxed: most routes keep no answers.
+        return Box::pin(cached::serve(worker, client, &ask, note)).await.map(|()| None);
+    }
     let rules = body_rules(worker, route);
     let mut upload = Upload::new(head.framing, rules);
     upload.hold(client).await.map_err(Stop::from)?;
@@ -89,6 +94,7 @@ async fn serve<C: Client>(
         framing: upload.framing(head.framing),
         upgrade: upgrade.as_deref(),
         te_trailers: route.rule.policy.is_grpc,
+        conditions: &[],
     };
     let answered = attempt::reach(worker, client, route, backend, &outgoing, &mut upload, note).await?;
     note.bytes_in += upload.received();
@@ -97,8 +103,12 @@ async fn serve<C: Client>(
         note.unpin();
         return Ok(Some(Box::new(Tunnel::begin(client, answered, &route.rule.policy, note))));
     }
+    let cache_status = match &route.rule.policy.cache {
+        Some(caching) => cached::passed_by(&table, route, caching, &outgoing, response),
+        None => None,
+    };
     let close = last || worker.is_draining() || !upload.is_sent();
-    respond::forward(worker, client, Way { head, route, close }, answered, &mut upload, note).await?;
+    respond::forward(worker, client, Way { head, route, close, cache_status }, answered, &mut upload, note).await?;
     Ok(None)
 }
 
@@ -113,7 +123,7 @@ fn backend(outcome: Outcome<'_>) -> Result<&BackendRef, Stop> {
     })
 }
 
-fn body_rules(worker: &Worker, route: &Route) -> BodyRules {
+pub(super) fn body_rules(worker: &Worker, route: &Route) -> BodyRules {
     let policy = &route.rule.policy;
     let limits = worker.limits();
     BodyRules {

@@ -1,5 +1,6 @@
 //! The request as it goes upstream: whose headers are believed, which are ours.
 
+use bytes::Bytes;
 use http::Method;
 
 use super::downstream::Peer;
@@ -23,6 +24,8 @@ pub struct Outgoing<'a> {
     pub upgrade: Option<&'a [u8]>,
     /// Tell a gRPC back end that trailers are taken.
     pub te_trailers: bool,
+    /// What the cache asks about an answer that it has.
+    pub conditions: &'a [(&'static str, Bytes)],
 }
 
 impl Outgoing<'_> {
@@ -33,6 +36,7 @@ impl Outgoing<'_> {
         self.peer.client_fields().into_iter().for_each(|(name, value)| add(name, value.as_bytes()));
         add("X-Forwarded-Host", self.host);
         self.peer.way_fields().into_iter().for_each(|(name, value)| add(name, value.as_bytes()));
+        self.conditions.iter().for_each(|(name, value)| add(name, value));
         self.each_original(add);
     }
 
@@ -62,6 +66,7 @@ impl Outgoing<'_> {
         out.extend_from_slice(&self.peer.client_lines);
         serialise::field(out, b"X-Forwarded-Host", self.host);
         out.extend_from_slice(&self.peer.way_lines);
+        self.conditions.iter().for_each(|(name, value)| serialise::field(out, name.as_bytes(), value));
         self.each_original(|name, value| serialise::field(out, name.as_bytes(), value));
         if self.te_trailers {
             out.extend_from_slice(b"TE: trailers\r\n");
@@ -95,6 +100,7 @@ mod tests {
             framing: Framing::None,
             upgrade: None,
             te_trailers: false,
+            conditions: &[("If-None-Match", Bytes::from_static(b"\"a\""))],
         };
         let mut expected = b"GET / HTTP/1.1\r\nHost: a.example\r\n".to_vec();
         outgoing.each_addition(|name, value| serialise::field(&mut expected, name.as_bytes(), value));
@@ -102,6 +108,6 @@ mod tests {
         let mut written = Vec::new();
         outgoing.write_http1(&mut written);
         assert_eq!(written.escape_ascii().to_string(), expected.escape_ascii().to_string());
-        assert_eq!(written.windows(2).filter(|pair| pair == b"\r\n").count(), 2 + 10 + 1);
+        assert_eq!(written.windows(2).filter(|pair| pair == b"\r\n").count(), 2 + 11 + 1);
     }
 }

@@ -4,6 +4,7 @@ mod affinity;
 mod attempt;
 pub mod balance;
 mod bind;
+mod cached;
 mod checks;
 mod clock;
 mod connection;

@@ -27,6 +27,8 @@ pub struct Way<'a> {
     pub route: &'a Route,
     /// The connection ends after it.
     pub close: bool,
+    /// `Cache-Status`, where it is sent.
+    pub cache_status: Option<&'a str>,
 }
 
 /// An answer on its way out.
@@ -48,7 +50,7 @@ impl<'a, C: Client> Outlet<'a, C> {
         response: &mut ResponseHead,
         extra: &[(&str, &[u8])],
     ) -> Outlet<'a, C> {
-        let Way { head, route, close } = way;
+        let Way { head, route, .. } = way;
         let mut outlet = Outlet { client, encoder: None, is_event_stream: false, sent: 0, spent: 0 };
         let mut additions = compress::Additions::new();
         if let Some(compression) = &route.rule.policy.compress {
@@ -70,18 +72,18 @@ impl<'a, C: Client> Outlet<'a, C> {
             }
             additions = compress::apply(verdict, &mut response.fields);
         }
-        outlet.queue_head(route, response, &additions, extra, close);
+        outlet.queue_head(way, response, &additions, extra);
         outlet
     }
 
     fn queue_head(
         &self,
-        route: &Route,
+        way: Way<'_>,
         response: &mut ResponseHead,
         additions: &compress::Additions,
         more: &[(&str, &[u8])],
-        close: bool,
     ) {
+        let Way { route, close, cache_status, .. } = way;
         let tls = self.client.peer().tls.as_ref();
         let mut extra: SmallVec<[(&str, &[u8]); 4]> = SmallVec::new();
         for field in filter::after(&route.rule.filters, tls.is_some(), tls.is_some_and(|tls| tls.is_self_made)) {
@@ -90,6 +92,7 @@ impl<'a, C: Client> Outlet<'a, C> {
         }
         extra.extend(additions.iter().map(|(name, value)| (*name, &**value)));
         extra.extend_from_slice(more);
+        extra.extend(cache_status.map(|status| ("Cache-Status", status.as_bytes())));
         let body = match response.framing {
             Framing::None => BodySize::None { length: response.named_length.filter(|_| response.status != 204) },
             _ if self.encoder.is_some() => BodySize::Unknown,

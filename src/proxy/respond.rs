@@ -19,13 +19,18 @@ use crate::settings::Limit;
 /// The client's end of an answer: what it takes, and how long it took nothing. Judged apart from the upstream, or a back
 /// end that drips would keep a client that does not read.
 #[derive(Default)]
-struct Outflow {
+pub(super) struct Outflow {
     wait: Wait<()>,
 }
 
 impl Outflow {
     /// Writes what is queued, as long as the client takes it.
-    fn poll<C: Client>(&mut self, cx: &mut Context<'_>, worker: &Worker, client: &C) -> Poll<Result<(), Stop>> {
+    pub(super) fn poll<C: Client>(
+        &mut self,
+        cx: &mut Context<'_>,
+        worker: &Worker,
+        client: &C,
+    ) -> Poll<Result<(), Stop>> {
         let before = client.queued();
         let flushed = client.poll_flush(cx);
         if client.queued() < before {

@@ -35,6 +35,7 @@ pub struct RoutingTable {
     /// By the backends of the configuration: a cell lives as long as a table has its backend, with or without a route.
     cells: Arc<[Arc<live::Backend>]>,
     certificates: Arc<Certificates>,
+    cache: Option<Arc<live::Cache>>,
     config: Arc<ir::Config>,
 }
 
@@ -99,6 +100,7 @@ impl RoutingTable {
             names: Arc::new(ByName::new([].into_iter())),
             cells: Arc::default(),
             certificates: Arc::new(Certificates::new(&ir::Config::default(), default_certificate)),
+            cache: None,
             config: Arc::default(),
         }
     }
@@ -165,6 +167,11 @@ impl RoutingTable {
     /// Whether the certificate for this name is the one made at start (no HSTS is sent on it).
     pub fn is_self_made(&self, server_name: Option<&str>) -> bool {
         self.certificates.is_self_made(server_name)
+    }
+
+    /// Where answers are kept; `None` before the first configuration.
+    pub fn cache(&self) -> Option<&Arc<live::Cache>> {
+        self.cache.as_ref()
     }
 
     /// The configuration it was built from.

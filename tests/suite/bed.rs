@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use fairlead::controller::{Controller, Outlets};
 use fairlead::ir::{Balancing, Config, Policy};
-use fairlead::live::Registry;
+use fairlead::live::{Cache, Registry};
 use fairlead::proxy::{Checks, Phase, Shared, Sockets, Workers};
 use fairlead::settings::{CompileOptions, Limits};
 use fairlead::snapshot::{Snapshot, secret, yaml};
@@ -132,6 +132,11 @@ impl Bed {
             let endpoint = set.iter().find(|endpoint| endpoint.address == address)?;
             backend.last_check(endpoint)
         })
+    }
+
+    /// The response cache.
+    pub fn cache(&self) -> &Arc<Cache> {
+        self.outlets.registry.cache()
     }
 
     /// Tables served so far.

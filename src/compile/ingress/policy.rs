@@ -39,6 +39,7 @@ pub(super) fn policy(settings: &Settings, limits: &Limits) -> Policy {
         upgrade: settings.upgrade.unwrap_or_default(),
         request_trailers: settings.request_trailers.unwrap_or(false),
         is_grpc: false,
+        cache: settings.cache.caching(),
         compress: compression(settings),
         sticky: settings.backend.affinity.is_some(),
     }

@@ -13,7 +13,7 @@ use crate::uri::{host, path};
 pub fn hash(head: &RequestHead, peer: &Peer, by: Option<&Template>) -> Option<u64> {
     let mut hash = Fnv::default();
     match by {
-        Some(by) => by.parts.iter().for_each(|part| write(&mut hash, head, peer, part)),
+        Some(by) => each(head, peer, by, &mut |octets| hash.write(octets)),
         None => match peer.client() {
             IpAddr::V4(ip) => hash.write(&ip.octets()),
             IpAddr::V6(ip) => hash.write(ip.octets().first_chunk::<8>().map_or(&[], |network| &network[..])),
@@ -22,28 +22,33 @@ pub fn hash(head: &RequestHead, peer: &Peer, by: Option<&Template>) -> Option<u6
     hash.finish()
 }
 
-fn write(hash: &mut Fnv, head: &RequestHead, peer: &Peer, part: &Part) {
+/// Calls `put` with what `template` says of a request, piece by piece.
+pub fn each(head: &RequestHead, peer: &Peer, template: &Template, put: &mut impl FnMut(&[u8])) {
+    template.parts.iter().for_each(|part| write(put, head, peer, part));
+}
+
+fn write(put: &mut impl FnMut(&[u8]), head: &RequestHead, peer: &Peer, part: &Part) {
     match part {
-        Part::Text(text) => hash.write(text.as_bytes()),
-        Part::Address => hash.write(peer.client_text().as_bytes()),
+        Part::Text(text) => put(text.as_bytes()),
+        Part::Address => put(peer.client_text().as_bytes()),
         Part::Uri => {
-            hash.write(head.path());
-            hash.write(head.query());
+            put(head.path());
+            put(head.query());
         }
         Part::Path => match path::normalise(head.path()) {
-            Ok(path) => hash.write(path.matching.as_bytes()),
-            Err(_) => hash.write(head.path()),
+            Ok(path) => put(path.matching.as_bytes()),
+            Err(_) => put(head.path()),
         },
-        Part::Query => hash.write(query(head)),
+        Part::Query => put(query(head)),
         Part::Host => {
             let name = str::from_utf8(head.part(head.host)).unwrap_or_default();
-            hash.write(host::lookup(name).as_bytes());
+            put(host::lookup(name).as_bytes());
         }
-        Part::Method => hash.write(head.method.as_str().as_bytes()),
-        Part::Scheme => hash.write(peer.scheme().as_bytes()),
-        Part::Argument(name) => hash.write(argument(query(head), name).unwrap_or_default()),
-        Part::Cookie(name) => hash.write(cookie(head, name).unwrap_or_default()),
-        Part::Field(name) => field(hash, head, name),
+        Part::Method => put(head.method.as_str().as_bytes()),
+        Part::Scheme => put(peer.scheme().as_bytes()),
+        Part::Argument(name) => put(argument(query(head), name).unwrap_or_default()),
+        Part::Cookie(name) => put(cookie(head, name).unwrap_or_default()),
+        Part::Field(name) => field(put, head, name),
     }
 }
 
@@ -69,18 +74,18 @@ fn value<'a>(pair: &'a [u8], name: &str) -> Option<&'a [u8]> {
 }
 
 /// The values of every line of that name, joined as one line would have them (RFC 9110 5.3; cookies RFC 6265 4.2.1).
-fn field(hash: &mut Fnv, head: &RequestHead, name: &str) {
+fn field(put: &mut impl FnMut(&[u8]), head: &RequestHead, name: &str) {
     if name == "host" {
         // HTTP/2 has it elsewhere.
-        return hash.write(head.part(head.authority));
+        return put(head.part(head.authority));
     }
     let joint: &[u8] = if name == "cookie" { b"; " } else { b", " };
     let mut is_first = true;
     for (_, _, value) in head.fields.iter().filter(|(_, own, _)| own.eq_ignore_ascii_case(name.as_bytes())) {
         if !std::mem::take(&mut is_first) {
-            hash.write(joint);
+            put(joint);
         }
-        hash.write(value);
+        put(value);
     }
 }
 

@@ -43,6 +43,11 @@ impl Peer {
         Peer { address, local, tls, port_text, client_text, client_lines, way_lines }
     }
 
+    /// The same client on the same way, for what goes on without it.
+    pub fn twin(&self) -> Peer {
+        Peer::new(self.address, self.local, self.tls.clone())
+    }
+
     /// The fields of [`Peer::client_lines`].
     pub fn client_fields(&self) -> [(&'static str, &str); 2] {
         client_fields(&self.client_text)
@@ -90,7 +95,7 @@ fn lines(fields: &[(&str, &str)]) -> Box<[u8]> {
 const HTTPS_PORT: u16 = 443;
 
 /// What the handshake said.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct TlsFacts {
     /// `TLSv1.2` or `TLSv1.3`.
     pub version: &'static str,

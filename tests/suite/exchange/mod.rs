@@ -1,5 +1,6 @@
 //! Client, proxy and back end over loopback, one file for each feature.
 
+mod cache;
 mod compress;
 mod health;
 pub mod late;

@@ -2,7 +2,6 @@
 
 use super::table::{Row, both, differs, differs_unless, nginx, ours, tunes_nothing};
 
-const CACHE: &str = "nothing is cached";
 const CORS: &str = "have the backend answer CORS requests";
 const ERRORS: &str = "errors are answered with a plain page";
 const FASTCGI: &str = "FastCGI is not spoken to backends";
@@ -10,12 +9,6 @@ const MIRROR: &str = "requests are not copied";
 const TRACES: &str = "no spans are sent";
 
 pub(super) const ROWS: &[Row] = &[
-    ours("cache", differs_unless("off", CACHE)),
-    ours("cache-key", differs(CACHE)),
-    ours("cache-max-object", differs(CACHE)),
-    ours("cache-stale-if-error", differs(CACHE)),
-    ours("cache-status", differs_unless("false", CACHE)),
-    ours("cache-ttl", differs(CACHE)),
     both("connection-proxy-header", differs("connections to backends are kept open")),
     both("cors-allow-credentials", differs(CORS)),
     both("cors-allow-headers", differs(CORS)),

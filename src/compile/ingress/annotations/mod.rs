@@ -5,6 +5,7 @@
 
 mod access;
 mod balance;
+mod cache;
 mod compress;
 mod exchange;
 mod health;
@@ -63,6 +64,8 @@ pub(in crate::compile) struct Settings {
     pub(in crate::compile) upgrade: Option<Upgrade>,
     /// `request-trailers`: pass them.
     pub(in crate::compile) request_trailers: Option<bool>,
+    /// `cache` and what stands beside it.
+    pub(in crate::compile) cache: cache::Said,
     /// `compress`: codings in order of preference; empty = off.
     pub(in crate::compile) compress: Option<Vec<Coding>>,
     /// `canary`: an alternative to another Ingress, which is not served.

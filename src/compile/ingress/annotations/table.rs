@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use super::value::{Refusal, Value};
-use super::{Settings, access, balance, compress, exchange, health, known, redirect, sticky};
+use super::{Settings, access, balance, cache, compress, exchange, health, known, redirect, sticky};
 use crate::ir::{Reason, Severity};
 use crate::settings::suggest::{did_you_mean, distance};
 
@@ -123,6 +123,7 @@ static TABLE: LazyLock<BTreeMap<&'static str, &'static Row>> = LazyLock::new(|| 
         health::ROWS,
         sticky::ROWS,
         compress::ROWS,
+        cache::ROWS,
         access::ROWS,
         known::ROWS,
     ];
@@ -218,6 +219,7 @@ mod tests {
             health::ROWS,
             sticky::ROWS,
             compress::ROWS,
+            cache::ROWS,
             access::ROWS,
             known::ROWS,
         ];
