@@ -4,17 +4,19 @@
 //! request of the proxy goes through; `table::explain` adds why its look-up found what it found.
 
 use std::fmt::Write as _;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Instant;
 
+use bytes::BytesMut;
 use http::Method;
 
 use super::Listener;
 use super::shape::{Answer, Explanation, Lost, Origin, Rejected, Route, Step, endpoints};
 use crate::filter;
-use crate::http1::{METHOD_REFUSED, is_refused};
+use crate::http1::{METHOD_REFUSED, Refusal, RequestHead, is_refused};
 use crate::live::{EndpointSet, Standing};
 use crate::proxy::balance::{judged, minded};
-use crate::table::{self, Asked, BackendRef, Decision, Outcome, RouteRef, RoutingTable, Target, decide};
+use crate::table::{self, BackendRef, Decision, Outcome, RouteRef, RoutingTable, Target, decide};
 use crate::uri;
 
 /// More routes that lost are counted only: a host may have thousands.
@@ -39,6 +41,8 @@ pub struct Request {
     pub query: String,
     /// Length of the body in bytes, when the request tells it.
     pub length: Option<u64>,
+    /// The client's address.
+    pub client: IpAddr,
 }
 
 impl Request {
@@ -67,7 +71,17 @@ impl Request {
             path: if path.is_empty() { "/" } else { path }.to_owned(),
             query: query.to_owned(),
             length: None,
+            client: Ipv4Addr::LOCALHOST.into(),
         })
+    }
+
+    /// The head that such a request has over HTTP/1.1.
+    fn head(&self) -> Result<RequestHead, Refusal> {
+        let Request { method, host, path, query, .. } = self;
+        let port = self.port.map(|port| format!(":{port}")).unwrap_or_default();
+        let length = self.length.map(|length| format!("Content-Length: {length}\r\n")).unwrap_or_default();
+        let text = format!("{method} {path}{query} HTTP/1.1\r\nHost: {host}{port}\r\n{length}\r\n");
+        RequestHead::parse(&mut BytesMut::from(&*text), text.len())
     }
 }
 
@@ -90,14 +104,17 @@ pub fn explain(table: &RoutingTable, listeners: &[Listener], request: &Request) 
         tell(&mut story, "method", format!("{} is not for a reverse proxy", request.method));
         return story;
     }
-    let asked = filter::Request {
-        is_tls: request.is_tls,
-        host: &request.host,
-        port: request.port,
-        path: request.path.as_bytes(),
-        query: request.query.as_bytes(),
+    let head = match request.head() {
+        Ok(head) => head,
+        Err(refusal) => {
+            story.status = refusal.status;
+            tell(&mut story, "request", format!("refused: {}", refusal.why));
+            return story;
+        }
     };
-    let (path, routed) = match decide(table, &Asked { request: asked, length: request.length }) {
+    let client = request.client.to_string();
+    let asked = filter::Request { head: &head, client: request.client, client_text: &client, is_tls: request.is_tls };
+    let (path, routed) = match decide(table, &asked) {
         Decision::Health => {
             story.status = 200;
             story.answer = Answer::Replied;
@@ -107,6 +124,13 @@ pub fn explain(table: &RoutingTable, listeners: &[Listener], request: &Request) 
         Decision::BadPath(fault) => {
             story.status = 400;
             tell(&mut story, "path", format!("refused: {fault}"));
+            return story;
+        }
+        Decision::Redirected(path, reply) => {
+            let trace = table::explain(table, &host, &path.matching);
+            let told = trace.steps.into_iter().filter(|step| step.stage == "host");
+            story.steps.extend(told.map(|step| Step { stage: step.stage.to_owned(), text: step.text }));
+            replied(&mut story, &reply);
             return story;
         }
         Decision::NoRoute(path) => (path, None),
@@ -125,7 +149,11 @@ pub fn explain(table: &RoutingTable, listeners: &[Listener], request: &Request) 
         return story;
     };
     story.route = written(at).then(|| shape(at));
-    let fields = filter::after(&route.rule.filters, request.is_tls, table.is_self_made(Some(&host)));
+    let way = filter::Way { is_tls: request.is_tls, is_self_made: table.is_self_made(Some(&host)) };
+    let mut fields = Vec::new();
+    filter::after(&route.rule.filters, Some(&head), way, |field| {
+        fields.push(format!("set {}: {} on the answer", field.name, field.value.escape_ascii()));
+    });
     if let (Outcome::TooLarge, Some(length)) = (&outcome, request.length) {
         let limit = route.body_limit();
         tell(&mut story, "filters", format!("a body of {length} bytes is longer than proxy-body-size, {limit} bytes"));
@@ -153,20 +181,19 @@ fn listener<'l>(story: &mut Explanation, listeners: &'l [Listener], request: &Re
 }
 
 /// What happens on the route: what a filter answers, or the fields it sets, the backend and its endpoints.
-fn finish<'a>(story: &mut Explanation, outcome: Outcome<'_>, fields: impl Iterator<Item = filter::ResponseField<'a>>) {
+fn finish(story: &mut Explanation, outcome: Outcome<'_>, fields: Vec<String>) {
     if let Outcome::Replied(reply) = outcome {
-        let location = reply.fields.iter().find(|(name, _)| *name == "Location");
-        let location = location.map(|(_, value)| format!(" to {}", String::from_utf8_lossy(value))).unwrap_or_default();
-        tell(story, "filters", format!("answer {}{location}", reply.status));
-        story.status = reply.status;
-        story.answer = Answer::Replied;
-        return;
+        return replied(story, &reply);
     }
-    for field in fields {
-        tell(story, "filters", format!("set {}: {} on the answer", field.name, field.value));
-    }
+    fields.into_iter().for_each(|field| tell(story, "filters", field));
     let backend = match outcome {
-        Outcome::Backend(backend) => backend,
+        Outcome::Backend { backend, rewritten } => {
+            if let Some(rewritten) = rewritten {
+                let filter::Rewritten { path, query } = &*rewritten;
+                tell(story, "filters", format!("send {path}{} upstream", query.escape_ascii()));
+            }
+            backend
+        }
         Outcome::Closed(reason) => {
             tell(story, "backend", format!("closed: {reason}"));
             story.status = 503;
@@ -191,6 +218,15 @@ fn finish<'a>(story: &mut Explanation, outcome: Outcome<'_>, fields: impl Iterat
     tell_endpoints(story, backend, &set);
     (story.status, story.answer) =
         if set.candidates.is_empty() { (503, Answer::Refused) } else { (200, Answer::Routed) };
+}
+
+/// What a filter answers.
+fn replied(story: &mut Explanation, reply: &filter::Reply) {
+    let location = reply.fields.iter().find(|(name, _)| *name == "Location");
+    let location = location.map(|(_, value)| format!(" to {}", String::from_utf8_lossy(value))).unwrap_or_default();
+    tell(story, "filters", format!("answer {}{location}", reply.status));
+    story.status = reply.status;
+    story.answer = Answer::Replied;
 }
 
 /// Which endpoints may get the request, and why the others may not.
@@ -306,7 +342,12 @@ fn target(route: &Route) -> String {
 
 /// `^ /api`, as in the short text form.
 fn path(route: &Route) -> String {
-    format!("{} {}", if route.kind == "exact" { '=' } else { '^' }, route.path)
+    let sign = match &*route.kind {
+        "exact" => '=',
+        "regex" => '~',
+        _ => '^',
+    };
+    format!("{sign} {}", route.path)
 }
 
 /// `ingress shop/web`.

@@ -105,7 +105,8 @@ pub(super) fn explain() -> &'static [Flag] {
 
 /// The flags of `serve` that change what objects mean.
 fn compile_flags() -> impl Iterator<Item = Flag> {
-    const NAMES: [&str; 13] = [
+    const NAMES: [&str; 14] = [
+        "configmap",
         "http-port",
         "https-port",
         "limit",

@@ -1,11 +1,12 @@
 //! What one Ingress asks for, before it is merged with what the others ask for.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::said::Said;
+use super::said::{Said, Told};
 use crate::ir::{
-    BackendId, Certificate, EndpointSource, HostPattern, Name, Object, Origin, Policy, Problem, Protocol, Reason,
-    Rejected, Route, Severity, Target,
+    Alias, BackendId, Certificate, EndpointSource, Filters, HostPattern, HostRedirect, Name, Object, Origin, Policy,
+    Problem, Protocol, Reason, Rejected, Route, Severity, Target,
 };
 
 /// Everything that one Ingress asks for.
@@ -32,6 +33,8 @@ pub(super) struct HostClaim {
     pub(super) routes: Box<[RouteClaim]>,
     /// What a request for no declared path gets if this Ingress is the host's first.
     pub(super) root: RootClaim,
+    /// What it says of all its hosts, if anything.
+    pub(super) front: Option<Arc<Front>>,
     /// It has a `tls` section: requests to the host in clear text can be redirected.
     pub(super) has_tls: bool,
     /// The certificate it asks for, if it has a `tls` section.
@@ -45,10 +48,12 @@ pub(super) struct RouteClaim {
     pub(super) route: Arc<Route>,
     /// The path as written, for people.
     pub(super) written: Arc<str>,
-    /// When requests in clear text are redirected.
+    /// How requests in clear text are redirected.
     pub(super) redirect: Redirect,
     /// It comes from `spec.defaultBackend` without rules, so a rule for the same path goes before it.
     pub(super) is_catch_all: bool,
+    /// Its path is a regular expression, which makes all paths of the host such.
+    pub(super) is_regex: bool,
 }
 
 /// The implicit root as one Ingress would have it.
@@ -58,15 +63,44 @@ pub(super) struct RootClaim {
     pub(super) own: Option<Target>,
     /// Times and sizes towards `own`.
     pub(super) policy: Arc<Policy>,
-    /// When requests in clear text are redirected.
+    /// How requests in clear text are redirected.
     pub(super) redirect: Redirect,
+    /// What else happens to a request.
+    pub(super) filters: Arc<Filters>,
     /// No backend may be reached through it: an access rule of the Ingress cannot be honoured.
     pub(super) closed: Option<Reason>,
 }
 
+/// What one Ingress says of each of its hosts.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Front {
+    /// `app-root`.
+    pub(super) app_root: Option<Told<Arc<HostRedirect>>>,
+    /// `server-alias`.
+    pub(super) aliases: Option<Told<Box<[Alias]>>>,
+    /// `from-to-www-redirect`.
+    pub(super) www: bool,
+}
+
+/// How requests in clear text are redirected to https.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Redirect {
+    /// When they are.
+    pub(super) when: When,
+    /// With the slash at the end of the target (`preserve-trailing-slash`).
+    pub(super) keeps_slash: bool,
+    /// To the https port (`use-port-in-redirects`), if anything is said about it.
+    pub(super) has_port: Option<bool>,
+}
+
+impl Redirect {
+    /// They are not.
+    pub(super) const NEVER: Redirect = Redirect { when: When::Never, keeps_slash: false, has_port: None };
+}
+
 /// When requests in clear text are redirected to https.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Redirect {
+pub(super) enum When {
     /// Always, where there is an https port (`force-ssl-redirect`).
     Always,
     /// Never.
@@ -110,6 +144,8 @@ pub(super) struct BackendFacts {
     pub(super) said: Option<Said>,
     /// Where the endpoints come from.
     pub(super) source: EndpointSource,
+    /// The Service's own address and port, if it has them.
+    pub(super) own_address: Option<SocketAddr>,
 }
 
 /// A problem, in full.

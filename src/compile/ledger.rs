@@ -16,6 +16,8 @@ pub(super) enum Source {
     Host(HostPattern),
     /// One Ingress by itself.
     Ingress(Name),
+    /// Further names of hosts.
+    Names,
 }
 
 /// Everything that is wrong, by source; a source without anything wrong has no entry.

@@ -13,6 +13,7 @@ use super::age::Age;
 use super::changes::{Change, Seen};
 use super::claim::{BackendClaim, HostClaim, Outcome, problem};
 use super::few::Few;
+use super::front::{self, Names};
 use super::ingress::{self, tls};
 use super::ledger::{Ledger, Source};
 use super::merge::{self, Choice, Claimant, Fallback};
@@ -24,7 +25,7 @@ use crate::ir::{
     Severity, Target, VirtualHost,
 };
 use crate::settings::CompileOptions;
-use crate::snapshot::{Ingress, IngressClass, Secret, Service, Snapshot};
+use crate::snapshot::{ConfigMap, Ingress, IngressClass, Secret, Service, Snapshot};
 
 /// Everything remembered.
 pub(super) struct Memory {
@@ -33,11 +34,16 @@ pub(super) struct Memory {
     classes: Seen<IngressClass>,
     services: Seen<Service>,
     secrets: Seen<Secret>,
+    config_maps: Seen<ConfigMap>,
     class_summary: Classes,
     remembered: BTreeMap<Name, Remembered>,
     readers: BTreeMap<Lookup, Few<Name, ()>>,
     hosts: BTreeMap<HostPattern, Few<Arc<Age>, Arc<HostClaim>>>,
     backends: BTreeMap<BackendId, Named>,
+    /// Hosts that ask for further names.
+    names: BTreeMap<HostPattern, Names>,
+    /// The further names that they got.
+    given: BTreeSet<HostPattern>,
     flags: Flags,
     ledger: Ledger,
     shared: Shared,
@@ -88,11 +94,14 @@ impl Memory {
             classes: Seen::default(),
             services: Seen::default(),
             secrets: Seen::default(),
+            config_maps: Seen::default(),
             class_summary: Classes::default(),
             remembered: BTreeMap::new(),
             readers: BTreeMap::new(),
             hosts: BTreeMap::new(),
             backends: BTreeMap::new(),
+            names: BTreeMap::new(),
+            given: BTreeSet::new(),
             flags: Flags { fallback: no_fallback(), backend: None, certificate: None, problems: Vec::new() },
             ledger: Ledger::default(),
             shared: Shared::default(),
@@ -141,6 +150,8 @@ impl Memory {
         }
         let secrets = self.secrets.changes(&snapshot.secrets, |secret| &secret.meta);
         changed.extend(secrets.into_iter().map(|change| Lookup::Secret(change.name)));
+        let config_maps = self.config_maps.changes(&snapshot.config_maps, |map| &map.meta);
+        changed.extend(config_maps.into_iter().map(|change| Lookup::ConfigMap(change.name)));
 
         let ingresses = self.ingresses.changes(&snapshot.ingresses, |ingress| &ingress.meta);
         let readers = changed.iter().filter_map(|lookup| self.readers.get(lookup));
@@ -265,6 +276,9 @@ impl Memory {
                 count(&mut self.backends, old.as_ref(), new, &mut dirty.backends);
             }
         }
+        if !dirty.hosts.is_empty() {
+            dirty.ledger |= self.give_names(next);
+        }
         for id in &dirty.backends {
             self.rebuild_backend(id, next);
         }
@@ -312,6 +326,7 @@ impl Memory {
         config.defaulted.remove(pattern);
         let Some(claims) = self.hosts.get(pattern).filter(|claims| !claims.is_empty()) else {
             self.hosts.remove(pattern);
+            self.names.remove(pattern);
             certify(config, pattern, None);
             if *pattern == HostPattern::Any && fallback.target != Target::NotFound {
                 let unclaimed = merge::unclaimed(fallback, &self.options, &mut self.shared, is_grpc);
@@ -338,7 +353,46 @@ impl Memory {
             Choice::Default | Choice::Unsaid => None,
         };
         certify(config, pattern, own);
+        match merged.names {
+            Some(names) => drop(self.names.insert(pattern.clone(), names)),
+            None => drop(self.names.remove(pattern)),
+        }
         self.ledger.set(source, merged.problems, merged.rejected)
+    }
+
+    /// Gives hosts their further names, all anew: there are few. Whether what is wrong with them changed.
+    fn give_names(&mut self, config: &mut Config) -> bool {
+        if self.names.is_empty() && self.given.is_empty() {
+            return false;
+        }
+        let resolved = front::resolve(&self.names, |name| self.hosts.contains_key(name));
+        let mut before = mem::take(&mut self.given);
+        for (name, of) in resolved.aliases.names.iter().chain(&resolved.moved) {
+            before.remove(name);
+            self.given.insert(name.clone());
+            // Another name's certificate would be worse than the default one.
+            let own = config.certificates.get(of).filter(|certificate| certificate.covers(&name.to_string()));
+            let own = own.cloned();
+            certify(config, name, own);
+            match resolved.moved.get(name) {
+                Some(to) => {
+                    let host = front::moved(name, to, &self.options);
+                    if config.hosts.get(name).is_none_or(|old| **old != host) {
+                        config.hosts.insert(name.clone(), Arc::new(host));
+                    }
+                }
+                None => drop(config.hosts.remove(name)),
+            }
+        }
+        // Those that have rules of their own now are somebody else's matter.
+        for name in before.iter().filter(|name| !self.hosts.contains_key(*name)) {
+            certify(config, name, None);
+            config.hosts.remove(name);
+        }
+        if *config.aliases != resolved.aliases {
+            config.aliases = Arc::new(resolved.aliases);
+        }
+        self.ledger.set(Source::Names, resolved.problems, Vec::new())
     }
 
     fn rebuild_backend(&mut self, id: &BackendId, config: &mut Config) {
@@ -406,9 +460,12 @@ fn pack<K: Ord, V>(map: &mut BTreeMap<K, V>) {
 }
 
 fn backends(host: &VirtualHost) -> impl Iterator<Item = &BackendId> {
-    host.routes.iter().filter_map(|route| match &route.target {
-        Target::Backend(id) => Some(id),
-        Target::Closed(_) | Target::NotFound => None,
+    host.routes.iter().flat_map(|route| {
+        let own = match &route.target {
+            Target::Backend(id) => Some(id),
+            Target::Closed(_) | Target::NotFound => None,
+        };
+        own.into_iter().chain(route.filters.backends())
     })
 }
 
@@ -441,6 +498,16 @@ fn read_flags(snapshot: &Snapshot, classes: Classes, options: &CompileOptions) -
         let (found, mut more) = tls::default_certificate(view.secret(name), name, &flag);
         certificate = found;
         problems.append(&mut more);
+    }
+    if let Some(name) = options.config_map.as_ref().filter(|name| view.config_map(name).is_none()) {
+        problems.push(problem(
+            &flag("--configmap"),
+            Severity::Warning,
+            Reason::ConfigKeyInvalid,
+            "",
+            format!("no ConfigMap {name}; the defaults of its keys serve"),
+            "create it, or name another",
+        ));
     }
     for class in snapshot.classes.values().filter(|class| class.has_parameters && is_ours(class, options)) {
         problems.push(problem(

@@ -5,10 +5,12 @@ mod age;
 mod balancing;
 mod changes;
 mod claim;
+mod config_map;
 mod endpoints;
 mod few;
 mod fields;
 mod filters;
+mod front;
 mod ingress;
 mod keys;
 mod ledger;
@@ -26,7 +28,7 @@ pub use self::endpoints::{Resolved, endpoints};
 pub use self::ingress::annotations::{Fate as AnnotationFate, Row as Annotation, rows as annotations};
 use self::memory::Memory;
 use self::view::{Classes, View};
-use crate::ir::{self, Name};
+use crate::ir::{self, Kind, Name};
 use crate::settings::CompileOptions;
 use crate::snapshot::{Ingress, Snapshot};
 
@@ -62,10 +64,24 @@ pub fn compile(snapshot: &Snapshot, options: &CompileOptions) -> Compiled {
     Compiler::default().compile(snapshot, options)
 }
 
-/// The Secrets without whose content an Ingress cannot be compiled; none of a foreign one.
-pub fn secrets(ingress: &Ingress, snapshot: &Snapshot, options: &CompileOptions) -> BTreeSet<Name> {
+/// The Secrets and ConfigMaps without whose content an Ingress cannot be compiled; none of a foreign one.
+pub fn references(ingress: &Ingress, snapshot: &Snapshot, options: &CompileOptions) -> BTreeSet<(Kind, Name)> {
     let mut view = View::new(snapshot, Classes::of(snapshot, options), options);
-    if ingress::is_ours(ingress, &mut view) { ingress::tls::secrets(ingress).collect() } else { BTreeSet::new() }
+    if !ingress::is_ours(ingress, &mut view) {
+        return BTreeSet::new();
+    }
+    let secrets = ingress::tls::secrets(ingress).map(|name| (Kind::Secret, name));
+    secrets.chain(ingress::annotations::references(ingress, &options.annotations_prefix)).collect()
+}
+
+/// The Secrets and ConfigMaps that flags name, and those that the ConfigMap of `--configmap` names.
+pub fn flag_references(snapshot: &Snapshot, options: &CompileOptions) -> BTreeSet<(Kind, Name)> {
+    let CompileOptions { config_map, default_ssl_certificate, .. } = options;
+    let secret = default_ssl_certificate.iter().map(|name| (Kind::Secret, name.clone()));
+    let map = config_map.as_ref().and_then(|name| snapshot.config_maps.get(name));
+    let named = map.into_iter().flat_map(|map| config_map::references(map));
+    let maps = config_map.iter().cloned().chain(named).map(|name| (Kind::ConfigMap, name));
+    secret.chain(maps).collect()
 }
 
 /// The Ingresses of our class, also those of which nothing can be served.
@@ -77,5 +93,5 @@ pub fn ours<'a>(snapshot: &'a Snapshot, options: &'a CompileOptions) -> impl Ite
 
 /// What is done on a route that nobody set anything for: the short text form prints what differs.
 pub fn plain(options: &CompileOptions) -> (ir::Filters, ir::Policy) {
-    (filters::filters(claim::Redirect::Never, false, options), ingress::default_policy(&options.limits))
+    (filters::plain(options), ingress::default_policy(&options.limits))
 }

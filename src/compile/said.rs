@@ -101,6 +101,8 @@ settings! {
     panic_threshold: u8,
     /// `slow-start`.
     slow_start: Duration,
+    /// `service-upstream`.
+    own_address: bool,
     /// `max-in-flight`; 0 = no limit.
     max_in_flight: u32,
     /// `affinity` is `cookie`. Who does not say it says nothing of the cookie.

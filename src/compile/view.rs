@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::ir::Name;
 use crate::settings::CompileOptions;
-use crate::snapshot::{IngressClass, Secret, Service, Snapshot};
+use crate::snapshot::{ConfigMap, IngressClass, Secret, Service, Snapshot};
 
 /// One thing that was looked at, whether it was there or not.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -14,6 +14,8 @@ pub(super) enum Lookup {
     Class(Name),
     /// What the IngressClasses say together ([`Classes`]).
     Classes,
+    /// A ConfigMap by name.
+    ConfigMap(Name),
     /// A Secret by name.
     Secret(Name),
     /// A Service by name.
@@ -79,6 +81,12 @@ impl<'a> View<'a> {
         let found = self.snapshot.classes.get(&name).map(Arc::as_ref);
         self.lookups.insert(Lookup::Class(name));
         found
+    }
+
+    /// The ConfigMap `name`.
+    pub(super) fn config_map(&mut self, name: &Name) -> Option<&'a ConfigMap> {
+        self.lookups.insert(Lookup::ConfigMap(name.clone()));
+        self.snapshot.config_maps.get(name).map(Arc::as_ref)
     }
 
     /// The Secret `name`.

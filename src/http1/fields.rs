@@ -32,8 +32,6 @@ pub enum Known {
     Server,
     /// `ssl-client-*`.
     SslClient,
-    /// `Strict-Transport-Security`.
-    StrictTransportSecurity,
     /// `TE`.
     Te,
     /// `Trailer`.
@@ -81,7 +79,6 @@ impl Known {
             (14, Some(b'h')) => is("http2-settings", Known::Hop),
             (16, Some(b'p')) => is("proxy-connection", Known::Hop),
             (17, Some(b't')) => is("transfer-encoding", Known::TransferEncoding),
-            (25, Some(b's')) => is("strict-transport-security", Known::StrictTransportSecurity),
             (_, Some(b's')) if starts("ssl-client-") => Known::SslClient,
             (_, Some(b'x')) => match name.len() {
                 8 => is("x-scheme", Known::XForwardedOther),
@@ -161,9 +158,10 @@ impl Fields {
     }
 
     /// Marks every line of this name as not passed on.
-    pub fn skip_known(&mut self, known: Known) {
-        for field in self.list.iter_mut().filter(|field| field.known == known) {
-            field.skip = true;
+    pub fn skip_named(&mut self, name: &[u8]) {
+        for field in &mut self.list {
+            let own = slice(&self.bytes, field.name_start, field.name_len);
+            field.skip |= own.eq_ignore_ascii_case(name);
         }
     }
 
@@ -178,7 +176,7 @@ impl Fields {
 
     /// Marks the lines that a `Connection` option names, unless the option would hit the host, the framing or a field
     /// that we set ourselves.
-    pub(super) fn skip_named(&mut self, option: &[u8]) {
+    pub(super) fn skip_option(&mut self, option: &[u8]) {
         for i in 0..self.list.len() {
             let Some(field) = self.list.get(i).copied() else { break };
             if is_end_to_end(field.known)
@@ -200,7 +198,6 @@ fn is_end_to_end(known: Known) -> bool {
             | Known::Other
             | Known::Referer
             | Known::Server
-            | Known::StrictTransportSecurity
             | Known::UserAgent
             | Known::XAccel
     )

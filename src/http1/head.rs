@@ -188,7 +188,6 @@ pub fn is_skipped_in_requests(known: Known) -> bool {
             | Known::Date
             | Known::Referer
             | Known::Server
-            | Known::StrictTransportSecurity
             | Known::UserAgent
             | Known::XAccel
     )
@@ -274,7 +273,7 @@ impl Indexer {
             } else if option.eq_ignore_ascii_case(b"upgrade") {
                 connection.names_upgrade = version == Version::Http11;
             } else {
-                fields.skip_named(option);
+                fields.skip_option(option);
             }
         }
         connection.keep_alive &= !close;

@@ -101,6 +101,8 @@ impl Protocol {
 /// Where a backend's endpoints come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EndpointSource {
+    /// The Service's own address and port, behind which the cluster chooses (`service-upstream`).
+    Fixed(SocketAddr),
     /// Nowhere: no such Service, no such port, or refused.
     None,
     /// EndpointSlices of the Service: the slice port of this name (empty = unnamed), else this number.

@@ -95,16 +95,24 @@ pub enum Part {
     Address,
     /// `$request_uri`: path and query as the client wrote them.
     Uri,
+    /// `$escaped_request_uri`: the same, escaped so that it can stand in a query.
+    EscapedUri,
     /// `$uri`: the path in the form that routes match.
     Path,
     /// `$args`: the query without the question mark.
     Query,
+    /// `$is_args`: a question mark if there is a query.
+    QueryMark,
     /// `$host`: lower case, without port.
     Host,
     /// `$request_method`.
     Method,
     /// `$scheme`: `http` or `https`.
     Scheme,
+    /// `$namespace` of the Ingress; a text by the time that a request is served.
+    Namespace,
+    /// `$ingress_name`, likewise.
+    IngressName,
     /// `$arg_NAME`: the first query argument of that name.
     Argument(Arc<str>),
     /// `$cookie_NAME`.
@@ -116,19 +124,30 @@ pub enum Part {
 impl fmt::Display for Template {
     /// As it would be written in an annotation.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.parts.iter().try_for_each(|part| match part {
+        self.parts.iter().try_for_each(|part| part.fmt(f))
+    }
+}
+
+impl fmt::Display for Part {
+    /// As it would be written in an annotation.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
             Part::Text(text) => f.write_str(text),
             Part::Address => f.write_str("$remote_addr"),
             Part::Uri => f.write_str("$request_uri"),
+            Part::EscapedUri => f.write_str("$escaped_request_uri"),
+            Part::QueryMark => f.write_str("$is_args"),
             Part::Path => f.write_str("$uri"),
             Part::Query => f.write_str("$args"),
             Part::Host => f.write_str("$host"),
             Part::Method => f.write_str("$request_method"),
             Part::Scheme => f.write_str("$scheme"),
+            Part::Namespace => f.write_str("$namespace"),
+            Part::IngressName => f.write_str("$ingress_name"),
             Part::Argument(name) => write!(f, "$arg_{name}"),
             Part::Cookie(name) => write!(f, "$cookie_{name}"),
             Part::Field(name) => write!(f, "$http_{}", name.replace('-', "_")),
-        })
+        }
     }
 }
 

@@ -8,9 +8,15 @@ mod balancing;
 mod caching;
 mod certificate;
 mod compression;
+mod filters;
+mod front;
 mod host;
+pub mod networks;
 mod object;
+mod password;
+mod pattern;
 mod problem;
+mod rewrite;
 mod route;
 pub mod text;
 
@@ -26,12 +32,20 @@ pub use self::balancing::{
 pub use self::caching::Caching;
 pub use self::certificate::{Certificate, CertificateOrigin};
 pub use self::compression::{Coding, Compression, Tuning};
+pub use self::filters::{
+    Access, AuthCache, Basic, Cors, ErrorPages, External, Filters, Hsts, LimitBy, OriginPattern, Origins, RateLimits,
+    Redirect, RequestEdits, ResponseEdits, SignIn, SlashRedirect, TlsRedirect,
+};
+pub use self::front::{Alias, Aliases, HostRedirect};
 pub use self::host::HostPattern;
+pub use self::networks::Networks;
 pub use self::object::{Kind, Name, Object, Origin};
+pub use self::password::{Password, Users};
+pub use self::pattern::{Groups, PathPattern, Regex};
 pub use self::problem::{Problem, Reason, Severity};
+pub use self::rewrite::{Piece, Rewrite, Wording};
 pub use self::route::{
-    BodyLimit, Filters, Hsts, PathKind, PathMatch, Policy, Rank, Retry, RetryOn, Route, Target, Timeouts, TlsRedirect,
-    Upgrade, VirtualHost,
+    BodyLimit, PathKind, PathMatch, Policy, Rank, Retry, RetryOn, Route, Target, Timeouts, Upgrade, VirtualHost,
 };
 
 /// Everything that is served, compiled from one snapshot.
@@ -39,6 +53,8 @@ pub use self::route::{
 pub struct Config {
     /// Virtual hosts by pattern. `HostPattern::Any` answers names that no other host owns.
     pub hosts: BTreeMap<HostPattern, Arc<VirtualHost>>,
+    /// Further names of the hosts. Shared as `backends`.
+    pub aliases: Arc<Aliases>,
     /// Every Service port that a route leads to, and no other. Shared with the configuration before where nothing of it
     /// changed.
     pub backends: Arc<BTreeMap<BackendId, Arc<Backend>>>,

@@ -4,13 +4,14 @@
 //! always the same bytes.
 
 mod backend;
+mod filters;
 
 use std::fmt::{self, Write};
 use std::time::Duration;
 
 use super::{
-    Backend, BodyLimit, Caching, Compression, Config, EndpointSets, EndpointSource, Filters, Policy, Problem, Rejected,
-    Retry, RetryOn, Route, Target, Timeouts, TlsRedirect, Upgrade,
+    Backend, BodyLimit, Caching, Compression, Config, EndpointSets, EndpointSource, Filters, HostRedirect, Policy,
+    Problem, Rejected, Retry, RetryOn, Route, Target, Timeouts, Upgrade, VirtualHost,
 };
 
 /// What the text form needs to know besides the configuration.
@@ -35,7 +36,7 @@ impl Form<'_> {
             section(&mut out, &self.listeners());
         }
         for host in config.hosts.values() {
-            let _ = writeln!(out, "  {}", host.host);
+            let _ = writeln!(out, "  {}", headline(host, config));
             table(&mut out, "    ", host.routes.iter().map(|route| self.route(route)).collect());
         }
         if !config.backends.is_empty() {
@@ -72,7 +73,7 @@ impl Form<'_> {
             Target::NotFound => "→ 404".to_owned(),
         };
         let mut words = Vec::new();
-        filters(&mut words, &route.filters, self.filters);
+        filters::words(&mut words, &route.filters, self.filters);
         policy(&mut words, &route.policy, self.policy);
         vec![format!("{}{implicit}", route.path), target, words.join(" "), route.origin.object.to_string()]
     }
@@ -122,6 +123,7 @@ fn hex(octets: &[u8]) -> String {
 fn describe(backend: &Backend) -> Vec<String> {
     let Backend { id, protocol, balancing, affinity, source, origin: _ } = backend;
     let source = match source {
+        EndpointSource::Fixed(address) => format!("service {address}"),
         EndpointSource::None => "nowhere".to_owned(),
         EndpointSource::Slices { port_name, target_port, prefer_ipv6 } => {
             let port = match (port_name.is_empty(), target_port) {
@@ -141,27 +143,29 @@ fn describe(backend: &Backend) -> Vec<String> {
     vec![id.to_string(), protocol.as_str().to_owned(), balancing.algorithm.as_str().to_owned(), source, words.join(" ")]
 }
 
+/// `a.example  also=b.example,~^c  app-root=/x`, or where the host sends everybody.
+fn headline(host: &VirtualHost, config: &Config) -> String {
+    let mut line = host.host.to_string();
+    let aliases: Vec<_> = config.aliases.of(&host.host).map(|alias| alias.to_string()).collect();
+    if !aliases.is_empty() {
+        let _ = write!(line, "  also={}", aliases.join(","));
+    }
+    match host.redirect.as_deref() {
+        None => {}
+        Some(HostRedirect::Moved { to, status, http_port, https_port }) => {
+            let _ = write!(line, "  → {status} {to}:{http_port}, {to}:{https_port}");
+        }
+        Some(HostRedirect::Root(path)) => {
+            let _ = write!(line, "  app-root={path}");
+        }
+    }
+    line
+}
+
 fn reject(rejected: &Rejected) -> Vec<String> {
     let Rejected { host, path, origin, why } = rejected;
     let path = path.as_deref().unwrap_or_default();
     vec![host.to_string(), path.to_owned(), format!("{}: {why}", origin.object)]
-}
-
-fn filters(words: &mut Vec<String>, filters: &Filters, plain: &Filters) {
-    let Filters { tls_redirect, hsts } = filters;
-    if *tls_redirect != plain.tls_redirect {
-        words.push(match tls_redirect {
-            None => "no-ssl-redirect".to_owned(),
-            Some(TlsRedirect { status, port, only_from: _ }) => {
-                let status = if *status == 308 { String::new() } else { format!("={status}") };
-                let port = port.map(|port| format!(":{port}")).unwrap_or_default();
-                format!("ssl-redirect{status}{port}")
-            }
-        });
-    }
-    if *hsts != plain.hsts {
-        words.push(hsts.as_ref().map_or("no-hsts".to_owned(), |hsts| format!("hsts={:?}", hsts.value)));
-    }
 }
 
 fn policy(words: &mut Vec<String>, policy: &Policy, plain: &Policy) {

@@ -6,7 +6,9 @@ mod budget;
 mod cache;
 mod endpoint;
 mod health;
+mod keyed;
 mod latency;
+pub mod limits;
 mod registry;
 mod rendezvous;
 mod set;
@@ -21,6 +23,7 @@ pub use self::cache::{
     Body, Cache, Fetch, Joined, Lead, Life, Next, Outcome, Place, Reserved, Selecting, Slot, Stored, compact, join,
 };
 pub use self::endpoint::{Endpoint, FULL, InFlight, Key};
+pub use self::limits::Limits;
 pub use self::registry::Registry;
 pub use self::rendezvous::{Fnv, Rendezvous, next};
 pub use self::set::EndpointSet;

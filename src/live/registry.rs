@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 use super::transition::{News, Transition};
-use super::{Backend, Cache, Endpoint, EndpointSet};
+use super::{Backend, Cache, Endpoint, EndpointSet, Limits};
 use crate::ir;
 
 /// Every live cell, by identity. Used by the control thread; workers reach cells through the table, so they never meet
@@ -20,6 +20,7 @@ pub struct Registry {
     news: Arc<News>,
     cache: Arc<Cache>,
     entries: Mutex<Entries>,
+    limits: Mutex<HashMap<ir::Name, Arc<Limits>, foldhash::fast::RandomState>>,
 }
 
 /// `--cache-size`, where nobody says another.
@@ -47,6 +48,7 @@ impl Registry {
             news: Arc::new(News::new()),
             cache: Arc::new(Cache::new(octets)),
             entries: Mutex::default(),
+            limits: Mutex::default(),
         }
     }
 
@@ -136,6 +138,13 @@ impl Registry {
             }
             Arc::strong_count(backend) > 1 || !leavers.is_empty() || backend.in_flight() > 0
         });
+        self.limits.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, limits| Arc::strong_count(limits) > 1);
+    }
+
+    /// What clients have used of the limits of an Ingress, made if nobody has used any.
+    pub fn limits(&self, ingress: &ir::Name) -> Arc<Limits> {
+        let mut limits = self.limits.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(limits.entry(ingress.clone()).or_insert_with(|| Arc::new(Limits::new(self.epoch))))
     }
 
     /// Every backend, sorted by identity.

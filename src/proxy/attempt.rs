@@ -69,7 +69,7 @@ pub async fn reach<C: Client>(
     let mut last = None;
     let mut now = began;
     loop {
-        let hash = |by: Option<&ir::Template>| balance::key::hash(request.head, request.peer, by);
+        let hash = |by: Option<&ir::Template>| balance::key::hash(&request.peer.request(request.head), by);
         let ask = Ask { worker: worker.index, tried: &tried, pinned, now: now.into_std(), hash: &hash };
         let Some(mut in_flight) = balance::pick(backend, &ask) else {
             return Err(last.map_or_else(|| Reply::failed(503, Failure::NoEndpoints).into(), Stop::Upstream));
@@ -89,7 +89,7 @@ pub async fn reach<C: Client>(
         // Few say that a status is to be asked for again.
         let may = |class, tried: &mut SmallVec<[SocketAddr; 1]>| {
             tried.push(address);
-            may_retry(retry, class, request.method(), upload, tried, backend, began)
+            may_retry(retry, class, request.method, upload, tried, backend, began)
         };
         let fault = match outcome {
             Ok((upstream, response)) => {

@@ -1,6 +1,7 @@
 //! The life of one request, from its head to the end of its answer, whatever protocol each side speaks.
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Poll;
 
 use tokio::time::Instant;
@@ -8,7 +9,9 @@ use tokio::time::Instant;
 use super::attempt::{self, Answered};
 use super::cached;
 use super::downstream::{Client, ClientFault, Part};
+use super::errors;
 use super::forward::Outgoing;
+use super::guard::{self, Admitted};
 use super::note::Note;
 use super::outlet::Way;
 use super::reply::{self, Reply, Stop};
@@ -18,8 +21,9 @@ use super::unread::Unread;
 use super::upload::{self, BodyRules, Upload};
 use super::worker::Worker;
 use crate::filter;
-use crate::http1::{Framing, Refusal, RequestHead};
-use crate::table::{Asked, BackendRef, Decision, Outcome, Route, decide};
+use crate::http1::{Refusal, RequestHead};
+use crate::ir::ErrorPages;
+use crate::table::{BackendRef, Decision, Outcome, Route, decide};
 use crate::telemetry::Failure;
 
 /// Serves one request. `started` is when its first byte came; `last`: the connection ends after it.
@@ -30,7 +34,7 @@ pub async fn run<C: Client>(worker: &Rc<Worker>, client: &C, head: &RequestHead,
         Ok(None) => {}
         // Boxed, as what few requests come to is: every request makes room for the rest.
         Ok(Some(tunnel)) => Box::pin(tunnel.run(worker, client, &mut note)).await,
-        Err(stop) => end(worker, client, head, last, stop, &mut note).await,
+        Err(stop) => Box::pin(end(worker, client, head, last, stop, &mut note)).await,
     }
     note.finish(worker, client.peer(), Ok(head));
 }
@@ -51,32 +55,39 @@ async fn serve<C: Client>(
     last: bool,
     note: &mut Note,
 ) -> Result<Option<Box<Tunnel>>, Stop> {
-    let length = match head.framing {
-        Framing::Length(length) => Some(length),
-        _ => None,
-    };
-    let request = filter::Request {
-        is_tls: client.peer().tls.is_some(),
-        host: str::from_utf8(head.part(head.host)).unwrap_or_default(),
-        port: head.port,
-        path: head.path(),
-        query: head.query(),
-    };
+    let request = client.peer().request(head);
     let table = worker.table();
-    let (at, route, path, outcome) = match decide(&table, &Asked { request, length }) {
+    let (at, route, path, outcome) = match decide(&table, &request) {
         Decision::Health => {
             note.is_silent = true;
             return Err(Reply::plain(if worker.is_draining() { 503 } else { 200 }).into());
         }
         Decision::BadPath(fault) => return Err(Refusal::bad(fault.0).into()),
+        Decision::Redirected(_, reply) => return Err(Reply::from(reply).into()),
         Decision::NoRoute(_) => return Err(Reply::failed(404, Failure::NoRoute).into()),
         Decision::Routed { at, route, path, outcome } => (at, route, path, outcome),
     };
     note.routed(&table, at);
-    let backend = backend(outcome)?;
-    if let Some(ask) = cached::Ask::new(client, &table, at, route, backend, head, &path, last) {
-        // Boxed: most routes keep no answers.
-        return Box::pin(cached::serve(worker, client, &ask, note)).await.map(|()| None);
+    let filters = &route.rule.filters;
+    let mut admitted = match &outcome {
+        Outcome::Backend { .. } | Outcome::NotFound if filters.is_guarded() => {
+            Box::pin(guard::admit(worker, client, &request, route)).await?
+        }
+        _ => Admitted::default(),
+    };
+    let (mut backend, rewritten) = backend(outcome)?;
+    let mut is_fallback = false;
+    if let Some(fallback) = route.aside.as_ref().and_then(|aside| aside.fallback.as_ref())
+        && backend.live.endpoints.load().candidates.is_empty()
+    {
+        errors::tell(&mut admitted.edits, head, route, 503);
+        backend = fallback;
+        is_fallback = true;
+    }
+    // What the back end is told of who asks, before what it is told of every request.
+    let identity = route.rule.policy.cache.as_ref().map(|_| cached::identity(&admitted.edits)).unwrap_or_default();
+    if let Some(edits) = &filters.request {
+        admitted.edits.apply(edits, &request);
     }
     let rules = body_rules(worker, route);
     let mut upload = Upload::new(head.framing, rules);
@@ -84,18 +95,33 @@ async fn serve<C: Client>(
     let upgrade = tunnel::offer(head, route);
     // HTTP/1.0 may come without a host; a back end gets one all the same.
     let local = head.authority.is_empty().then(|| client.peer().local.to_string());
+    let asked_host = local.as_deref().map_or_else(|| head.part(head.authority), str::as_bytes);
     let id = note.id;
     let outgoing = Outgoing {
         head,
-        path: if head.path() == b"*" { b"*" } else { path.forward.as_bytes() },
-        host: local.as_deref().map_or_else(|| head.part(head.authority), str::as_bytes),
+        edits: &admitted.edits,
+        method: &head.method,
+        path: match &rewritten {
+            Some(rewritten) => rewritten.path.as_bytes(),
+            None if head.path() == b"*" => b"*",
+            None => path.forward.as_bytes(),
+        },
+        query: rewritten.as_ref().map_or_else(|| head.query(), |rewritten| &rewritten.query),
+        prefix: route.rule.filters.rewrite.as_ref().and_then(|rewrite| rewrite.prefix.as_deref()),
+        host: admitted.edits.host.as_deref().unwrap_or(asked_host),
+        forwarded_host: asked_host,
         request_id: id.octets(Some(head)),
         peer: client.peer(),
         framing: upload.framing(head.framing),
         upgrade: upgrade.as_deref(),
         te_trailers: route.rule.policy.is_grpc,
-        conditions: &[],
     };
+    if let Some(caching) = route.rule.policy.cache.as_deref().filter(|_| !is_fallback)
+        && let Some(ask) = cached::Ask::new(caching, &table, at, backend, &outgoing, &path, &identity, last)
+    {
+        // Boxed: most routes keep no answers.
+        return Box::pin(cached::serve(worker, client, &ask, note)).await.map(|()| None);
+    }
     let answered = attempt::reach(worker, client, route, backend, &outgoing, &mut upload, note).await?;
     note.bytes_in += upload.received();
     let Answered { response, .. } = &answered;
@@ -103,19 +129,24 @@ async fn serve<C: Client>(
         note.unpin();
         return Ok(Some(Box::new(Tunnel::begin(client, answered, &route.rule.policy, note))));
     }
+    let is_replaced = |errors: &Arc<ErrorPages>| errors.intercepts && errors.statuses.contains(&response.status);
+    if filters.errors.as_ref().is_some_and(is_replaced) {
+        return Err(Reply::plain(response.status).into());
+    }
     let cache_status = match &route.rule.policy.cache {
-        Some(caching) => cached::passed_by(&table, route, caching, &outgoing, response),
+        Some(caching) => cached::passed_by(&table, route, caching, &outgoing, &path, &identity, response),
         None => None,
     };
     let close = last || worker.is_draining() || !upload.is_sent();
-    respond::forward(worker, client, Way { head, route, close, cache_status }, answered, &mut upload, note).await?;
+    let way = Way { head, route, close, cookies: &admitted.edits.cookies, cache_status };
+    respond::forward(worker, client, way, answered, &mut upload, note).await?;
     Ok(None)
 }
 
-/// The back end to ask, or what is answered without one.
-fn backend(outcome: Outcome<'_>) -> Result<&BackendRef, Stop> {
+/// The back end to ask and what it gets in place of path and query, or what is answered without one.
+fn backend(outcome: Outcome<'_>) -> Result<(&BackendRef, Option<Box<filter::Rewritten>>), Stop> {
     Err(match outcome {
-        Outcome::Backend(backend) => return Ok(backend),
+        Outcome::Backend { backend, rewritten } => return Ok((backend, rewritten)),
         Outcome::TooLarge => upload::too_large().into(),
         Outcome::Closed(_) => Reply::failed(503, Failure::Denied).into(),
         Outcome::Replied(reply) => Reply::from(reply).into(),
@@ -123,7 +154,7 @@ fn backend(outcome: Outcome<'_>) -> Result<&BackendRef, Stop> {
     })
 }
 
-pub(super) fn body_rules(worker: &Worker, route: &Route) -> BodyRules {
+fn body_rules(worker: &Worker, route: &Route) -> BodyRules {
     let policy = &route.rule.policy;
     let limits = worker.limits();
     BodyRules {
@@ -162,6 +193,23 @@ async fn end<C: Client>(worker: &Rc<Worker>, client: &C, head: &RequestHead, las
         }
     };
     let close = last || reply.closes || worker.is_draining() || head.expect_continue || !discard(worker, client).await;
+    if let Some(table) = note.table()
+        && let Some(backend) = errors::instead(table.route(), &reply)
+    {
+        match errors::answer(worker, client, head, table.route(), backend, &reply, close, note).await {
+            Ok(()) => return,
+            Err(Stop::Cut(fault)) => {
+                note.failure = Some(fault.failure());
+                return client.cut();
+            }
+            Err(Stop::ClientGone) => {
+                note.failure = Some(Failure::ClientGone);
+                return client.cut();
+            }
+            // Nobody answers in its place, so it goes out itself.
+            Err(Stop::Reply(_) | Stop::Upstream(_)) => {}
+        }
+    }
     send(worker, client, Some(head), &reply, close, note).await;
 }
 
@@ -193,9 +241,10 @@ async fn send<C: Client>(
     if let Some(limit) = reply.limit {
         worker.metrics().limit_hit(limit);
     }
-    let fields = note.response_fields(client.peer());
-    let id = note.id;
-    note.bytes_out = reply::queue(client, head.map(|head| &head.method), reply, id.octets(head), &fields, close);
+    let fields = note.response_fields(client.peer(), head);
+    let sent = reply::queue(client, head.map(|head| &head.method), reply, note.id.octets(head), &fields, close);
+    drop(fields);
+    note.bytes_out = sent;
     if respond::flush(worker, client).await.is_err() {
         note.failure = note.failure.or(Some(Failure::ClientGone));
         client.cut();

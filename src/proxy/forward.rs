@@ -1,19 +1,30 @@
 //! The request as it goes upstream: whose headers are believed, which are ours.
 
-use bytes::Bytes;
 use http::Method;
 
 use super::downstream::Peer;
-use crate::http1::{Framing, Known, RequestHead, serialise};
+use super::edits::Edits;
+use crate::http1::{Fields, Framing, Known, RequestHead, serialise};
 
 /// A request on its way to an endpoint.
+#[derive(Clone, Copy)]
 pub struct Outgoing<'a> {
     /// The client's head.
     pub head: &'a RequestHead,
+    /// What is changed in it.
+    pub edits: &'a Edits,
+    /// Method to send.
+    pub method: &'a Method,
     /// Path to send (`uri::path`, `forward`).
     pub path: &'a [u8],
+    /// Query to send, with its `?`; empty when there is none.
+    pub query: &'a [u8],
+    /// X-Forwarded-Prefix.
+    pub prefix: Option<&'a str>,
     /// Host to send, port included.
     pub host: &'a [u8],
+    /// Host that the client asked for.
+    pub forwarded_host: &'a [u8],
     /// X-Request-ID.
     pub request_id: &'a [u8],
     /// The client.
@@ -24,8 +35,6 @@ pub struct Outgoing<'a> {
     pub upgrade: Option<&'a [u8]>,
     /// Tell a gRPC back end that trailers are taken.
     pub te_trailers: bool,
-    /// What the cache asks about an answer that it has.
-    pub conditions: &'a [(&'static str, Bytes)],
 }
 
 impl Outgoing<'_> {
@@ -34,10 +43,17 @@ impl Outgoing<'_> {
     pub fn each_addition(&self, mut add: impl FnMut(&'static str, &[u8])) {
         add("X-Request-ID", self.request_id);
         self.peer.client_fields().into_iter().for_each(|(name, value)| add(name, value.as_bytes()));
-        add("X-Forwarded-Host", self.host);
+        add("X-Forwarded-Host", self.forwarded_host);
         self.peer.way_fields().into_iter().for_each(|(name, value)| add(name, value.as_bytes()));
-        self.conditions.iter().for_each(|(name, value)| add(name, value));
+        if let Some(prefix) = self.prefix {
+            add("X-Forwarded-Prefix", prefix.as_bytes());
+        }
         self.each_original(add);
+    }
+
+    /// The client's fields, as far as they are sent.
+    pub fn fields(&self) -> &Fields {
+        self.edits.fields(self.head)
     }
 
     /// What the client said of proxies before us, under names that nobody takes for our word.
@@ -51,28 +67,32 @@ impl Outgoing<'_> {
         }
     }
 
-    /// The method to send.
-    pub fn method(&self) -> &Method {
-        &self.head.method
-    }
-
     /// Appends the head in HTTP/1.1: one Host first, then what the client sent, ours, and the framing.
     pub fn write_http1(&self, out: &mut Vec<u8>) {
         out.reserve(self.head.fields.bytes.len() + 512);
-        serialise::request_line(out, self.head.method.as_str(), self.path, self.head.query());
+        serialise::request_line(out, self.method.as_str(), self.path, self.query);
         serialise::field(out, b"Host", self.host);
-        serialise::fields(out, &self.head.fields);
+        serialise::fields(out, self.fields());
+        for (name, value) in self.edits.added() {
+            serialise::field(out, name.as_bytes(), value);
+        }
         serialise::field(out, b"X-Request-ID", self.request_id);
         out.extend_from_slice(&self.peer.client_lines);
-        serialise::field(out, b"X-Forwarded-Host", self.host);
+        serialise::field(out, b"X-Forwarded-Host", self.forwarded_host);
         out.extend_from_slice(&self.peer.way_lines);
-        self.conditions.iter().for_each(|(name, value)| serialise::field(out, name.as_bytes(), value));
+        if let Some(prefix) = self.prefix {
+            serialise::field(out, b"X-Forwarded-Prefix", prefix.as_bytes());
+        }
         self.each_original(|name, value| serialise::field(out, name.as_bytes(), value));
         if self.te_trailers {
             out.extend_from_slice(b"TE: trailers\r\n");
         }
+        match (self.edits.connection, self.upgrade) {
+            (Some(connection), _) => serialise::field(out, b"Connection", connection.as_bytes()),
+            (None, Some(_)) => out.extend_from_slice(b"Connection: upgrade\r\n"),
+            (None, None) => {}
+        }
         if let Some(token) = self.upgrade {
-            out.extend_from_slice(b"Connection: upgrade\r\n");
             serialise::field(out, b"Upgrade", token);
         }
         serialise::framing(out, self.framing);
@@ -93,14 +113,18 @@ mod tests {
         let peer = Peer::new("192.0.2.1:1".parse().unwrap(), "192.0.2.2:8080".parse().unwrap(), None);
         let outgoing = Outgoing {
             head: &head,
+            edits: &Edits::default(),
+            method: &head.method,
             path: b"/",
+            query: b"",
+            prefix: Some("/shop"),
             host: b"a.example",
+            forwarded_host: b"a.example",
             request_id: b"id",
             peer: &peer,
             framing: Framing::None,
             upgrade: None,
             te_trailers: false,
-            conditions: &[("If-None-Match", Bytes::from_static(b"\"a\""))],
         };
         let mut expected = b"GET / HTTP/1.1\r\nHost: a.example\r\n".to_vec();
         outgoing.each_addition(|name, value| serialise::field(&mut expected, name.as_bytes(), value));

@@ -4,7 +4,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use smallvec::SmallVec;
 use tokio::time::Instant;
 
@@ -44,6 +43,16 @@ enum NotedRoute {
     Kept(Box<Route>),
 }
 
+/// A route with the table that it is in.
+pub struct NotedTable(Rc<Pinned>, RouteRef);
+
+impl NotedTable {
+    /// The route.
+    pub fn route(&self) -> &Route {
+        self.0.route(self.1)
+    }
+}
+
 /// An id for a request, made in case the client's is missing or not clean.
 #[derive(Clone, Copy)]
 pub struct RequestId {
@@ -67,8 +76,8 @@ impl RequestId {
     }
 }
 
-/// Fields to add to an answer of our own.
-pub type ResponseFields = SmallVec<[(&'static str, Bytes); 1]>;
+/// What is set on an answer of our own.
+pub type ResponseFields<'a> = SmallVec<[filter::ResponseField<'a>; 2]>;
 
 /// One attempt.
 pub struct AttemptNote {
@@ -147,12 +156,21 @@ impl Note {
         }
     }
 
-    /// The fields that the route adds to every answer.
-    pub fn response_fields(&self, peer: &Peer) -> ResponseFields {
-        let Some(Route { rule, .. }) = self.route() else { return ResponseFields::new() };
-        let is_self_made = peer.tls.as_ref().is_some_and(|tls| tls.is_self_made);
-        let fields = filter::after(&rule.filters, peer.tls.is_some(), is_self_made);
-        fields.map(|field| (field.name, Bytes::copy_from_slice(field.value.as_bytes()))).collect()
+    /// The route in its table, held apart from the notes.
+    pub fn table(&self) -> Option<NotedTable> {
+        match &self.route {
+            NotedRoute::InTable(table, at) => Some(NotedTable(Rc::clone(table), *at)),
+            NotedRoute::None | NotedRoute::Kept(_) => None,
+        }
+    }
+
+    /// What the route sets on every answer.
+    pub fn response_fields<'a>(&'a self, peer: &Peer, head: Option<&'a RequestHead>) -> ResponseFields<'a> {
+        let mut fields = ResponseFields::new();
+        if let Some(Route { rule, .. }) = self.route() {
+            filter::after(&rule.filters, head, peer.way(), |field| fields.push(field));
+        }
+        fields
     }
 
     /// Counts and logs the finished exchange: its head, or what is known of one that was refused.
@@ -196,6 +214,9 @@ impl Note {
         let head = head.ok();
         let authorization = head.and_then(|head| head.fields.get(Known::Authorization));
         let user = authorization.and_then(crate::telemetry::access_log::basic_user);
+        if route.is_some_and(|route| route.rule.filters.is_silent) {
+            return;
+        }
         worker.log(&Record {
             time: worker.clock().now_nanos(),
             request_id: self.id.octets(head),

@@ -15,6 +15,8 @@ use crate::filter::compress::{self, Verdict};
 use crate::http1::{Fields, Framing, RequestHead, ResponseHead, Version};
 use crate::table::Route;
 
+/// Answers with these statuses carry the cookies of a service that was asked who may come in, as nginx adds fields to them.
+const CARRY_COOKIES: [u16; 10] = [200, 201, 204, 206, 301, 302, 303, 304, 307, 308];
 /// Octets that one turn of a request may compress before others get theirs: about a millisecond.
 const TURN: usize = 64 << 10;
 
@@ -27,6 +29,8 @@ pub struct Way<'a> {
     pub route: &'a Route,
     /// The connection ends after it.
     pub close: bool,
+    /// `Set-Cookie` of a service that was asked who may come in.
+    pub cookies: &'a [Bytes],
     /// `Cache-Status`, where it is sent.
     pub cache_status: Option<&'a str>,
 }
@@ -83,14 +87,24 @@ impl<'a, C: Client> Outlet<'a, C> {
         additions: &compress::Additions,
         more: &[(&str, &[u8])],
     ) {
-        let Way { route, close, cache_status, .. } = way;
-        let tls = self.client.peer().tls.as_ref();
+        let Way { head, route, close, cookies, cache_status } = way;
+        let mut rewritten: SmallVec<[(&str, Bytes); 1]> = SmallVec::new();
         let mut extra: SmallVec<[(&str, &[u8]); 4]> = SmallVec::new();
-        for field in filter::after(&route.rule.filters, tls.is_some(), tls.is_some_and(|tls| tls.is_self_made)) {
-            response.fields.skip_known(field.known);
-            extra.push((field.name, field.value.as_bytes()));
+        filter::after(&route.rule.filters, Some(head), self.client.peer().way(), |field| {
+            if field.replaces {
+                response.fields.skip_named(field.name.as_bytes());
+            }
+            extra.push((field.name, field.value));
+        });
+        if let Some(edits) = &route.rule.filters.response {
+            filter::answer::rewrite(edits, &mut response.fields, |name, value| rewritten.push((name, value)));
         }
+        extra.extend(rewritten.iter().map(|(name, value)| (*name, &**value)));
         extra.extend(additions.iter().map(|(name, value)| (*name, &**value)));
+        let takes_cookies = route.rule.filters.access.as_ref().and_then(|access| access.external.as_ref());
+        if takes_cookies.is_some_and(|external| external.always_cookies || CARRY_COOKIES.contains(&response.status)) {
+            extra.extend(cookies.iter().map(|cookie| ("Set-Cookie", &**cookie)));
+        }
         extra.extend_from_slice(more);
         extra.extend(cache_status.map(|status| ("Cache-Status", status.as_bytes())));
         let body = match response.framing {

@@ -76,8 +76,8 @@ impl From<Refusal> for Reply {
 
 impl From<filter::Reply> for Reply {
     fn from(reply: filter::Reply) -> Reply {
-        let filter::Reply { status, fields } = reply;
-        Reply { fields: fields.into_iter().collect(), ..Reply::plain(status) }
+        let filter::Reply { status, failure, fields } = reply;
+        Reply { failure, fields: fields.into_iter().collect(), ..Reply::plain(status) }
     }
 }
 
@@ -103,29 +103,37 @@ fn page(reply: &Reply) -> Bytes {
     Bytes::from(body)
 }
 
-/// Queues `reply` whole; `extra` are fields that the route adds to every answer.
+/// Queues `reply` whole; `set` is what the route sets on every answer.
 pub fn queue<C: Client>(
     client: &C,
     method: Option<&Method>,
     reply: &Reply,
     request_id: &[u8],
-    extra: &ResponseFields,
+    set: &ResponseFields<'_>,
     close: bool,
 ) -> u64 {
-    let body = page(reply);
+    let has_body = reply.status != 204 && reply.status != 304;
     let mut fields: SmallVec<[(&str, &[u8]); 8]> = SmallVec::new();
-    fields.push(("Content-Type", b"text/html"));
+    if has_body {
+        fields.push(("Content-Type", b"text/html"));
+    }
     fields.push(("X-Request-ID", request_id));
     fields.extend(reply.fields.iter().map(|(name, value)| (*name, &**value)));
-    fields.extend(extra.iter().map(|(name, value)| (*name, &**value)));
+    fields.retain(|(name, _)| !set.iter().any(|field| field.replaces && field.name.eq_ignore_ascii_case(name)));
+    fields.extend(set.iter().map(|field| (field.name, field.value)));
     let is_head = method == Some(&Method::HEAD);
+    let body = if has_body { page(reply) } else { Bytes::new() };
     let length = body.len() as u64;
     let answer = Answer {
         status: reply.status,
         reason: b"",
         fields: None,
         extra: &fields,
-        body: if is_head { BodySize::None { length: Some(length) } } else { BodySize::Length(length) },
+        body: match has_body {
+            true if is_head => BodySize::None { length: Some(length) },
+            true => BodySize::Length(length),
+            false => BodySize::None { length: None },
+        },
         has_date: false,
         upgrade: None,
     };

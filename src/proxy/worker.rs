@@ -11,7 +11,9 @@ use tokio::time::Instant;
 use super::clock::Clock;
 use super::drain::{Drain, Phase};
 use super::encode::Encoders;
+use super::external::Remembered;
 use super::io::Watches;
+use super::passwords::Passwords;
 use super::spare::Spare;
 use super::tls::BackendTls;
 use super::upstream::http2::Http2Pool;
@@ -39,6 +41,8 @@ pub struct Worker {
     clock: Clock,
     spare: Spare,
     encoders: Encoders,
+    passwords: Passwords,
+    remembered: Remembered,
     watches: Watches,
     closing_since: Cell<Option<Instant>>,
     sampled: Cell<u8>,
@@ -78,6 +82,8 @@ impl Worker {
             clock: Clock::default(),
             spare: Spare::default(),
             encoders: Encoders::default(),
+            passwords: Passwords::new(),
+            remembered: Remembered::default(),
             watches: Watches::new(0),
             closing_since: Cell::default(),
             sampled: Cell::default(),
@@ -135,6 +141,16 @@ impl Worker {
     /// What compresses answers.
     pub(super) fn encoders(&self) -> &Encoders {
         &self.encoders
+    }
+
+    /// Passwords that were right.
+    pub(super) fn passwords(&self) -> &Passwords {
+        &self.passwords
+    }
+
+    /// What services said about who may come in.
+    pub(super) fn remembered(&self) -> &Remembered {
+        &self.remembered
     }
 
     /// The watches for clients that leave.

@@ -52,12 +52,13 @@ impl Account {
 fn uid(object: &Object, snapshot: &Snapshot) -> Option<Arc<str>> {
     let name = &object.name;
     let meta = match object.kind {
+        Kind::ConfigMap => &snapshot.config_maps.get(name)?.meta,
         Kind::Ingress => &snapshot.ingresses.get(name)?.meta,
         Kind::IngressClass => &snapshot.classes.get(name)?.meta,
         Kind::Pod => &snapshot.pods.get(name)?.meta,
         Kind::Secret => &snapshot.secrets.get(name)?.meta,
         Kind::Service => &snapshot.services.get(name)?.meta,
-        Kind::ConfigMap | Kind::EndpointSlice | Kind::File | Kind::Flag | Kind::Namespace | Kind::Node => return None,
+        Kind::EndpointSlice | Kind::File | Kind::Flag | Kind::Namespace | Kind::Node => return None,
     };
     Some(Arc::clone(&meta.uid)).filter(|uid| !uid.is_empty())
 }
@@ -86,7 +87,7 @@ fn expiring<'a>(ingress: &'a Ingress, snapshot: &'a Snapshot, now: i64) -> impl 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::snapshot::{Meta, Received, Secret, SecretContent, Version, secret, yaml};
+    use crate::snapshot::{Meta, Received, Secret, SecretContent, SecretParts, Version, secret, yaml};
 
     const INGRESSES: &str = "---\n{apiVersion: networking.k8s.io/v1, kind: IngressClass, metadata: {name: fairlead},\n \
          spec: {controller: fairlead.dev/ingress-controller}}\n---\n\
@@ -104,7 +105,7 @@ mod tests {
         let end = certificate.not_after;
         let object = Object { kind: Kind::Secret, name: Name::new("default", "t"), file: None, line: None };
         let meta = Meta { object: Arc::new(object), uid: "u-t".into(), created: None, version: Version::default() };
-        let secret = Secret::new(meta, SecretContent::Certificate(certificate), None);
+        let secret = Secret::new(meta, SecretContent::Certificate(certificate), SecretParts::default(), None);
         assert!(snapshot.insert(Received::Secret(Arc::new(secret))));
         (snapshot, end)
     }

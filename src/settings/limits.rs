@@ -102,6 +102,8 @@ limits! {
     head: Size = Size(64 << 10), "head";
     /// fields of a request head
     fields: u64 = 128, "fields";
+    /// clients that each limit of an Ingress remembers
+    limit_keys: u64 = 100_000, "limit-keys";
     /// trailers, bytes
     trailers: Size = Size(8 << 10), "trailers";
     /// trailer fields

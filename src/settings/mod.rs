@@ -177,6 +177,8 @@ pub struct CompileOptions {
     pub disable_external_name: bool,
     /// `--enable-topology-aware-routing`: `locality: prefer` where nothing is said.
     pub topology_aware: bool,
+    /// `--configmap`.
+    pub config_map: Option<Name>,
     /// `--default-backend-service`.
     pub default_backend_service: Option<Name>,
     /// `--default-ssl-certificate`.
@@ -204,6 +206,7 @@ impl Default for CompileOptions {
             disable_catch_all: false,
             disable_external_name: false,
             topology_aware: false,
+            config_map: None,
             default_backend_service: None,
             default_ssl_certificate: None,
             folder: true,

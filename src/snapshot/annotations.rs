@@ -1,8 +1,8 @@
-//! The annotations of one object, as one block: most objects have none or a few.
+//! Texts by name, as one block: the annotations of an object, of which most have none or a few, or what a ConfigMap holds.
 
 use std::sync::Arc;
 
-/// Annotations by name.
+/// Annotations by name, or the keys of a ConfigMap.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Annotations {
     /// Sorted by name, no name twice.

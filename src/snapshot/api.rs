@@ -26,7 +26,7 @@ pub struct Arrived {
 pub enum Content {
     /// Why it cannot be read, as a sentence part.
     Broken(String),
-    /// Name and version are all there is to know: Namespaces, Secrets of which the metadata came, what is not for us.
+    /// Name and version are all there is to know: Namespaces, ConfigMaps and Secrets of which the metadata came, what is not for us.
     Named,
     /// All that is read of it.
     Object(Received),
@@ -140,6 +140,11 @@ impl Reader {
             Ok(secret) => Ok(secret.arrive(&mut self.reducer())),
             Err(_) => Err("the answer is no Secret".to_owned()),
         }
+    }
+
+    /// One ConfigMap with its content.
+    pub fn config_map(&mut self, text: &[u8]) -> Result<Arrived, String> {
+        parse::<raw::ConfigMap>(text).map(|map| map.arrive(&mut self.reducer()))
     }
 
     /// One Ingress, as it stands in something else that the API server sends.
@@ -267,6 +272,9 @@ macro_rules! arriving {
 }
 
 arriving! {
+    raw::ConfigMap: |raw| &mut raw.metadata, |reducer, raw| {
+        reducer.config_map(raw).map(|map| Content::Object(Received::ConfigMap(Arc::new(map))))
+    };
     raw::EndpointSlice: |raw| &mut raw.metadata, |reducer, raw| reducer.slice(raw).map(|slice| match slice {
         Some(slice) => Content::Object(Received::EndpointSlice(Arc::new(slice))),
         None => Content::Named,

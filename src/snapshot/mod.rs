@@ -25,8 +25,8 @@ use std::sync::Arc;
 
 pub use self::annotations::Annotations;
 pub use self::objects::{
-    AddressFamily, ClassRef, EndpointSlice, Ingress, IngressBackend, IngressClass, IngressPath, IngressRule,
-    IngressTls, Meta, PathType, Pod, Published, Secret, SecretContent, Service, ServicePort, ServiceType,
+    AddressFamily, ClassRef, ConfigMap, EndpointSlice, Ingress, IngressBackend, IngressClass, IngressPath, IngressRule,
+    IngressTls, Meta, PathType, Pod, Published, Secret, SecretContent, SecretParts, Service, ServicePort, ServiceType,
     SliceEndpoint, SlicePort, TargetPort, Version,
 };
 pub use self::received::Received;
@@ -48,6 +48,8 @@ pub struct Snapshot {
     pub slices: BTreeMap<Name, Vec<Arc<EndpointSlice>>>,
     /// `v1 Secret`: those that something names, parsed.
     pub secrets: BTreeMap<Name, Arc<Secret>>,
+    /// `v1 ConfigMap`: those that something names; in a folder all.
+    pub config_maps: BTreeMap<Name, Arc<ConfigMap>>,
     /// `v1 Pod` with the label `fairlead.dev/weight`.
     pub pods: BTreeMap<Name, Arc<Pod>>,
     /// Where a setting selects `v1 Namespace`s: those that it selects. Ingresses of others are not here.
@@ -72,6 +74,7 @@ impl Snapshot {
         }
         let name = object.meta().object.name.clone();
         match object {
+            Received::ConfigMap(map) => put(&mut self.config_maps, name, map),
             Received::EndpointSlice(slice) => {
                 let slices = self.slices.entry(slice.service_name()).or_default();
                 let Err(place) = slices.binary_search_by(|other| other.meta.object.name.name.cmp(&name.name)) else {
@@ -96,6 +99,7 @@ impl Snapshot {
     pub fn remove(&mut self, object: &Received) {
         let name = &object.meta().object.name;
         match object {
+            Received::ConfigMap(_) => drop(self.config_maps.remove(name)),
             Received::EndpointSlice(slice) => {
                 let service = slice.service_name();
                 if let Some(slices) = self.slices.get_mut(&service) {
@@ -117,6 +121,7 @@ impl Snapshot {
     pub fn find(&self, object: &Received) -> Option<Received> {
         let name = &object.meta().object.name;
         match object {
+            Received::ConfigMap(_) => self.config_maps.get(name).cloned().map(Received::ConfigMap),
             Received::EndpointSlice(slice) => {
                 let slices = self.slices.get(&slice.service_name())?;
                 let found = slices.iter().find(|other| other.meta.object.name == *name)?;
@@ -140,18 +145,20 @@ impl Snapshot {
         pack(&mut self.services);
         pack(&mut self.slices);
         pack(&mut self.secrets);
+        pack(&mut self.config_maps);
         pack(&mut self.pods);
     }
 
     /// Where an object stands now. EndpointSlices are not found: nothing is blamed on them.
     pub fn object(&self, kind: Kind, name: &Name) -> Option<&Arc<Object>> {
         let meta = match kind {
+            Kind::ConfigMap => self.config_maps.get(name).map(|map| &map.meta),
             Kind::Ingress => self.ingresses.get(name).map(|ingress| &ingress.meta),
             Kind::IngressClass => self.classes.get(name).map(|class| &class.meta),
             Kind::Pod => self.pods.get(name).map(|pod| &pod.meta),
             Kind::Secret => self.secrets.get(name).map(|secret| &secret.meta),
             Kind::Service => self.services.get(name).map(|service| &service.meta),
-            Kind::ConfigMap | Kind::EndpointSlice | Kind::File | Kind::Flag | Kind::Namespace | Kind::Node => None,
+            Kind::EndpointSlice | Kind::File | Kind::Flag | Kind::Namespace | Kind::Node => None,
         };
         meta.map(|meta| &meta.object)
     }

@@ -1,5 +1,7 @@
 //! The read fields of each kind, named as the Kubernetes API names them.
 
+use std::collections::BTreeMap;
+use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -181,6 +183,8 @@ pub struct Service {
     pub service_type: ServiceType,
     /// `spec.clusterIP` is `None`.
     pub is_headless: bool,
+    /// `spec.clusterIP`, if it is an address.
+    pub cluster_ip: Option<IpAddr>,
     /// `spec.externalName`.
     pub external_name: Option<Arc<str>>,
     /// `spec.ipFamilies[0]` is IPv6.
@@ -296,6 +300,15 @@ pub struct Pod {
     pub weight: Arc<str>,
 }
 
+/// `v1 ConfigMap`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ConfigMap {
+    /// Name, age, version.
+    pub meta: Meta,
+    /// `data`. What is not text (`binaryData`) is not read.
+    pub data: Annotations,
+}
+
 /// `v1 Secret`, its certificate parsed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Secret {
@@ -305,6 +318,36 @@ pub struct Secret {
     pub current: SecretContent,
     /// The last certificate it held that could be served, if `current` is not one.
     pub last_good: Option<Arc<Certificate>>,
+    /// What it holds besides `tls.crt` and `tls.key`.
+    pub others: SecretParts,
+}
+
+/// Keys of a Secret with their content, which is never printed.
+#[derive(Clone, Default, PartialEq, Eq, Hash)]
+pub struct SecretParts(Arc<BTreeMap<String, Vec<u8>>>);
+
+impl SecretParts {
+    /// All of `data` but the parts of a certificate to serve.
+    pub fn of(mut data: BTreeMap<String, Vec<u8>>) -> SecretParts {
+        data.retain(|key, _| key != "tls.crt" && key != "tls.key");
+        SecretParts(Arc::new(data))
+    }
+
+    /// The content of one key.
+    pub fn get(&self, key: &str) -> Option<&[u8]> {
+        self.0.get(key).map(Vec::as_slice)
+    }
+
+    /// Every key with its content.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.0.iter().map(|(key, content)| (&**key, &**content))
+    }
+}
+
+impl fmt::Debug for SecretParts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.keys()).finish()
+    }
 }
 
 /// What a Secret holds, as a certificate.
@@ -320,15 +363,20 @@ pub enum SecretContent {
 
 impl Secret {
     /// A Secret with its version, which tells apart what it would serve.
-    pub fn new(mut meta: Meta, current: SecretContent, last_good: Option<Arc<Certificate>>) -> Secret {
+    pub fn new(
+        mut meta: Meta,
+        current: SecretContent,
+        others: SecretParts,
+        last_good: Option<Arc<Certificate>>,
+    ) -> Secret {
         let content = match &current {
             SecretContent::Certificate(certificate) => Ok(certificate.fingerprint),
             SecretContent::Forbidden(why) | SecretContent::Unusable(why) => {
                 Err((why, last_good.as_ref().map(|certificate| certificate.fingerprint)))
             }
         };
-        meta.version = Version::of(&(&meta, content));
-        Secret { meta, current, last_good }
+        meta.version = Version::of(&(&meta, content, &others));
+        Secret { meta, current, last_good, others }
     }
 
     /// The certificate to serve: the current one, else the last good one.
@@ -343,9 +391,10 @@ impl Secret {
     pub fn after(self: &Arc<Self>, before: Option<&Arc<Secret>>) -> Arc<Secret> {
         let (None, Some(before)) = (self.certificate(), before) else { return Arc::clone(self) };
         let Some(last_good) = before.certificate() else { return Arc::clone(self) };
-        if before.current == self.current && before.meta.object == self.meta.object {
+        if before.current == self.current && before.others == self.others && before.meta.object == self.meta.object {
             return Arc::clone(before);
         }
-        Arc::new(Secret::new(self.meta.clone(), self.current.clone(), Some(Arc::clone(last_good))))
+        let others = self.others.clone();
+        Arc::new(Secret::new(self.meta.clone(), self.current.clone(), others, Some(Arc::clone(last_good))))
     }
 }

@@ -60,6 +60,14 @@ pub(super) struct EndpointSlice {
     pub(super) ports: Option<Vec<EndpointPort>>,
 }
 
+/// `v1 ConfigMap`.
+#[derive(Deserialize)]
+pub(super) struct ConfigMap {
+    #[serde(default, deserialize_with = "or_default")]
+    pub(super) metadata: Metadata,
+    pub(super) data: Option<BTreeMap<String, String>>,
+}
+
 /// `v1 Secret`.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]

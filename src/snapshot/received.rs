@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use super::{EndpointSlice, Ingress, IngressClass, Meta, Pod, Secret, Service};
+use super::{ConfigMap, EndpointSlice, Ingress, IngressClass, Meta, Pod, Secret, Service};
 use crate::ir::Object;
 
 /// One object as it came.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Received {
+    /// `v1 ConfigMap`.
+    ConfigMap(Arc<ConfigMap>),
     /// `discovery.k8s.io/v1 EndpointSlice` of a Service.
     EndpointSlice(Arc<EndpointSlice>),
     /// `networking.k8s.io/v1 Ingress`.
@@ -26,6 +28,7 @@ impl Received {
     /// Name, age, version.
     pub fn meta(&self) -> &Meta {
         match self {
+            Received::ConfigMap(map) => &map.meta,
             Received::EndpointSlice(slice) => &slice.meta,
             Received::Ingress(ingress) => &ingress.meta,
             Received::IngressClass(class) => &class.meta,
@@ -47,6 +50,7 @@ impl Received {
 
     fn meta_mut(&mut self) -> &mut Meta {
         match self {
+            Received::ConfigMap(map) => &mut Arc::make_mut(map).meta,
             Received::EndpointSlice(slice) => &mut Arc::make_mut(slice).meta,
             Received::Ingress(ingress) => &mut Arc::make_mut(ingress).meta,
             Received::IngressClass(class) => &mut Arc::make_mut(class).meta,

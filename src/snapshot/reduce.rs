@@ -8,9 +8,9 @@ use k8s_openapi::api::networking::v1 as networking;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::{
-    AddressFamily, Annotations, EndpointSlice, Ingress, IngressBackend, IngressClass, IngressPath, IngressRule,
-    IngressTls, Meta, PathType, Pod, Published, Secret, Service, ServicePort, ServiceType, SliceEndpoint, SlicePort,
-    Strings, TargetPort, Uid, Version, raw, secret,
+    AddressFamily, Annotations, ConfigMap, EndpointSlice, Ingress, IngressBackend, IngressClass, IngressPath,
+    IngressRule, IngressTls, Meta, PathType, Pod, Published, Secret, SecretParts, Service, ServicePort, ServiceType,
+    SliceEndpoint, SlicePort, Strings, TargetPort, Uid, Version, raw, secret,
 };
 use crate::ir::{Kind, Name, Object, PortKey};
 
@@ -142,6 +142,7 @@ impl Reducer<'_> {
                 _ => ServiceType::Cluster,
             },
             is_headless: spec.cluster_ip.as_deref() == Some("None"),
+            cluster_ip: spec.cluster_ip.as_deref().and_then(|address| address.parse().ok()),
             external_name: spec.external_name.filter(|name| !name.is_empty()).map(Arc::from),
             prefer_ipv6: spec.ip_families.unwrap_or_default().first().is_some_and(|family| family == "IPv6"),
             client_ip_affinity: spec.session_affinity.as_deref() == Some("ClientIP"),
@@ -215,13 +216,22 @@ impl Reducer<'_> {
         Ok(Some(slice))
     }
 
+    pub(super) fn config_map(&mut self, from: raw::ConfigMap) -> Result<ConfigMap, String> {
+        let meta = self.meta(Kind::ConfigMap, &from.metadata)?;
+        let data = from.data.unwrap_or_default().into_iter();
+        let data = data.map(|(key, value)| (self.strings.share(&key), Arc::from(value))).collect();
+        let mut map = ConfigMap { meta, data };
+        map.meta.version = Version::of(&map);
+        Ok(map)
+    }
+
     pub(super) fn secret(&mut self, from: raw::Secret) -> Result<Secret, String> {
         let meta = self.meta(Kind::Secret, &from.metadata)?;
         let mut data: BTreeMap<String, Vec<u8>> =
             from.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0)).collect();
         data.extend(from.string_data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.into_bytes())));
         let current = secret::read(&meta.object.name, &data);
-        Ok(Secret::new(meta, current, None))
+        Ok(Secret::new(meta, current, SecretParts::of(data), None))
     }
 
     /// `None` for a Pod without a weight.

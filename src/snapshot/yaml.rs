@@ -223,6 +223,10 @@ impl Reading<'_> {
     ) -> Result<(Option<Received>, Vec<Unknown>), Fault> {
         let mut unknown = Vec::new();
         let reduced = match kind {
+            Readable::ConfigMap => {
+                let typed = self.typed::<_, core::ConfigMap>(value, item, &mut unknown)?;
+                self.reducer().config_map(typed).map(|map| Some(Received::ConfigMap(Arc::new(map))))
+            }
             Readable::EndpointSlice => {
                 let typed = self.typed::<_, discovery::EndpointSlice>(value, item, &mut unknown)?;
                 self.reducer().slice(typed).map(|slice| slice.map(|slice| Received::EndpointSlice(Arc::new(slice))))
@@ -332,6 +336,7 @@ fn text_of(value: &Value, field: &str) -> Option<String> {
 /// The kinds that are read.
 #[derive(Clone, Copy)]
 enum Readable {
+    ConfigMap,
     EndpointSlice,
     Ingress,
     IngressClass,
@@ -343,6 +348,7 @@ enum Readable {
 impl Readable {
     fn of(kind: &str) -> Option<Readable> {
         Some(match kind {
+            "ConfigMap" => Readable::ConfigMap,
             "EndpointSlice" => Readable::EndpointSlice,
             "Ingress" => Readable::Ingress,
             "IngressClass" => Readable::IngressClass,
@@ -355,6 +361,7 @@ impl Readable {
 
     fn kind(self) -> Kind {
         match self {
+            Readable::ConfigMap => Kind::ConfigMap,
             Readable::EndpointSlice => Kind::EndpointSlice,
             Readable::Ingress => Kind::Ingress,
             Readable::IngressClass => Kind::IngressClass,
@@ -368,7 +375,7 @@ impl Readable {
         match self {
             Readable::EndpointSlice => "discovery.k8s.io/v1",
             Readable::Ingress | Readable::IngressClass => "networking.k8s.io/v1",
-            Readable::Pod | Readable::Secret | Readable::Service => "v1",
+            Readable::ConfigMap | Readable::Pod | Readable::Secret | Readable::Service => "v1",
         }
     }
 

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::ir::{Kind, Name};
-use crate::snapshot::{EndpointSlice, Ingress, IngressClass, Meta, Pod, Received, Secret, Service, Snapshot};
+use crate::snapshot::{
+    ConfigMap, EndpointSlice, Ingress, IngressClass, Meta, Pod, Received, Secret, Service, Snapshot,
+};
 
 /// A difference between two snapshots.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -38,6 +40,7 @@ impl Delta {
         differences.maps(&old.classes, &new.classes);
         differences.maps(&old.services, &new.services);
         differences.maps(&old.secrets, &new.secrets);
+        differences.maps(&old.config_maps, &new.config_maps);
         differences.maps(&old.pods, &new.pods);
         let none = Vec::new();
         for (service, list) in &new.slices {
@@ -69,6 +72,7 @@ impl Differences {
             (old, new) => {
                 self.identities(old.map(Received::meta), new.map(Received::meta));
                 old.into_iter().chain(new).for_each(|object| match object {
+                    Received::ConfigMap(map) => map.tell(self),
                     Received::EndpointSlice(slice) => slice.tell(self),
                     Received::Ingress(ingress) => ingress.tell(self),
                     Received::IngressClass(class) => class.tell(self),
@@ -167,6 +171,7 @@ macro_rules! versioned {
 }
 
 versioned! {
+    ConfigMap: |_, differences| differences.delta.routes = true;
     EndpointSlice: |slice, differences| differences.delta.endpoints.extend([slice.service_name()]);
     Ingress: |_, differences| differences.delta.routes = true;
     IngressClass: |_, differences| differences.delta.routes = true;

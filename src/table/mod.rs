@@ -15,7 +15,7 @@ use std::sync::Arc;
 use rustls::sign::CertifiedKey;
 
 use self::certificates::Certificates;
-pub use self::decide::{Asked, Decision, Outcome, decide};
+pub use self::decide::{Decision, Outcome, decide};
 pub use self::explain::{Lost, Step, Trace, explain};
 use self::host::{ByName, Host};
 use self::paths::{Silent, Walk};
@@ -53,6 +53,8 @@ pub struct Route {
     pub rule: Arc<ir::Route>,
     /// What answers.
     pub target: Target,
+    /// What its filters need beside it.
+    pub aside: Option<Arc<Aside>>,
     /// Counters of the Ingress and Service.
     pub metrics: RouteMetrics,
     /// Service name for the log; empty without a backend.
@@ -61,6 +63,18 @@ pub struct Route {
     pub port: Arc<str>,
     /// Both with the namespace, as the text log has them; `None` without a backend.
     pub upstream_name: Option<Arc<str>>,
+}
+
+/// What the filters of a route need beside it, resolved.
+pub struct Aside {
+    /// What clients have used of the limits of its Ingress, where it has any.
+    pub limits: Option<Arc<live::Limits>>,
+    /// Who says who may come in.
+    pub external: Option<BackendRef>,
+    /// Who answers where the backend has no endpoint.
+    pub fallback: Option<BackendRef>,
+    /// Who answers in place of errors.
+    pub errors: Option<BackendRef>,
 }
 
 /// What answers on a route.

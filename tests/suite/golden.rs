@@ -195,6 +195,7 @@ fn options(words: &str) -> CompileOptions {
             "cluster" => options.folder = false,
             "controller-class" => options.controller_class = value.into(),
             "default-backend-service" => options.default_backend_service = object(),
+            "configmap" => options.config_map = object(),
             "default-ssl-certificate" => options.default_ssl_certificate = object(),
             "enable-topology-aware-routing" => options.topology_aware = true,
             "disable-catch-all" => options.disable_catch_all = true,

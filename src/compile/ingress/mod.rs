@@ -1,7 +1,10 @@
 //! One Ingress into what it asks for: hosts, routes, backends, certificates.
 
 pub(super) mod annotations;
+mod basic;
 mod class;
+mod external;
+mod filters;
 mod host;
 mod path;
 mod policy;
@@ -10,17 +13,19 @@ pub(super) mod tls;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use self::annotations::Settings;
+use self::annotations::{Guard, Settings};
 use self::class::Owner;
-use super::claim::{BackendClaim, CertificateClaim, HostClaim, Outcome, Redirect, RootClaim, RouteClaim, problem};
-use super::filters;
+use super::claim::{
+    BackendClaim, CertificateClaim, Front, HostClaim, Outcome, Redirect, RootClaim, RouteClaim, When, problem,
+};
+use super::filters::{plain, tls_redirect};
 use super::resolve::{Resolution, resolve};
 use super::said::{BackendSettings, Said};
 use super::shared::Shared;
 use super::view::View;
 use crate::ir::{
-    BackendId, HostPattern, Name, Object, Origin, PathKind, PathMatch, Policy, PortKey, Problem, Reason, Rejected,
-    Route, Severity, Target,
+    BackendId, Filters, HostPattern, Name, Object, Origin, PathKind, PathMatch, Policy, PortKey, Problem, Reason,
+    Rejected, Route, Severity, SlashRedirect, Target,
 };
 use crate::snapshot::{Ingress, IngressBackend, IngressPath};
 
@@ -64,6 +69,7 @@ pub(super) fn compile(ingress: &Ingress, view: &mut View<'_>, shared: &mut Share
         view,
         shared,
         settings,
+        filters: Filters::default(),
         policy,
         said,
         problems,
@@ -72,6 +78,7 @@ pub(super) fn compile(ingress: &Ingress, view: &mut View<'_>, shared: &mut Share
         backends: BTreeMap::new(),
         resolved: BTreeMap::new(),
     };
+    draft.prepare();
     draft.default_backend();
     for index in 0..ingress.rules.len() {
         draft.rule(index);
@@ -110,6 +117,7 @@ struct Draft<'a, 'v, 'o> {
     view: &'v mut View<'o>,
     shared: &'v mut Shared,
     settings: Settings,
+    filters: Filters,
     policy: Arc<Policy>,
     said: Option<Said>,
     problems: Vec<Problem>,
@@ -172,7 +180,9 @@ impl Draft<'_, '_, '_> {
 
     fn path(&mut self, host: &HostPattern, path: &IngressPath, field: &Arc<str>) -> Option<RouteClaim> {
         let written = path.path.as_deref().filter(|written| !written.is_empty()).unwrap_or("/");
-        let matched = match path::parse(path.path.as_deref(), &path.path_type) {
+        let is_regex = self.settings.rewrite.is_regex(written);
+        let parse = if is_regex { path::parse_regex } else { path::parse };
+        let matched = match parse(written, &path.path_type) {
             Ok(matched) => matched,
             Err((why, hint)) => {
                 self.problems.push(problem(self.object(), Severity::Error, Reason::PathInvalid, &**field, why, hint));
@@ -182,7 +192,7 @@ impl Draft<'_, '_, '_> {
         };
         let closed = self.settings.closed(path::is_acme_challenge(&matched));
         match self.target(&path.backend, field, closed) {
-            Ok(target) => Some(self.route(matched, written, field, target, false)),
+            Ok(target) => Some(RouteClaim { is_regex, ..self.route(matched, written, field, target, false) }),
             Err(why) => {
                 self.reject(host.clone(), written, field, why);
                 None
@@ -199,30 +209,50 @@ impl Draft<'_, '_, '_> {
         is_catch_all: bool,
     ) -> RouteClaim {
         let redirect = match target {
-            _ if path::is_acme_challenge(&path) => Redirect::Never,
-            Target::Closed(_) => Redirect::Never,
+            _ if path::is_acme_challenge(&path) => Redirect::NEVER,
+            Target::Closed(_) => Redirect::NEVER,
             Target::Backend(_) | Target::NotFound => self.redirect(),
         };
-        let has_tls = !self.ingress.tls.is_empty();
+        let tls_redirect = tls_redirect(redirect, !self.ingress.tls.is_empty(), self.view.options);
+        let filters = match path::is_acme_challenge(&path) {
+            true => filters::of_acme_challenge(&self.filters),
+            false if is_catch_all => filters::of_catch_all(&self.filters),
+            false => Filters {
+                slash_redirect: self.slash_redirect(&path),
+                rewrite: self.settings.rewrite.of(written).cloned(),
+                ..self.filters.clone()
+            },
+        };
         let route = Route {
             path,
             implicit: false,
             origin: origin(self.object(), field),
             target,
-            filters: self.shared.filters(filters::filters(redirect, has_tls, self.view.options)),
+            filters: self.shared.filters(Filters { tls_redirect, ..filters }),
             policy: Arc::clone(&self.policy),
         };
         // The path as written is nearly always the path matched, so the text is shared.
         let written = if *written == *route.path.path { Arc::clone(&route.path.path) } else { written.into() };
-        RouteClaim { route: Arc::new(route), written, redirect, is_catch_all }
+        RouteClaim { route: Arc::new(route), written, redirect, is_catch_all, is_regex: false }
+    }
+
+    /// What ingress-nginx does with a request for a prefix without the slash at its end. By default only in its place.
+    fn slash_redirect(&self, path: &PathMatch) -> Option<SlashRedirect> {
+        const NGINX: &str = "k8s.io/ingress-nginx";
+        let options = self.view.options;
+        let is_asked = self.settings.redirects.slash.unwrap_or(*options.controller_class == *NGINX);
+        let has_slash = path.kind == PathKind::Prefix && path.path.len() > 1 && path.path.ends_with('/');
+        (is_asked && has_slash).then_some(SlashRedirect { keeps_port: options.folder })
     }
 
     fn redirect(&self) -> Redirect {
-        match (self.settings.force_ssl_redirect, self.settings.ssl_redirect) {
-            (Some(true), _) => Redirect::Always,
-            (_, Some(false)) => Redirect::Never,
-            (_, Some(true) | None) => Redirect::WithTls,
-        }
+        let said = &self.settings.redirects;
+        let when = match (said.force_tls, said.tls) {
+            (Some(true), _) => When::Always,
+            (_, Some(false)) => When::Never,
+            (_, Some(true) | None) => When::WithTls,
+        };
+        Redirect { when, keeps_slash: said.keeps_slash.unwrap_or(false), has_port: said.has_port }
     }
 
     /// Makes the claim on a host when the host is first named, and adds `route` to it.
@@ -253,7 +283,12 @@ impl Draft<'_, '_, '_> {
                 self.shared.policy(default_policy(&self.view.options.limits))
             },
             own,
-            redirect: if is_silent || closed.is_some() { Redirect::Never } else { self.redirect() },
+            redirect: if is_silent || closed.is_some() { Redirect::NEVER } else { self.redirect() },
+            filters: self.shared.filters(if is_silent {
+                plain(self.view.options)
+            } else {
+                filters::of_implicit_root(&self.filters)
+            }),
             closed: closed.filter(|_| !is_silent),
         }
     }
@@ -356,12 +391,14 @@ impl Draft<'_, '_, '_> {
     fn finish(self) -> Outcome {
         let whole = origin(&self.ingress.meta.object, &self.shared.fields.whole());
         let has_tls = !self.ingress.tls.is_empty();
+        let front = (self.settings.front != Front::default()).then(|| Arc::new(self.settings.front));
         let claim = |(host, draft): (HostPattern, HostDraft)| {
             Arc::new(HostClaim {
                 host,
                 origin: whole.clone(),
                 routes: draft.routes.into(),
                 root: draft.root,
+                front: front.clone(),
                 has_tls,
                 certificate: draft.certificate.map(Box::new),
             })

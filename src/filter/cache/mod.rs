@@ -10,7 +10,7 @@ mod vary;
 pub use self::control::Control;
 pub use self::keep::{Plan, keep, refreshed};
 pub use self::range::{Part, part};
-pub use self::reuse::{Use, conditions, is_conditional, is_not_modified, may_stand_in, usable};
+pub use self::reuse::{CONDITIONAL, Use, conditions, is_not_modified, may_stand_in, usable};
 pub use self::vary::{matches, selecting};
 
 /// Whether a request may be answered from what is kept, and its answer be kept: GET and HEAD without a body, and nothing that

@@ -58,16 +58,8 @@ pub fn conditions(stored: &Stored) -> Conditions {
     tag.into_iter().chain(changed).collect()
 }
 
-/// Whether a field of a request is a condition or asks for a part: the backend is asked for the whole, which is kept.
-pub fn is_conditional(name: &[u8]) -> bool {
-    match name.len() {
-        5 => name.eq_ignore_ascii_case(b"range"),
-        8 => name.eq_ignore_ascii_case(b"if-range"),
-        13 => name.eq_ignore_ascii_case(b"if-none-match"),
-        17 => name.eq_ignore_ascii_case(b"if-modified-since"),
-        _ => false,
-    }
-}
+/// Fields of a request that are conditions or ask for a part: the backend is asked for the whole, which is kept.
+pub const CONDITIONAL: [&str; 4] = ["if-modified-since", "if-none-match", "if-range", "range"];
 
 /// Whether the client has what is kept already (RFC 9110 13.2.2).
 pub fn is_not_modified(request: &Fields, stored: &Stored) -> bool {

@@ -57,7 +57,8 @@ pub(super) async fn deliver<C: Client>(
     extra.extend(range.as_ref().map(|range| ("Content-Range", range.as_bytes())));
     extra.extend(cookie.as_ref().map(|cookie| ("Set-Cookie", &**cookie)));
     let close = ask.last || worker.is_draining();
-    let way = Way { head: ask.head, route: ask.route, close, cache_status: status.as_deref() };
+    let cookies = &ask.request.edits.cookies;
+    let way = Way { head: ask.head(), route: ask.route, close, cookies, cache_status: status.as_deref() };
     let mut outlet = Outlet::open(worker, client, way, &mut response, &extra);
     note.status = response.status;
     let (from, until) = match wanted {
@@ -89,17 +90,17 @@ fn length(stored: &Stored) -> u64 {
 /// The head to send, and which part of the body follows; `None` for no body at all.
 fn head(ask: &Ask<'_>, stored: &Stored) -> (ResponseHead, Option<Wanted>) {
     let mut head = stored.head.clone();
-    let is_head = ask.head.method == http::Method::HEAD;
+    let is_head = ask.head().method == http::Method::HEAD;
     let is_open_ended = matches!(head.framing, Framing::Chunked | Framing::UntilClose) && !stored.body.is_whole();
     let length = length(stored);
-    if stored.head.status == 200 && cache::is_not_modified(&ask.head.fields, stored) {
+    if stored.head.status == 200 && cache::is_not_modified(&ask.head().fields, stored) {
         become_status(&mut head, 304);
         head.fields.skip_where(|name, _| tells_of_the_octets(name));
         (head.framing, head.named_length) = (Framing::None, None);
         return (head, None);
     }
     let wanted = match stored.head.status {
-        200 if !is_head && !is_open_ended => cache::part(&ask.head.fields, stored, length),
+        200 if !is_head && !is_open_ended => cache::part(&ask.head().fields, stored, length),
         _ => Wanted::Whole,
     };
     let octets = match wanted {

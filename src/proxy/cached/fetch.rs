@@ -1,5 +1,6 @@
 //! The backend asked for what is to be kept: anew, or whether what is kept still holds.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -10,11 +11,10 @@ use crate::http1::Framing;
 use crate::live::{Cache, Lead, Outcome, Stored};
 use crate::proxy::attempt::{self, Answered};
 use crate::proxy::downstream::{Client, Part};
-use crate::proxy::exchange::body_rules;
 use crate::proxy::forward::Outgoing;
 use crate::proxy::note::Note;
 use crate::proxy::reply::Stop;
-use crate::proxy::upload::Upload;
+use crate::proxy::upload::{BodyRules, Upload};
 use crate::proxy::worker::Worker;
 
 /// What came of asking.
@@ -32,6 +32,8 @@ pub(super) enum Fetched {
     },
     /// The backend fails, and what is kept stands in for it.
     StandIn(Arc<Stored>),
+    /// An answer that another backend's takes the place of: its status.
+    Replaced(u16),
     /// An answer that is not kept.
     Passed(Box<Answered>, Upload),
 }
@@ -56,24 +58,20 @@ pub(super) async fn fetch<C: Client>(
     note: &mut Note,
 ) -> Result<Fetched, Stop> {
     let Errand { lead, stale, as_is } = errand;
-    let mut head = ask.head.clone();
-    if !as_is {
-        head.fields.skip_where(|name, _| cache::is_conditional(name));
-    }
     let conditions = stale.as_ref().filter(|_| !as_is).map(|stored| cache::conditions(stored)).unwrap_or_default();
-    let mut upload = Upload::new(Framing::None, body_rules(worker, ask.route));
-    let id = note.id;
-    let outgoing = Outgoing {
-        head: &head,
-        path: ask.path.forward.as_bytes(),
-        host: ask.authority(),
-        request_id: id.octets(Some(ask.head)),
-        peer: client.peer(),
-        framing: Framing::None,
-        upgrade: None,
-        te_trailers: false,
-        conditions: &conditions,
-    };
+    let mut edits = Cow::Borrowed(ask.request.edits);
+    if !as_is {
+        for name in cache::CONDITIONAL {
+            if ask.head().fields.find(name).is_some() {
+                edits.to_mut().remove(ask.head(), name);
+            }
+        }
+        for (name, value) in &conditions {
+            edits.to_mut().set(ask.head(), *name, value.clone());
+        }
+    }
+    let mut upload = Upload::new(Framing::None, BodyRules::NONE);
+    let outgoing = Outgoing { edits: &edits, ..*ask.request };
     let tell = |outcome| {
         if let Some(lead) = &lead {
             lead.tell(outcome);
@@ -90,7 +88,9 @@ pub(super) async fn fetch<C: Client>(
     };
     let now = worker.clock().now_millis();
     let status = answered.response.status;
-    if as_is {
+    let errors = ask.route.rule.filters.errors.as_ref();
+    let is_replaced = errors.is_some_and(|errors| errors.intercepts && errors.statuses.contains(&status));
+    if as_is && !is_replaced {
         return Ok(Fetched::Passed(Box::new(answered), upload));
     }
     if let Some(stale) = stale.as_ref().filter(|_| status == 304 && !conditions.is_empty()) {
@@ -106,6 +106,11 @@ pub(super) async fn fetch<C: Client>(
     {
         tell(Outcome::Failed(status, crate::telemetry::Failure::UpstreamInvalid));
         return Ok(Fetched::StandIn(stored));
+    }
+    if is_replaced {
+        // Another backend answers in its place.
+        tell(Outcome::Alone);
+        return Ok(Fetched::Replaced(status));
     }
     let mut answered = answered;
     match keep(ask, key, &answered, now) {
@@ -134,7 +139,13 @@ pub(super) async fn fetch<C: Client>(
 /// How the answer is kept, if it may be and there is room for it.
 fn keep(ask: &Ask<'_>, key: &Key, answered: &Answered, now: u64) -> Option<Fill> {
     let response = &answered.response;
-    let plan = cache::keep(ask.caching, &ask.head.fields, response, now)?;
+    let plan = cache::keep(ask.caching, &ask.head().fields, response, now)?;
+    // What the backend saw of these fields is not what the client sent.
+    let is_edited =
+        |name: &[u8]| ask.request.edits.added().iter().any(|(own, _)| own.as_bytes().eq_ignore_ascii_case(name));
+    if plan.selecting.iter().any(|(name, _)| is_edited(name)) {
+        return None;
+    }
     let length = match response.framing {
         Framing::None => Some(0),
         Framing::Length(length) => Some(length),

@@ -15,8 +15,8 @@ use smallvec::SmallVec;
 use self::deliver::{Delivery, deliver};
 use self::fetch::{Errand, Fetched, fetch};
 use self::nobody::Nobody;
-use super::balance::key::each;
-use super::downstream::{Client, Peer};
+use super::downstream::Client;
+use super::edits::Edits;
 use super::forward::Outgoing;
 use super::note::Note;
 use super::outlet::Way;
@@ -24,6 +24,7 @@ use super::reply::{Reply, Stop};
 use super::respond;
 use super::worker::Worker;
 use crate::filter::cache::{self, Control, Use};
+use crate::filter::text;
 use crate::http1::{Framing, RequestHead, ResponseHead};
 use crate::ir::{Caching, Template};
 use crate::live::{Cache, Fetch, Joined, Outcome, Place, Slot, Stored};
@@ -36,7 +37,8 @@ type Key = SmallVec<[u8; 256]>;
 
 /// A request that the cache may answer.
 pub struct Ask<'a> {
-    head: &'a RequestHead,
+    /// The request as it would go to the backend.
+    request: &'a Outgoing<'a>,
     control: Control,
     table: &'a Rc<Pinned>,
     at: RouteRef,
@@ -46,44 +48,65 @@ pub struct Ask<'a> {
     cache: &'a Arc<Cache>,
     path: &'a RoutingPath<'a>,
     host: String,
+    identity: &'a [u8],
     last: bool,
 }
 
 impl<'a> Ask<'a> {
-    /// The request as one for the cache; `None` where the route has none, or the request is not for it.
+    /// The request as one for the cache; `None` where it is not for it. `identity` is what the backend is told of who asks.
     #[expect(clippy::too_many_arguments, reason = "what a request is, as its exchange knows it")]
-    pub fn new<C: Client>(
-        client: &C,
+    pub fn new(
+        caching: &'a Caching,
         table: &'a Rc<Pinned>,
         at: RouteRef,
-        route: &'a Route,
         backend: &'a BackendRef,
-        head: &'a RequestHead,
+        request: &'a Outgoing<'a>,
         path: &'a RoutingPath<'a>,
+        identity: &'a [u8],
         last: bool,
     ) -> Option<Ask<'a>> {
-        let caching = route.rule.policy.cache.as_deref()?;
+        let Outgoing { head, framing, upgrade, te_trailers, .. } = *request;
         let cache = table.cache()?;
-        let is_plain = head.framing == Framing::None && head.upgrade.is_none() && !head.authority.is_empty();
+        let is_plain = framing == Framing::None && upgrade.is_none() && !te_trailers && !head.authority.is_empty();
         let control = Control::read(&head.fields);
-        if !is_plain || !cache::applies(&head.method, &head.fields, &control) || client.peer().scheme().is_empty() {
+        if !is_plain || !cache::applies(&head.method, &head.fields, &control) {
             return None;
         }
         let host = host::lookup(str::from_utf8(head.part(head.host)).ok()?).into_owned();
-        Some(Ask { head, control, table, at, route, backend, caching, cache, path, host, last })
+        let route = table.route(at);
+        Some(Ask { request, control, table, at, route, backend, caching, cache, path, host, identity, last })
     }
 
-    fn authority(&self) -> &[u8] {
-        self.head.part(self.head.authority)
+    fn head(&self) -> &'a RequestHead {
+        self.request.head
     }
 
     fn place(&self) -> Place<'_> {
         Place { host: self.host.as_bytes(), path: self.path.matching.as_bytes() }
     }
+
+    fn key(&self) -> Key {
+        let query = Query::new(self.caching, self.head());
+        key(self.route, self.request, self.path.forward.as_bytes(), query, self.identity)
+    }
 }
 
-/// The key of a URL on a route. Answers are shared by nothing that differs in Ingress, scheme, host, port, path or query.
-fn key(route: &Route, peer: &Peer, head: &RequestHead, path: &[u8], query: Query<'_>) -> Key {
+/// What a backend is told of who asks, by those who were asked who may come in.
+pub fn identity(edits: &Edits) -> Vec<u8> {
+    let mut identity = Vec::new();
+    for (name, value) in edits.added() {
+        for part in [name.as_bytes(), value] {
+            identity.extend_from_slice(part);
+            identity.push(0);
+        }
+    }
+    identity
+}
+
+/// The key of a URL on a route. Answers are shared by nothing that differs in Ingress, scheme, host, port, path or query, nor
+/// in who asks, where the backend is told.
+fn key(route: &Route, request: &Outgoing<'_>, path: &[u8], query: Query<'_>, identity: &[u8]) -> Key {
+    let Outgoing { head, peer, .. } = request;
     let ingress = &route.rule.origin.object.name;
     let authority = head.part(head.authority).to_ascii_lowercase();
     let mut key = Key::new();
@@ -91,14 +114,18 @@ fn key(route: &Route, peer: &Peer, head: &RequestHead, path: &[u8], query: Query
         key.extend_from_slice(part);
         key.push(0);
     }
+    // Its length first: neither of the two that follow could end before a 0 that is a part of it.
+    key.extend_from_slice(&(identity.len() as u64).to_le_bytes());
+    key.extend_from_slice(identity);
     match query {
         Query::Of(query) => key.extend_from_slice(query),
-        Query::By(template) => each(head, peer, template, &mut |octets| key.extend_from_slice(octets)),
+        Query::By(template) => text::each(template, &peer.request(head), |octets| key.extend_from_slice(octets)),
     }
     key
 }
 
 /// What tells the answers of a path apart.
+#[derive(Clone, Copy)]
 enum Query<'a> {
     Of(&'a [u8]),
     By(&'a Template),
@@ -126,16 +153,16 @@ impl Found {
     fn new(ask: &Ask<'_>, key: &Key, now: u64) -> Found {
         let slot: Option<Arc<Slot>> = ask.cache.find(key);
         let Some(slot) = slot else { return Found { stored: None, is_pass: false, has_others: false } };
-        let stored = slot.variants.iter().rev().find(|stored| cache::matches(&stored.selecting, &ask.head.fields));
+        let stored = slot.variants.iter().rev().find(|stored| cache::matches(&stored.selecting, &ask.head().fields));
         Found { stored: stored.cloned(), is_pass: slot.is_pass(now), has_others: !slot.variants.is_empty() }
     }
 }
 
 /// Answers a request from the cache, or fetches what it asks for.
 pub async fn serve<C: Client>(worker: &Rc<Worker>, client: &C, ask: &Ask<'_>, note: &mut Note) -> Result<(), Stop> {
-    let key = key(ask.route, client.peer(), ask.head, ask.path.forward.as_bytes(), Query::new(ask.caching, ask.head));
-    let is_part = ask.head.fields.find("range").is_some();
-    let is_head = ask.head.method == http::Method::HEAD;
+    let key = ask.key();
+    let is_part = ask.head().fields.find("range").is_some();
+    let is_head = ask.head().method == http::Method::HEAD;
     let mut is_counted = false;
     loop {
         let now = worker.clock().now_millis();
@@ -146,7 +173,7 @@ pub async fn serve<C: Client>(worker: &Rc<Worker>, client: &C, ask: &Ask<'_>, no
                 worker.metrics().looked_up(true);
             }
             if usable == Some(Use::Stale) {
-                revalidate(worker, client.peer(), ask, &key, stored);
+                revalidate(worker, ask, &key, stored);
             }
             return hit(worker, client, ask, Arc::clone(stored), now, note).await;
         }
@@ -183,7 +210,7 @@ pub async fn serve<C: Client>(worker: &Rc<Worker>, client: &C, ask: &Ask<'_>, no
                         None => Err(Reply::failed(status, failure).into()),
                     };
                 }
-                Outcome::Ready(stored) if cache::matches(&stored.selecting, &ask.head.fields) => {
+                Outcome::Ready(stored) if cache::matches(&stored.selecting, &ask.head().fields) => {
                     let status = told(ask, || format!("fairlead; fwd={why}; collapsed"));
                     let delivery = Delivery { stored, rest: None, is_new: true, cookie: None, status };
                     return deliver(worker, client, ask, delivery, note).await;
@@ -217,11 +244,13 @@ async fn send<C: Client>(
             let now = worker.clock().now_millis();
             hit(worker, client, ask, stored, now, note).await
         }
+        Fetched::Replaced(status) => Err(Reply::plain(status).into()),
         Fetched::Passed(answered, mut upload) => {
             let status = answered.response.status;
             let status = told(ask, || format!("fairlead; fwd={why}; fwd-status={status}"));
             let close = ask.last || worker.is_draining();
-            let way = Way { head: ask.head, route: ask.route, close, cache_status: status.as_deref() };
+            let cookies = &ask.request.edits.cookies;
+            let way = Way { head: ask.head(), route: ask.route, close, cookies, cache_status: status.as_deref() };
             respond::forward(worker, client, way, *answered, &mut upload, note).await
         }
     }
@@ -255,15 +284,34 @@ async fn follow<C: Client>(client: &C, fetch: &Fetch) -> Result<Outcome, Stop> {
 }
 
 /// Asks the backend about an answer that was served stale, unless somebody does already.
-fn revalidate(worker: &Rc<Worker>, peer: &Peer, ask: &Ask<'_>, key: &Key, stored: &Arc<Stored>) {
+fn revalidate(worker: &Rc<Worker>, ask: &Ask<'_>, key: &Key, stored: &Arc<Stored>) {
     let Joined::Leader(lead) = ask.cache.join(key) else { return };
-    let (worker, table, at) = (Rc::clone(worker), Rc::clone(ask.table), ask.at);
-    let (head, path, key, stale) = (ask.head.clone(), owned(ask.path), key.clone(), Arc::clone(stored));
-    let nobody = Nobody::new(peer);
+    let (worker, table, at, request) = (Rc::clone(worker), Rc::clone(ask.table), ask.at, ask.request);
+    let (head, edits, method) = (request.head.clone(), request.edits.clone(), request.method.clone());
+    let octets = [request.path, request.query, request.host, request.forwarded_host, request.request_id];
+    let [path, query, host, forwarded_host, request_id] = octets.map(<[u8]>::to_vec);
+    let (prefix, routing, identity) = (request.prefix.map(str::to_owned), owned(ask.path), ask.identity.to_vec());
+    let (key, stale, nobody) = (key.clone(), Arc::clone(stored), Nobody::new(request.peer));
     tokio::task::spawn_local(async move {
         let route = table.route(at);
-        let Target::Backend(backend) = &route.target else { return };
-        let Some(ask) = Ask::new(&nobody, &table, at, route, backend, &head, &path, false) else { return };
+        let (Target::Backend(backend), Some(caching)) = (&route.target, &route.rule.policy.cache) else { return };
+        let outgoing = Outgoing {
+            head: &head,
+            edits: &edits,
+            method: &method,
+            path: &path,
+            query: &query,
+            prefix: prefix.as_deref(),
+            host: &host,
+            forwarded_host: &forwarded_host,
+            request_id: &request_id,
+            peer: nobody.peer(),
+            framing: Framing::None,
+            upgrade: None,
+            te_trailers: false,
+        };
+        let ask = Ask::new(caching, &table, at, backend, &outgoing, &routing, &identity, false);
+        let Some(ask) = ask else { return };
         let mut note = Note::new(tokio::time::Instant::now());
         let errand = Errand { lead: Some(lead), stale: Some(stale), as_is: false };
         // What fails is tried again with the next request.
@@ -283,12 +331,20 @@ pub fn passed_by(
     route: &Route,
     caching: &Caching,
     request: &Outgoing<'_>,
+    path: &RoutingPath<'_>,
+    identity: &[u8],
     response: &ResponseHead,
 ) -> Option<&'static str> {
-    let Outgoing { head, path, peer, .. } = request;
+    let Outgoing { head, peer, .. } = request;
+    let path = path.forward.as_bytes();
     let is_unsafe = cache::is_unsafe(&head.method);
     if let Some(cache) = table.cache().filter(|_| is_unsafe && (200..400).contains(&response.status)) {
-        let own = |path: &[u8], query: Query<'_>| cache.remove(&key(route, peer, head, path, query));
+        let own = |path: &[u8], query: Query<'_>| {
+            // For whoever asks without being known, and for the one who changed it.
+            for who in [&[][..], identity] {
+                cache.remove(&key(route, request, path, query, who));
+            }
+        };
         own(path, Query::new(caching, head));
         for name in ["location", "content-location"] {
             let Some(location) = response.fields.find(name) else { continue };

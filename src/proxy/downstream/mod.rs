@@ -10,7 +10,8 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 
-use crate::http1::{Fields, Refusal, ResponseHead, serialise};
+use crate::filter::{self, Way};
+use crate::http1::{Fields, Refusal, RequestHead, ResponseHead, serialise};
 use crate::proxy::timer::Timer;
 
 /// What is known of a client connection from its start.
@@ -63,9 +64,14 @@ impl Peer {
         self.address.ip().to_canonical()
     }
 
-    /// The same, printed.
-    pub fn client_text(&self) -> &str {
-        &self.client_text
+    /// A request of it, as filters see it.
+    pub fn request<'a>(&'a self, head: &'a RequestHead) -> filter::Request<'a> {
+        filter::Request { head, client: self.client(), client_text: &self.client_text, is_tls: self.tls.is_some() }
+    }
+
+    /// How answers go to it.
+    pub fn way(&self) -> Way {
+        Way { is_tls: self.tls.is_some(), is_self_made: self.tls.as_ref().is_some_and(|tls| tls.is_self_made) }
     }
 
     /// `https` or `http`.

@@ -60,7 +60,7 @@ fn documents_lists_and_json_are_read() {
 
 #[test]
 fn what_cannot_be_read_is_named_by_file_line_and_document() {
-    let head = "# one\n---\nkind: ConfigMap\n---\n";
+    let head = "# one\n---\nkind: Role\n---\n";
     for (document, expected) in [
         (
             "kind: Ingress\nmetadata: {name: a\nspec: ][",

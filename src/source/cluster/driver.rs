@@ -13,11 +13,11 @@ use tokio::sync::mpsc::Sender;
 use tokio::time::{sleep_until, timeout};
 use tracing::{info, warn};
 
-use super::secrets::Answer;
+use super::contents::Answer;
 use super::target::Target;
 use super::watch::{Heard, Meaning, Request, Watch};
 use super::zone::Place;
-use crate::ir::Name;
+use crate::ir::{Kind, Name};
 use crate::snapshot::api::{Arrived, Event, Reader, Status};
 use crate::telemetry::{Metrics, WatchAge};
 
@@ -41,8 +41,8 @@ pub(super) enum Update {
     Forbidden(usize, &'static str, String),
     /// It allows it again.
     Allowed(usize),
-    /// What a Secret holds: the name, the question, the answer.
-    Secret(Name, u64, Answer),
+    /// What a Secret or ConfigMap holds: the kind, the name, the question, the answer.
+    Content(Kind, Name, u64, Answer),
     /// Where we are.
     Zone(Place),
 }

@@ -1,8 +1,8 @@
 //! A cluster as a source: every kind that is read is listed once and watched from then on.
 
 mod client;
+mod contents;
 mod driver;
-mod secrets;
 mod state;
 mod target;
 mod watch;
@@ -18,14 +18,15 @@ use tokio::task::JoinSet;
 use tokio::time::sleep_until;
 
 pub use self::client::{ClientError, connect};
+use self::contents::Contents;
 pub use self::driver::causes;
 use self::driver::{Driver, Update};
-use self::secrets::Secrets;
-use self::state::State;
+use self::state::{ByKind, State};
 use self::watch::Watch;
 use self::zone::Zone;
 use super::delta::Differences;
 use super::{Changed, Delta};
+use crate::ir::Kind;
 use crate::settings::{ClusterSettings, CompileOptions};
 use crate::snapshot::Snapshot;
 use crate::snapshot::api::Reader;
@@ -69,9 +70,11 @@ impl ClusterSource {
             };
             drivers.spawn(driver.run());
         }
-        let secrets = Secrets::new(client.clone(), reader, send.clone(), Arc::clone(metrics));
+        let contents =
+            |kind| Contents::new(kind, client.clone(), Arc::clone(&reader), send.clone(), Arc::clone(metrics));
+        let contents = ByKind { secrets: contents(Kind::Secret), config_maps: contents(Kind::ConfigMap) };
         let zone = Zone::new(client.clone(), send, Arc::clone(metrics), settings.node_name.clone());
-        ClusterSource { state: State::new(targets, options.clone(), secrets, zone), updates, _drivers: drivers }
+        ClusterSource { state: State::new(targets, options.clone(), contents, zone), updates, _drivers: drivers }
     }
 
     /// Waits until everything without which nothing may be served is known; for ever if the API server is away. What is

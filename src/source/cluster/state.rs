@@ -1,20 +1,23 @@
 //! The snapshot of a cluster, brought up to date change by change.
 
+mod wants;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tracing::warn;
 
+pub(super) use self::wants::ByKind;
+use self::wants::Wanter;
+use super::contents::Contents;
 use super::driver::Update;
-use super::secrets::{Secrets, Verdict};
 use super::target::Target;
 use super::zone::{Place, Zone};
-use crate::compile;
 use crate::ir::{Kind, Name, Object, Problem, Reason, Severity};
 use crate::settings::CompileOptions;
 use crate::snapshot::api::{Arrived, Content};
-use crate::snapshot::{Ingress, Meta, Received, Secret, SecretContent, Snapshot, Version};
+use crate::snapshot::{Ingress, Received, Snapshot};
 use crate::source::delta::Differences;
 
 /// A deleted IngressClass counts for this long: an operator that deletes and creates it again must not remove every
@@ -28,15 +31,12 @@ const OPTIONAL_PATIENCE: Duration = Duration::from_secs(10);
 /// its objects again.
 const RESTORE_GRACE: Duration = Duration::from_secs(60);
 
-/// The annotation for which our zone has to be known.
-const LOCALITY: &str = "fairlead.dev/locality";
-
 /// What is known of the cluster.
 pub(super) struct State {
     pub(super) snapshot: Arc<Snapshot>,
     targets: Vec<Target>,
     options: CompileOptions,
-    secrets: Secrets,
+    contents: ByKind<Contents>,
     zone: Zone,
     /// Why our zone cannot be known.
     no_zone: Option<String>,
@@ -44,9 +44,9 @@ pub(super) struct State {
     standing: Vec<Standing>,
     /// The Service of each slice.
     slices: BTreeMap<Name, Arc<str>>,
-    /// The Secrets that each Ingress of ours names, as served and as pending.
-    wants: BTreeMap<Name, BTreeSet<Name>>,
-    /// Ingresses that changed and name a Secret of which nothing is known yet. Until then they count as they were: served
+    /// The Secrets and ConfigMaps that each Ingress of ours names, as served and as pending, and those that flags lead to.
+    wants: BTreeMap<Wanter, BTreeSet<(Kind, Name)>>,
+    /// Ingresses that changed and name an object of which nothing is known yet. Until then they count as they were: served
     /// at once, they would have the default certificate for a moment.
     pending: BTreeMap<Name, Arc<Ingress>>,
     /// Where Namespaces are selected: the Ingresses of all others.
@@ -57,6 +57,8 @@ pub(super) struct State {
     doubted: BTreeMap<(Kind, Name), Instant>,
     /// Objects that could not be read, and why.
     broken: BTreeMap<(Kind, Name), String>,
+    /// ConfigMaps that we may not read, and what the API server says.
+    refused: BTreeMap<Name, String>,
     has_other_problems: bool,
     /// Since when all kinds without which one cannot serve are there, as long as nothing is served.
     required_since: Option<Instant>,
@@ -74,21 +76,23 @@ struct Standing {
 }
 
 impl State {
-    pub(super) fn new(targets: Vec<Target>, options: CompileOptions, mut secrets: Secrets, mut zone: Zone) -> State {
+    pub(super) fn new(
+        targets: Vec<Target>,
+        options: CompileOptions,
+        contents: ByKind<Contents>,
+        mut zone: Zone,
+    ) -> State {
         if options.topology_aware {
             zone.want();
         }
-        if let Some(secret) = &options.default_ssl_certificate {
-            secrets.want(secret);
-        }
         let selected = targets.iter().any(|target| target.kind == Kind::Namespace).then(BTreeSet::new);
-        State {
+        let mut state = State {
             snapshot: Arc::new(Snapshot { selected, ..Snapshot::default() }),
             standing: vec![Standing::default(); targets.len()],
             hidden: BTreeMap::new(),
             targets,
             options,
-            secrets,
+            contents,
             zone,
             no_zone: None,
             slices: BTreeMap::new(),
@@ -97,18 +101,21 @@ impl State {
             leaving: BTreeMap::new(),
             doubted: BTreeMap::new(),
             broken: BTreeMap::new(),
+            refused: BTreeMap::new(),
             has_other_problems: false,
             required_since: None,
             is_served: false,
-        }
+        };
+        state.want(Wanter::Flags, &mut Differences::default());
+        state
     }
 
     /// Every kind was listed, but for those without which one can serve and that we may not see or that do not come; and
-    /// something is known of every Secret that is named.
+    /// something is known of every Secret and ConfigMap that is named.
     pub(super) fn is_complete(&mut self, now: Instant) -> bool {
         let standing = || self.targets.iter().zip(&self.standing);
         let is_there = |(_, standing): (&Target, &Standing)| standing.is_listed;
-        if !standing().filter(|(target, _)| target.is_required).all(is_there) || !self.secrets.are_known() {
+        if !standing().filter(|(target, _)| target.is_required).all(is_there) || !self.contents.are_known() {
             self.required_since = None;
             return false;
         }
@@ -131,16 +138,16 @@ impl State {
             None => format!("{}{}", target.resource(), target.place()),
         };
         let mut all: Vec<String> = standing.map(kind).collect();
-        if all.is_empty() && !self.secrets.are_known() {
-            all.push("the content of secrets".to_owned());
+        if all.is_empty() && !self.contents.are_known() {
+            all.push("the content of secrets and configmaps".to_owned());
         }
         all.join(", ")
     }
 
-    /// Every kind was listed or is refused, and something is known of every Secret that is named.
+    /// Every kind was listed or is refused, and something is known of every Secret and ConfigMap that is named.
     pub(super) fn is_settled(&self) -> bool {
         let is_over = |standing: &Standing| standing.is_listed || standing.forbidden.is_some();
-        self.standing.iter().all(is_over) && self.secrets.are_known()
+        self.standing.iter().all(is_over) && self.contents.are_known()
     }
 
     /// When something changes without an update.
@@ -176,13 +183,7 @@ impl State {
                     self.has_other_problems |= standing.forbidden.take().is_some();
                 }
             }
-            Update::Secret(name, question, answer) => {
-                let verdict = self.secrets.answered(&name, question, answer);
-                self.secret(&name, verdict, differences);
-                let names_it = |ingress: &&Name| self.wants.get(*ingress).is_some_and(|wants| wants.contains(&name));
-                let pending: Vec<Name> = self.pending.keys().filter(names_it).cloned().collect();
-                pending.iter().for_each(|ingress| self.settle(ingress, differences));
-            }
+            Update::Content(kind, name, question, answer) => self.answered(kind, name, question, answer, differences),
             Update::Zone(Place::Forbidden(why)) => self.has_other_problems |= self.no_zone.replace(why).is_none(),
             Update::Zone(Place::Known(zone)) => {
                 self.has_other_problems |= self.no_zone.take().is_some();
@@ -217,6 +218,7 @@ impl State {
         let mut problems: Vec<Problem> =
             standing.filter_map(|(target, standing)| forbidden(target, standing)).collect();
         problems.extend(self.no_zone.iter().zip(self.zone.node()).map(|(why, node)| unknown_zone(node, why)));
+        problems.extend(self.refused.iter().map(|(name, why)| refused(name, why)));
         problems.extend(self.broken.iter().map(|((kind, name), why)| unreadable(*kind, name, why)));
         problems.sort();
         Arc::make_mut(&mut self.snapshot).problems = problems;
@@ -250,9 +252,8 @@ impl State {
         self.mended(kind, &name);
         match content {
             Content::Broken(_) => {}
-            Content::Named if kind == Kind::Secret => {
-                let verdict = self.secrets.changed(&name, Some(&version));
-                self.secret(&name, verdict, differences);
+            Content::Named if matches!(kind, Kind::ConfigMap | Kind::Secret) => {
+                self.has_version(kind, &name, Some(&version), differences);
             }
             Content::Named if kind == Kind::Namespace => self.select(&name.name, differences),
             Content::Named => {
@@ -280,15 +281,12 @@ impl State {
                 self.leaving.entry(name.clone()).or_insert(now + CLASS_GRACE);
             }
             Kind::Namespace => self.deselect(&name.name, differences),
-            Kind::Secret => {
-                let verdict = self.secrets.changed(name, None);
-                self.secret(name, verdict, differences);
-            }
+            Kind::ConfigMap | Kind::Secret => self.has_version(kind, name, None, differences),
             _ => {
                 if kind == Kind::Ingress {
                     self.pending.remove(name);
                     self.hidden.remove(name);
-                    self.want(name, differences);
+                    self.want(Wanter::Ingress(name.clone()), differences);
                 }
                 let old = self.find(kind, name);
                 self.replace(old, None, differences);
@@ -324,9 +322,9 @@ impl State {
                 selected.map(name).filter(|name| !objects.contains_key(name)).collect()
             }
             Kind::Pod => self.snapshot.pods.keys().filter(is_gone).cloned().collect(),
-            Kind::Secret => self.secrets.names().filter(is_gone).cloned().collect(),
+            Kind::ConfigMap | Kind::Secret => self.contents.of(target.kind).names().filter(is_gone).cloned().collect(),
             Kind::Service => self.snapshot.services.keys().filter(is_gone).cloned().collect(),
-            Kind::ConfigMap | Kind::File | Kind::Flag | Kind::Node => Vec::new(),
+            Kind::File | Kind::Flag | Kind::Node => Vec::new(),
         };
         if is_rewound && !gone.is_empty() {
             let (resource, count, seconds) = (target.resource(), gone.len(), RESTORE_GRACE.as_secs());
@@ -345,19 +343,6 @@ impl State {
         if let Some(standing) = self.standing.get_mut(index) {
             standing.is_listed = true;
         }
-    }
-
-    fn secret(&mut self, name: &Name, verdict: Verdict, differences: &mut Differences) {
-        let old = self.snapshot.secrets.get(name).cloned();
-        let new = match verdict {
-            Verdict::Keep => return,
-            Verdict::Remove => None,
-            // What was read when it was allowed still serves.
-            Verdict::Forbidden(_) if old.as_ref().is_some_and(|old| old.certificate().is_some()) => return,
-            Verdict::Forbidden(why) => Some(Arc::new(unknown(name, why))),
-            Verdict::Replace(secret) => Some(secret.after(old.as_ref())),
-        };
-        self.replace(old.map(Received::Secret), new.map(Received::Secret), differences);
     }
 
     /// Puts `new` in the place of `old`; both have one kind and name.
@@ -387,56 +372,19 @@ impl State {
                 self.slices.remove(&slice.meta.object.name);
             }
             (_, Some(Received::Ingress(ingress))) | (Some(Received::Ingress(ingress)), None) => {
-                self.want(&ingress.meta.object.name, differences);
+                self.want(Wanter::Ingress(ingress.meta.object.name.clone()), differences);
             }
             // Whose an Ingress is may depend on it.
             (_, Some(Received::IngressClass(_))) | (Some(Received::IngressClass(_)), None) => {
                 let all: Vec<Name> = self.snapshot.ingresses.keys().cloned().collect();
-                all.iter().for_each(|ingress| self.want(ingress, differences));
+                all.into_iter().for_each(|ingress| self.want(Wanter::Ingress(ingress), differences));
+            }
+            (_, Some(Received::ConfigMap(map))) | (Some(Received::ConfigMap(map)), None)
+                if self.options.config_map.as_ref() == Some(&map.meta.object.name) =>
+            {
+                self.want(Wanter::Flags, differences);
             }
             _ => {}
-        }
-    }
-
-    /// An Ingress came or changed.
-    fn ingress(&mut self, ingress: Arc<Ingress>, differences: &mut Differences) {
-        let name = ingress.meta.object.name.clone();
-        if ingress.annotations.get(LOCALITY).is_some_and(|value| value.trim().eq_ignore_ascii_case("prefer")) {
-            self.zone.want();
-        }
-        self.pending.insert(name.clone(), ingress);
-        self.want(&name, differences);
-        self.settle(&name, differences);
-    }
-
-    /// Takes over an Ingress if something is known of every Secret that it names.
-    fn settle(&mut self, name: &Name, differences: &mut Differences) {
-        let mut wanted = self.wants.get(name).into_iter().flatten();
-        if self.is_served && !wanted.all(|secret| self.secrets.is_known(secret)) {
-            return;
-        }
-        if let Some(ingress) = self.pending.remove(name) {
-            let old = self.find(Kind::Ingress, name);
-            self.replace(old, Some(Received::Ingress(ingress)), differences);
-            self.want(name, differences);
-        }
-    }
-
-    /// Asks for the Secrets that the Ingress names now, and forgets those that nobody does any more.
-    fn want(&mut self, ingress: &Name, differences: &mut Differences) {
-        let forms = self.snapshot.ingresses.get(ingress).into_iter().chain(self.pending.get(ingress));
-        let secrets = |ingress: &Arc<Ingress>| compile::secrets(ingress, &self.snapshot, &self.options);
-        let now: BTreeSet<Name> = forms.flat_map(secrets).collect();
-        let before = self.wants.remove(ingress).unwrap_or_default();
-        now.difference(&before).for_each(|secret| self.secrets.want(secret));
-        let released: Vec<Name> =
-            before.difference(&now).filter(|secret| self.secrets.release(secret)).cloned().collect();
-        if !now.is_empty() {
-            self.wants.insert(ingress.clone(), now);
-        }
-        for secret in released {
-            let old = self.snapshot.secrets.get(&secret).cloned().map(Received::Secret);
-            self.replace(old, None, differences);
         }
     }
 
@@ -471,25 +419,36 @@ impl State {
             self.pending.remove(&name);
             let old = self.find(Kind::Ingress, &name);
             self.replace(old, None, differences);
-            self.want(&name, differences);
+            self.want(Wanter::Ingress(name), differences);
         }
     }
 
     fn find(&self, kind: Kind, name: &Name) -> Option<Received> {
-        let Snapshot { ingresses, classes, services, slices, secrets, pods, selected: _, zone: _, problems: _ } =
-            &*self.snapshot;
+        let Snapshot {
+            ingresses,
+            classes,
+            services,
+            slices,
+            secrets,
+            config_maps,
+            pods,
+            selected: _,
+            zone: _,
+            problems: _,
+        } = &*self.snapshot;
         match kind {
             Kind::EndpointSlice => {
                 let service = Name { namespace: Arc::clone(&name.namespace), name: Arc::clone(self.slices.get(name)?) };
                 let found = slices.get(&service)?.iter().find(|slice| slice.meta.object.name == *name)?;
                 Some(Received::EndpointSlice(Arc::clone(found)))
             }
+            Kind::ConfigMap => config_maps.get(name).cloned().map(Received::ConfigMap),
             Kind::Ingress => ingresses.get(name).cloned().map(Received::Ingress),
             Kind::IngressClass => classes.get(name).cloned().map(Received::IngressClass),
             Kind::Pod => pods.get(name).cloned().map(Received::Pod),
             Kind::Secret => secrets.get(name).cloned().map(Received::Secret),
             Kind::Service => services.get(name).cloned().map(Received::Service),
-            Kind::ConfigMap | Kind::File | Kind::Flag | Kind::Namespace | Kind::Node => None,
+            Kind::File | Kind::Flag | Kind::Namespace | Kind::Node => None,
         }
     }
 
@@ -518,13 +477,6 @@ fn has_other_status(old: &Received, new: &Received) -> bool {
     }
 }
 
-/// A Secret of which all that is known is that we may not read it.
-fn unknown(name: &Name, why: String) -> Secret {
-    let object = Arc::new(Object { kind: Kind::Secret, name: name.clone(), file: None, line: None });
-    let meta = Meta { object, uid: "".into(), created: None, version: Version::default() };
-    Secret::new(meta, SecretContent::Forbidden(why), None)
-}
-
 fn forbidden(target: &Target, standing: &Standing) -> Option<Problem> {
     let (verb, why) = standing.forbidden.as_ref()?;
     let name = Name { namespace: target.namespace(), name: "*".into() };
@@ -547,6 +499,17 @@ fn unknown_zone(node: &str, why: &str) -> Problem {
         field: String::new(),
         message: format!("the API server refuses to get the node, so endpoints of all zones are used: {why}"),
         hint: "grant the service account of Fairlead get on nodes; the chart does for rbac.nodes: true".to_owned(),
+    }
+}
+
+fn refused(name: &Name, why: &str) -> Problem {
+    Problem {
+        object: Arc::new(Object { kind: Kind::ConfigMap, name: name.clone(), file: None, line: None }),
+        severity: Severity::Error,
+        reason: Reason::WatchForbidden,
+        field: String::new(),
+        message: format!("the API server refuses to get it: {why}"),
+        hint: "grant the service account of Fairlead get on configmaps".to_owned(),
     }
 }
 

@@ -45,6 +45,7 @@ pub(super) fn targets(settings: &ClusterSettings, options: &CompileOptions) -> V
         all(Kind::Secret, true),
         Target { namespace: None, ..all(Kind::IngressClass, false) },
         Target { labels: Some(WEIGHT.to_owned()), ..all(Kind::Pod, false) },
+        all(Kind::ConfigMap, options.config_map.is_some()),
     ];
     if let Some(selector) = &settings.watch_namespace_selector {
         let namespaces = all(Kind::Namespace, true);
@@ -53,6 +54,10 @@ pub(super) fn targets(settings: &ClusterSettings, options: &CompileOptions) -> V
     let is_elsewhere = |name: &&Name| namespace.as_ref().is_some_and(|watched| *watched != name.namespace);
     if let Some(secret) = options.default_ssl_certificate.as_ref().filter(is_elsewhere) {
         targets.push(named(Kind::Secret, secret));
+    }
+    // All of them: what the one of the flag names stands beside it.
+    if let Some(map) = options.config_map.as_ref().filter(is_elsewhere) {
+        targets.push(Target { name: None, ..named(Kind::ConfigMap, map) });
     }
     if let Some(service) = options.default_backend_service.as_ref().filter(is_elsewhere) {
         targets.push(named(Kind::Service, service));
@@ -97,7 +102,7 @@ impl Target {
 
     /// `Accept`: only the metadata where nothing else is read.
     pub(super) fn accept(&self, request: &Request) -> &'static str {
-        let is_metadata = matches!(self.kind, Kind::Namespace | Kind::Pod | Kind::Secret);
+        let is_metadata = matches!(self.kind, Kind::ConfigMap | Kind::Namespace | Kind::Pod | Kind::Secret);
         match request {
             _ if !is_metadata => "application/json",
             Request::Check | Request::Page { .. } => "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1",
@@ -184,6 +189,7 @@ mod tests {
                 "/api/v1/secrets?limit=500&fieldSelector=type%21%3Dhelm.sh%2Frelease.v1%2Ctype%21%3Dkubernetes.io%2Fservice-account-token",
                 "/apis/networking.k8s.io/v1/ingressclasses?limit=500",
                 "/api/v1/pods?limit=500&labelSelector=fairlead.dev%2Fweight",
+                "/api/v1/configmaps?limit=500",
             ]
         );
     }
@@ -207,16 +213,17 @@ mod tests {
     #[test]
     fn what_a_flag_names_elsewhere_is_watched_by_name() {
         let options = CompileOptions {
+            config_map: Some(Name::new("web", "global")),
             default_ssl_certificate: Some(Name::new("pki", "tls")),
             default_backend_service: Some(Name::new("shop", "fallback")),
             ..CompileOptions::default()
         };
         let kinds = |settings: &ClusterSettings| -> Vec<String> {
             let all = targets(settings, &options);
-            all.iter().skip(6).map(|target| format!("{}{}", target.resource(), target.place())).collect()
+            all.iter().skip(7).map(|target| format!("{}{}", target.resource(), target.place())).collect()
         };
         assert_eq!(kinds(&settings(None)), [""; 0]);
-        assert_eq!(kinds(&settings(Some("shop"))), ["secrets in namespace pki"]);
+        assert_eq!(kinds(&settings(Some("shop"))), ["secrets in namespace pki", "configmaps in namespace web"]);
         let elsewhere = [
             "secrets in namespace pki",
             "services in namespace shop",

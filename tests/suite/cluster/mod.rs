@@ -1,6 +1,7 @@
 //! A cluster as a source, against an API server that fails on demand.
 
 mod commands;
+mod config_maps;
 mod fake;
 mod forward;
 mod reporting;

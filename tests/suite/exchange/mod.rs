@@ -2,8 +2,11 @@
 
 mod cache;
 mod compress;
+pub mod filters;
 mod health;
+mod hosts;
 pub mod late;
 pub mod plain;
 pub mod scripted;
+mod regex;
 mod seen;

@@ -1,55 +1,76 @@
-//! Annotations that guard access, and raw configuration, which often does. None is honoured, so each closes the paths.
+//! Annotations about who may come in.
 
-use super::table::Guard::{Access, Authentication, Snippet};
-use super::table::{Row, both, guards, guards_unless, nginx, ours, tunes_nothing};
+use std::sync::Arc;
+
+use super::Settings;
+use super::table::Effect::Honoured;
+use super::table::{Guard, Row, both};
+use super::value::{Refusal, Value, shorten};
+use crate::ir::networks::network;
+use crate::ir::{Access, Basic, External, Networks, SignIn};
+
+pub(super) const NETWORKS: &str = "write addresses and networks, as in 10.0.0.0/8, 192.0.2.7, fd00::/8";
+
+/// What they say.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(in crate::compile) struct Said {
+    /// `allowlist-source-range`.
+    pub(super) allowed: Option<Networks>,
+    /// `whitelist-source-range`, its older name.
+    pub(super) allowed_formerly: Option<Networks>,
+    /// `denylist-source-range`.
+    pub(super) denied: Option<Networks>,
+    /// `satisfy: any`.
+    pub(super) any: Option<bool>,
+}
 
 pub(super) const ROWS: &[Row] = &[
-    both("allowlist-source-range", guards(Access)),
-    both("auth-always-set-cookie", guards(Authentication)),
-    nginx("auth-cache-duration", guards(Authentication)),
-    nginx("auth-cache-key", guards(Authentication)),
-    both("auth-keepalive", guards(Authentication)),
-    both("auth-keepalive-requests", guards(Authentication)),
-    both("auth-keepalive-share-vars", guards(Authentication)),
-    both("auth-keepalive-timeout", guards(Authentication)),
-    both("auth-method", guards(Authentication)),
-    both("auth-proxy-set-headers", guards(Authentication)),
-    both("auth-realm", guards(Authentication)),
-    nginx("auth-request-redirect", guards(Authentication)),
-    both("auth-response-headers", guards(Authentication)),
-    both("auth-secret", guards(Authentication)),
-    both("auth-secret-type", guards(Authentication)),
-    nginx("auth-signin", guards(Authentication)),
-    both("auth-signin-redirect-param", guards(Authentication)),
-    nginx("auth-snippet", guards(Snippet)),
-    both("auth-tls-error-page", guards(Access)),
-    both("auth-tls-match-cn", guards(Access)),
-    both("auth-tls-pass-certificate-to-upstream", guards(Access)),
-    both("auth-tls-secret", guards(Access)),
-    both("auth-tls-verify-client", guards(Access)),
-    both("auth-tls-verify-depth", guards(Access)),
-    both("auth-type", guards(Authentication)),
-    nginx("auth-url", guards(Authentication)),
-    nginx("configuration-snippet", guards(Snippet)),
-    ours("connections-per-client", guards_unless("0", Access)),
-    both("denylist-source-range", guards(Access)),
-    both("enable-global-auth", tunes_nothing("there is no global authentication")),
-    both("enable-modsecurity", guards_unless("false", Access)),
-    both("enable-owasp-core-rules", guards_unless("false", Access)),
-    both("limit-allowlist", guards(Access)),
-    both("limit-burst-multiplier", guards(Access)),
-    ours("limit-by", guards(Access)),
-    both("limit-connections", guards_unless("0", Access)),
-    both("limit-rate", guards_unless("0", Access)),
-    both("limit-rate-after", guards_unless("0", Access)),
-    both("limit-rpm", guards_unless("0", Access)),
-    both("limit-rps", guards_unless("0", Access)),
-    ours("limit-scope", guards(Access)),
-    both("limit-whitelist", guards(Access)),
-    nginx("modsecurity-snippet", guards(Snippet)),
-    nginx("modsecurity-transaction-id", guards(Access)),
-    both("satisfy", guards(Access)),
-    nginx("server-snippet", guards(Snippet)),
-    nginx("stream-snippet", guards(Snippet)),
-    both("whitelist-source-range", guards(Access)),
+    both("allowlist-source-range", Honoured(|value, to| networks(value).map(|set| to.access.allowed = Some(set))))
+        .takes(NETWORKS)
+        .guarding(Guard::Access),
+    both("denylist-source-range", Honoured(|value, to| networks(value).map(|set| to.access.denied = Some(set))))
+        .takes(NETWORKS)
+        .guarding(Guard::Access),
+    both("satisfy", Honoured(satisfy)).takes("one of: all, any").guarding(Guard::Access),
+    both(
+        "whitelist-source-range",
+        Honoured(|value, to| networks(value).map(|set| to.access.allowed_formerly = Some(set))),
+    )
+    .takes(NETWORKS)
+    .guarding(Guard::Access),
 ];
+
+impl Said {
+    /// The filter, if anything is asked for.
+    pub(in crate::compile) fn filter(
+        &self,
+        basic: Option<Arc<Basic>>,
+        external: Option<Arc<External>>,
+        sign_in: Option<Arc<SignIn>>,
+    ) -> Option<Arc<Access>> {
+        let Said { allowed, allowed_formerly, denied, any } = self;
+        let allowed = allowed.as_ref().or(allowed_formerly.as_ref()).cloned();
+        if allowed.is_none() && denied.is_none() && basic.is_none() && external.is_none() {
+            return None;
+        }
+        let any = any.unwrap_or(false);
+        Some(Arc::new(Access { denied: denied.clone(), allowed, basic, external, sign_in, any }))
+    }
+}
+
+fn satisfy(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
+    to.access.any = match value.word()?.as_str() {
+        "all" => Some(false),
+        "any" => Some(true),
+        _ => return Err(Refusal::Invalid("is neither all nor any".to_owned())),
+    };
+    Ok(())
+}
+
+/// A set of networks. One wrong part makes the whole wrong: whoever it was meant to keep out must not come in.
+pub(super) fn networks(value: &Value<'_>) -> Result<Networks, Refusal> {
+    let parts = value.list()?;
+    let wrong = |part: &&str| Refusal::Invalid(format!("has {:?}, which is no address and no network", shorten(part)));
+    let read = parts.iter().map(|part| network(part).ok_or_else(|| wrong(part)));
+    Ok(Networks::new(read.collect::<Result<Vec<_>, _>>()?))
+}

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::table::Effect::Honoured;
-use super::table::{Row, both, differs_unless, nginx, ours, tunes_nothing};
+use super::table::{Row, both, nginx, ours, tunes_nothing};
 use super::value::{Refusal, Value};
 use super::{Settings, Way, template};
 use crate::ir::Algorithm;
@@ -25,7 +25,11 @@ pub(super) const ROWS: &[Row] = &[
         .takes("one of: least_conn, round_robin, random, random_two, ewma, ip_hash, hash")
         .and_on_services(),
     ours("locality", Honoured(locality)).takes("one of: off, prefer"),
-    both("service-upstream", differs_unless("false", "requests go to endpoints directly")),
+    both(
+        "service-upstream",
+        Honoured(|value, to| value.boolean().map(|is| to.backend.own_address = Some(value.told(is)))),
+    )
+    .takes("one of: true, false"),
     nginx("upstream-hash-by", Honoured(hash_by)).takes(VARIABLES),
     both(
         "upstream-hash-by-subset",

@@ -4,42 +4,70 @@
 //! the Ingress's paths are closed, since serving them without the guard would be worse than not serving them.
 
 mod access;
+mod answers;
 mod balance;
+mod basic;
 mod cache;
 mod compress;
+mod cors;
 mod exchange;
+mod external;
 mod health;
+mod hosts;
 mod known;
+mod limits;
+mod raw;
 mod redirect;
+mod rewrite;
 mod sticky;
 mod table;
 mod template;
 mod value;
+mod wording;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use self::table::{Effect, Guard};
+use self::table::Effect;
 use self::value::{Refusal, Value};
-use crate::compile::claim::problem;
+use crate::compile::claim::{Front, problem};
 use crate::compile::resolve::Resolution;
 use crate::compile::said::{BackendSettings, Said, Told};
-use crate::ir::{Algorithm, Coding, Object, Problem, Protocol, Reason, RetryOn, Severity, Upgrade};
+use crate::ir::{Algorithm, Coding, Kind, Name, Object, Problem, Protocol, Reason, RetryOn, Severity, Upgrade};
 use crate::settings::suggest::did_you_mean;
-use crate::snapshot::{Annotations, Service};
+use crate::snapshot::{Annotations, Ingress, Service};
 
+pub(in crate::compile) use self::external::{Url, default_times};
+pub(in crate::compile) use self::table::Guard;
 pub use self::table::{Fate, Row, rows};
+pub(in crate::compile) use self::template::{field_text, field_value};
 
+/// The longest name that the API server takes.
+const LONGEST_NAME: usize = 253;
 /// The prefix that is always ours.
 const OURS: &str = "fairlead.dev";
 
 /// What the annotations of one Ingress say. `None` = not said, or said wrongly.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(in crate::compile) struct Settings {
-    /// `ssl-redirect`.
-    pub(in crate::compile) ssl_redirect: Option<bool>,
-    /// `force-ssl-redirect`.
-    pub(in crate::compile) force_ssl_redirect: Option<bool>,
+    /// Where requests are sent instead.
+    pub(in crate::compile) redirects: redirect::Said,
+    /// What it says of its hosts.
+    pub(in crate::compile) front: Front,
+    /// `use-regex`, `rewrite-target` and what belongs to it.
+    pub(in crate::compile) rewrite: rewrite::Said,
+    /// Cross-origin requests.
+    pub(in crate::compile) cors: cors::Said,
+    /// How much a client may ask for.
+    pub(in crate::compile) limits: limits::Said,
+    /// Who may come in.
+    pub(in crate::compile) access: access::Said,
+    /// Passwords.
+    pub(in crate::compile) basic: basic::Said,
+    /// Whom else is to be asked.
+    pub(in crate::compile) external: external::Said,
+    /// What is changed on the way, and who answers in place of errors.
+    pub(in crate::compile) answers: answers::Said,
     /// `proxy-body-size`, bytes; 0 = unlimited.
     pub(in crate::compile) body_size: Option<u64>,
     /// `proxy-connect-timeout`.
@@ -123,6 +151,11 @@ impl CheckProtocol {
 }
 
 impl Settings {
+    /// Closes the paths: an object that the guard needs is not as it should be.
+    pub(in crate::compile) fn close(&mut self, guard: Guard) {
+        self.guards.push(guard);
+    }
+
     /// Why requests for the path get 503, if they do. Authentication is not asked for on the paths of ACME challenges, as
     /// ingress-nginx's `no-auth-locations` has it.
     pub(in crate::compile) fn closed(&self, is_acme_challenge: bool) -> Option<Reason> {
@@ -161,6 +194,7 @@ pub(in crate::compile) fn read(
             problems.push(found.on(object, full));
         }
     }
+    settings.rewrite.settle();
     for full in sticky::take_idle(&mut settings.backend) {
         let name = full.split_once('/').map_or(&*full, |(_, name)| name);
         let message = format!("{name}: has no effect without affinity: cookie");
@@ -168,6 +202,33 @@ pub(in crate::compile) fn read(
         problems.push(idle.on(object, &full));
     }
     settings
+}
+
+/// The objects that the annotations of an Ingress name, as far as it may name them.
+pub(in crate::compile) fn references<'a>(
+    ingress: &'a Ingress,
+    prefix: &'a str,
+) -> impl Iterator<Item = (Kind, Name)> + 'a {
+    ingress.annotations.iter().filter_map(move |(full, text)| {
+        let (given, name) = full.split_once('/').filter(|(given, _)| *given == OURS || *given == prefix)?;
+        let row = table::find(name).filter(|row| if given == OURS { row.ours } else { row.nginx })?;
+        let own = &ingress.meta.object.name.namespace;
+        let named = reference(value::trim(text), own)?;
+        row.names.filter(|names| names.anywhere || named.namespace == *own).map(|names| (names.kind, named))
+    })
+}
+
+/// The object that `text` names, as `name` (in the namespace `own`) or `namespace/name`.
+pub(in crate::compile) fn reference(text: &str, own: &Arc<str>) -> Option<Name> {
+    let is_name = |part: &str| {
+        let is_fit = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.');
+        !part.is_empty() && part.len() <= LONGEST_NAME && part.bytes().all(is_fit)
+    };
+    let name = match text.split_once('/') {
+        Some((namespace, name)) => Name::new(namespace, name),
+        None => Name { namespace: Arc::clone(own), name: text.into() },
+    };
+    (is_name(&name.namespace) && is_name(&name.name)).then_some(name)
 }
 
 /// Reads the `fairlead.dev/` annotations of a Service into what is known of one of its ports.
@@ -239,18 +300,16 @@ fn apply(row: &Row, value: &Value<'_>, settings: &mut Settings) -> Option<Findin
     match row.effect {
         Effect::Honoured(set) => match set(value, settings) {
             Ok(()) => None,
+            Err(Refusal::Ignored(why, hint)) => {
+                Some(Finding::ignored(Severity::Warning, format!("{name}: {why}"), hint))
+            }
+            Err(Refusal::Mistaken(why, hint)) => Some(refused(row, &shown, &why, hint, settings)),
             Err(Refusal::Invalid(why)) => {
                 let hint = match row.meant(value.text) {
                     Some(near) => format!("did you mean {near}? {}", row.values),
                     None => row.values.to_owned(),
                 };
-                Some(Finding::invalid(format!("{name}: {shown:?} {why}; the default serves"), hint))
-            }
-            Err(Refusal::Mistaken(why, hint)) => {
-                Some(Finding::invalid(format!("{name}: {shown:?} {why}; the default serves"), hint))
-            }
-            Err(Refusal::Ignored(why, hint)) => {
-                Some(Finding::ignored(Severity::Warning, format!("{name}: {why}"), hint))
+                Some(refused(row, &shown, &why, hint, settings))
             }
         },
         Effect::Ignored { severity, default, instead } => {
@@ -273,6 +332,22 @@ fn apply(row: &Row, value: &Value<'_>, settings: &mut Settings) -> Option<Findin
                 hint: guard.hint().to_owned(),
             })
         }
+    }
+}
+
+/// What is said of a wrong value. Where it guards access, the paths are closed: nobody knows what its author meant, and
+/// serving them without the guard would be worse than not serving them.
+fn refused(row: &Row, shown: &str, why: &str, hint: String, settings: &mut Settings) -> Finding {
+    let name = row.name;
+    let Some(guard) = row.guard else {
+        return Finding::invalid(format!("{name}: {shown:?} {why}; the default serves"), hint);
+    };
+    settings.guards.push(guard);
+    Finding {
+        severity: Severity::Error,
+        reason: guard.reason(),
+        message: format!("{name}: {shown:?} {why}, so the paths of this Ingress answer 503"),
+        hint,
     }
 }
 

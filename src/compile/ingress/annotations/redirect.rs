@@ -1,24 +1,115 @@
 //! Annotations about redirects, paths and hosts.
 
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use super::Settings;
 use super::table::Effect::Honoured;
-use super::table::{Row, both, differs, differs_unless};
+use super::table::{Row, both, ours};
+use super::value::{Refusal, Value};
+use crate::ir::Redirect;
+
+const SWITCH: &str = "one of: true, false";
+const PERMANENT: RangeInclusive<u32> = 300..=308;
+const TEMPORAL: RangeInclusive<u32> = 300..=307;
+
+/// What they say.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(in crate::compile) struct Said {
+    /// `ssl-redirect`.
+    pub(in crate::compile) tls: Option<bool>,
+    /// `force-ssl-redirect`.
+    pub(in crate::compile) force_tls: Option<bool>,
+    /// `preserve-trailing-slash`.
+    pub(in crate::compile) keeps_slash: Option<bool>,
+    /// `use-port-in-redirects`.
+    pub(in crate::compile) has_port: Option<bool>,
+    /// `trailing-slash-redirect`.
+    pub(in crate::compile) slash: Option<bool>,
+    permanent: Option<Arc<str>>,
+    permanent_status: Option<u16>,
+    temporal: Option<Arc<str>>,
+    temporal_status: Option<u16>,
+    relative: Option<bool>,
+}
 
 pub(super) const ROWS: &[Row] = &[
-    both("app-root", differs("redirect / in the backend")),
-    both("force-ssl-redirect", Honoured(|value, to| value.boolean().map(|is| to.force_ssl_redirect = Some(is))))
-        .takes("one of: true, false"),
-    both("from-to-www-redirect", differs_unless("false", "add a rule for the other host")),
-    both("permanent-redirect", differs("redirect in the backend")),
-    both("permanent-redirect-code", differs("redirect in the backend")),
-    both("preserve-trailing-slash", differs_unless("false", "the redirect to https cuts one trailing slash")),
-    both("relative-redirects", differs_unless("false", "redirects are absolute")),
-    both("rewrite-target", differs("have the backend serve the path as it is")),
-    both("server-alias", differs("add a rule for each host")),
-    both("ssl-redirect", Honoured(|value, to| value.boolean().map(|is| to.ssl_redirect = Some(is))))
-        .takes("one of: true, false"),
-    both("temporal-redirect", differs("redirect in the backend")),
-    both("temporal-redirect-code", differs("redirect in the backend")),
-    both("use-port-in-redirects", differs("redirects carry the https port for folders only")),
-    both("use-regex", differs_unless("false", "write the paths as prefixes")),
-    both("x-forwarded-prefix", differs("have the backend know its prefix")),
+    both("force-ssl-redirect", Honoured(|value, to| value.boolean().map(|is| to.redirects.force_tls = Some(is))))
+        .takes(SWITCH),
+    both("permanent-redirect", Honoured(permanent)).takes("write a URL or a path, as in https://b.example/new"),
+    both(
+        "permanent-redirect-code",
+        Honoured(|value, to| status(value, PERMANENT).map(|code| to.redirects.permanent_status = Some(code))),
+    )
+    .takes("write a status from 300 to 308"),
+    both(
+        "preserve-trailing-slash",
+        Honoured(|value, to| value.boolean().map(|is| to.redirects.keeps_slash = Some(is))),
+    )
+    .takes(SWITCH),
+    both("relative-redirects", Honoured(|value, to| value.boolean().map(|is| to.redirects.relative = Some(is))))
+        .takes(SWITCH),
+    both("ssl-redirect", Honoured(|value, to| value.boolean().map(|is| to.redirects.tls = Some(is)))).takes(SWITCH),
+    both("temporal-redirect", Honoured(temporal)).takes("write a URL, as in https://b.example/new"),
+    both(
+        "temporal-redirect-code",
+        Honoured(|value, to| status(value, TEMPORAL).map(|code| to.redirects.temporal_status = Some(code))),
+    )
+    .takes("write a status from 300 to 307"),
+    ours("trailing-slash-redirect", Honoured(|value, to| value.boolean().map(|is| to.redirects.slash = Some(is))))
+        .takes(SWITCH),
+    both("use-port-in-redirects", Honoured(|value, to| value.boolean().map(|is| to.redirects.has_port = Some(is))))
+        .takes(SWITCH),
 ];
+
+impl Said {
+    /// The redirect of every request, if one is asked for.
+    pub(in crate::compile) fn filter(&self) -> Option<Arc<Redirect>> {
+        let (location, status) = match (&self.temporal, &self.permanent) {
+            (Some(location), _) => (location, self.temporal_status.unwrap_or(302)),
+            (None, Some(location)) => (location, self.permanent_status.unwrap_or(301)),
+            (None, None) => return None,
+        };
+        let completes = location.starts_with('/') && !self.relative.unwrap_or(false);
+        Some(Arc::new(Redirect { status, location: Arc::clone(location), completes }))
+    }
+}
+
+fn permanent(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
+    let text = location(value)?;
+    let begins = |scheme: &str| text.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme));
+    if !text.starts_with('/') && !begins("http://") && !begins("https://") {
+        return Err(Refusal::Mistaken(
+            "is neither a URL nor a path".to_owned(),
+            format!("write https://{text} or /{text}"),
+        ));
+    }
+    to.redirects.permanent = Some(text.into());
+    Ok(())
+}
+
+fn temporal(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
+    let text = location(value)?;
+    if !text.starts_with("http") {
+        return Err(Refusal::Mistaken(
+            "is no URL".to_owned(),
+            format!("write https://{}", text.trim_start_matches('/')),
+        ));
+    }
+    to.redirects.temporal = Some(text.into());
+    Ok(())
+}
+
+/// A text of the characters that ingress-nginx takes in the target of a redirect, and escapes.
+fn location<'a>(value: &Value<'a>) -> Result<&'a str, Refusal> {
+    let text = value.plain()?;
+    let is_taken = |octet: u8| octet.is_ascii_alphanumeric() || b"-._~/:,?&=%#".contains(&octet);
+    match text.bytes().all(is_taken) {
+        true => Ok(text),
+        false => Err(Refusal::Invalid("has a character that a redirect must not have".to_owned())),
+    }
+}
+
+fn status(value: &Value<'_>, range: RangeInclusive<u32>) -> Result<u16, Refusal> {
+    value.number(range).map(|status| status as u16)
+}

@@ -4,8 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use super::value::{Refusal, Value};
-use super::{Settings, access, balance, cache, compress, exchange, health, known, redirect, sticky};
-use crate::ir::{Reason, Severity};
+use super::{
+    Settings, access, answers, balance, basic, cache, compress, cors, exchange, external, health, hosts, known, limits,
+    raw, redirect, rewrite, sticky,
+};
+use crate::ir::{Kind, Reason, Severity};
 use crate::settings::suggest::{did_you_mean, distance};
 
 /// One known annotation.
@@ -21,7 +24,20 @@ pub struct Row {
     pub on_service: bool,
     /// Which values are right, as a hint: `one of: on, off`.
     pub values: &'static str,
+    /// What it guards; a wrong value closes the paths then.
+    pub(super) guard: Option<Guard>,
+    /// Its value names an object, without which the Ingress cannot be compiled.
+    pub(super) names: Option<Names>,
     pub(super) effect: Effect,
+}
+
+/// The object that a value names, as `name` or `namespace/name`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Names {
+    /// Secret or ConfigMap.
+    pub(super) kind: Kind,
+    /// It may stand in another namespace than the Ingress.
+    pub(super) anywhere: bool,
 }
 
 /// What happens to an annotation, as `check` prints it.
@@ -72,7 +88,7 @@ pub(super) enum Effect {
 
 /// What kind of guard is missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Guard {
+pub(in crate::compile) enum Guard {
     /// Addresses, limits, client certificates, a firewall.
     Access,
     /// Passwords and external authentication.
@@ -115,20 +131,28 @@ pub(super) fn find(name: &str) -> Option<&'static Row> {
     TABLE.get(name).copied()
 }
 
-static TABLE: LazyLock<BTreeMap<&'static str, &'static Row>> = LazyLock::new(|| {
-    let subjects = [
-        redirect::ROWS,
-        exchange::ROWS,
-        balance::ROWS,
-        health::ROWS,
-        sticky::ROWS,
-        compress::ROWS,
-        cache::ROWS,
-        access::ROWS,
-        known::ROWS,
-    ];
-    subjects.into_iter().flatten().map(|row| (row.name, row)).collect()
-});
+const SUBJECTS: [&[Row]; 17] = [
+    redirect::ROWS,
+    hosts::ROWS,
+    rewrite::ROWS,
+    cors::ROWS,
+    exchange::ROWS,
+    balance::ROWS,
+    health::ROWS,
+    sticky::ROWS,
+    compress::ROWS,
+    cache::ROWS,
+    limits::ROWS,
+    access::ROWS,
+    basic::ROWS,
+    external::ROWS,
+    answers::ROWS,
+    raw::ROWS,
+    known::ROWS,
+];
+
+static TABLE: LazyLock<BTreeMap<&'static str, &'static Row>> =
+    LazyLock::new(|| SUBJECTS.into_iter().flatten().map(|row| (row.name, row)).collect());
 
 /// What to write in place of a name that is seen in the wild and means nothing.
 pub(super) fn replacement(name: &str) -> Option<&'static str> {
@@ -156,17 +180,17 @@ pub(super) fn replacement(name: &str) -> Option<&'static str> {
 
 /// A row whose name stands under both prefixes.
 pub(super) const fn both(name: &'static str, effect: Effect) -> Row {
-    Row { name, ours: true, nginx: true, on_service: false, values: "", effect }
+    Row { name, ours: true, nginx: true, on_service: false, values: "", guard: None, names: None, effect }
 }
 
 /// A row whose name stands under ingress-nginx's prefix only, as its values are nginx's own.
 pub(super) const fn nginx(name: &'static str, effect: Effect) -> Row {
-    Row { name, ours: false, nginx: true, on_service: false, values: "", effect }
+    Row { name, ours: false, nginx: true, on_service: false, values: "", guard: None, names: None, effect }
 }
 
 /// A row whose name stands under `fairlead.dev/` only.
 pub(super) const fn ours(name: &'static str, effect: Effect) -> Row {
-    Row { name, ours: true, nginx: false, on_service: false, values: "", effect }
+    Row { name, ours: true, nginx: false, on_service: false, values: "", guard: None, names: None, effect }
 }
 
 impl Row {
@@ -175,9 +199,24 @@ impl Row {
         Row { values, ..self }
     }
 
+    /// The row, whose wrong values close the paths.
+    pub(super) const fn guarding(self, guard: Guard) -> Row {
+        Row { guard: Some(guard), ..self }
+    }
+
     /// The row, known on a Service too.
     pub(super) const fn and_on_services(self) -> Row {
         Row { on_service: true, ..self }
+    }
+
+    /// The row, whose value names an object in the namespace of the Ingress.
+    pub(super) const fn names(self, kind: Kind) -> Row {
+        Row { names: Some(Names { kind, anywhere: false }), ..self }
+    }
+
+    /// The row, whose value names an object in whatever namespace.
+    pub(super) const fn names_anywhere(self, kind: Kind) -> Row {
+        Row { names: Some(Names { kind, anywhere: true }), ..self }
     }
 }
 
@@ -212,18 +251,7 @@ mod tests {
 
     #[test]
     fn no_name_has_two_rows() {
-        let subjects = [
-            redirect::ROWS,
-            exchange::ROWS,
-            balance::ROWS,
-            health::ROWS,
-            sticky::ROWS,
-            compress::ROWS,
-            cache::ROWS,
-            access::ROWS,
-            known::ROWS,
-        ];
-        assert_eq!(subjects.into_iter().map(<[Row]>::len).sum::<usize>(), TABLE.len());
+        assert_eq!(SUBJECTS.into_iter().map(<[Row]>::len).sum::<usize>(), TABLE.len());
     }
 
     #[test]

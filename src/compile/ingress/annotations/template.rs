@@ -6,17 +6,21 @@ use crate::ir::{Part, Template};
 use crate::settings::suggest::nearest;
 
 /// Variables that are one thing of the request.
-const WHOLE: [&str; 10] = [
+const WHOLE: [&str; 14] = [
     "remote_addr",
     "binary_remote_addr",
     "request_uri",
+    "escaped_request_uri",
     "uri",
     "args",
+    "is_args",
     "query_string",
     "host",
     "http_host",
     "request_method",
     "scheme",
+    "namespace",
+    "ingress_name",
 ];
 /// Beginnings of variables whose rest is a name.
 const NAMED: [&str; 3] = ["arg_", "cookie_", "http_"];
@@ -33,6 +37,17 @@ const OTHERS: [(&str, &str); 5] = [
 
 /// Reads `$arg_id` and `${arg_id}` in a text. A text without a variable is refused: it would be the same for every request.
 pub(super) fn parse(text: &str) -> Result<Template, Refusal> {
+    let template = read(text)?;
+    if template.parts.iter().all(|part| matches!(part, Part::Text(_))) {
+        let near = nearest_variable(text.trim_matches(['{', '}']));
+        let why = "has no variable, so it is the same for every request".to_owned();
+        return Err(Refusal::Mistaken(why, format!("did you mean ${near}?")));
+    }
+    Ok(template)
+}
+
+/// Reads a text with variables or without.
+pub(super) fn read(text: &str) -> Result<Template, Refusal> {
     let mut parts = Vec::new();
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('$') {
@@ -43,15 +58,24 @@ pub(super) fn parse(text: &str) -> Result<Template, Refusal> {
         parts.push(variable(name).ok_or_else(|| unknown(name))?);
         rest = behind;
     }
-    if parts.is_empty() {
-        let near = nearest_variable(text.trim_matches(['{', '}']));
-        let why = "has no variable, so it is the same for every request".to_owned();
-        return Err(Refusal::Mistaken(why, format!("did you mean ${near}?")));
-    }
     if !rest.is_empty() {
         parts.push(Part::Text(rest.into()));
     }
     Ok(Template { parts: parts.into() })
+}
+
+/// The text of a header field, as a ConfigMap has it, with variables or without. `None` if it is no header field.
+pub(in crate::compile) fn field_text(name: &str, text: &str) -> Option<Template> {
+    read(field_value(name, text)?).ok()
+}
+
+/// The same, taken as it stands.
+pub(in crate::compile) fn field_value<'a>(name: &str, text: &'a str) -> Option<&'a str> {
+    let is_token = |octet: u8| octet.is_ascii_alphanumeric() || b"-_".contains(&octet);
+    let is_name = (1..=256).contains(&name.len()) && name.bytes().all(is_token);
+    let text = text.trim();
+    let is_text = text.len() <= 4096 && text.bytes().all(|octet| octet == b'\t' || (b' '..=b'~').contains(&octet));
+    (is_name && is_text).then_some(text)
 }
 
 /// The name behind a dollar sign, and what stands behind the name.
@@ -78,11 +102,16 @@ fn variable(name: &str) -> Option<Part> {
     Some(match lower.as_str() {
         "remote_addr" | "binary_remote_addr" => Part::Address,
         "request_uri" => Part::Uri,
+        "escaped_request_uri" => Part::EscapedUri,
+        "is_args" => Part::QueryMark,
         "uri" => Part::Path,
         "args" | "query_string" => Part::Query,
         "host" => Part::Host,
         "request_method" => Part::Method,
-        "scheme" => Part::Scheme,
+        "scheme" | "pass_access_scheme" => Part::Scheme,
+        "namespace" => Part::Namespace,
+        "ingress_name" => Part::IngressName,
+        "best_http_host" => Part::Field("host".into()),
         _ => match (named("arg_"), named("cookie_"), named("http_")) {
             // Names of arguments and cookies have letter case, and it is the author's.
             (Some(rest), _, _) => Part::Argument(ending(name, rest).into()),

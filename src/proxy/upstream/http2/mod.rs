@@ -70,7 +70,7 @@ impl Http2Upstream {
 
     /// Queues the request head. `end`: no body follows.
     pub fn queue_head(&self, request: &Outgoing<'_>, end: bool) {
-        self.to_head.set(*request.method() == Method::HEAD);
+        self.to_head.set(*request.method == Method::HEAD);
         let mut output = self.output.borrow_mut();
         if let Framing::Length(length) = request.framing {
             output.expect(length);
@@ -238,20 +238,22 @@ fn head(outgoing: &Outgoing<'_>, scheme: Scheme) -> Option<Request<()>> {
     let uri = Uri::builder()
         .scheme(scheme)
         .authority(Authority::try_from(outgoing.host).ok()?)
-        .path_and_query(target(outgoing.path, outgoing.head.query())?)
+        .path_and_query(target(outgoing.path, outgoing.query)?)
         .build()
         .ok()?;
     let mut request = Request::new(());
-    *request.method_mut() = outgoing.method().clone();
+    *request.method_mut() = outgoing.method.clone();
     *request.uri_mut() = uri;
     let fields = request.headers_mut();
     fields.reserve(outgoing.head.fields.list.len() + ADDITIONS);
-    append(fields, &outgoing.head.fields);
-    outgoing.each_addition(|name, value| {
+    append(fields, outgoing.fields());
+    let mut add = |name: &str, value: &[u8]| {
         if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_bytes(value)) {
             fields.append(name, value);
         }
-    });
+    };
+    outgoing.edits.added().iter().for_each(|(name, value)| add(name, value));
+    outgoing.each_addition(|name, value| add(name, value));
     if outgoing.te_trailers {
         fields.insert(header::TE, HeaderValue::from_static("trailers"));
     }

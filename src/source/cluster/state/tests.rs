@@ -27,9 +27,11 @@ impl Play {
         let targets = targets(settings, &options);
         let reader = Arc::new(Mutex::new(Reader::new("x")));
         let metrics = Metrics::new(1, false);
-        let secrets = Secrets::new(client.clone(), Arc::clone(&reader), mpsc::channel(1).0, Arc::clone(&metrics));
-        let zone = Zone::new(client, mpsc::channel(1).0, metrics, Some("node-1".into()));
-        let state = State::new(targets.clone(), options, secrets, zone);
+        let contents =
+            |kind| Contents::new(kind, client.clone(), Arc::clone(&reader), mpsc::channel(1).0, Arc::clone(&metrics));
+        let contents = ByKind { secrets: contents(Kind::Secret), config_maps: contents(Kind::ConfigMap) };
+        let zone = Zone::new(client.clone(), mpsc::channel(1).0, metrics, Some("node-1".into()));
+        let state = State::new(targets.clone(), options, contents, zone);
         Play { state, targets, reader, now: Instant::now() }
     }
 
@@ -196,7 +198,7 @@ async fn it_is_complete_with_every_required_kind_and_an_answer_about_every_secre
         play.apply(Update::Forbidden(index, "list", "no".to_owned()))
     };
     forbidden(&mut play, Kind::IngressClass);
-    for kind in [Kind::Ingress, Kind::Service, Kind::EndpointSlice, Kind::Secret, Kind::Pod] {
+    for kind in [Kind::Ingress, Kind::Service, Kind::EndpointSlice, Kind::Secret, Kind::Pod, Kind::ConfigMap] {
         assert!(!play.is_complete());
         play.list(kind, &[]);
     }

@@ -1,7 +1,8 @@
-//! Which Secrets are read, and their content: those that an Ingress of ours in the same namespace names, or a flag.
+//! Which Secrets and ConfigMaps are read, and their content: those that an Ingress of ours names, a flag, or the ConfigMap
+//! of a flag.
 //!
-//! The metadata of all Secrets is watched and dropped at once; it only says when one of ours changed. Its content is
-//! asked for by name, so a Secret that nobody names is never read.
+//! The metadata of all of a kind is watched and dropped at once; it only says when one of ours changed. Content is asked
+//! for by name, so what nobody names is never read.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,19 +19,19 @@ use tracing::warn;
 
 use super::driver::Update;
 use super::watch::backoff;
-use crate::ir::Name;
+use crate::ir::{Kind, Name};
+use crate::snapshot::Received;
 use crate::snapshot::api::{Arrived, Content, Reader, Status};
-use crate::snapshot::{Received, Secret};
 use crate::telemetry::Metrics;
 
-/// Secrets asked for at the same time, each on a connection of its own.
+/// Objects of a kind asked for at the same time, each on a connection of its own.
 const AT_ONCE: usize = 8;
 /// Longest wait for one.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// After this many answers that are no answer the start does not wait any longer.
 const TRIES: u32 = 3;
 
-/// What asking for a Secret came to.
+/// What asking for an object came to.
 #[derive(Debug)]
 pub(super) enum Answer {
     /// There is none.
@@ -38,12 +39,12 @@ pub(super) enum Answer {
     /// We may not read it; what the API server says.
     Forbidden(String),
     /// It holds this, at this `metadata.resourceVersion`.
-    Found(Arc<Secret>, String),
+    Found(Received, String),
     /// The API server cannot say; it is asked again.
     Unknown,
 }
 
-/// What is to be done with the Secret of the snapshot.
+/// What is to be done with the object of the snapshot.
 #[derive(Debug)]
 pub(super) enum Verdict {
     /// It stays as it is.
@@ -51,13 +52,14 @@ pub(super) enum Verdict {
     /// There is none.
     Remove,
     /// It is this now.
-    Replace(Arc<Secret>),
+    Replace(Received),
     /// It may not be read, so nobody knows; what the API server says.
     Forbidden(String),
 }
 
-/// The Secrets that somebody names.
-pub(super) struct Secrets {
+/// The objects of one kind that somebody names.
+pub(super) struct Contents {
+    kind: Kind,
     client: Client,
     reader: Arc<Mutex<Reader>>,
     updates: Sender<Update>,
@@ -84,15 +86,18 @@ enum State {
     Known(Option<String>),
 }
 
-impl Secrets {
+impl Contents {
+    /// Of Secrets or ConfigMaps; nothing is named yet.
     pub(super) fn new(
+        kind: Kind,
         client: Client,
         reader: Arc<Mutex<Reader>>,
         updates: Sender<Update>,
         metrics: Arc<Metrics>,
-    ) -> Secrets {
+    ) -> Contents {
         let permits = Arc::new(Semaphore::new(AT_ONCE));
-        Secrets {
+        Contents {
+            kind,
             client,
             reader,
             updates,
@@ -105,7 +110,7 @@ impl Secrets {
         }
     }
 
-    /// Something is known of every Secret that somebody names.
+    /// Something is known of every one that somebody names.
     pub(super) fn are_known(&self) -> bool {
         self.unknown == 0
     }
@@ -142,7 +147,7 @@ impl Secrets {
         true
     }
 
-    /// The Secret has this version now, or is gone (`None`).
+    /// It has this version now, or is gone (`None`).
     pub(super) fn changed(&mut self, name: &Name, version: Option<&str>) -> Verdict {
         let Some(wanted) = self.wanted.get_mut(name) else { return Verdict::Keep };
         match &mut wanted.state {
@@ -181,7 +186,7 @@ impl Secrets {
             Answer::Unknown => return Verdict::Keep,
             Answer::Forbidden(why) => return Verdict::Forbidden(why),
             Answer::Absent => (None, Verdict::Remove),
-            Answer::Found(secret, version) => (Some(version), Verdict::Replace(secret)),
+            Answer::Found(object, version) => (Some(version), Verdict::Replace(object)),
         };
         if *again {
             self.ask_again(name);
@@ -201,6 +206,7 @@ impl Secrets {
     fn ask(&mut self, name: &Name, was_known: bool) -> State {
         self.asked += 1;
         let fetch = Fetch {
+            kind: self.kind,
             client: self.client.clone(),
             reader: Arc::clone(&self.reader),
             updates: self.updates.clone(),
@@ -216,6 +222,7 @@ impl Secrets {
 
 /// One question.
 struct Fetch {
+    kind: Kind,
     client: Client,
     reader: Arc<Mutex<Reader>>,
     updates: Sender<Update>,
@@ -239,7 +246,8 @@ impl Fetch {
                 Ok(Ok(answer @ (Answer::Absent | Answer::Found(..)))) => return self.tell(answer).await,
                 Ok(Ok(answer)) => self.tell(answer).await,
                 Ok(Err(Failure::Refused(why))) if failures == TRIES => {
-                    warn!(secret = %self.name, error = why, "a Secret cannot be read; it is asked for again");
+                    let (kind, name) = (self.kind.as_str(), &self.name);
+                    warn!(kind, %name, error = why, "an object cannot be read; it is asked for again");
                     self.tell(Answer::Unknown).await;
                 }
                 // The watch of the metadata says that the API server is away.
@@ -250,16 +258,17 @@ impl Fetch {
     }
 
     async fn get(&self) -> Result<Answer, Failure> {
-        let request =
-            http::Request::get(format!("/api/v1/namespaces/{}/secrets/{}", self.name.namespace, self.name.name))
-                .header(header::ACCEPT, "application/json")
-                .body(Body::empty())
-                .map_err(|_| Failure::Refused("the name is no name".to_owned()))?;
+        let resource = if self.kind == Kind::Secret { "secrets" } else { "configmaps" };
+        let Name { namespace, name } = &self.name;
+        let request = http::Request::get(format!("/api/v1/namespaces/{namespace}/{resource}/{name}"))
+            .header(header::ACCEPT, "application/json")
+            .body(Body::empty())
+            .map_err(|_| Failure::Refused("the name is no name".to_owned()))?;
         let response = self.client.send(request).await.map_err(|_| Failure::Unreachable)?;
         let code = response.status().as_u16();
         let text = response.into_body().collect_bytes().await.map_err(|_| Failure::Unreachable)?;
         if code != 404 && code >= 400 {
-            self.metrics.api_refused("get", "secrets", code);
+            self.metrics.api_refused("get", resource, code);
         }
         match code {
             200 => {}
@@ -267,18 +276,17 @@ impl Fetch {
             404 => return Ok(Answer::Absent),
             _ => return Err(Failure::Refused(Status::of(code, &text).message)),
         }
-        let read = self.reader.lock().unwrap_or_else(PoisonError::into_inner).secret(&text);
+        let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        let read = if self.kind == Kind::Secret { reader.secret(&text) } else { reader.config_map(&text) };
         match read.map_err(Failure::Refused)? {
-            Arrived { content: Content::Object(Received::Secret(secret)), version, .. } => {
-                Ok(Answer::Found(secret, version))
-            }
+            Arrived { content: Content::Object(object), version, .. } => Ok(Answer::Found(object, version)),
             Arrived { content: Content::Broken(why), .. } => Err(Failure::Refused(why)),
-            Arrived { .. } => Err(Failure::Refused("the answer is no Secret".to_owned())),
+            Arrived { content: Content::Named, .. } => Err(Failure::Refused("the answer has no content".to_owned())),
         }
     }
 
     async fn tell(&self, answer: Answer) {
-        let _ = self.updates.send(Update::Secret(self.name.clone(), self.question, answer)).await;
+        let _ = self.updates.send(Update::Content(self.kind, self.name.clone(), self.question, answer)).await;
     }
 }
 

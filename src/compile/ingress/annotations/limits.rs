@@ -1,0 +1,104 @@
+//! Annotations about how much a client may ask for.
+
+use std::sync::Arc;
+
+use super::table::Effect::Honoured;
+use super::table::{Guard, Row, both, ours};
+use super::value::{Refusal, Value};
+use super::{Settings, access, template};
+use crate::ir::{LimitBy, Networks, RateLimits};
+
+const COUNT: &str = "write a whole number; 0 = no limit";
+/// The default of `limit-burst-multiplier`.
+const BURST: u32 = 5;
+/// The default status over a limit, as in ingress-nginx.
+const STATUS: u16 = 503;
+
+/// What they say.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(in crate::compile) struct Said {
+    per_second: Option<u32>,
+    per_minute: Option<u32>,
+    burst: Option<u32>,
+    at_once: Option<u32>,
+    exempt: Option<Networks>,
+    exempt_formerly: Option<Networks>,
+    by: Option<LimitBy>,
+}
+
+pub(super) const ROWS: &[Row] = &[
+    both("limit-allowlist", Honoured(|value, to| access::networks(value).map(|set| to.limits.exempt = Some(set))))
+        .takes(access::NETWORKS)
+        .guarding(Guard::Access),
+    both("limit-burst-multiplier", Honoured(burst)).takes("write a whole number, 1 or more"),
+    ours("limit-by", Honoured(by))
+        .takes("write client, route, or a text with variables, as in $http_x_user")
+        .guarding(Guard::Access),
+    both("limit-connections", Honoured(|value, to| value.count().map(|count| to.limits.at_once = Some(count))))
+        .takes(COUNT)
+        .guarding(Guard::Access),
+    both("limit-rpm", Honoured(|value, to| value.count().map(|count| to.limits.per_minute = Some(count))))
+        .takes(COUNT)
+        .guarding(Guard::Access),
+    both("limit-rps", Honoured(|value, to| value.count().map(|count| to.limits.per_second = Some(count))))
+        .takes(COUNT)
+        .guarding(Guard::Access),
+    ours("limit-scope", Honoured(scope)).takes("one of: replica, cluster").guarding(Guard::Access),
+    both(
+        "limit-whitelist",
+        Honoured(|value, to| access::networks(value).map(|set| to.limits.exempt_formerly = Some(set))),
+    )
+    .takes(access::NETWORKS)
+    .guarding(Guard::Access),
+];
+
+impl Said {
+    /// The limits, if there are any.
+    pub(in crate::compile) fn filter(&self) -> Option<Arc<RateLimits>> {
+        let Said { per_second, per_minute, burst, at_once, exempt, exempt_formerly, by } = self;
+        let [per_second, per_minute, at_once] =
+            [per_second, per_minute, at_once].map(|count| count.filter(|count| *count > 0));
+        if per_second.or(per_minute).or(at_once).is_none() {
+            return None;
+        }
+        Some(Arc::new(RateLimits {
+            per_second,
+            per_minute,
+            burst: burst.unwrap_or(BURST),
+            at_once,
+            exempt: exempt.as_ref().or(exempt_formerly.as_ref()).cloned(),
+            by: by.clone().unwrap_or_default(),
+            rate_status: STATUS,
+            at_once_status: STATUS,
+        }))
+    }
+}
+
+/// As in ingress-nginx, 0 and less mean the default.
+fn burst(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
+    let text = value.plain()?;
+    let is_negative = text.strip_prefix('-').is_some_and(|digits| digits.parse::<u32>().is_ok());
+    let count = if is_negative { 0 } else { value.count()? };
+    to.limits.burst = Some(if count == 0 { BURST } else { count });
+    Ok(())
+}
+
+fn by(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
+    to.limits.by = Some(match value.word()?.as_str() {
+        "client" => LimitBy::Client,
+        "route" => LimitBy::Route,
+        _ => LimitBy::Text(Arc::new(template::parse(value.plain()?)?)),
+    });
+    Ok(())
+}
+
+fn scope(value: &Value<'_>, _: &mut Settings) -> Result<(), Refusal> {
+    match value.word()?.as_str() {
+        "replica" => Ok(()),
+        "cluster" => {
+            let why = "cluster is not honoured yet; the limits hold for each replica".to_owned();
+            Err(Refusal::Ignored(why, "divide the limits by the number of replicas"))
+        }
+        _ => Err(Refusal::Invalid("is neither replica nor cluster".to_owned())),
+    }
+}

@@ -1,0 +1,45 @@
+//! What filters look at in a request.
+
+use std::net::IpAddr;
+
+use crate::http1::RequestHead;
+
+/// A request, before any back end is asked.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// Its head.
+    pub head: &'a RequestHead,
+    /// The client's address; an IPv4 client on an IPv6 socket is an IPv4 client.
+    pub client: IpAddr,
+    /// The same, printed.
+    pub client_text: &'a str,
+    /// It came over TLS.
+    pub is_tls: bool,
+}
+
+impl<'a> Request<'a> {
+    /// Host as received, without port; an IPv6 address in its brackets.
+    pub fn host(&self) -> &'a str {
+        str::from_utf8(self.head.part(self.head.host)).unwrap_or_default()
+    }
+
+    /// Host as received, with its port.
+    pub fn authority(&self) -> &'a [u8] {
+        self.head.part(self.head.authority)
+    }
+
+    /// Path as received.
+    pub fn path(&self) -> &'a [u8] {
+        self.head.path()
+    }
+
+    /// Query as received, with its `?`; empty when there is none.
+    pub fn query(&self) -> &'a [u8] {
+        self.head.query()
+    }
+
+    /// `https` or `http`.
+    pub fn scheme(&self) -> &'static str {
+        if self.is_tls { "https" } else { "http" }
+    }
+}

@@ -1,0 +1,58 @@
+//! What filters change in a request on its way to the back end.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use smallvec::SmallVec;
+
+use crate::filter::{Request, text};
+use crate::http1::{Fields, RequestHead};
+use crate::ir::RequestEdits;
+
+/// Changes to the fields that a client sent. Nothing is copied until something changes.
+#[derive(Clone, Debug, Default)]
+pub struct Edits {
+    fields: Option<Fields>,
+    added: Vec<(Cow<'static, str>, Bytes)>,
+    /// Another `Host`.
+    pub host: Option<Bytes>,
+    /// `Connection`, over HTTP/1.1.
+    pub connection: Option<&'static str>,
+    /// Fields for the client: `Set-Cookie` of a service that was asked.
+    pub cookies: SmallVec<[Bytes; 1]>,
+}
+
+impl Edits {
+    /// Leaves every line of this name behind.
+    pub fn remove(&mut self, head: &RequestHead, name: &str) {
+        let fields = self.fields.get_or_insert_with(|| head.fields.clone());
+        fields.skip_named(name.as_bytes());
+        self.added.retain(|(own, _)| !own.eq_ignore_ascii_case(name));
+    }
+
+    /// Sends this in the place of every line of the name.
+    pub fn set(&mut self, head: &RequestHead, name: impl Into<Cow<'static, str>>, value: Bytes) {
+        let name = name.into();
+        self.remove(head, &name);
+        self.added.push((name, value));
+    }
+
+    /// Makes the changes that a route asks for.
+    pub fn apply(&mut self, asked: &RequestEdits, request: &Request<'_>) {
+        self.host = asked.host.as_ref().map(|host| text::visible(text::expand(host, request)).into());
+        self.connection = asked.connection;
+        for (name, template) in &asked.fields {
+            self.set(request.head, name.to_string(), text::expand(template, request).into());
+        }
+    }
+
+    /// The client's fields, as far as they are sent.
+    pub fn fields<'a>(&'a self, head: &'a RequestHead) -> &'a Fields {
+        self.fields.as_ref().unwrap_or(&head.fields)
+    }
+
+    /// The fields beside them.
+    pub fn added(&self) -> &[(Cow<'static, str>, Bytes)] {
+        &self.added
+    }
+}

@@ -1,0 +1,149 @@
+//! Who comes in: limits first, then addresses, passwords and whom else is to be asked.
+
+use std::rc::Rc;
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use super::downstream::Client;
+use super::edits::Edits;
+use super::reply::{Reply, Stop};
+use super::worker::Worker;
+use super::{external, passwords};
+use crate::filter::{Request, admits, text};
+use crate::ir::{Access, LimitBy, RateLimits};
+use crate::live::limits::{Held, Per, Rate, Verdict};
+use crate::settings::Limit;
+use crate::table::Route;
+use crate::telemetry::Failure;
+
+/// A request that may go on.
+#[derive(Debug, Default)]
+pub struct Admitted {
+    /// Counts it among those under way.
+    pub held: Option<Held>,
+    /// What is changed in it.
+    pub edits: Edits,
+}
+
+/// Lets the request in, or says what it gets instead.
+pub async fn admit<C: Client>(
+    worker: &Rc<Worker>,
+    client: &C,
+    request: &Request<'_>,
+    route: &Route,
+) -> Result<Admitted, Stop> {
+    let filters = &route.rule.filters;
+    let mut admitted = Admitted::default();
+    if let Some(limits) = &filters.limits {
+        admitted.held = limited(worker, request, route, limits)?;
+    }
+    if let Some(access) = &filters.access {
+        judge(worker, client, request, route, access, &mut admitted.edits).await?;
+    }
+    Ok(admitted)
+}
+
+fn limited(worker: &Worker, request: &Request<'_>, route: &Route, limits: &RateLimits) -> Result<Option<Held>, Stop> {
+    let Some(cells) = route.aside.as_ref().and_then(|aside| aside.limits.as_ref()) else { return Ok(None) };
+    if limits.exempt.as_ref().is_some_and(|exempt| exempt.contains(request.client)) {
+        return Ok(None);
+    }
+    let key = match &limits.by {
+        LimitBy::Client => {
+            let mut key = 0;
+            text::client(request.client, |octets| key = cells.key(octets));
+            key
+        }
+        LimitBy::Route => 1,
+        LimitBy::Text(template) => cells.key(&text::expand(template, request)),
+    };
+    let room = worker.limits().limit_keys;
+    let held = match limits.at_once {
+        None => None,
+        Some(most) => Some(cells.begin(key, most, room).ok_or_else(|| at_once(limits, most))?),
+    };
+    if held.as_ref().is_some_and(|held| !held.is_counted()) {
+        worker.metrics().limit_hit(Limit::limit_keys);
+    }
+    let now = Instant::now();
+    let mut taken = None;
+    for (per, count, seconds) in [(Per::Minute, limits.per_minute, 60), (Per::Second, limits.per_second, 1)] {
+        let Some(count) = count else { continue };
+        let every = std::time::Duration::from_secs(seconds) / count.max(1);
+        let rate = Rate { every, burst: count.saturating_mul(limits.burst) };
+        match cells.take(per, key, rate, room, now) {
+            Verdict::Passed { .. } => taken = Some((per, rate)),
+            Verdict::Full => worker.metrics().limit_hit(Limit::limit_keys),
+            Verdict::Exceeded(wait) => {
+                if let Some((per, rate)) = taken {
+                    cells.give_back(per, key, rate, now);
+                }
+                let wait = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+                let mut reply = Reply::failed(limits.rate_status, Failure::LimitRate);
+                reply.fields.push(("Retry-After", wait.to_string().into()));
+                let policy = format!("\"ingress\";q={};w={seconds}", u64::from(count) + u64::from(rate.burst));
+                reply.fields.push(("RateLimit-Policy", policy.into()));
+                reply.fields.push(("RateLimit", format!("\"ingress\";r=0;t={wait}").into()));
+                return Err(reply.into());
+            }
+        }
+    }
+    Ok(held)
+}
+
+/// Over the limit of requests at once. When one of them ends nobody knows; most take less than a second.
+fn at_once(limits: &RateLimits, most: u32) -> Reply {
+    let mut reply = Reply::failed(limits.at_once_status, Failure::LimitConnections);
+    reply.fields.push(("Retry-After", Bytes::from_static(b"1")));
+    reply.fields.push(("RateLimit-Policy", format!("\"ingress\";q={most};qu=\"concurrent-requests\"").into()));
+    reply
+}
+
+/// All rules must let the request in, or with `satisfy: any` one.
+async fn judge<C: Client>(
+    worker: &Rc<Worker>,
+    client: &C,
+    request: &Request<'_>,
+    route: &Route,
+    access: &Access,
+    edits: &mut Edits,
+) -> Result<(), Stop> {
+    if access.basic.is_some() {
+        // A password is not the back end's business.
+        edits.remove(request.head, "Authorization");
+    }
+    let asks = access.basic.is_some() || access.external.is_some();
+    if access.denied.is_some() || access.allowed.is_some() {
+        match admits(access, request.client) {
+            Ok(()) if access.any => return Ok(()),
+            Ok(()) => {}
+            Err(_) if access.any && asks => {}
+            Err(_) => return Err(Reply::failed(403, Failure::Denied).into()),
+        }
+    }
+    let mut refused = None;
+    if let Some(basic) = &access.basic {
+        if passwords::is_known(worker, basic, request.head).await {
+            if access.any {
+                return Ok(());
+            }
+        } else {
+            let mut reply = Reply::failed(401, Failure::AuthFailed);
+            reply.fields.push(("WWW-Authenticate", Bytes::copy_from_slice(basic.challenge.as_bytes())));
+            refused = Some(reply);
+        }
+    }
+    if let Some(external) = access.external.as_ref().filter(|_| refused.is_none() || access.any) {
+        refused = match external::ask(worker, client, request, route, external, edits).await {
+            Ok(()) if access.any => return Ok(()),
+            Ok(()) => refused,
+            Err(reply) => Some(reply),
+        };
+    }
+    match (refused, &access.sign_in) {
+        (None, _) => Ok(()),
+        (Some(reply), Some(sign_in)) if reply.status == 401 => Err(external::sign_in(sign_in, request, reply).into()),
+        (Some(reply), _) => Err(reply.into()),
+    }
+}
