@@ -3,6 +3,8 @@
 mod access;
 pub mod answer;
 pub mod canary;
+pub mod cache;
+pub mod compress;
 mod cors;
 mod host;
 pub mod password;
