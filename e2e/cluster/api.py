@@ -63,7 +63,7 @@ class Api:
 
     def __init__(self, host: str, port: int, authority: pathlib.Path, token: str):
         self.host, self.port, self.token = host, port, token
-        self._trust = ssl.create_default_context(cafile=authority)
+        self.trust = ssl.create_default_context(cafile=authority)
         self._own = threading.local()
 
     def call(self, method: str, path: str, body: object = None, content: str = "application/json") -> Answer:
@@ -117,6 +117,12 @@ class Api:
         where = path_of(target) + (f"/{subresource}" if subresource else "")
         return self.call("PATCH", where, change, "application/merge-patch+json").json()
 
+    def set_condition(self, pod: dict, condition: str, holds: bool) -> None:
+        """Gives a Pod a condition of its own kind, beside those of the kubelet."""
+        status = {"conditions": [{"type": condition, "status": str(holds)}]}
+        where = path("Pod", _namespace({"kind": "Pod", **pod}), pod["metadata"]["name"]) + "/status"
+        self.call("PATCH", where, {"status": status}, "application/strategic-merge-patch+json").json()
+
     def delete(self, *objects: dict) -> None:
         """Deletes; one that is gone already is fine."""
         for each in objects:
@@ -137,7 +143,7 @@ class Api:
                 self.call("PUT", f"{path('Namespace', None, name)}/finalize", left).json()
 
     def _connection(self) -> http.client.HTTPSConnection:
-        return http.client.HTTPSConnection(self.host, self.port, timeout=30, context=self._trust)
+        return http.client.HTTPSConnection(self.host, self.port, timeout=30, context=self.trust)
 
 
 def path(kind: str, namespace: str | None = None, name: str | None = None) -> str:

@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import re
+import socket
 import subprocess
 import tempfile
 import time
@@ -175,6 +176,7 @@ class FastCase(Case):
         self._processes[address] = process
         self.addCleanup(process.wait)
         self.addCleanup(process.kill)
+        self.eventually(lambda: _listens(address), 20, f"{name} listens")
         return address
 
     def end_backend(self, address: str) -> None:
@@ -249,6 +251,14 @@ class FullCase(Case):
                 parts.append(f"--- {name}\n{logs}")
         parts.append(f"--- kubelet\n{self.cluster.programs.tail('kubelet', 10)}")
         return "\n".join(parts)
+
+
+def _listens(address: str) -> bool:
+    try:
+        socket.create_connection((address, 8080), 5).close()
+    except OSError:
+        return False
+    return True
 
 
 def _short(each: dict) -> str:

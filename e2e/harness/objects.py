@@ -125,8 +125,10 @@ def deployment(
     arguments: Sequence[str] = (),
     grace: int = 30,
     pre_stop: int = 0,
+    gate: str = "",
 ) -> dict:
-    """A Deployment of the echo program with a readiness probe every second; `pre_stop`: seconds before SIGTERM."""
+    """A Deployment of the echo program with a readiness probe every second; `pre_stop`: seconds before SIGTERM; `gate`: a
+    condition that somebody else must set before a Pod is ready."""
     names = {name: {"fieldRef": {"fieldPath": field}} for name, field in _DOWNWARD.items()}
     container = {
         "name": "echo",
@@ -148,7 +150,9 @@ def deployment(
     if pre_stop:
         container["lifecycle"] = {"preStop": {"sleep": {"seconds": pre_stop}}}
     labels = {"app": name}
-    pod = {"terminationGracePeriodSeconds": grace, "containers": [container]}
+    pod: dict = {"terminationGracePeriodSeconds": grace, "containers": [container]}
+    if gate:
+        pod["readinessGates"] = [{"conditionType": gate}]
     spec = {
         "replicas": replicas,
         "selector": {"matchLabels": labels},

@@ -183,7 +183,9 @@ fn finish<'a>(story: &mut Explanation, outcome: Outcome<'_>, fields: impl Iterat
     };
     let (id, protocol, balance) =
         (&backend.settings.id, backend.settings.protocol, &backend.settings.balancing.algorithm);
-    tell(story, "backend", format!("{id} over {}, {}", protocol.as_str(), balance.as_str()));
+    let cookie = backend.settings.affinity.as_ref().map(|affinity| &affinity.cookie.name);
+    let kept = cookie.map(|name| format!("; who has the cookie {name} stays at its endpoint")).unwrap_or_default();
+    tell(story, "backend", format!("{id} over {}, {}{kept}", protocol.as_str(), balance.as_str()));
     let set = backend.live.endpoints.load();
     story.endpoints = endpoints(backend, &set);
     tell_endpoints(story, backend, &set);
@@ -202,7 +204,8 @@ fn tell_endpoints(story: &mut Explanation, backend: &BackendRef, set: &EndpointS
     let minded = minded(balancing, set);
     for (cell, shown) in set.candidates.iter().zip(candidates) {
         let address = shown.address.as_str();
-        let why = shown.reason.as_deref().unwrap_or("no reason is known");
+        let history = cell.history();
+        let why = history.as_ref().map_or("no reason is known", |history| &*history.reason);
         match cell.standing_by(minded) {
             Standing::Ready => open.push(address),
             _ if cell.is_open(minded, now) => {
@@ -219,7 +222,7 @@ fn tell_endpoints(story: &mut Explanation, backend: &BackendRef, set: &EndpointS
         several => format!("one of {}", several.join(", ")),
     }];
     if minded == 0 && set.candidates.iter().any(|cell| cell.standing_by(judged) != Standing::Ready) {
-        let (in_use, all) = (set.candidates.len().saturating_sub(set.aside()), set.candidates.len());
+        let (in_use, all) = (set.candidates.len().saturating_sub(set.aside(judged)), set.candidates.len());
         let threshold = balancing.panic_threshold;
         texts.push(match in_use {
             0 => format!("all of them: the {all} are set aside, and to try one is better than to answer 503"),

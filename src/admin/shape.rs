@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Listener;
 use super::state::{self, State};
+use crate::proxy::balance;
 use crate::{ir, live, table};
 
 /// `/api/v1/routes`.
@@ -297,12 +298,13 @@ impl Backend {
 pub fn endpoints(backend: &table::BackendRef, set: &live::EndpointSet) -> Vec<Endpoint> {
     let (balancing, live) = (&backend.settings.balancing, &backend.live);
     let clock = Clock::read();
+    let minded = balance::minded(balancing, set);
     let shape = |endpoint: &live::Endpoint, state| Endpoint {
         address: endpoint.text.to_string(),
         pod: endpoint.pod().map(|pod| pod.to_string()),
         weight: endpoint.base(),
         state: State::as_str(state).to_owned(),
-        reason: state::reason(state, balancing, live, endpoint),
+        reason: state::reason(state, balancing, live, minded, endpoint),
         since: endpoint.history().map(|history| clock.print(history.since)),
         checked: live.last_check(endpoint).map(|moment| clock.print(moment)),
         in_flight: endpoint.in_flight.load(Ordering::Relaxed),

@@ -1,6 +1,7 @@
 //! How endpoints stand, in the words that the API, the metrics and `explain` share.
 
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use crate::ir::Balancing;
 use crate::live::{Backend, Endpoint, FULL, Standing};
@@ -47,11 +48,26 @@ pub(super) fn of_candidate(balancing: &Balancing, backend: &Backend, endpoint: &
     }
 }
 
-/// Why it is in that state, when there is more to say.
-pub(super) fn reason(state: State, balancing: &Balancing, backend: &Backend, endpoint: &Endpoint) -> Option<String> {
+/// Why it is in that state, when there is more to say, and whether it gets requests all the same. `minded`: the bits that
+/// requests mind.
+pub(super) fn reason(
+    state: State,
+    balancing: &Balancing,
+    backend: &Backend,
+    minded: u32,
+    endpoint: &Endpoint,
+) -> Option<String> {
     match state {
         State::Draining | State::Ready => None,
-        State::Ejected | State::Unhealthy => endpoint.history().map(|history| history.reason.to_string()),
+        State::Ejected | State::Unhealthy => endpoint.history().map(|history| {
+            let is_tried = endpoint.is_open(minded, backend.micros(Instant::now()));
+            let more = match minded {
+                0 => "; used all the same, since too few are in use",
+                _ if is_tried => "; the next request tries it",
+                _ => "",
+            };
+            format!("{}{more}", history.reason)
+        }),
         State::Starting if is_unchecked(balancing, backend, endpoint) => Some("not checked yet".to_owned()),
         State::Starting => Some(format!("weight at {} %", percent(endpoint))),
     }

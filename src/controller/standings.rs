@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use tracing::{info, warn};
 
 use crate::ir::BackendId;
+use crate::live::standing::ASIDE;
 use crate::live::{Registry, Standing, Transition};
 
 /// Lines about changes of standing in [`RATION_TIME`]; a node that dies takes many endpoints along.
@@ -104,7 +105,7 @@ impl News {
     pub(super) fn look(&mut self, backend: &BackendId, registry: &Registry) {
         if self.down.contains(backend) {
             let set = registry.backend(backend).endpoints.load_full();
-            let (candidates, in_use) = (set.candidates.len(), set.candidates.len().saturating_sub(set.aside()));
+            let (candidates, in_use) = (set.candidates.len(), set.candidates.len().saturating_sub(set.aside(ASIDE)));
             if in_use > 0 {
                 info!(%backend, in_use, candidates, "an endpoint is in use again");
             }

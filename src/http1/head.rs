@@ -407,6 +407,13 @@ pub struct ResponseHead {
 }
 
 impl ResponseHead {
+    /// Whether what came so far, less than a head, can become one. Who does not speak HTTP may never send the empty line
+    /// that a head ends with, and nobody should wait for it.
+    pub fn may_begin(input: &[u8]) -> bool {
+        const BEGINNING: &[u8] = b"HTTP/1.";
+        input.iter().zip(BEGINNING).all(|(found, wanted)| found == wanted)
+    }
+
     /// Takes a response head of `len` octets out of `buffer`. Every refusal is a 502.
     pub fn parse(buffer: &mut BytesMut, len: usize, to_head: bool) -> Result<ResponseHead, Refusal> {
         let bytes = buffer.split_to(len).freeze();

@@ -45,10 +45,9 @@ impl Alias {
     pub fn place(&self, random: u64, count: usize) -> usize {
         // A multiplication in place of a division (D. Lemire, 2019); the bias is below count / 2^32.
         let place = (((random >> 32) * count as u64) >> 32) as usize;
-        match self.columns.get(place) {
-            Some(column) if random as u32 >= column.own => column.other as usize,
-            _ => place,
-        }
+        let Some(column) = self.columns.get(place) else { return place };
+        // No branch: what is drawn cannot be foreseen.
+        [place, column.other as usize].get(usize::from(random as u32 >= column.own)).copied().unwrap_or(place)
     }
 }
 

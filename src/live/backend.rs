@@ -21,22 +21,26 @@ pub struct Backend {
     pub retries: RetryBudget,
     cursors: PerWorker<AtomicU32>,
     epoch: Instant,
-    /// Made where something asks for them: they cost every request a word that all workers write.
-    totals: OnceLock<Box<Totals>>,
+    /// Requests in flight at all endpoints by the worker that picked, where the algorithm asks for the mean.
+    picked: PerWorker<Arc<Count>>,
+    /// Requests that a limit counts. Made where there is one: it costs every request a word that all workers write.
+    admitted: OnceLock<Box<Count>>,
     /// Whoever sets an endpoint aside, takes it back or replaces the set holds it. No request waits for it but the one
     /// that changes a standing.
     changes: Mutex<()>,
     pub(super) news: Arc<News>,
 }
 
-/// Requests in flight at the whole backend. On a cache line of its own.
+/// Requests in flight. On a cache line of its own.
 #[derive(Default)]
 #[repr(align(64))]
-struct Totals {
-    /// At all endpoints, where the algorithm asks for the mean.
-    picked: AtomicU32,
-    /// Those that a limit counts.
-    admitted: AtomicU32,
+pub(super) struct Count(AtomicU32);
+
+impl Count {
+    /// One less.
+    pub(super) fn end(&self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Backend {
@@ -48,7 +52,8 @@ impl Backend {
             retries: RetryBudget::new(workers, epoch),
             cursors: PerWorker::new(workers),
             epoch,
-            totals: OnceLock::new(),
+            picked: PerWorker::new(workers),
+            admitted: OnceLock::new(),
             changes: Mutex::default(),
             news,
         }
@@ -71,31 +76,32 @@ impl Backend {
     /// Lets a request in while fewer than `most` are; it counts until the guard is dropped.
     pub fn admit(self: &Arc<Self>, most: u32) -> Option<Admitted> {
         // Taken first and given back: of two that come at once for the last place only one may get it.
-        if self.totals().admitted.fetch_add(1, Ordering::Relaxed) >= most {
-            self.totals().admitted.fetch_sub(1, Ordering::Relaxed);
+        if self.admitted().0.fetch_add(1, Ordering::Relaxed) >= most {
+            self.admitted().end();
             return None;
         }
         Some(Admitted(Arc::clone(self)))
     }
 
-    /// Requests in flight that were counted in the total.
+    /// Requests in flight that were counted by all workers: reads a word of each.
     pub fn counted(&self) -> u32 {
-        self.totals().picked.load(Ordering::Relaxed)
+        self.picked.used().map(|count| count.0.load(Ordering::Relaxed)).fold(0, u32::wrapping_add)
     }
 
-    /// Counts one more request in flight in the total.
-    pub(super) fn count(self: &Arc<Self>) -> Arc<Backend> {
-        self.totals().picked.fetch_add(1, Ordering::Relaxed);
-        Arc::clone(self)
+    /// Those that `worker` counted.
+    pub fn counted_by(&self, worker: usize) -> u32 {
+        self.picked.cell(worker, Arc::default).map_or(0, |count| count.0.load(Ordering::Relaxed))
     }
 
-    /// Takes back [`Backend::count`].
-    pub(super) fn uncount(&self) {
-        self.totals().picked.fetch_sub(1, Ordering::Relaxed);
+    /// Counts one more request that `worker` picked an endpoint for.
+    pub(super) fn count(&self, worker: usize) -> Option<Arc<Count>> {
+        let count = self.picked.cell(worker, Arc::default)?;
+        count.0.fetch_add(1, Ordering::Relaxed);
+        Some(Arc::clone(count))
     }
 
-    fn totals(&self) -> &Totals {
-        self.totals.get_or_init(Box::default)
+    fn admitted(&self) -> &Count {
+        self.admitted.get_or_init(Box::default)
     }
 
     /// Microseconds since the epoch.
@@ -130,6 +136,6 @@ pub struct Admitted(Arc<Backend>);
 
 impl Drop for Admitted {
     fn drop(&mut self) {
-        self.0.totals().admitted.fetch_sub(1, Ordering::Relaxed);
+        self.0.admitted().end();
     }
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 
-use super::Backend;
-use super::latency::Latency;
+use super::backend::{Backend, Count};
+use super::latency::{Aged, Latency};
 use super::standing::{ASIDE, EJECTED, History, PROBING, Standing};
 use crate::ir;
 
@@ -28,6 +28,10 @@ pub struct Endpoint {
     pub(super) until: AtomicU64,
     /// Time to the response head ([`Latency`]).
     pub(super) latency: AtomicU64,
+    /// Written for the sake of writing ([`Endpoint::touch`]).
+    touched: AtomicU32,
+    /// Relative weight, 1 to 1000.
+    base: AtomicU32,
     /// The address printed, for logs.
     pub text: Box<str>,
     /// Address and port.
@@ -35,8 +39,6 @@ pub struct Endpoint {
     pod: ArcSwapOption<Pod>,
     /// `None` as long as it was never set aside.
     pub(super) history: ArcSwapOption<History>,
-    /// Relative weight, 1 to 1000.
-    base: AtomicU32,
     /// When it came, in tenths of a second since the backend's epoch.
     born: AtomicU32,
     /// When it was checked the last time, in tenths of a second since the backend's epoch; 0 = never.
@@ -84,6 +86,7 @@ impl Endpoint {
             failures: AtomicU32::new(0),
             until: AtomicU64::new(0),
             latency: AtomicU64::new(0),
+            touched: AtomicU32::new(0),
             text: endpoint.address.to_string().into(),
             address: endpoint.address,
             pod: ArcSwapOption::new(Pod::of(endpoint).map(Arc::new)),
@@ -164,15 +167,37 @@ impl Endpoint {
         Latency(self.latency.load(Ordering::Relaxed)).mean().map(|micros| Duration::from_secs_f32(micros / 1e6))
     }
 
-    /// The mean time to a response head in microseconds, less the older it is; `now` in milliseconds of the backend.
-    pub fn latency_at(&self, now: u64) -> Option<f32> {
-        Latency(self.latency.load(Ordering::Relaxed)).now(now)
+    /// Nothing failed of late, and nothing is thought of it.
+    pub fn is_spotless(&self) -> bool {
+        self.failures.load(Ordering::Relaxed) | self.standing.load(Ordering::Relaxed) == 0
+    }
+
+    /// Whether there is a mean time to a response head.
+    pub fn is_measured(&self) -> bool {
+        self.latency.load(Ordering::Relaxed) != 0
+    }
+
+    /// The mean time to a response head, with its age; `now` in milliseconds of the backend.
+    pub fn latency_at(&self, now: u64) -> Option<Aged> {
+        Latency(self.latency.load(Ordering::Relaxed)).aged(now)
     }
 
     /// Takes one more time to a response head into the mean. Of two workers that do so at once one may be lost.
     pub(super) fn measured(&self, latency: Duration, now: u64) {
         let before = Latency(self.latency.load(Ordering::Relaxed));
         self.latency.store(before.with(latency, now).0, Ordering::Relaxed);
+    }
+
+    /// The same for a failure ([`Latency::after_failure`]).
+    pub(super) fn measured_failure(&self, latency: Duration, now: u64) {
+        let before = Latency(self.latency.load(Ordering::Relaxed));
+        self.latency.store(before.after_failure(latency, now).0, Ordering::Relaxed);
+    }
+
+    /// Says to the processor that the counts are going to be written. It then fetches their cache line once, to write; else
+    /// first to read and then again to write, and each time waits for the worker that had it last.
+    pub fn touch(&self) {
+        self.touched.store(0, Ordering::Relaxed);
     }
 
     /// Whether it may be picked, where the bits of `minded` count: it is not set aside, or its ejection is over and nobody
@@ -186,15 +211,19 @@ impl Endpoint {
         }
     }
 
-    /// Takes it for a request, after [`Endpoint::is_open`] said yes; `total`: the backend whose total counts. `None` if
-    /// somebody else was quicker to try one that was ejected.
-    pub fn claim(self: &Arc<Self>, minded: u32, total: Option<&Arc<Backend>>) -> Option<InFlight> {
+    /// Takes it for a request, after [`Endpoint::is_open`] said yes; `total`: the backend whose total counts, and the worker
+    /// that counts. `None` if somebody else was quicker to try one that was ejected.
+    pub fn claim(self: &Arc<Self>, minded: u32, total: Option<(&Backend, usize)>) -> Option<InFlight> {
         let is_probe = self.standing.load(Ordering::Relaxed) & minded & EJECTED != 0;
         if is_probe && self.standing.fetch_or(PROBING, Ordering::Relaxed) & PROBING != 0 {
             return None;
         }
         self.in_flight.fetch_add(1, Ordering::Relaxed);
-        Some(InFlight { endpoint: Arc::clone(self), is_probe, counted: total.map(Backend::count) })
+        Some(InFlight {
+            endpoint: Arc::clone(self),
+            is_probe,
+            counted: total.and_then(|(backend, worker)| backend.count(worker)),
+        })
     }
 
     /// Counts a request in; it counts until the guard is dropped.
@@ -209,8 +238,8 @@ pub struct InFlight {
     endpoint: Arc<Endpoint>,
     /// It decides whether an ejected endpoint comes back.
     is_probe: bool,
-    /// The backend in whose total it counts.
-    counted: Option<Arc<Backend>>,
+    /// The total in which it counts.
+    counted: Option<Arc<Count>>,
 }
 
 impl InFlight {
@@ -231,8 +260,8 @@ impl Drop for InFlight {
     fn drop(&mut self) {
         self.endpoint.in_flight.fetch_sub(1, Ordering::Relaxed);
         self.end_probe();
-        if let Some(backend) = &self.counted {
-            backend.uncount();
+        if let Some(count) = &self.counted {
+            count.end();
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::standing::{self, ASIDE, EJECTED, Fault, History, Run, Standing, UNHEALTHY};
-use super::{Backend, Endpoint, InFlight, Transition};
+use super::{Backend, Endpoint, EndpointSet, InFlight, Transition};
 use crate::ir::PassiveCheck;
 
 impl Backend {
@@ -16,8 +16,9 @@ impl Backend {
             endpoint.failures.store(0, Ordering::Relaxed);
         }
         if endpoint.standing.load(Ordering::Relaxed) & EJECTED != 0 {
-            self.try_return(flight, began, now, passive);
+            self.try_return(endpoint, began, now, passive);
         }
+        flight.end_probe();
     }
 
     /// An attempt that began at `began` failed at `now`.
@@ -46,6 +47,11 @@ impl Backend {
         endpoint.measured(latency, self.millis(now));
     }
 
+    /// An attempt at an endpoint failed after `latency`: whoever chooses by latency keeps away for a while.
+    pub fn measured_failure(&self, endpoint: &Endpoint, latency: Duration, now: Instant) {
+        endpoint.measured_failure(latency, self.millis(now));
+    }
+
     /// A check of `endpoint` ended at `now`.
     pub fn checked(&self, endpoint: &Endpoint, now: Instant) {
         endpoint.checked.store(self.tenths(now), Ordering::Relaxed);
@@ -70,6 +76,8 @@ impl Backend {
             endpoint.reborn(self.tenths(now));
         }
         let bits = if is_healthy { before & !UNHEALTHY } else { before | UNHEALTHY };
+        let reason =
+            if is_healthy && before & EJECTED != 0 { "checks succeed, requests failed".into() } else { reason };
         self.change(endpoint, bits & ASIDE, History { since: now, reason, ejections });
         true
     }
@@ -97,23 +105,36 @@ impl Backend {
     }
 
     /// Takes an endpoint back after its time, or at once where ejections no longer count.
-    fn try_return(&self, flight: &mut InFlight, began: Instant, now: Instant, passive: bool) {
-        let endpoint = flight.endpoint();
-        let changes = self.changes();
+    fn try_return(&self, endpoint: &Arc<Endpoint>, began: Instant, now: Instant, passive: bool) {
+        let is_over = || !passive || self.micros(began) >= endpoint.until.load(Ordering::Relaxed);
+        // First without the lock: while all have to serve, every success at an ejected endpoint comes here.
+        if !is_over() {
+            return;
+        }
+        let _changes = self.changes();
         let before = endpoint.standing.load(Ordering::Relaxed);
-        let is_over = !passive || self.micros(began) >= endpoint.until.load(Ordering::Relaxed);
-        if before & EJECTED != 0 && is_over {
+        if before & EJECTED != 0 && is_over() {
             endpoint.reborn(self.tenths(now));
             let ejections = endpoint.history().map_or(0, |history| history.ejections);
             let reason = "a request succeeded".into();
             self.change(endpoint, before & ASIDE & !EJECTED, History { since: now, reason, ejections });
         }
-        drop(changes);
-        flight.end_probe();
     }
 
-    /// Forgets that an endpoint failed: another Pod has its address now. The caller holds the lock and builds a new set.
-    pub(super) fn forget(&self, endpoint: &Endpoint) {
+    /// Makes `next` the endpoints. `others` are cells whose address another Pod has now; `returned` were away, and what
+    /// checks found then is out of date.
+    pub(super) fn replace(&self, next: EndpointSet, others: &[Arc<Endpoint>], returned: &[Arc<Endpoint>]) {
+        let _changes = self.changes();
+        others.iter().for_each(|endpoint| Self::forget(endpoint));
+        for endpoint in returned {
+            endpoint.standing.fetch_and(!UNHEALTHY, Ordering::Relaxed);
+        }
+        next.count();
+        self.endpoints.store(Arc::new(next));
+    }
+
+    /// Forgets that an endpoint failed. The caller holds the lock and makes a new set.
+    fn forget(endpoint: &Endpoint) {
         endpoint.standing.fetch_and(!ASIDE, Ordering::Relaxed);
         endpoint.checked.store(0, Ordering::Relaxed);
         endpoint.failures.store(0, Ordering::Relaxed);
@@ -124,7 +145,7 @@ impl Backend {
     fn may_eject(&self, endpoint: &Endpoint, settings: &PassiveCheck) -> bool {
         let set = self.endpoints.load();
         let is_new = endpoint.standing.load(Ordering::Relaxed) & ASIDE == 0;
-        standing::may_eject(set.candidates.len(), set.aside() + usize::from(is_new), settings.max_ejected)
+        standing::may_eject(set.candidates.len(), set.aside(ASIDE) + usize::from(is_new), settings.max_ejected)
     }
 
     /// Gives an endpoint new bits, keeps the count of the set exact, and tells of it. The caller holds the lock.
@@ -136,11 +157,7 @@ impl Backend {
         endpoint.standing.fetch_and(bits | !ASIDE, Ordering::Relaxed);
         let set = self.endpoints.load();
         if set.candidates.iter().any(|candidate| Arc::ptr_eq(candidate, endpoint)) {
-            match (before & ASIDE != 0, bits & ASIDE != 0) {
-                (false, true) => set.aside.fetch_add(1, Ordering::Relaxed),
-                (true, false) => set.aside.fetch_sub(1, Ordering::Relaxed),
-                _ => 0,
-            };
+            set.counted(endpoint, before, bits);
         }
         self.news.tell(Transition {
             backend: self.id.clone(),
@@ -148,7 +165,7 @@ impl Backend {
             from: Standing::of(before),
             to: Standing::of(bits),
             reason: history.reason,
-            in_use: set.candidates.len().saturating_sub(set.aside()),
+            in_use: set.candidates.len().saturating_sub(set.aside(ASIDE)),
             candidates: set.candidates.len(),
         });
     }

@@ -22,6 +22,17 @@ impl Latency {
             }
             _ => measured,
         };
+        Latency::new(mean, now)
+    }
+
+    /// The mean after a failure: twice what it was, and no less than the failure took. What fails quickly must not look
+    /// quick, and what goes on failing is asked less and less.
+    pub(super) fn after_failure(self, measured: Duration, now: u64) -> Latency {
+        let doubled = self.now(now).map_or(0.0, |mean| mean * 2.0).clamp(LEAST_AFTER_FAILURE, MOST_AFTER_FAILURE);
+        Latency::new(doubled.max(measured.as_secs_f32() * 1e6), now)
+    }
+
+    fn new(mean: f32, now: u64) -> Latency {
         Latency(u64::from(mean.to_bits()) << 32 | (now & LOW))
     }
 
@@ -30,19 +41,48 @@ impl Latency {
         (self.0 != 0).then(|| f32::from_bits((self.0 >> 32) as u32))
     }
 
-    /// The mean with its age taken off, so that an endpoint that nobody asks any more is asked again some time.
-    pub(super) fn now(self, now: u64) -> Option<f32> {
-        self.mean().map(|mean| mean * self.kept(now))
+    /// The mean, and what its age divides it by, so that an endpoint that nobody asks any more is asked again some time.
+    pub(super) fn aged(self, now: u64) -> Option<Aged> {
+        self.mean().map(|mean| Aged { mean, age: self.age(now) })
     }
 
-    /// What is left of the past after the time since then: e^-x, with the first terms of e^x. It is within 4 % up to
-    /// 10 s, falls always, and costs one division.
+    /// The mean with its age taken off.
+    fn now(self, now: u64) -> Option<f32> {
+        self.aged(now).map(|aged| aged.mean / aged.age)
+    }
+
+    /// What is left of the past after the time since then.
     fn kept(self, now: u64) -> f32 {
-        let age = (now as u32).wrapping_sub(self.0 as u32);
+        1.0 / self.age(now)
+    }
+
+    /// What the past is divided by: e^x, by its first terms. It is within 4 % up to 10 s, and grows always.
+    fn age(self, now: u64) -> f32 {
+        // Another worker's clock may have been read a little later than ours.
+        let age = (now as u32).wrapping_sub(self.0 as u32).cast_signed().max(0);
         let x = age as f32 / (DECAY * 1e3);
-        1.0 / (1.0 + x * (1.0 + x * (0.5 + x / 6.0)))
+        1.0 + x * (1.0 + x * (0.5 + x * (1.0 / 6.0)))
     }
 }
+
+/// A mean of some time ago. What counts is `mean / age`; whoever compares two need not divide.
+#[derive(Clone, Copy, Debug)]
+pub struct Aged {
+    mean: f32,
+    /// From 1 on.
+    pub age: f32,
+}
+
+impl Aged {
+    /// The mean, in microseconds, as often as there are requests.
+    pub fn times(self, requests: f32) -> f32 {
+        self.mean * requests
+    }
+}
+
+/// What a failure counts at least and at most, in microseconds.
+const LEAST_AFTER_FAILURE: f32 = 10e3;
+const MOST_AFTER_FAILURE: f32 = 10e6;
 
 const LOW: u64 = u32::MAX as u64;
 
@@ -81,6 +121,27 @@ mod tests {
         let seen: Vec<f32> = [500, 1_000, 10_500, 100_500].map(|now| latency.now(now).unwrap()).into();
         assert!(seen.is_sorted_by(|a, b| a > b), "{seen:?}");
         assert!((seen[2] / 8_000.0 - 1.0 / std::f32::consts::E).abs() < 0.02, "{seen:?}");
+    }
+
+    #[test]
+    fn a_clock_that_was_read_earlier_makes_nothing_old() {
+        let latency = Latency::default().with(millis(8), 1_000);
+        assert_eq!(latency.now(998).map(f32::round), Some(8_000.0));
+        assert_eq!(latency.with(millis(2), 998).mean().map(f32::round), Some(8_000.0));
+    }
+
+    #[test]
+    fn failures_double_the_mean_up_to_ten_seconds() {
+        let mut latency = Latency::default().with(millis(8), 0);
+        let mut seen = Vec::new();
+        for _ in 0..12 {
+            latency = latency.after_failure(millis(1), 0);
+            seen.push(latency.mean().unwrap() as u64 / 1_000);
+        }
+        assert_eq!(seen, [16, 32, 64, 128, 256, 512, 1_024, 2_048, 4_096, 8_192, 10_000, 10_000]);
+        assert_eq!(Latency::default().after_failure(millis(1), 0).mean(), Some(10e3), "never measured is no excuse");
+        let late = Latency::default().after_failure(Duration::from_secs(60), 0);
+        assert_eq!(late.mean(), Some(60e6), "no less than it took");
     }
 
     #[test]

@@ -63,20 +63,21 @@ impl Registry {
     ) -> Option<Instant> {
         let mut entries = self.entries();
         let Entry { backend, leavers } = self.entry(&mut entries, id);
-        let _changes = backend.changes();
         let present = backend.endpoints.load_full();
         let stayers = present.iter().map(|endpoint| (endpoint, true));
         let both = stayers.chain(leavers.iter().map(|endpoint| (endpoint, false)));
         let mut known: HashMap<SocketAddr, (&Arc<Endpoint>, bool), foldhash::fast::RandomState> =
             both.map(|(endpoint, stays)| (endpoint.address, (endpoint, stays))).collect();
         let born = backend.tenths(now);
-        let mut due = None;
-        let next = EndpointSet::new(&set.endpoints, |endpoint| {
+        let (mut due, mut others, mut returned) = (None, Vec::new(), Vec::new());
+        let next = EndpointSet::new(&set.endpoints, &present, |endpoint| {
             let cell = match known.remove(&endpoint.address) {
                 Some((cell, stays)) => {
                     let is_other = cell.update(endpoint);
                     if is_other {
-                        backend.forget(cell);
+                        others.push(Arc::clone(cell));
+                    } else if !stays {
+                        returned.push(Arc::clone(cell));
                     }
                     if is_other || !stays {
                         cell.reborn(born);
@@ -89,7 +90,7 @@ impl Registry {
             cell
         });
         *leavers = known.into_values().map(|(cell, _)| Arc::clone(cell)).collect();
-        backend.endpoints.store(Arc::new(next));
+        backend.replace(next, &others, &returned);
         due.map(|tenths| now + Duration::from_millis(100) * tenths)
     }
 
@@ -97,13 +98,12 @@ impl Registry {
     /// their full weight.
     pub fn ramp(&self, id: &ir::BackendId, slow_start: Duration, now: Instant) -> Option<Instant> {
         let backend = Arc::clone(&self.entries().get(id)?.backend);
-        let _changes = backend.changes();
         let present = backend.endpoints.load_full();
         let born = backend.tenths(now);
         let steps = present.iter().map(|endpoint| endpoint.ramp(tenths(slow_start), born));
         let due = steps.fold(None, earliest);
-        let next = EndpointSet::of(present.candidates.clone(), present.draining.clone());
-        backend.endpoints.store(Arc::new(next));
+        let next = EndpointSet::of(present.candidates.clone(), present.draining.clone(), &present);
+        backend.replace(next, &[], &[]);
         due.map(|tenths| now + Duration::from_millis(100) * tenths)
     }
 

@@ -3,9 +3,12 @@
 //! comes or goes takes or leaves only what is its own.
 
 use std::array;
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use foldhash::fast::FixedState;
 
 /// A hash is rounded to one of 2^18 slots: each belongs to one endpoint.
 const SLOT_BITS: u32 = 18;
@@ -26,6 +29,7 @@ pub struct Rendezvous {
 type Page = OnceLock<Box<[AtomicU32; PAGE]>>;
 
 /// What an endpoint brings to the contest for a slot.
+#[derive(Clone, Copy, PartialEq)]
 struct Seat {
     seed: u64,
     weight: f64,
@@ -39,6 +43,49 @@ impl Rendezvous {
         let is_even = endpoints.windows(2).all(|pair| matches!(pair, [a, b] if a.weight.total_cmp(&b.weight).is_eq()));
         let pages = if endpoints.len() <= COMPARED { 0 } else { (1 << SLOT_BITS) / PAGE };
         Rendezvous { endpoints, is_even, pages: (0..pages).map(|_| Page::new()).collect() }
+    }
+
+    /// The same over endpoints that are there after `before`, with what is remembered as far as it holds: a slot whose owner
+    /// left or weighs less is worked out again, and a newcomer or one that weighs more is compared with each owner. When too
+    /// many are new, nothing is remembered.
+    pub(super) fn after(
+        before: &Arc<Rendezvous>,
+        endpoints: impl Iterator<Item = (SocketAddr, u32)>,
+    ) -> Arc<Rendezvous> {
+        let next = Rendezvous::new(endpoints);
+        if next.endpoints == before.endpoints {
+            return Arc::clone(before);
+        }
+        let places: HashMap<u64, usize, FixedState> =
+            next.endpoints.iter().enumerate().map(|(place, seat)| (seat.seed, place)).collect();
+        let mut is_challenger = vec![true; next.endpoints.len()];
+        let kept = |seat: &Seat| {
+            let place = *places.get(&seat.seed)?;
+            let weight = next.endpoints.get(place)?.weight;
+            if let Some(is_challenger) = is_challenger.get_mut(place) {
+                *is_challenger = weight > seat.weight;
+            }
+            (weight >= seat.weight).then_some(place)
+        };
+        let kept: Vec<Option<usize>> = before.endpoints.iter().map(kept).collect();
+        let challengers: Vec<usize> =
+            (0..).zip(&is_challenger).filter_map(|(place, is_challenger)| is_challenger.then_some(place)).collect();
+        if challengers.len() > MOST_CHALLENGERS {
+            return Arc::new(next);
+        }
+        for ((slots, old), new) in (0..).zip(&before.pages).zip(&next.pages) {
+            let Some(old) = old.get() else { continue };
+            let owner = |(slot, cell): (u64, &AtomicU32)| {
+                let owner = (cell.load(Ordering::Relaxed) as usize).checked_sub(1)?;
+                let kept = kept.get(owner).copied().flatten()?;
+                next.best(slots * PAGE as u64 + slot, challengers.iter().copied().chain([kept]))
+            };
+            let mut owners = (0..).zip(old.iter()).map(owner);
+            let page = array::from_fn(|_| AtomicU32::new(owners.next().flatten().map_or(0, |owner| owner as u32 + 1)));
+            // Nobody else has the new set as yet.
+            let _is_first = new.set(Box::new(page));
+        }
+        Arc::new(next)
     }
 
     /// The place of the endpoint that `hash` belongs to; `None` when there is no endpoint.
@@ -61,7 +108,7 @@ impl Rendezvous {
     /// The endpoint with the least -ln(u) / weight, where u is drawn from its address and the slot. Where all weigh the
     /// same that is the one with the greatest u.
     fn winner(&self, slot: u64) -> Option<usize> {
-        let slot = mix(slot.wrapping_mul(GOLDEN).wrapping_add(GOLDEN));
+        let slot = mixed(slot);
         let drawn = self.endpoints.iter().map(|seat| mix(seat.seed ^ slot));
         if self.is_even {
             // The first of equal ones, as below.
@@ -71,6 +118,26 @@ impl Rendezvous {
         let scores = drawn.zip(&self.endpoints).map(|(drawn, seat)| minus_ln(drawn) / seat.weight);
         scores.enumerate().min_by(|(_, a), (_, b)| a.total_cmp(b)).map(|(place, _)| place)
     }
+
+    /// The winner of a slot among these places only.
+    fn best(&self, slot: u64, places: impl Iterator<Item = usize>) -> Option<usize> {
+        let slot = mixed(slot);
+        let score = |place: usize| {
+            let seat = self.endpoints.get(place)?;
+            Some((minus_ln(mix(seat.seed ^ slot)) / seat.weight, place))
+        };
+        places
+            .filter_map(score)
+            .min_by(|(a, place), (b, other)| a.total_cmp(b).then(place.cmp(other)))
+            .map(|(_, place)| place)
+    }
+}
+
+/// More newcomers at a time are not compared with every remembered owner.
+const MOST_CHALLENGERS: usize = 4;
+
+fn mixed(slot: u64) -> u64 {
+    mix(slot.wrapping_mul(GOLDEN).wrapping_add(GOLDEN))
 }
 
 /// The next hash of a chain: what to ask for when the owner of `hash` cannot be taken.
@@ -208,6 +275,43 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn what_is_taken_over_is_what_would_be_worked_out_anew() {
+        type Weight = fn(u32) -> u32;
+        let some = |places: &[u32], weight: Weight| -> Vec<_> {
+            let all: Vec<_> = addresses(200).map(|(address, _)| address).collect();
+            places.iter().map(|&place| (all[place as usize], weight(place))).collect()
+        };
+        let even = |_| 10;
+        let odd = |place| 10 + place % 3;
+        let first: Vec<u32> = (0..100).collect();
+        let steps: [(Vec<u32>, Weight); 6] = [
+            (first.clone(), even),
+            ((1..100).collect(), even),
+            ((1..103).collect(), even),
+            ((1..103).filter(|place| place % 7 != 0).chain([150]).collect(), even),
+            (first.clone(), odd),
+            (first, even),
+        ];
+        let mut before = Arc::new(Rendezvous::new(addresses(1)));
+        for (places, weight) in steps {
+            let seats = some(&places, weight);
+            let taken_over = Rendezvous::after(&before, seats.iter().copied());
+            let anew = Rendezvous::new(seats.iter().copied());
+            for hash in hashes().step_by(53) {
+                assert_eq!(taken_over.owner(hash), anew.winner(hash >> (64 - SLOT_BITS)), "{} seats", seats.len());
+            }
+            assert!(
+                Arc::ptr_eq(&taken_over, &Rendezvous::after(&taken_over, seats.iter().copied())),
+                "nothing changed"
+            );
+            before = taken_over;
+        }
+        let page = |rendezvous: &Rendezvous| rendezvous.pages[0].get().map(|page| page[0].load(Ordering::Relaxed));
+        let less = Rendezvous::after(&before, some(&(0..99).collect::<Vec<_>>(), |_| 10).into_iter());
+        assert!(page(&before).is_some_and(|owner| owner > 0) && page(&less).is_some(), "it is remembered");
     }
 
     #[test]

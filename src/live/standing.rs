@@ -57,6 +57,8 @@ impl fmt::Display for Standing {
 pub enum Fault {
     /// No connection.
     Connect,
+    /// What answers does not speak HTTP.
+    NotHttp,
     /// The connection broke before a response head.
     Reset,
     /// A status from 500 to 599.
@@ -66,10 +68,11 @@ pub enum Fault {
 }
 
 impl Fault {
-    const ALL: [Fault; 4] = [Fault::Connect, Fault::Reset, Fault::Timeout, Fault::Status];
+    const ALL: [Fault; 5] = [Fault::Connect, Fault::Reset, Fault::Timeout, Fault::NotHttp, Fault::Status];
 
     fn bit(self) -> u32 {
         match self {
+            Fault::NotHttp => 1 << 27,
             Fault::Connect => 1 << 28,
             Fault::Reset => 1 << 29,
             Fault::Status => 1 << 30,
@@ -80,6 +83,7 @@ impl Fault {
     fn plural(self) -> &'static str {
         match self {
             Fault::Connect => "connect failures",
+            Fault::NotHttp => "answers that are no HTTP",
             Fault::Reset => "resets",
             Fault::Status => "answers of 5xx",
             Fault::Timeout => "time-outs",
@@ -92,7 +96,7 @@ impl Fault {
 pub(super) struct Run(pub(super) u32);
 
 impl Run {
-    const COUNT: u32 = (1 << 28) - 1;
+    const COUNT: u32 = (1 << 27) - 1;
 
     /// One more.
     pub(super) fn with(self, fault: Fault) -> Run {
@@ -112,7 +116,9 @@ impl fmt::Display for Run {
         let mut kinds = Fault::ALL.into_iter().filter(|fault| self.0 & fault.bit() != 0).map(Fault::plural);
         let (first, second) = (kinds.next().unwrap_or("failures"), kinds.next());
         match (self.count(), second) {
-            (1, None) => f.write_str(first.strip_suffix('s').unwrap_or("an answer of 5xx")),
+            (1, None) if first == Fault::Status.plural() => f.write_str("an answer of 5xx"),
+            (1, None) if first == Fault::NotHttp.plural() => f.write_str("an answer that is no HTTP"),
+            (1, None) => f.write_str(first.strip_suffix('s').unwrap_or(first)),
             (count, None) => write!(f, "{count} {first}"),
             (count, Some(second)) => {
                 write!(f, "{count} failures: {first}, {second}")?;
@@ -225,6 +231,7 @@ mod tests {
         assert_eq!(run(&[Fault::Connect; 5]).to_string(), "5 connect failures");
         assert_eq!(run(&[Fault::Connect]).to_string(), "connect failure");
         assert_eq!(run(&[Fault::Status]).to_string(), "an answer of 5xx");
+        assert_eq!(run(&[Fault::NotHttp]).to_string(), "an answer that is no HTTP");
         let mixed = run(&[Fault::Timeout, Fault::Reset, Fault::Timeout]);
         assert_eq!((mixed.count(), mixed.to_string()), (3, "3 failures: resets, time-outs".to_owned()));
         let full = Run(Run::COUNT).with(Fault::Reset);

@@ -40,12 +40,12 @@ fn parse(value: &[u8], own: [u8; 6]) -> Option<Key> {
 pub fn cookie(
     route: &Route,
     backend: &BackendRef,
+    affinity: &Affinity,
     request: &Outgoing<'_>,
     pinned: Option<Key>,
     served: &Endpoint,
 ) -> Option<Box<[u8]>> {
-    let affinity = backend.settings.affinity.as_ref().filter(|_| route.rule.policy.sticky)?;
-    let key = served.key()?;
+    let key = served.key().filter(|_| route.rule.policy.sticky)?;
     let keeps = |pinned: Key| {
         let is_there = || backend.live.endpoints.load().keyed(&pinned).is_some();
         pinned == key || (!affinity.cookie.change_on_failure && is_there())

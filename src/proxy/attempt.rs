@@ -1,5 +1,6 @@
 //! One endpoint after another, until one answers or the rules say that it is enough.
 
+use std::cell::Cell;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -10,7 +11,7 @@ use smallvec::SmallVec;
 use tokio::time::Instant;
 
 use super::affinity;
-use super::balance::{self, Ask};
+use super::balance::{self, Ask, Span, Verdict};
 use super::downstream::{Client, ClientFault};
 use super::error::{RetryClass, UpstreamFault};
 use super::forward::Outgoing;
@@ -75,19 +76,30 @@ pub async fn reach<C: Client>(
         };
         let address = in_flight.endpoint().address;
         note.attempt(in_flight.endpoint(), now);
-        let mut is_reused = false;
-        let outcome = attempt(worker, client, &plan, address, upload, now, &mut is_reused).await;
+        let mut sight = Sight { is_reused: false, is_news: Cell::new(true) };
+        // How long the client takes to send is not the endpoint's time.
+        let is_measured = upload.is_complete() && (wants_latency(backend, &in_flight) || worker.is_sample());
+        let outcome = attempt(worker, client, &plan, address, upload, now, &mut sight).await;
         let (started, ended) = (now, Instant::now());
-        judge(backend, &mut in_flight, &outcome, is_reused, started, ended);
-        tried.push(address);
-        let may = |class| may_retry(retry, class, request.method(), upload, &tried, backend, began);
+        let span = Span { began: started.into_std(), ended: ended.into_std(), is_measured };
+        balance::judge(backend, &mut in_flight, verdict(&outcome, &sight), &span);
+        if let (Ok((_, response)), Some(attempt)) = (&outcome, note.last_attempt()) {
+            attempt.status = Some(response.status);
+        }
+        // Few say that a status is to be asked for again.
+        let may = |class, tried: &mut SmallVec<[SocketAddr; 1]>| {
+            tried.push(address);
+            may_retry(retry, class, request.method(), upload, tried, backend, began)
+        };
         let fault = match outcome {
             Ok((upstream, response)) => {
-                if let Some(attempt) = note.last_attempt() {
-                    attempt.status = Some(response.status);
-                }
-                if !retry.on.statuses.contains(&response.status) || !may(RetryClass::Status) {
-                    let cookie = affinity::cookie(route, backend, request, pinned, in_flight.endpoint());
+                if !retry.on.statuses.contains(&response.status) || !may(RetryClass::Status, &mut tried) {
+                    let cookie = match &backend.settings.affinity {
+                        Some(affinity) => {
+                            affinity::cookie(route, backend, affinity, request, pinned, in_flight.endpoint())
+                        }
+                        None => None,
+                    };
                     return Ok(Answered { upstream, response, in_flight, admitted, cookie });
                 }
                 UpstreamFault::Invalid
@@ -95,7 +107,7 @@ pub async fn reach<C: Client>(
             Err(UploadFault::Client(fault)) => return Err(fault.into()),
             Err(UploadFault::Upstream(fault)) => {
                 note.attempt_failed(fault.status());
-                if !may(fault.retry_class()) {
+                if !may(fault.retry_class(), &mut tried) {
                     return Err(Stop::Upstream(fault));
                 }
                 fault
@@ -108,42 +120,46 @@ pub async fn reach<C: Client>(
     }
 }
 
-/// Tells the endpoint's standing what became of an attempt at it.
-fn judge<T>(
-    backend: &BackendRef,
-    in_flight: &mut InFlight,
-    outcome: &Result<(T, ResponseHead), UploadFault>,
-    is_reused: bool,
-    began: Instant,
-    now: Instant,
-) {
-    let (live, passive) = (&*backend.live, backend.settings.balancing.passive.as_ref());
+/// Whether every request is measured: the algorithm goes by latency, or none is known yet. Else a sample is enough, which
+/// is only shown.
+fn wants_latency(backend: &BackendRef, in_flight: &InFlight) -> bool {
+    backend.settings.balancing.algorithm == ir::Algorithm::Ewma || !in_flight.endpoint().is_measured()
+}
+
+/// What an attempt says about its endpoint.
+fn verdict<T>(outcome: &Result<(T, ResponseHead), UploadFault>, sight: &Sight) -> Verdict {
     let fault = match outcome {
-        Ok((_, head)) if head.status >= 500 && passive.is_some_and(|passive| passive.on_5xx) => Fault::Status,
-        Ok((_, head)) => {
-            // What fails quickly must not look quick.
-            if head.status < 500 {
-                live.measured(in_flight.endpoint(), now - began, now.into_std());
-            }
-            return live.succeeded(in_flight, began.into_std(), now.into_std(), passive.is_some());
-        }
-        Err(UploadFault::Client(_)) => return,
-        Err(UploadFault::Upstream(fault)) => match fault {
-            UpstreamFault::Connect | UpstreamFault::ConnectTimeout => Fault::Connect,
-            // An end that closes a connection which was idle is within its rights.
-            UpstreamFault::Reset if is_reused => return,
-            UpstreamFault::Reset => Fault::Reset,
-            UpstreamFault::HeadTimeout => {
-                live.measured(in_flight.endpoint(), now - began, now.into_std());
-                Fault::Timeout
-            }
-            // One answer that is no HTTP may be the fault of one URL.
-            UpstreamFault::Invalid | UpstreamFault::Cut | UpstreamFault::BodyTimeout => return,
-        },
+        Ok((_, head)) => return Verdict::Answered(head.status),
+        Err(UploadFault::Client(_)) => return Verdict::Nothing,
+        Err(UploadFault::Upstream(fault)) => fault,
     };
-    if let Some(passive) = passive {
-        live.failed(in_flight, fault, passive, began.into_std(), now.into_std());
+    match fault {
+        UpstreamFault::Connect | UpstreamFault::ConnectTimeout if sight.is_news.get() => {
+            Verdict::Failed(Fault::Connect)
+        }
+        // An end that closes a connection which was idle is within its rights.
+        UpstreamFault::Reset if !sight.is_reused => Verdict::Failed(Fault::Reset),
+        UpstreamFault::StreamReset | UpstreamFault::HeadCut => Verdict::Failed(Fault::Reset),
+        UpstreamFault::HeadTimeout => Verdict::Failed(Fault::Timeout),
+        UpstreamFault::NotHttp => Verdict::Failed(Fault::NotHttp),
+        // A head that is not right may be the fault of one URL; what is ours is not theirs.
+        UpstreamFault::Connect
+        | UpstreamFault::ConnectTimeout
+        | UpstreamFault::Exhausted
+        | UpstreamFault::NotTaken
+        | UpstreamFault::Reset
+        | UpstreamFault::Invalid
+        | UpstreamFault::Cut
+        | UpstreamFault::BodyTimeout => Verdict::Nothing,
     }
+}
+
+/// How an attempt came to its connection.
+struct Sight {
+    /// It was there already.
+    is_reused: bool,
+    /// That it cannot be made is not told by another request already.
+    is_news: Cell<bool>,
 }
 
 /// Whether the request may be sent once more. Takes the retry out of the budget if it is charged.
@@ -197,17 +213,17 @@ async fn attempt<C: Client>(
     address: SocketAddr,
     upload: &mut Upload,
     now: Instant,
-    is_reused: &mut bool,
+    sight: &mut Sight,
 ) -> Result<(Upstream, ResponseHead), UploadFault> {
     let Plan { timeouts, protocol, request } = *plan;
     let wants_fresh = request.upgrade.is_some();
     let pooled = if wants_fresh { None } else { upstream::pooled(worker, address, protocol, now) };
-    *is_reused = pooled.is_some();
+    sight.is_reused = pooled.is_some();
     let upstream = match pooled {
         Some(upstream) => upstream,
         None => {
             // Boxed: most requests find a connection, and should not make room for making one.
-            let mut connect = Box::pin(upstream::connect(worker, address, protocol, timeouts.connect));
+            let mut connect = Box::pin(upstream::connect(worker, address, protocol, timeouts.connect, &sight.is_news));
             let opened = std::future::poll_fn(|cx| match connect.as_mut().poll(cx) {
                 Poll::Ready(opened) => Poll::Ready(opened.map_err(UploadFault::Upstream)),
                 Poll::Pending if upload.is_complete() => {

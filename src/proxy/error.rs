@@ -2,6 +2,8 @@
 
 use std::io;
 
+use rustix::io::Errno;
+
 use crate::telemetry::Failure;
 
 /// Why an attempt at an endpoint failed.
@@ -13,12 +15,27 @@ pub enum UpstreamFault {
     /// No connection in time.
     #[error("connect timed out")]
     ConnectTimeout,
+    /// No connection, because this machine has no descriptor, port or memory left for one.
+    #[error("nothing left to connect with")]
+    Exhausted,
+    /// An open HTTP/2 connection took the request not, or no longer (RFC 9113 8.7): nothing was looked at.
+    #[error("not taken")]
+    NotTaken,
     /// The connection broke before a response head.
     #[error("closed before a response head")]
     Reset,
+    /// The back end ended the HTTP/2 stream before a response head.
+    #[error("stream reset before a response head")]
+    StreamReset,
     /// No response head in time, or the back end takes no bytes.
     #[error("no response head in time")]
     HeadTimeout,
+    /// The connection broke in the middle of a response head, or after an interim one.
+    #[error("response head breaks off")]
+    HeadCut,
+    /// What came does not even begin as an HTTP response: something else answers there, whatever is asked.
+    #[error("what answers is not HTTP")]
+    NotHttp,
     /// What came is no HTTP response.
     #[error("response head is not HTTP")]
     Invalid,
@@ -54,18 +71,27 @@ impl UpstreamFault {
     pub fn status(self) -> u16 {
         match self {
             UpstreamFault::ConnectTimeout | UpstreamFault::HeadTimeout | UpstreamFault::BodyTimeout => 504,
-            UpstreamFault::Connect | UpstreamFault::Reset | UpstreamFault::Invalid | UpstreamFault::Cut => 502,
+            UpstreamFault::Connect
+            | UpstreamFault::Exhausted
+            | UpstreamFault::NotTaken
+            | UpstreamFault::Reset
+            | UpstreamFault::StreamReset
+            | UpstreamFault::HeadCut
+            | UpstreamFault::NotHttp
+            | UpstreamFault::Invalid
+            | UpstreamFault::Cut => 502,
         }
     }
 
     /// The reason in log and metric.
     pub fn failure(self) -> Failure {
         match self {
-            UpstreamFault::Connect => Failure::UpstreamRefused,
+            UpstreamFault::Connect | UpstreamFault::NotTaken => Failure::UpstreamRefused,
+            UpstreamFault::Exhausted => Failure::Internal,
             UpstreamFault::ConnectTimeout => Failure::TimeoutConnect,
-            UpstreamFault::Reset => Failure::UpstreamReset,
+            UpstreamFault::Reset | UpstreamFault::StreamReset | UpstreamFault::HeadCut => Failure::UpstreamReset,
             UpstreamFault::HeadTimeout | UpstreamFault::BodyTimeout => Failure::TimeoutResponse,
-            UpstreamFault::Invalid => Failure::UpstreamInvalid,
+            UpstreamFault::NotHttp | UpstreamFault::Invalid => Failure::UpstreamInvalid,
             UpstreamFault::Cut => Failure::UpstreamCut,
         }
     }
@@ -73,14 +99,20 @@ impl UpstreamFault {
     /// Whether another attempt may be made.
     pub fn retry_class(self) -> RetryClass {
         match self {
-            UpstreamFault::Connect => RetryClass::Free,
+            UpstreamFault::Connect | UpstreamFault::Exhausted | UpstreamFault::NotTaken => RetryClass::Free,
             UpstreamFault::ConnectTimeout => RetryClass::FreeTimeout,
-            UpstreamFault::Reset => RetryClass::Error,
+            UpstreamFault::Reset | UpstreamFault::StreamReset => RetryClass::Error,
             UpstreamFault::HeadTimeout => RetryClass::Timeout,
-            UpstreamFault::Invalid => RetryClass::InvalidHeader,
+            UpstreamFault::HeadCut | UpstreamFault::NotHttp | UpstreamFault::Invalid => RetryClass::InvalidHeader,
             UpstreamFault::Cut | UpstreamFault::BodyTimeout => RetryClass::Never,
         }
     }
+}
+
+/// Whether a connection failed because this machine has nothing left to connect with: that says nothing about the other end.
+pub fn is_ours(error: &io::Error) -> bool {
+    let ours = [Errno::MFILE, Errno::NFILE, Errno::ADDRNOTAVAIL, Errno::NOBUFS, Errno::NOMEM];
+    error.raw_os_error().is_some_and(|number| ours.iter().any(|errno| errno.raw_os_error() == number))
 }
 
 impl From<io::Error> for UpstreamFault {

@@ -39,6 +39,7 @@ pub struct Worker {
     spare: Spare,
     watches: Watches,
     closing_since: Cell<Option<Instant>>,
+    sampled: Cell<u8>,
     connections: RefCell<Connections>,
 }
 
@@ -47,6 +48,9 @@ struct Connections {
     wakers: Vec<Option<Waker>>,
     free: Vec<usize>,
 }
+
+/// Of so many requests one is a sample.
+const SAMPLE: u8 = 8;
 
 impl Worker {
     /// A worker without connections.
@@ -73,8 +77,16 @@ impl Worker {
             spare: Spare::default(),
             watches: Watches::new(0),
             closing_since: Cell::default(),
+            sampled: Cell::default(),
             connections: RefCell::default(),
         }
+    }
+
+    /// Whether this is the one in [`SAMPLE`] that is looked at more closely.
+    pub fn is_sample(&self) -> bool {
+        let sampled = self.sampled.get().wrapping_add(1) % SAMPLE;
+        self.sampled.set(sampled);
+        sampled == 0
     }
 
     /// The worker with so many watches for clients that leave.

@@ -1,6 +1,7 @@
 //! The control loop from objects to what is served: which road a change takes, and what is said of it.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -163,4 +164,57 @@ async fn the_loop_serves_what_the_folder_has_and_gets_and_frees_old_tables() {
         never = controller.run(Source::Folder(Box::new(source))) => match never {},
         done = tokio::time::timeout(Duration::from_secs(20), test) => done.expect("what the folder says is not served"),
     }
+}
+
+#[tokio::test]
+async fn the_weight_of_a_new_endpoint_grows_in_steps_through_other_changes_while_the_old_ones_keep_theirs() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let path = folder.path().join("a.yaml");
+    let write = |host: &str, endpoints: &str| {
+        let service = SERVICE.replace("{name: web}", "{name: web, annotations: {fairlead.dev/slow-start: 1s}}");
+        let slice = SLICE.replace("{addresses: [10.0.0.1]}", endpoints);
+        std::fs::write(path.with_extension("tmp"), INGRESS.replace("a.example", host) + &service + &slice).unwrap();
+        std::fs::rename(path.with_extension("tmp"), &path).unwrap();
+    };
+    let (one, two) = ("{addresses: [10.0.0.1]}", "{addresses: [10.0.0.1]}, {addresses: [10.0.0.2]}");
+    write("a.example", one);
+    let source = FolderSource::open(&[folder.path().to_owned()], "x").unwrap();
+    let outlets = outlets();
+    let controller = Controller::new(outlets.clone(), CompileOptions::default(), Vec::new());
+    // Tenths of the weight, in the order of addresses.
+    let weights = || -> Vec<u32> {
+        let backends = outlets.registry.backends();
+        let Some(backend) = backends.first() else { return Vec::new() };
+        let set = backend.endpoints.load();
+        set.candidates.iter().map(|endpoint| endpoint.weight.load(Ordering::Relaxed)).collect()
+    };
+    let test = async {
+        while weights() != [10] {
+            tokio::task::yield_now().await;
+        }
+        write("a.example", two);
+        while weights().len() < 2 {
+            tokio::task::yield_now().await;
+        }
+        let (came, mut steps) = (Instant::now(), vec![weights()[1]]);
+        while steps.last() != Some(&10) {
+            let now = weights();
+            assert_eq!(now[0], 10);
+            if steps.last() != Some(&now[1]) {
+                steps.push(now[1]);
+                // A change of routes, which makes another table.
+                write(&format!("host-{}.example", now[1]), two);
+            }
+            tokio::task::yield_now().await;
+        }
+        (steps, came.elapsed())
+    };
+    let (steps, took) = tokio::select! {
+        never = controller.run(Source::Folder(Box::new(source))) => match never {},
+        done = tokio::time::timeout(Duration::from_secs(20), test) => done.expect("it never has its full weight"),
+    };
+    // A busy machine may miss steps.
+    assert!(steps.is_sorted() && steps[0] == 1 && steps.len() >= 5, "{steps:?}");
+    assert!((800..3_000).contains(&took.as_millis()), "{steps:?} in {took:?}");
+    assert!(outlets.table.generation() > 2);
 }

@@ -18,6 +18,7 @@ mod clients;
 mod cluster;
 mod controller;
 mod docs;
+mod drills;
 mod exchange;
 mod explain;
 mod folder;

@@ -148,8 +148,7 @@ async fn over_h1(replicas: [SocketAddr; 2], visitor: &Visitor, requests: usize) 
 
 async fn over_h2(replicas: [SocketAddr; 2], visitor: &Visitor, requests: usize) {
     let cookie = visitor.line.strip_prefix("Cookie: ").unwrap().trim();
-    for half in 0..2 {
-        let replica = replicas[half];
+    for replica in replicas {
         let client = clients::h2(clients::tls(replica, "a.example", b"h2").await).await;
         for number in 0..requests / 2 {
             let mut request = http::Request::get(format!("https://a.example/{number}"));

@@ -4,8 +4,9 @@
 //
 // GET /stream?seconds=N sends a line ten times a second, /bytes?count=N that many bytes over the time of seconds=N,
 // /status?code=N that status, /count says how long the request's body was, /tunnel is a WebSocket that sends back every
-// byte and says in X-Peer who connected. At SIGTERM it serves on for -stop-after, then closes its listener, lets open
-// requests end and exits 0.
+// byte and says in X-Peer who connected, /check notes who asks, and /checks says who did and when (?fail=true: /check is
+// 503 from now on). Every answer has X-Pod, and in X-Received the milliseconds since 1970. At SIGTERM it serves on for
+// -stop-after, then closes its listener, lets open requests end and exits 0.
 package main
 
 import (
@@ -18,10 +19,12 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"net"
 	"net/http"
 	"os"
 	"os/signal"
 	"strconv"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -37,7 +40,9 @@ func main() {
 	http.HandleFunc("/bytes", bytes)
 	http.HandleFunc("/count", count)
 	http.HandleFunc("/tunnel", tunnel)
-	server := &http.Server{Addr: *listen}
+	http.HandleFunc("/check", check)
+	http.HandleFunc("/checks", report)
+	server := &http.Server{Addr: *listen, Handler: http.HandlerFunc(named)}
 	stopped := make(chan struct{})
 	go func() {
 		signals := make(chan os.Signal, 1)
@@ -51,6 +56,48 @@ func main() {
 		log.Fatal(err)
 	}
 	<-stopped
+}
+
+// named says in every answer whose it is, and when the request came.
+func named(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("X-Pod", os.Getenv("POD_NAME"))
+	w.Header().Set("X-Received", strconv.FormatInt(time.Now().UnixMilli(), 10))
+	http.DefaultServeMux.ServeHTTP(w, r)
+}
+
+// checks is what became of each request to /check.
+var checks struct {
+	sync.Mutex
+	list []asked
+	fail bool
+}
+
+type asked struct {
+	// Milliseconds since 1970.
+	At     int64  `json:"at"`
+	From   string `json:"from"`
+	Status int    `json:"status"`
+}
+
+func check(w http.ResponseWriter, r *http.Request) {
+	from, _, _ := net.SplitHostPort(r.RemoteAddr)
+	one := asked{time.Now().UnixMilli(), from, http.StatusOK}
+	checks.Lock()
+	defer checks.Unlock()
+	if checks.fail {
+		one.Status = http.StatusServiceUnavailable
+	}
+	checks.list = append(checks.list, one)
+	w.WriteHeader(one.Status)
+}
+
+func report(w http.ResponseWriter, r *http.Request) {
+	checks.Lock()
+	defer checks.Unlock()
+	if fail, err := strconv.ParseBool(r.URL.Query().Get("fail")); err == nil {
+		checks.fail = fail
+	}
+	_ = json.NewEncoder(w).Encode(checks.list)
 }
 
 // echo answers in the shape that the Ingress conformance scenarios expect.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 
 use crate::ir::{self, PassiveCheck};
-use crate::live::standing::{ASIDE, EJECTED, PROBING};
+use crate::live::standing::{ASIDE, EJECTED, PROBING, UNHEALTHY};
 use crate::live::{Backend, Endpoint, EndpointSet, Fault, InFlight, Registry, Standing};
 
 /// A backend with a clock that the test moves.
@@ -71,7 +71,7 @@ impl Bed {
 
     #[track_caller]
     fn assert_count_is_exact(&self) {
-        assert_eq!(self.backend.endpoints.load().aside(), aside(&self.backend.endpoints.load()));
+        assert_eq!(self.backend.endpoints.load().aside(ASIDE), aside(&self.backend.endpoints.load()));
     }
 }
 
@@ -164,7 +164,7 @@ fn no_more_than_a_share_is_ejected_and_never_a_lone_one() {
             bed.fail(place, 20);
         }
         assert_eq!(bed.standings().iter().filter(|standing| **standing == "ejected").count(), most, "of {endpoints}");
-        assert!(!bed.backend.endpoints.load().is_panic(50), "of {endpoints}");
+        assert!(!bed.backend.endpoints.load().is_panic(ASIDE, 50), "of {endpoints}");
         bed.assert_count_is_exact();
     }
     let mut lone = Bed::new(1);
@@ -227,6 +227,46 @@ fn an_endpoint_comes_back_at_once_where_ejections_do_not_count_any_more() {
 }
 
 #[test]
+fn a_probe_ends_with_its_answer_if_another_request_brought_the_endpoint_back() {
+    let mut bed = Bed::new(3);
+    bed.fail(0, 5);
+    bed.after(10);
+    let mut tunnel = bed.pick(0).unwrap();
+    let mut other = bed.endpoint(0).claim(0, None).unwrap();
+    bed.backend.succeeded(&mut other, bed.now, bed.now, true);
+    bed.backend.succeeded(&mut tunnel, bed.now, bed.now, true);
+    bed.after(1).fail(0, 5);
+    assert_eq!(bed.standings()[0], "ejected");
+    bed.after(60);
+    assert!(bed.pick(0).is_some(), "the tunnel goes on, and does not stand for the next probe");
+    drop(tunnel);
+}
+
+#[test]
+fn what_is_not_judged_does_not_count_as_set_aside() {
+    let bed = Bed::new(4);
+    for place in 0..3 {
+        bed.backend.judge(&bed.endpoint(place), false, "status 500".into(), bed.now);
+    }
+    bed.fail(0, 5);
+    let set = bed.backend.endpoints.load();
+    assert_eq!([ASIDE, UNHEALTHY, EJECTED, 0].map(|judged| set.aside(judged)), [3, 3, 0, 0]);
+    assert_eq!([ASIDE, UNHEALTHY, EJECTED, 0].map(|judged| set.is_panic(judged, 50)), [true, true, false, false]);
+    assert_eq!(set.weight_aside(UNHEALTHY), set.weight / 4 * 3);
+}
+
+#[test]
+fn an_endpoint_that_returns_is_not_unhealthy_by_an_old_check() {
+    let bed = Bed::new(3);
+    let _runs = bed.endpoint(0).begin();
+    bed.backend.judge(&bed.endpoint(0), false, "status 500".into(), bed.now);
+    bed.registry.set_endpoints(&id(), &set(1..3));
+    bed.registry.set_endpoints(&id(), &set(0..3));
+    assert_eq!(bed.standings(), ["ready"; 3]);
+    bed.assert_count_is_exact();
+}
+
+#[test]
 fn checks_and_requests_set_aside_on_their_own() {
     let mut bed = Bed::new(4);
     bed.fail(0, 5);
@@ -249,11 +289,11 @@ fn fewer_in_use_than_the_threshold_is_panic() {
     let panics: Vec<bool> = (0..4)
         .map(|place| {
             bed.backend.judge(&bed.endpoint(place), false, "refused".into(), bed.now);
-            bed.backend.endpoints.load().is_panic(50)
+            bed.backend.endpoints.load().is_panic(ASIDE, 50)
         })
         .collect();
     assert_eq!(panics, [false, false, true, true]);
-    assert!(bed.backend.endpoints.load().is_panic(0), "with none in use all are used");
+    assert!(bed.backend.endpoints.load().is_panic(ASIDE, 0), "with none in use all are used");
 }
 
 #[test]
@@ -282,13 +322,13 @@ fn standing_stays_with_an_address_until_another_pod_has_it() {
     assert_eq!(bed.standings(), ["ejected", "ready", "ready"]);
     let flight = bed.endpoint(0).begin();
     bed.registry.set_endpoints(&id(), &set([1, 7]));
-    assert_eq!(bed.backend.endpoints.load().aside(), 0);
+    assert_eq!(bed.backend.endpoints.load().aside(ASIDE), 0);
     bed.registry.set_endpoints(&id(), &set([0, 1, 7]));
-    assert_eq!((bed.standings()[0], bed.backend.endpoints.load().aside()), ("ejected", 1));
+    assert_eq!((bed.standings()[0], bed.backend.endpoints.load().aside(ASIDE)), ("ejected", 1));
     let mut other = set([0, 1, 7]);
     other.endpoints[0].pod = Some("another".into());
     bed.registry.set_endpoints(&id(), &other);
-    assert_eq!((bed.standings()[0], bed.backend.endpoints.load().aside()), ("ready", 0));
+    assert_eq!((bed.standings()[0], bed.backend.endpoints.load().aside(ASIDE)), ("ready", 0));
     drop(flight);
 }
 
@@ -338,7 +378,7 @@ proptest! {
                 _ => _ = bed.after(seconds),
             }
             bed.assert_count_is_exact();
-            let ejected = bed.backend.endpoints.load().aside();
+            let ejected = bed.backend.endpoints.load().aside(ASIDE);
             prop_assert!(ejected * 100 <= 8 * usize::from(max_ejected), "{ejected} of 8");
             prop_assert!(bed.backend.endpoints.load().candidates.iter()
                 .all(|endpoint| endpoint.standing.load(Ordering::Relaxed) & PROBING == 0));

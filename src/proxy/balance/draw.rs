@@ -1,5 +1,7 @@
 //! Algorithms that draw by weight: random, the better of two, and the better of two by latency.
 
+use std::sync::atomic::Ordering;
+
 use super::{Choice, in_flight, weight};
 use crate::live::Endpoint;
 
@@ -8,7 +10,7 @@ const REDRAWN: usize = 32;
 /// So often the second of two is drawn; if it is always the first again, the next one in order has to do.
 const APART: usize = 4;
 
-impl Choice<'_> {
+impl<const CLEAR: bool> Choice<'_, CLEAR> {
     /// Drawn by weight.
     pub(super) fn random(&self) -> Option<usize> {
         (0..REDRAWN)
@@ -18,23 +20,31 @@ impl Choice<'_> {
             .or_else(|| self.open_from(fastrand::usize(..self.set.candidates.len().max(1))))
     }
 
-    /// Of two drawn by weight the one with fewer requests in flight for its weight; the first if they have the same, so
-    /// that idle endpoints get their shares.
+    /// Of two drawn by weight the one with fewer requests in flight for its weight: the second only if it has no more than
+    /// the first once it has this one too. So idle endpoints get their shares, and a light one that is idle does not draw
+    /// everything from a heavy one that is never.
     pub(super) fn random_two(&self) -> Option<usize> {
-        self.better_of_two(|first, second| in_flight(second) * weight(first) < in_flight(first) * weight(second))
+        self.better_of_two(|first, second| (in_flight(second) + 1) * weight(first) <= in_flight(first) * weight(second))
     }
 
     /// Of two drawn by weight the one that is likely to answer sooner: its mean latency times the requests that would be
-    /// there for its weight. One that was not measured yet counts as quick as the other, so that it is not overrun.
+    /// there for its weight. One that was not measured yet counts as quick as the other, so that it is not overrun. For a
+    /// second that is lighter than the first, this request weighs more than it would there.
     pub(super) fn ewma(&self) -> Option<usize> {
+        let now = self.live.millis(self.ask.now);
         self.better_of_two(|first, second| {
-            let now = self.live.millis(self.ask.now);
-            let queue = |endpoint: &Endpoint| 1.0 + in_flight(endpoint) as f32 / weight(endpoint) as f32 * SCALE;
-            let (a, b) = match (first.latency_at(now), second.latency_at(now)) {
-                (Some(a), Some(b)) => (a, b),
-                _ => (1.0, 1.0),
-            };
-            b * queue(second) < a * queue(first)
+            let weight = |endpoint: &Endpoint| endpoint.weight.load(Ordering::Relaxed) as f32;
+            let in_flight = |endpoint: &Endpoint| endpoint.in_flight.load(Ordering::Relaxed) as f32;
+            let (a, b) = (weight(first), weight(second));
+            // Both queues times both weights: requests wait for one of the full weight as long as for ten of a tenth.
+            let first_queue = a * b + in_flight(first) * SCALE * b;
+            let second_queue = a * b + (in_flight(second) * a + (a - b).max(0.0)) * SCALE;
+            match (first.latency_at(now), second.latency_at(now)) {
+                (Some(first), Some(second)) => {
+                    second.times(second_queue) * first.age < first.times(first_queue) * second.age
+                }
+                _ => second_queue < first_queue,
+            }
         })
     }
 
@@ -43,8 +53,13 @@ impl Choice<'_> {
         let first = self.random()?;
         let is_other = |place: &usize| *place != first && self.open(*place).is_some();
         let second = (0..APART).map(|_| self.draw()).find(is_other).or_else(|| self.from(first).find(is_other));
-        let both = self.set.candidates.get(first).zip(second.and_then(|place| self.set.candidates.get(place)));
-        both.and_then(|(a, b)| second.filter(|_| is_better(a, b))).or(Some(first))
+        let Some(second) = second else { return Some(first) };
+        let (a, b) = (self.set.candidates.get(first)?, self.set.candidates.get(second)?);
+        a.touch();
+        b.touch();
+        let is_better = is_better(a, b);
+        // No branch: which of two is better cannot be foreseen.
+        [first, second].get(usize::from(is_better)).copied()
     }
 
     /// A place drawn by weight, open or not.

@@ -3,6 +3,7 @@
 
 mod draw;
 mod hash;
+mod judge;
 pub(super) mod key;
 mod turn;
 
@@ -15,6 +16,8 @@ use crate::ir::{Algorithm, Balancing, Template};
 use crate::live::standing::{EJECTED, UNHEALTHY};
 use crate::live::{Backend, Endpoint, EndpointSet, InFlight, Key};
 use crate::table::BackendRef;
+
+pub use self::judge::{Span, Verdict, judge};
 
 /// What a pick needs to know of the request.
 #[derive(Clone, Copy)]
@@ -36,29 +39,45 @@ pub struct Ask<'a> {
 /// and was not tried. When there is none, one that is in use, and after that any. `None` when the backend has no endpoint.
 pub fn pick(backend: &BackendRef, ask: &Ask<'_>) -> Option<InFlight> {
     let set = backend.live.endpoints.load();
+    if !ask.tried.is_empty() || ask.pinned.is_some() || set.has_aside() {
+        return pick_with_care(backend, &set, ask);
+    }
+    let algorithm = &backend.settings.balancing.algorithm;
+    if let [only] = &*set.candidates {
+        return only.claim(0, hash::total(algorithm, backend, ask));
+    }
+    let choice = Choice::<true> { live: &backend.live, set: &set, ask, tried: &[], minded: 0, now: 0 };
+    let endpoint = set.candidates.get(choice.place(algorithm)?)?;
+    endpoint.claim(0, hash::total(algorithm, backend, ask))
+}
+
+/// The same where some endpoints may not be taken, or a certain one is wanted.
+#[inline(never)]
+fn pick_with_care(backend: &BackendRef, set: &EndpointSet, ask: &Ask<'_>) -> Option<InFlight> {
     let balancing = &*backend.settings.balancing;
-    let minded = if set.aside() == 0 { 0 } else { minded(balancing, &set) };
+    let minded = if set.has_aside() { minded(balancing, set) } else { 0 };
+    let total = hash::total(&balancing.algorithm, backend, ask);
     let pinned = ask.pinned.as_ref().and_then(|key| Some((set.keyed(key)?, key)));
     if let Some(((endpoint, is_candidate), _)) = pinned {
         // Those that drain do not count as candidates that are set aside.
         let minded = if is_candidate { minded } else { judged(balancing) };
         let is_open = !ask.tried.contains(&endpoint.address) && endpoint.is_open(minded, backend.live.micros(ask.now));
-        let total = hash::wants_total(&balancing.algorithm).then_some(&backend.live);
         if let Some(flight) = is_open.then(|| endpoint.claim(minded, total)).flatten() {
             return Some(flight);
         }
     }
-    let substitute = pinned.map(|(_, key)| hash::of_key(key));
+    // The same for all requests of a client, or its session would begin anew with each; another one for other clients, or
+    // one endpoint had to bear all of two.
+    let substitute = pinned.map(|(_, key)| hash::of_key(key) ^ (ask.hash)(None).unwrap_or_default());
     // What else there is, when all that are in use were tried, or none is open.
     for (tried, minded) in [(ask.tried, minded), (&[], minded), (ask.tried, 0), (&[], 0)] {
         let now = if minded == 0 { 0 } else { backend.live.micros(ask.now) };
-        let choice = Choice { live: &backend.live, set: &set, ask, tried, minded, now };
+        let choice = Choice::<false> { live: &backend.live, set, ask, tried, minded, now };
         while let Some(place) = match substitute {
             Some(hash) => choice.on_chain(hash),
             None => choice.place(&balancing.algorithm),
         } {
             let endpoint = set.candidates.get(place)?;
-            let total = hash::wants_total(&balancing.algorithm).then_some(&backend.live);
             // An ejected one whose time is over may have got its one request meanwhile.
             if let Some(flight) = endpoint.claim(minded, total) {
                 return Some(flight);
@@ -70,10 +89,8 @@ pub fn pick(backend: &BackendRef, ask: &Ask<'_>) -> Option<InFlight> {
 
 /// The bits of a standing that count: those of checks that are asked for, none if too few are in use.
 pub fn minded(balancing: &Balancing, set: &EndpointSet) -> u32 {
-    if set.is_panic(balancing.panic_threshold) {
-        return 0;
-    }
-    judged(balancing)
+    let judged = judged(balancing);
+    if set.is_panic(judged, balancing.panic_threshold) { 0 } else { judged }
 }
 
 /// The bits of a standing that are asked for.
@@ -84,7 +101,8 @@ pub fn judged(balancing: &Balancing) -> u32 {
 }
 
 /// What every algorithm chooses from. Each gives the place of a candidate that is open, or `None` if there is none.
-struct Choice<'a> {
+/// `CLEAR`: all are open, as for most requests.
+struct Choice<'a, const CLEAR: bool> {
     live: &'a Backend,
     set: &'a EndpointSet,
     ask: &'a Ask<'a>,
@@ -94,7 +112,7 @@ struct Choice<'a> {
     now: u64,
 }
 
-impl Choice<'_> {
+impl<const CLEAR: bool> Choice<'_, CLEAR> {
     fn place(&self, algorithm: &Algorithm) -> Option<usize> {
         match algorithm {
             Algorithm::LeastConn => self.least_conn(),
@@ -111,8 +129,9 @@ impl Choice<'_> {
     /// The candidate at `place`, if it may get the request.
     fn open(&self, place: usize) -> Option<&Arc<Endpoint>> {
         let is_open = |endpoint: &&Arc<Endpoint>| {
-            (self.minded == 0 || endpoint.is_open(self.minded, self.now))
-                && (self.tried.is_empty() || !self.tried.contains(&endpoint.address))
+            CLEAR
+                || ((self.minded == 0 || endpoint.is_open(self.minded, self.now))
+                    && !self.tried.contains(&endpoint.address))
         };
         self.set.candidates.get(place).filter(is_open)
     }
@@ -123,7 +142,7 @@ impl Choice<'_> {
     }
 
     /// Every place once, beginning with `start`.
-    fn from(&self, start: usize) -> impl Iterator<Item = usize> + use<> {
+    fn from(&self, start: usize) -> impl Iterator<Item = usize> + use<CLEAR> {
         let count = self.set.candidates.len();
         (start..count).chain(0..start.min(count))
     }

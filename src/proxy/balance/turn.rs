@@ -8,10 +8,10 @@ use super::{Choice, in_flight, weight};
 const LOOK_AT_ALL: usize = 32;
 /// Above that it looks at so many.
 const DRAWN: usize = 8;
-/// So many turns of endpoints that are not in use are passed over before the next endpoint in order is taken.
+/// So many turns of endpoints that are not in use are passed over before one is drawn.
 const PASSED: usize = 64;
 
-impl Choice<'_> {
+impl<const CLEAR: bool> Choice<'_, CLEAR> {
     /// In turn, by weight where weights differ. Turns of endpoints that are not in use are used up, so that the others
     /// keep to their shares; else the next one in order would get two.
     pub(super) fn round_robin(&self) -> Option<usize> {
@@ -22,7 +22,8 @@ impl Choice<'_> {
             }
             place = self.turn()?;
         }
-        self.open_from(place)
+        // A long row is set aside, such as a pool of nodes: the first one after it must not get the turns of all.
+        self.random()
     }
 
     /// Least (in flight + 1) / weight. The endpoint whose turn it is gets the request if it is idle, so that requests one
@@ -30,7 +31,9 @@ impl Choice<'_> {
     /// the turn is the first draw, for the same reason.
     pub(super) fn least_conn(&self) -> Option<usize> {
         let start = self.round_robin()?;
-        if self.set.candidates.get(start).is_some_and(|endpoint| in_flight(endpoint) == 0) {
+        let endpoint = self.set.candidates.get(start)?;
+        endpoint.touch();
+        if in_flight(endpoint) == 0 {
             return Some(start);
         }
         if self.set.candidates.len() <= LOOK_AT_ALL {

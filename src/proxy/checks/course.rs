@@ -33,6 +33,11 @@ impl Course {
         self.due
     }
 
+    /// It is made later.
+    pub(super) fn wait(&mut self, until: Instant) {
+        self.due = until;
+    }
+
     /// A check that began at `began` ended at `now`. `Some(true)`: the endpoint is healthy, `Some(false)`: it is not,
     /// whatever it was before; `None`: it stays what it was. `random` is in `0..1`.
     ///

@@ -22,7 +22,7 @@ use tokio::time::{Instant, sleep_until};
 use tracing::error;
 
 use self::probe::{Failure, probe};
-use self::roll::{Roll, Task, Ticket};
+use self::roll::{Place, Roll, Task, Ticket};
 use super::tls::BackendTls;
 use crate::ir::{self, ActiveCheck, Config};
 use crate::live::{Backend, Registry};
@@ -104,8 +104,9 @@ fn start(mut list: watch::Receiver<Arc<[Checked]>>, metrics: Arc<Metrics>) -> io
 /// An answer that came.
 struct Done {
     ticket: Ticket,
+    _place: Place,
     began: Instant,
-    /// `None`: we broke down, not the endpoint.
+    /// `None`: it is our fault that nothing is known, not the endpoint's.
     answer: Option<Result<(), Failure>>,
 }
 
@@ -142,7 +143,7 @@ async fn run(list: &mut watch::Receiver<Arc<[Checked]>>, tls: &BackendTls, metri
             }
             Some(done) = under_way.join_next(), if !under_way.is_empty() => {
                 // It cannot panic nor be ended from outside.
-                if let Ok(Done { ticket, began, answer }) = done {
+                if let Ok(Done { ticket, began, answer, _place }) = done {
                     roll.ended(ticket, began.into_std(), answer, Instant::now().into_std());
                 }
             }
@@ -162,5 +163,6 @@ async fn until(moment: Option<Instant>) {
 async fn make(task: Task, began: Instant, tls: BackendTls, metrics: Arc<Metrics>) -> Done {
     let asked = AssertUnwindSafe(probe(&task.check, task.address, &tls)).catch_unwind();
     let answer = asked.await.inspect_err(|_| metrics.panicked()).ok();
-    Done { ticket: task.ticket, began, answer }
+    let answer = answer.filter(|answer| *answer != Err(Failure::Exhausted));
+    Done { ticket: task.ticket, began, answer, _place: task.place }
 }

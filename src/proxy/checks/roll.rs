@@ -3,13 +3,13 @@
 use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::Checked;
 use super::course::Course;
 use super::probe::Failure;
 use crate::ir::{ActiveCheck, BackendId};
-use crate::live::{Backend, Endpoint, EndpointSet};
+use crate::live::{Backend, Endpoint, EndpointSet, Key};
 
 /// The checks of all backends.
 pub(super) struct Roll {
@@ -35,7 +35,18 @@ pub(super) struct Task {
     pub(super) address: SocketAddr,
     /// What is asked.
     pub(super) check: Arc<ActiveCheck>,
+    /// Held until the answer is there.
+    pub(super) place: Place,
 }
+
+/// One of the places that each backend has for checks under way.
+pub(super) type Place = Arc<()>;
+
+/// Checks of one backend under way at a time: those that hang must not take the places of all others.
+const MOST_OF_ONE: usize = 32;
+
+/// How long a check waits at least when its backend has no place left.
+const LEAST_WAIT: Duration = Duration::from_millis(50);
 
 /// A backend with a check.
 struct Followed {
@@ -44,13 +55,15 @@ struct Followed {
     /// The endpoints that were last looked at.
     set: Arc<EndpointSet>,
     tickets: HashMap<SocketAddr, Ticket, foldhash::fast::RandomState>,
+    /// Every check under way holds it too.
+    place: Place,
 }
 
 struct Entry {
     backend: Arc<Backend>,
     endpoint: Arc<Endpoint>,
     /// Who had the address when the check began: another Pod there is another endpoint.
-    pod: Option<Arc<str>>,
+    pod: (Option<Arc<str>>, Option<Key>),
     check: Arc<ActiveCheck>,
     course: Course,
 }
@@ -73,7 +86,7 @@ impl Roll {
                 other => {
                     other.iter().for_each(|other| self.forget(other));
                     let (backend, check) = (Arc::clone(backend), Arc::clone(check));
-                    Followed { backend, check, set: Arc::default(), tickets: HashMap::default() }
+                    Followed { backend, check, set: Arc::default(), tickets: HashMap::default(), place: Arc::default() }
                 }
             };
             self.backends.insert(backend.id.clone(), followed);
@@ -97,7 +110,7 @@ impl Roll {
             }
             let mut before = std::mem::take(&mut followed.tickets);
             for endpoint in &set.candidates {
-                let pod = endpoint.pod();
+                let pod = (endpoint.pod(), endpoint.key());
                 let is_same = |ticket: &Ticket| {
                     entries.get(ticket).is_some_and(|entry| Arc::ptr_eq(&entry.endpoint, endpoint) && entry.pod == pod)
                 };
@@ -132,13 +145,23 @@ impl Roll {
         self.due.first().map(|&(at, _)| at)
     }
 
-    /// The check that is due for the longest time. It is under way until it is given back.
+    /// The check that is due for the longest time, of a backend that has a place left. It is under way until it is given
+    /// back.
     pub(super) fn take_due(&mut self, now: Instant) -> Option<Task> {
-        let &(at, ticket) = self.due.first().filter(|(at, _)| *at <= now)?;
-        self.due.remove(&(at, ticket));
-        let Entry { endpoint, check, .. } = self.entries.get(&ticket)?;
-        let port = check.port.unwrap_or_else(|| endpoint.address.port());
-        Some(Task { ticket, address: SocketAddr::new(endpoint.address.ip(), port), check: Arc::clone(check) })
+        loop {
+            let &(at, ticket) = self.due.first().filter(|(at, _)| *at <= now)?;
+            self.due.remove(&(at, ticket));
+            let Some(entry) = self.entries.get_mut(&ticket) else { continue };
+            let Some(place) = self.backends.get(&entry.backend.id).map(|followed| &followed.place) else { continue };
+            if Arc::strong_count(place) > MOST_OF_ONE {
+                entry.course.wait(now + (entry.check.timeout / 8).max(LEAST_WAIT));
+                self.due.insert((entry.course.due(), ticket));
+                continue;
+            }
+            let port = entry.check.port.unwrap_or_else(|| entry.endpoint.address.port());
+            let address = SocketAddr::new(entry.endpoint.address.ip(), port);
+            return Some(Task { ticket, address, check: Arc::clone(&entry.check), place: Arc::clone(place) });
+        }
     }
 
     /// The check that began at `began` ended at `now`; `None`: it came to no answer, and not because of the endpoint.

@@ -7,7 +7,7 @@ use tokio::net::TcpStream;
 
 use super::http1::is_timeout;
 use crate::ir::Protocol;
-use crate::proxy::error::UpstreamFault;
+use crate::proxy::error::{UpstreamFault, is_ours};
 use crate::proxy::io::Stream;
 use crate::proxy::worker::Worker;
 
@@ -21,6 +21,7 @@ pub async fn connect(
     match tokio::time::timeout(longest, open(worker, address, protocol)).await {
         Ok(Ok(stream)) => Ok(stream),
         Ok(Err(error)) if is_timeout(&error) => Err(UpstreamFault::ConnectTimeout),
+        Ok(Err(error)) if is_ours(&error) => Err(UpstreamFault::Exhausted),
         Ok(Err(_)) => Err(UpstreamFault::Connect),
         Err(_) => Err(UpstreamFault::ConnectTimeout),
     }

@@ -149,13 +149,16 @@ impl Http1Upstream {
                     self.begin_body(&head);
                     return Poll::Ready(Ok(head));
                 }
+                if !ResponseHead::may_begin(&input) {
+                    return Poll::Ready(Err(UpstreamFault::NotHttp));
+                }
             }
             if input.capacity() - input.len() < HEAD_SIZE / 2 {
                 input.reserve(HEAD_SIZE);
             }
             match ready!(self.io.poll_read(cx, &mut input)) {
                 Ok(n) if n > 0 => {}
-                _ if self.exchange.get().response_began => return Poll::Ready(Err(UpstreamFault::Invalid)),
+                _ if self.exchange.get().response_began => return Poll::Ready(Err(UpstreamFault::HeadCut)),
                 _ => return Poll::Ready(Err(UpstreamFault::Reset)),
             }
         }

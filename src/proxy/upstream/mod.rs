@@ -5,6 +5,7 @@ pub mod http1;
 pub mod http2;
 pub mod pool;
 
+use std::cell::Cell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -34,16 +35,18 @@ pub fn pooled(worker: &Worker, address: SocketAddr, protocol: Protocol, now: Ins
     Some(Upstream::Http1(upstream))
 }
 
-/// An exchange on a new connection to the endpoint, made within `longest`.
+/// An exchange on a new connection to the endpoint, made within `longest`. `is_news` is false when what becomes of it is
+/// told by another request already.
 pub async fn connect(
     worker: &Rc<Worker>,
     address: SocketAddr,
     protocol: Protocol,
     longest: Duration,
+    is_news: &Cell<bool>,
 ) -> Result<Upstream, UpstreamFault> {
     let key = PoolKey { address, protocol };
     if protocol.is_http2() {
-        let upstream = worker.http2_pool().stream(worker, key, longest).await?;
+        let upstream = worker.http2_pool().stream(worker, key, longest, is_news).await?;
         return Ok(Upstream::Http2(Box::new(upstream)));
     }
     let stream = connect::connect(worker, address, protocol, longest).await?;

@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use fairlead::ir::{self, Algorithm, PassiveCheck};
-use fairlead::live::{Fault, InFlight};
-use fairlead::proxy::balance::{self, Ask};
+use fairlead::live::InFlight;
+use fairlead::proxy::balance::{self, Ask, Span, Verdict};
 use fairlead::table::BackendRef;
 
 use crate::routing::fixture::World;
@@ -155,17 +155,10 @@ fn backend(world: &World, algorithm: &Algorithm, on_5xx: bool) -> BackendRef {
     BackendRef { settings: std::sync::Arc::new(settings), live: backend.live }
 }
 
-/// As the proxy judges an attempt.
 fn judge(backend: &BackendRef, request: &mut Request, epoch: Instant, now: Instant) {
-    let passive = backend.settings.balancing.passive.as_ref().unwrap();
-    let began = epoch + Duration::from_nanos(request.began);
-    if request.fails && passive.on_5xx {
-        return backend.live.failed(&mut request.flight, Fault::Status, passive, began, now);
-    }
-    if !request.fails {
-        backend.live.measured(request.flight.endpoint(), now - began, now);
-    }
-    backend.live.succeeded(&mut request.flight, began, now, true);
+    let span = Span { began: epoch + Duration::from_nanos(request.began), ended: now, is_measured: true };
+    let verdict = Verdict::Answered(if request.fails { 503 } else { 200 });
+    balance::judge(backend, &mut request.flight, verdict, &span);
 }
 
 fn place(address: SocketAddr) -> usize {

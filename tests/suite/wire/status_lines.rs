@@ -50,6 +50,13 @@ fn a_bad_status_line_is_502() {
 }
 
 #[test]
+fn what_is_not_http_is_502_before_its_end() {
+    let answers =
+        ["SSH-2.0-OpenSSH_10.0\r\n", "220 mail ESMTP\r\n", "\x15\x03\x03\0\x02\x02\x46", "HTTP/2", "HTTQ", "\r"];
+    Stage::new().play(answers.map(|answer| bad_answer(&answer.escape_default().to_string(), answer)));
+}
+
+#[test]
 fn a_bad_head_is_502() {
     let heads = [
         "Content-Length: 2\r\nContent-Length: 3\r\n",

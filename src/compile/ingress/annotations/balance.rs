@@ -80,8 +80,15 @@ fn locality(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// Each request looks at so many endpoints at most.
+const LARGEST_SUBSET: u32 = 64;
+
 fn subset_size(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
-    let size = value.number(1..=u16::MAX.into())?;
+    let size = value.number(1..=u32::MAX)?;
+    if size > LARGEST_SUBSET {
+        let hint = format!("write {LARGEST_SUBSET} or less, or spread all with load-balance: random");
+        return Err(Refusal::Mistaken("is larger than a group is of use".to_owned(), hint));
+    }
     to.backend.subset_size = u16::try_from(size).ok().map(|size| value.told(size));
     Ok(())
 }

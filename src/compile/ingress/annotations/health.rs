@@ -1,6 +1,7 @@
 //! Annotations about how endpoints are judged: active and passive checks, the panic threshold, slow start, the limit of
 //! requests in flight.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::table::Effect::Honoured;
@@ -9,6 +10,8 @@ use super::value::{Refusal, Value};
 use super::{CheckProtocol, Settings};
 use crate::ir::PassiveCheck;
 use crate::settings::suggest::nearest;
+use crate::settings::units::show_duration;
+use crate::uri;
 
 const TIME: &str = "write a time longer than 0, as in 250ms, 5s, 1m";
 const COUNT: &str = "write a whole number, 1 or more";
@@ -17,6 +20,12 @@ const SHARE: &str = "write a share of the endpoints, 0% to 100%";
 const KEYS: [&str; 4] = ["consecutive", "eject", "max-ejected", "on"];
 /// No ejection is longer, so none begins with more.
 const LONGEST_EJECTION: Duration = Duration::from_secs(300);
+/// Oftener, checks would be load; more seldom, they would be no help.
+const INTERVALS: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(3600);
+/// A check that hangs keeps a place that others wait for.
+const TIMEOUTS: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(60);
+/// Whatever warms up does so within an hour.
+const LONGEST_START: Duration = Duration::from_secs(3600);
 
 pub(super) const ROWS: &[Row] = &[
     ours("health-check-expected-status", Honoured(expected_status))
@@ -31,7 +40,7 @@ pub(super) const ROWS: &[Row] = &[
     ours("health-check-host", Honoured(host)).takes("write a host name, with a port if need be").and_on_services(),
     ours(
         "health-check-interval",
-        Honoured(|value, to| value.duration().map(|time| to.backend.check_interval = Some(value.told(time)))),
+        Honoured(|value, to| between(value, INTERVALS).map(|time| to.backend.check_interval = Some(value.told(time)))),
     )
     .takes(TIME)
     .and_on_services(),
@@ -42,7 +51,7 @@ pub(super) const ROWS: &[Row] = &[
     ours("health-check-protocol", Honoured(protocol)).takes("one of: http, https, tcp, grpc").and_on_services(),
     ours(
         "health-check-timeout",
-        Honoured(|value, to| value.duration().map(|time| to.backend.check_timeout = Some(value.told(time)))),
+        Honoured(|value, to| between(value, TIMEOUTS).map(|time| to.backend.check_timeout = Some(value.told(time)))),
     )
     .takes(TIME)
     .and_on_services(),
@@ -97,8 +106,7 @@ fn status(text: &str) -> Result<u16, Refusal> {
 
 fn host(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
     let text = value.plain()?;
-    let is_part = |octet: u8| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_' | b'.' | b':' | b'[' | b']');
-    if text.len() > 255 || !text.bytes().all(is_part) {
+    if text.len() > 255 || uri::host::parse(text.as_bytes()).is_none() {
         return Err(Refusal::Invalid("is no host name".to_owned()));
     }
     to.backend.check_host = Some(value.told(text.into()));
@@ -143,6 +151,9 @@ fn max_in_flight(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
 
 fn slow_start(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
     let time = if value.word()? == "off" { Duration::ZERO } else { value.duration_or_zero()? };
+    if time > LONGEST_START {
+        return Err(Refusal::Mistaken("is longer than any start".to_owned(), "write 1h or less".to_owned()));
+    }
     to.backend.slow_start = Some(value.told(time));
     Ok(())
 }
@@ -179,6 +190,18 @@ fn passive(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
     }
     to.backend.passive = Some(value.told(Some(check)));
     Ok(())
+}
+
+fn between(value: &Value<'_>, times: RangeInclusive<Duration>) -> Result<Duration, Refusal> {
+    let time = value.duration()?;
+    let (least, most) = (show_duration(*times.start()), show_duration(*times.end()));
+    if time < *times.start() {
+        return Err(Refusal::Mistaken("is too short".to_owned(), format!("write {least} or more")));
+    }
+    if time > *times.end() {
+        return Err(Refusal::Mistaken("is too long".to_owned(), format!("write {most} or less")));
+    }
+    Ok(time)
 }
 
 fn ejection(value: &Value<'_>) -> Result<Duration, Refusal> {

@@ -141,7 +141,8 @@ fn same_site(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
 
 fn seconds(value: &Value<'_>) -> Result<u32, Refusal> {
     let time = value.duration_or_zero()?;
-    let seconds = u32::try_from(time.as_secs());
+    // A part of a second must not become none: that would delete the cookie.
+    let seconds = u32::try_from(time.as_secs() + u64::from(time.subsec_nanos() > 0));
     seconds.map_err(|_| {
         let most = Duration::from_secs(u32::MAX.into()).as_secs();
         Refusal::Mistaken("is too long".to_owned(), format!("write {most} or less"))

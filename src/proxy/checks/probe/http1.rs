@@ -45,6 +45,9 @@ async fn head(stream: &mut (impl AsyncRead + Unpin), input: &mut BytesMut) -> Re
         if let Some(length) = scan.advance(input, &LIMITS).map_err(refused)? {
             return ResponseHead::parse(input, length, false).map_err(refused);
         }
+        if !ResponseHead::may_begin(input) {
+            return Err(invalid("no status line"));
+        }
         if input.capacity() - input.len() < HEAD_SIZE / 2 {
             input.reserve(HEAD_SIZE);
         }
@@ -111,6 +114,7 @@ mod tests {
         for garbage in ["220 mail ESMTP\r\n\r\n", "\0\x01\x02\r\n\r\n", "HTTP/1.1 OK\r\n\r\n", "HTTP/1.1 200 OK\n\n"] {
             assert!(matches!(given(garbage).0, Err(Failure::Invalid { .. })), "{garbage:?}");
         }
+        assert_eq!(given("SSH-2.0-OpenSSH_10.0\r\n").0, Err(invalid("no status line")), "without waiting for more");
         let endless = format!("HTTP/1.1 200 OK\r\nA: {}", "a".repeat(900_000));
         assert!(matches!(given(&endless).0, Err(Failure::Invalid { .. })), "a head has an end");
     }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 
 use crate::ir::{ActiveCheck, Probe};
+use crate::proxy::error::is_ours;
 use crate::proxy::tls::BackendTls;
 
 /// What an endpoint is told that it is asked by.
@@ -33,6 +34,9 @@ pub(super) enum Failure {
         /// What is wrong.
         why: &'static str,
     },
+    /// This machine has nothing left to connect with.
+    #[error("nothing left to connect with")]
+    Exhausted,
     /// What the kernel says: `connection refused`.
     #[error("{0}")]
     Io(io::ErrorKind),
@@ -52,7 +56,7 @@ pub(super) enum Failure {
 
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Failure {
-        Failure::Io(error.kind())
+        if is_ours(&error) { Failure::Exhausted } else { Failure::Io(error.kind()) }
     }
 }
 

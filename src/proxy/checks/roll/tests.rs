@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::*;
 use crate::ir::{self, Probe};
 use crate::live::Registry;
+use crate::live::standing::ASIDE;
 
 /// Backends with a clock that the test moves and back ends that answer as it says.
 struct Bed {
@@ -107,7 +108,7 @@ fn an_endpoint_is_in_use_until_its_first_check_fails() {
     assert_eq!(asked[..2], [1, 2]);
     assert_eq!(bed.standings("web"), ["unhealthy", "ready"]);
     assert_eq!(&*bed.cell("web", 0).history().unwrap().reason, "status 503");
-    assert_eq!(bed.registry.backend(&id("web")).endpoints.load().aside(), 1);
+    assert_eq!(bed.registry.backend(&id("web")).endpoints.load().aside(ASIDE), 1);
 }
 
 #[test]
@@ -198,7 +199,7 @@ fn where_nothing_is_checked_any_more_nothing_is_unhealthy() {
     bed.pass(1, bad);
     bed.follow(&[]);
     assert_eq!(bed.standings("web"), ["ready", "ready"]);
-    assert_eq!(bed.registry.backend(&id("web")).endpoints.load().aside(), 0);
+    assert_eq!(bed.registry.backend(&id("web")).endpoints.load().aside(ASIDE), 0);
     assert_eq!(bed.roll.next_due(), None);
 }
 
@@ -280,4 +281,23 @@ fn a_check_that_we_could_not_make_says_nothing_about_the_endpoint() {
     bed.roll.ended(task.ticket, bed.now, None, bed.now);
     assert_eq!(bed.standings("web"), ["ready"]);
     assert!(bed.roll.next_due().is_some());
+}
+
+#[test]
+fn a_backend_whose_endpoints_hang_leaves_room_for_others() {
+    let mut bed = Bed::new();
+    bed.set("hangs", &(1..=100).collect::<Vec<i8>>());
+    bed.set("web", &[101]);
+    bed.follow(&[("hangs", check()), ("web", check())]);
+    let now = bed.now + Duration::from_secs(1);
+    let mut under_way: Vec<Task> = std::iter::from_fn(|| bed.roll.take_due(now)).collect();
+    assert_eq!(under_way.len(), MOST_OF_ONE + 1);
+    assert!(under_way.iter().any(|task| number(task.address) == 101));
+    for _ in 0..2 {
+        let Task { ticket, .. } = under_way.remove(0);
+        bed.roll.ended(ticket, now, Some(good(1)), now);
+    }
+    let later = now + check().timeout;
+    let next: Vec<Task> = std::iter::from_fn(|| bed.roll.take_due(later)).collect();
+    assert!((1..=2).contains(&next.len()), "as many as there are places, not {}", next.len());
 }

@@ -135,12 +135,14 @@ impl Http2Pool {
     }
 
     /// A stream to the endpoint of `key`, within `longest`: on a connection that has room, else on a new one. Where no
-    /// more connections are made, it waits for room.
+    /// more connections are made, it waits for room. `is_news` tells whether a failure is that of a connection which was
+    /// made for this request, and not one that others tell of.
     pub async fn stream(
         &self,
         worker: &Rc<Worker>,
         key: PoolKey,
         longest: Duration,
+        is_news: &Cell<bool>,
     ) -> Result<Http2Upstream, UpstreamFault> {
         let waiting = async {
             let mut has_waited = false;
@@ -156,13 +158,15 @@ impl Http2Pool {
                 match room {
                     Room::Here(link) => return Ok(Http2Upstream::new(&link, key, worker.limits())),
                     Room::Later(line) => {
+                        is_news.set(false);
                         place.get_or_insert_with(|| Waiting::new(&line));
                         let _told = tokio::time::timeout(SETTINGS_TIME, line.room.notified()).await;
                     }
                     // The connection that was just made is gone already: another would fare no better.
                     Room::Elsewhere if has_waited && !self.has_links(&key) => return Err(UpstreamFault::Connect),
                     Room::Elsewhere => {
-                        let attempt = self.attempt(worker, key, longest);
+                        let (attempt, is_begun) = self.attempt(worker, key, longest);
+                        is_news.set(is_begun);
                         while attempt.outcome.get().is_none() {
                             attempt.ended.notified().await;
                         }
@@ -204,12 +208,12 @@ impl Http2Pool {
         self.slots.borrow().get(key).is_some_and(|slot| !slot.links.is_empty())
     }
 
-    /// The attempt under way, begun if there is none. It does not end with the request that began it.
-    fn attempt(&self, worker: &Rc<Worker>, key: PoolKey, longest: Duration) -> Rc<Attempt> {
+    /// The attempt under way, begun if there is none, and whether it was. It does not end with the request that began it.
+    fn attempt(&self, worker: &Rc<Worker>, key: PoolKey, longest: Duration) -> (Rc<Attempt>, bool) {
         let mut slots = self.slots.borrow_mut();
         let slot = slots.entry(key).or_default();
         if let Some(attempt) = &slot.attempt {
-            return Rc::clone(attempt);
+            return (Rc::clone(attempt), false);
         }
         let attempt = Rc::new(Attempt::default());
         slot.attempt = Some(Rc::clone(&attempt));
@@ -225,7 +229,7 @@ impl Http2Pool {
             ended.outcome.set(Some(outcome));
             ended.ended.notify_waiters();
         });
-        attempt
+        (attempt, true)
     }
 }
 

@@ -96,10 +96,10 @@ impl Http2Upstream {
         let mut output = self.output.borrow_mut();
         if self.request.borrow().is_some() {
             let mut send = self.send.borrow_mut();
-            ready!(send.poll_ready(cx)).map_err(|_| UpstreamFault::Connect)?;
+            ready!(send.poll_ready(cx)).map_err(|_| UpstreamFault::NotTaken)?;
             if let Some(request) = self.request.take() {
                 let sent = send.send_request(request, output.is_empty_message());
-                let (response, stream) = sent.map_err(|_| UpstreamFault::Connect)?;
+                let (response, stream) = sent.map_err(|_| UpstreamFault::NotTaken)?;
                 *self.response.borrow_mut() = Some(response);
                 output.open(stream);
             }
@@ -219,11 +219,13 @@ impl Drop for Http2Upstream {
 }
 
 /// What a broken stream means before its head came. What the back end says it did not look at may be sent again
-/// (RFC 9113 8.7), as if there had been no connection.
+/// (RFC 9113 8.7). A stream that it ends tells about this request, a connection that ends about none of its streams.
 fn fault(error: &h2::Error) -> UpstreamFault {
     let is_refused = error.reason() == Some(h2::Reason::REFUSED_STREAM);
     if error.is_remote() && (is_refused || error.is_go_away()) {
-        UpstreamFault::Connect
+        UpstreamFault::NotTaken
+    } else if error.is_remote() && error.is_reset() {
+        UpstreamFault::StreamReset
     } else if error.is_library() {
         UpstreamFault::Invalid
     } else {

@@ -1,0 +1,61 @@
+//! What an attempt says about its endpoint, and what follows.
+
+use std::time::Instant;
+
+use crate::ir::Algorithm;
+use crate::live::{Fault, InFlight};
+use crate::table::BackendRef;
+
+/// What became of an attempt, as far as it says something about the endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// A response head with this status.
+    Answered(u16),
+    /// It failed.
+    Failed(Fault),
+    /// The client went away, or the cause is elsewhere.
+    Nothing,
+}
+
+/// When an attempt was made.
+#[derive(Clone, Copy, Debug)]
+pub struct Span {
+    /// When the endpoint was picked.
+    pub began: Instant,
+    /// When the verdict was there.
+    pub ended: Instant,
+    /// The time in between was the endpoint's alone.
+    pub is_measured: bool,
+}
+
+/// Tells the endpoint's standing, and the mean of its latency, what became of an attempt at it.
+pub fn judge(backend: &BackendRef, in_flight: &mut InFlight, verdict: Verdict, span: &Span) {
+    let (live, balancing) = (&*backend.live, &*backend.settings.balancing);
+    let (passive, &Span { began, ended, is_measured }) = (balancing.passive.as_ref(), span);
+    let fault = match verdict {
+        Verdict::Answered(..500) => {
+            if is_measured {
+                live.measured(in_flight.endpoint(), ended - began, ended);
+            }
+            // As it is for most: nothing to take back.
+            if !in_flight.endpoint().is_spotless() {
+                live.succeeded(in_flight, began, ended, passive.is_some());
+            }
+            return;
+        }
+        Verdict::Answered(_) => passive.filter(|passive| passive.on_5xx).map(|_| Fault::Status),
+        Verdict::Failed(fault) => Some(fault),
+        Verdict::Nothing => return,
+    };
+    // Whoever goes by latency would take what fails quickly for quick.
+    if balancing.algorithm == Algorithm::Ewma {
+        live.measured_failure(in_flight.endpoint(), ended - began, ended);
+    } else if fault == Some(Fault::Timeout) {
+        live.measured(in_flight.endpoint(), ended - began, ended);
+    }
+    match (fault, passive) {
+        (Some(fault), Some(passive)) => live.failed(in_flight, fault, passive, began, ended),
+        (None, _) => live.succeeded(in_flight, began, ended, passive.is_some()),
+        (Some(_), None) => {}
+    }
+}
