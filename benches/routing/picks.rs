@@ -114,7 +114,7 @@ fn endpoints(world: &World, backend: &BackendRef, count: usize, weight: u16) {
 fn set_aside(backend: &BackendRef, count: usize) {
     let set = backend.live.endpoints.load_full();
     let settings = ir::PassiveCheck { consecutive: 1, ..ir::PassiveCheck::default() };
-    for endpoint in set.candidates.iter().step_by(set.candidates.len() / count.max(1)) {
+    for endpoint in set.candidates.iter().step_by(set.candidates.len() / count.max(1)).take(count) {
         let now = Instant::now();
         backend.live.failed(&mut Arc::clone(endpoint).begin(), fairlead::live::Fault::Connect, &settings, now, now);
     }
