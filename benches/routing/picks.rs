@@ -90,7 +90,7 @@ fn with_algorithm(backend: &BackendRef, algorithm: Algorithm) -> BackendRef {
     let mut settings = ir::Backend::clone(&backend.settings);
     let balancing = Arc::make_mut(&mut settings.balancing);
     balancing.algorithm = algorithm;
-    BackendRef { settings: Arc::new(settings), live: Arc::clone(&backend.live) }
+    BackendRef { settings: Arc::new(settings), ..backend.clone() }
 }
 
 /// Every second endpoint weighs `weight`, the others 1. All have a latency.
