@@ -1,6 +1,7 @@
 //! What happens to a request before and after the upstream: synchronous, no I/O, in one order.
 
 mod access;
+mod blocked;
 mod cors;
 pub mod password;
 mod redirect;
@@ -10,6 +11,7 @@ pub mod text;
 mod tls_redirect;
 
 pub use self::access::{Refused, admits};
+pub use self::blocked::blocked;
 pub use self::reply::Reply;
 pub use self::request::Request;
 use crate::http1::RequestHead;

@@ -9,9 +9,11 @@ mod certificate;
 mod filters;
 mod globals;
 mod host;
+mod logging;
 pub mod networks;
 mod object;
 mod password;
+mod pattern;
 mod problem;
 mod route;
 pub mod text;
@@ -29,11 +31,15 @@ pub use self::certificate::{Certificate, CertificateOrigin};
 pub use self::filters::{
     Access, Basic, Cors, Filters, Hsts, LimitBy, OriginPattern, Origins, RateLimits, Redirect, TlsRedirect,
 };
-pub use self::globals::{Answers, Cipher, Clients, Globals, Pool, ProxyProtocol, Requests, SetField, Tls, Trust};
+pub use self::globals::{
+    Answers, Blocked, Cipher, Clients, Globals, Pool, ProxyProtocol, Requests, SetField, Tls, Trust,
+};
 pub use self::host::HostPattern;
+pub use self::logging::{Escape, LineFormat, LogPart, Logging};
 pub use self::networks::Networks;
 pub use self::object::{Kind, Name, Object, Origin};
 pub use self::password::{Password, Users};
+pub use self::pattern::Pattern;
 pub use self::problem::{Problem, Reason, Severity};
 pub use self::route::{
     BodyLimit, PathKind, PathMatch, Policy, Rank, Retry, RetryOn, Route, Target, Timeouts, Upgrade, VirtualHost,

@@ -77,6 +77,7 @@ async fn serve<C: Client>(
             note.is_silent = true;
             return Err(Reply::plain(if worker.is_draining() { 503 } else { 200 }).into());
         }
+        Decision::Blocked(reply) => return Err(Reply::from(reply).into()),
         Decision::BadPath(fault) => return Err(Refusal::bad(fault.0).into()),
         Decision::NoRoute(_) => return Err(Reply::failed(404, Failure::NoRoute).into()),
         Decision::Routed { at, route, path, outcome } => (at, route, path, outcome),

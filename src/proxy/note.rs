@@ -14,6 +14,7 @@ use crate::filter;
 use crate::http1::{Known, RequestHead, Version};
 use crate::live::Endpoint;
 use crate::table::{Pinned, Route, RouteRef};
+use crate::telemetry::access_log::FieldsOf;
 use crate::telemetry::{Attempt, Failure, Record};
 
 /// The notes of one exchange.
@@ -211,7 +212,8 @@ impl Note {
         let head = head.ok();
         let authorization = head.and_then(|head| head.fields.get(Known::Authorization));
         let user = authorization.and_then(crate::telemetry::access_log::basic_user);
-        worker.log(&Record {
+        let find = |name: &str| head.and_then(|head| head.fields.find(name));
+        let record = Record {
             time: worker.clock().now_nanos(),
             request_id: self.id.octets(head),
             client: peer.client(),
@@ -236,7 +238,8 @@ impl Note {
             sni: peer.tls.as_ref().and_then(|tls| tls.server_name.as_deref()),
             referer: head.and_then(|head| head.fields.get(Known::Referer)),
             user_agent: head.and_then(|head| head.fields.get(Known::UserAgent)),
-        });
+        };
+        worker.log(&record, FieldsOf(&find));
     }
 }
 
