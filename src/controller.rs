@@ -451,7 +451,7 @@ impl Controller {
 fn dns_name(backend: &Backend) -> Option<&Arc<str>> {
     match &backend.source {
         EndpointSource::Dns { name, .. } => Some(name),
-        EndpointSource::None | EndpointSource::Slices { .. } => None,
+        EndpointSource::Fixed(_) | EndpointSource::None | EndpointSource::Slices { .. } => None,
     }
 }
 

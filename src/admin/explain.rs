@@ -113,8 +113,13 @@ pub fn explain(table: &RoutingTable, listeners: &[Listener], request: &Request) 
         }
     };
     let client = request.client.to_string();
-    let (client_text, is_tls) = (&*client, request.is_tls);
-    let asked = filter::Request { head: &head, client: request.client, client_text, is_tls, forwarded_host: None };
+    let asked = filter::Request {
+        head: &head,
+        client: request.client,
+        client_text: &client,
+        is_tls: request.is_tls,
+        forwarded_host: None,
+    };
     let (path, routed) = match decide(table, &asked) {
         Decision::Health => {
             story.status = 200;
@@ -131,6 +136,13 @@ pub fn explain(table: &RoutingTable, listeners: &[Listener], request: &Request) 
         Decision::BadPath(fault) => {
             story.status = 400;
             tell(&mut story, "path", format!("refused: {fault}"));
+            return story;
+        }
+        Decision::Redirected(path, reply) => {
+            let trace = table::explain(table, &host, &path.matching);
+            let told = trace.steps.into_iter().filter(|step| step.stage == "host");
+            story.steps.extend(told.map(|step| Step { stage: step.stage.to_owned(), text: step.text }));
+            replied(&mut story, &reply);
             return story;
         }
         Decision::NoRoute(path) => (path, None),
@@ -183,16 +195,17 @@ fn listener<'l>(story: &mut Explanation, listeners: &'l [Listener], request: &Re
 /// What happens on the route: what a filter answers, or the fields it sets, the backend and its endpoints.
 fn finish(story: &mut Explanation, outcome: Outcome<'_>, fields: Vec<String>) {
     if let Outcome::Replied(reply) = outcome {
-        let location = reply.fields.iter().find(|(name, _)| *name == "Location");
-        let location = location.map(|(_, value)| format!(" to {}", String::from_utf8_lossy(value))).unwrap_or_default();
-        tell(story, "filters", format!("answer {}{location}", reply.status));
-        story.status = reply.status;
-        story.answer = Answer::Replied;
-        return;
+        return replied(story, &reply);
     }
     fields.into_iter().for_each(|field| tell(story, "filters", field));
     let backend = match outcome {
-        Outcome::Backend(backend) => backend,
+        Outcome::Backend { backend, rewritten } => {
+            if let Some(rewritten) = rewritten {
+                let filter::Rewritten { path, query } = &*rewritten;
+                tell(story, "filters", format!("send {path}{} upstream", query.escape_ascii()));
+            }
+            backend
+        }
         Outcome::Closed(reason) => {
             tell(story, "backend", format!("closed: {reason}"));
             story.status = 503;
@@ -212,11 +225,24 @@ fn finish(story: &mut Explanation, outcome: Outcome<'_>, fields: Vec<String>) {
     let cookie = backend.settings.affinity.as_ref().map(|affinity| &affinity.cookie.name);
     let kept = cookie.map(|name| format!("; who has the cookie {name} stays at its endpoint")).unwrap_or_default();
     tell(story, "backend", format!("{id} over {}, {}{kept}", protocol.as_str(), balance.as_str()));
+    if let Some(canary) = &backend.canary {
+        let id = &canary.backend.settings.id;
+        tell(story, "backend", format!("its canary {id} takes requests by {}", canary.rule));
+    }
     let set = backend.live.endpoints.load();
     story.endpoints = endpoints(backend, &set);
     tell_endpoints(story, backend, &set);
     (story.status, story.answer) =
         if set.candidates.is_empty() { (503, Answer::Refused) } else { (200, Answer::Routed) };
+}
+
+/// What a filter answers.
+fn replied(story: &mut Explanation, reply: &filter::Reply) {
+    let location = reply.fields.iter().find(|(name, _)| *name == "Location");
+    let location = location.map(|(_, value)| format!(" to {}", String::from_utf8_lossy(value))).unwrap_or_default();
+    tell(story, "filters", format!("answer {}{location}", reply.status));
+    story.status = reply.status;
+    story.answer = Answer::Replied;
 }
 
 /// Which endpoints may get the request, and why the others may not.
@@ -332,7 +358,12 @@ fn target(route: &Route) -> String {
 
 /// `^ /api`, as in the short text form.
 fn path(route: &Route) -> String {
-    format!("{} {}", if route.kind == "exact" { '=' } else { '^' }, route.path)
+    let sign = match &*route.kind {
+        "exact" => '=',
+        "regex" => '~',
+        _ => '^',
+    };
+    format!("{sign} {}", route.path)
 }
 
 /// `ingress shop/web`.

@@ -27,7 +27,7 @@ pub struct Route {
     pub listener: String,
     /// As an Ingress writes it; `*` for any.
     pub host: String,
-    /// `exact` or `prefix`.
+    /// `exact`, `prefix` or `regex`.
     #[serde(rename = "match")]
     pub kind: String,
     /// The path.
@@ -265,15 +265,37 @@ impl Route {
 
 /// The names of the filters that act on requests in clear text, or on those over TLS, in the order in which they act.
 fn filters(filters: &ir::Filters, is_tls: bool) -> impl Iterator<Item = &'static str> {
-    let ir::Filters { tls_redirect, hsts, redirect, cors, limits, access } = filters;
+    let ir::Filters {
+        tls_redirect,
+        hsts,
+        slash_redirect,
+        redirect,
+        rewrite,
+        cors,
+        limits,
+        access,
+        fallback,
+        errors,
+        request,
+        response,
+        is_silent,
+    } = filters;
     let on = [
+        (slash_redirect.is_some(), "slash-redirect"),
         (cors.is_some(), "enable-cors"),
         (redirect.is_some(), "redirect"),
+        (rewrite.is_some(), "rewrite"),
         (tls_redirect.is_some() && !is_tls, "ssl-redirect"),
         (limits.is_some(), "limits"),
         (access.as_ref().is_some_and(|access| access.denied.is_some()), "denylist-source-range"),
         (access.as_ref().is_some_and(|access| access.allowed.is_some()), "allowlist-source-range"),
         (access.as_ref().is_some_and(|access| access.basic.is_some()), "auth-type"),
+        (access.as_ref().is_some_and(|access| access.external.is_some()), "auth-url"),
+        (fallback.is_some(), "default-backend"),
+        (errors.is_some(), "custom-http-errors"),
+        (request.is_some(), "request-headers"),
+        (response.is_some(), "response-headers"),
+        (*is_silent, "enable-access-log"),
         (hsts.is_some() && is_tls, "hsts"),
     ];
     on.into_iter().filter_map(|(is_on, name)| is_on.then_some(name))

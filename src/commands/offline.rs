@@ -103,7 +103,7 @@ impl Loaded {
 fn resolve(config: &Config) -> Resolved {
     let names = config.backends.values().filter_map(|backend: &Arc<Backend>| match &backend.source {
         EndpointSource::Dns { name, .. } => Some(Arc::clone(name)),
-        EndpointSource::None | EndpointSource::Slices { .. } => None,
+        EndpointSource::Fixed(_) | EndpointSource::None | EndpointSource::Slices { .. } => None,
     });
     names
         .filter_map(|name| {

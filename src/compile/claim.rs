@@ -1,11 +1,12 @@
 //! What one Ingress asks for, before it is merged with what the others ask for.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::said::Said;
+use super::said::{Said, Told};
 use crate::ir::{
-    BackendId, Certificate, EndpointSource, Filters, HostPattern, Name, Object, Origin, Policy, Problem, Protocol,
-    Reason, Rejected, Route, Severity, Target,
+    Alias, BackendId, CanaryRule, Certificate, EndpointSource, Filters, HostPattern, HostRedirect, Name, Object,
+    Origin, PathMatch, Policy, Problem, Protocol, Reason, Rejected, Route, Severity, Target,
 };
 
 /// Everything that one Ingress asks for.
@@ -13,6 +14,8 @@ use crate::ir::{
 pub(super) struct Outcome {
     /// Hosts, sorted, each once.
     pub(super) hosts: Box<[Arc<HostClaim>]>,
+    /// What it asks for beside other Ingresses, by host, sorted.
+    pub(super) canaries: Box<[Arc<CanaryClaims>]>,
     /// Backends, sorted, each once.
     pub(super) backends: Box<[Arc<BackendClaim>]>,
     /// What is wrong with it whatever the others say.
@@ -32,6 +35,8 @@ pub(super) struct HostClaim {
     pub(super) routes: Box<[RouteClaim]>,
     /// What a request for no declared path gets if this Ingress is the host's first.
     pub(super) root: RootClaim,
+    /// What it says of all its hosts, if anything.
+    pub(super) front: Option<Arc<Front>>,
     /// It has a `tls` section: requests to the host in clear text can be redirected.
     pub(super) has_tls: bool,
     /// The certificate it asks for, if it has a `tls` section.
@@ -49,6 +54,34 @@ pub(super) struct RouteClaim {
     pub(super) redirect: Redirect,
     /// It comes from `spec.defaultBackend` without rules, so a rule for the same path goes before it.
     pub(super) is_catch_all: bool,
+    /// Its path is a regular expression, which makes all paths of the host such.
+    pub(super) is_regex: bool,
+}
+
+/// What one canary asks for on one host.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct CanaryClaims {
+    /// The host.
+    pub(super) host: HostPattern,
+    /// Its paths, as ordered in the object.
+    pub(super) paths: Box<[Arc<CanaryClaim>]>,
+}
+
+/// One path of one canary.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct CanaryClaim {
+    /// The path of the route beside which it stands: as an ordinary one, and as a regular expression.
+    pub(super) paths: Box<[PathMatch]>,
+    /// The path as written, for people.
+    pub(super) written: Arc<str>,
+    /// The backend that takes the share.
+    pub(super) backend: BackendId,
+    /// Which requests it takes.
+    pub(super) rule: Arc<CanaryRule>,
+    /// The cookie of the mainline does not remember it.
+    pub(super) is_legacy: bool,
+    /// The Ingress and the field.
+    pub(super) origin: Origin,
 }
 
 /// The implicit root as one Ingress would have it.
@@ -64,6 +97,17 @@ pub(super) struct RootClaim {
     pub(super) filters: Arc<Filters>,
     /// No backend may be reached through it: an access rule of the Ingress cannot be honoured.
     pub(super) closed: Option<Reason>,
+}
+
+/// What one Ingress says of each of its hosts.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Front {
+    /// `app-root`.
+    pub(super) app_root: Option<Told<Arc<HostRedirect>>>,
+    /// `server-alias`.
+    pub(super) aliases: Option<Told<Box<[Alias]>>>,
+    /// `from-to-www-redirect`.
+    pub(super) www: bool,
 }
 
 /// How requests in clear text are redirected to https.
@@ -128,6 +172,8 @@ pub(super) struct BackendFacts {
     pub(super) said: Option<Said>,
     /// Where the endpoints come from.
     pub(super) source: EndpointSource,
+    /// The Service's own address and port, if it has them.
+    pub(super) own_address: Option<SocketAddr>,
 }
 
 /// A problem, in full.

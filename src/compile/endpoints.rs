@@ -26,6 +26,11 @@ pub fn endpoints(snapshot: &Snapshot, backend: &Backend, resolved: &Resolved) ->
     match &backend.source {
         // What is wrong was said when it was compiled.
         EndpointSource::None => (EndpointSet::default(), Vec::new()),
+        // Which Pod is behind it the cluster says anew with each connection, so there is nothing to keep a client at.
+        EndpointSource::Fixed(address) => {
+            let only = Endpoint { address: *address, pod: None, weight: DEFAULT_WEIGHT, key: None, draining: false };
+            (EndpointSet { endpoints: vec![only] }, Vec::new())
+        }
         EndpointSource::Slices { port_name, target_port, prefer_ipv6 } => {
             let port = SlicePortRule { name: port_name, number: *target_port };
             from_slices(snapshot, backend, &port, *prefer_ipv6)

@@ -10,12 +10,16 @@ use crate::ir::{BackendId, HostPattern, Name, Problem, Rejected};
 pub(super) enum Source {
     /// Claims on one backend.
     Backend(BackendId),
+    /// Canaries beside one backend.
+    Canaries(BackendId),
     /// Flags and IngressClasses.
     Flags,
     /// Claims on one host.
     Host(HostPattern),
     /// One Ingress by itself.
     Ingress(Name),
+    /// Further names of hosts.
+    Names,
 }
 
 /// Everything that is wrong, by source; a source without anything wrong has no entry.

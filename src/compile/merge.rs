@@ -7,15 +7,17 @@ use std::sync::Arc;
 use super::affinity::affinity;
 use super::age::Age;
 use super::balancing::balancing;
-use super::claim::{BackendClaim, HostClaim, Redirect, RouteClaim, problem};
+use super::canary;
+use super::claim::{BackendClaim, CanaryClaim, HostClaim, Redirect, RouteClaim, problem};
 use super::filters::{plain, tls_redirect};
+use super::front::{self, Names};
 use super::ground::Ground;
 use super::ingress::default_policy;
 use super::said::Decided;
 use super::shared::Shared;
 use crate::ir::{
-    Backend, BackendId, BodyLimit, Certificate, Filters, HostPattern, Origin, PathKind, PathMatch, Policy, Problem,
-    Reason, Rejected, Route, Severity, Target, VirtualHost,
+    Backend, BackendId, BodyLimit, Certificate, EndpointSource, Filters, HostPattern, Origin, PathKind, PathMatch,
+    PathPattern, Policy, Problem, Reason, Rejected, Route, Severity, Target, VirtualHost,
 };
 
 /// One host with everything that was decided about it.
@@ -29,6 +31,10 @@ pub(super) struct MergedHost {
     pub(super) problems: Vec<Problem>,
     /// Who lost.
     pub(super) rejected: Vec<Arc<Rejected>>,
+    /// Further names that it asks for.
+    pub(super) names: Option<Names>,
+    /// Canaries by the backends beside which they stand.
+    pub(super) canaries: Vec<(BackendId, Arc<Age>, Arc<CanaryClaim>)>,
 }
 
 /// Which certificate a host gets.
@@ -55,6 +61,7 @@ pub(super) struct Fallback {
 pub(super) fn host<'a>(
     pattern: &HostPattern,
     claims: impl Iterator<Item = &'a Arc<HostClaim>> + Clone,
+    canaries: impl Iterator<Item = (&'a Arc<Age>, &'a Arc<CanaryClaim>)>,
     fallback: &Fallback,
     ground: &Ground,
     shared: &mut Shared,
@@ -68,6 +75,7 @@ pub(super) fn host<'a>(
         shared,
         taken: BTreeMap::new(),
         losers: Vec::new(),
+        problems: Vec::new(),
     };
     for is_catch_all in [false, true] {
         for claim in claims.clone() {
@@ -77,19 +85,43 @@ pub(super) fn host<'a>(
         }
     }
     merge.root(pattern, claims.clone().next(), fallback);
-    let (certificate, mut problems) = certificate(pattern, claims);
+    let (mut attached, mut alone) = (Vec::new(), Vec::new());
+    for (age, claim) in canaries {
+        let beside = claim.paths.iter().find_map(|path| merge.taken.get(path)).filter(|taken| !taken.route.implicit);
+        match beside.map(|taken| &taken.route.target) {
+            Some(Target::Backend(main)) => attached.push((main.clone(), Arc::clone(age), Arc::clone(claim))),
+            // Why it answers nobody was told.
+            Some(Target::Closed(_)) => {}
+            Some(Target::NotFound) | None => alone.push(canary::alone(pattern, claim)),
+        }
+    }
+    let fronts = claims.clone().filter_map(|claim| Some((&claim.origin.object, claim.front.as_ref()?)));
+    let (certificate, problems) = certificate(pattern, claims);
+    merge.problems.extend(problems);
     let mut rejected = Vec::new();
+    for (lonely, why) in alone {
+        merge.problems.push(lonely);
+        rejected.push(Arc::new(why));
+    }
     for (loser, winner) in &merge.losers {
         let (conflict, shadowed) = shadowed(pattern, loser, winner);
-        problems.push(conflict);
+        merge.problems.push(conflict);
         rejected.push(Arc::new(shadowed));
     }
-    let mut routes: Vec<Arc<Route>> = merge.taken.into_values().collect();
-    routes.sort_by(|a, b| place(&a.path).cmp(&place(&b.path)));
+    let mut routes = if merge.taken.values().any(|taken| taken.is_regex) {
+        merge.regexes(pattern)
+    } else {
+        let mut routes: Vec<_> = std::mem::take(&mut merge.taken).into_values().map(|taken| taken.route).collect();
+        routes.sort_by(|a, b| place(&a.path).cmp(&place(&b.path)));
+        routes
+    };
     if let Some(previous) = previous {
         share(&mut routes, &previous.routes);
     }
-    MergedHost { host: Arc::new(VirtualHost { host: pattern.clone(), routes }), certificate, problems, rejected }
+    let mut problems = merge.problems;
+    let front = front::decide(fronts, &mut problems);
+    let host = VirtualHost { host: pattern.clone(), routes, redirect: front.app_root };
+    MergedHost { host: Arc::new(host), certificate, problems, rejected, names: front.names, canaries: attached }
 }
 
 /// The host of all unknown names where no Ingress speaks for it: everything goes to the default backend.
@@ -108,7 +140,7 @@ pub(super) fn unclaimed(
         filters: shared.filters(plain(ground)),
         policy: policy_towards(&fallback.target, policy, &is_grpc, shared),
     };
-    VirtualHost { host: HostPattern::Any, routes: vec![Arc::new(route)] }
+    VirtualHost { host: HostPattern::Any, routes: vec![Arc::new(route)], redirect: None }
 }
 
 struct Merge<'a> {
@@ -116,14 +148,26 @@ struct Merge<'a> {
     ground: &'a Ground,
     is_grpc: &'a dyn Fn(&BackendId) -> bool,
     shared: &'a mut Shared,
-    taken: BTreeMap<PathMatch, Arc<Route>>,
+    taken: BTreeMap<PathMatch, Taken>,
     losers: Vec<(RouteClaim, Arc<Route>)>,
+    problems: Vec<Problem>,
+}
+
+/// A path that nobody older asked for.
+struct Taken {
+    route: Arc<Route>,
+    /// As written.
+    written: Arc<str>,
+    /// It is a regular expression.
+    is_regex: bool,
+    /// How many paths were taken before.
+    number: usize,
 }
 
 impl Merge<'_> {
     fn take(&mut self, claim: &RouteClaim) {
         if let Some(winner) = self.taken.get(&claim.route.path) {
-            self.losers.push((claim.clone(), Arc::clone(winner)));
+            self.losers.push((claim.clone(), Arc::clone(&winner.route)));
             return;
         }
         let filters = self.redirected(&claim.route.filters, claim.redirect);
@@ -133,7 +177,43 @@ impl Merge<'_> {
         } else {
             Arc::new(Route { filters, policy, ..Route::clone(&claim.route) })
         };
-        self.taken.insert(route.path.clone(), route);
+        self.enter(route, &claim.written, claim.is_regex);
+    }
+
+    fn enter(&mut self, route: Arc<Route>, written: &Arc<str>, is_regex: bool) {
+        let taken = Taken { written: Arc::clone(written), is_regex, number: self.taken.len(), route };
+        self.taken.insert(taken.route.path.clone(), taken);
+    }
+
+    /// The routes as regular expressions in the order in which ingress-nginx tries them: the longest text first, of equally
+    /// long ones the last in the alphabet. What is no regular expression is taken for one as it stands.
+    fn regexes(&mut self, host: &HostPattern) -> Vec<Arc<Route>> {
+        let mut taken: Vec<&Taken> = self.taken.values().collect();
+        taken.sort_by_key(|taken| (Reverse(taken.written.len()), Reverse(&taken.written), taken.number));
+        let mut routes = Vec::with_capacity(taken.len());
+        for Taken { route, is_regex, .. } in taken {
+            let exact = PathMatch { kind: PathKind::Exact, path: Arc::clone(&route.path.path) };
+            let is_prefix = route.path.kind == PathKind::Prefix && !is_regex;
+            let text = &route.path.path;
+            // The exact path belongs to another route: what is below it is left.
+            let text = match is_prefix && !text.ends_with('/') && self.taken.contains_key(&exact) {
+                true => format!("{text}/").into(),
+                false => Arc::clone(text),
+            };
+            let (pattern, fault) = match self.shared.pattern(&text) {
+                Ok(pattern) => (pattern, None),
+                Err(why) => (PathPattern::beginning(&text), Some(why)),
+            };
+            let mut route = Route::clone(route);
+            if let Some(why) = fault {
+                self.problems.push(uncompiled(host, &route.origin, &pattern, &why));
+                route.target = Target::Closed(Reason::RegexInvalid);
+                route.filters = self.shared.filters(plain(self.ground));
+            }
+            route.path = PathMatch { kind: PathKind::Regex(pattern), path: text };
+            routes.push(Arc::new(route));
+        }
+        routes
     }
 
     /// The filters with the redirect to https that is due on this host.
@@ -175,8 +255,25 @@ impl Merge<'_> {
             filters: self.redirected(&root.filters, redirect),
             policy,
         };
-        self.taken.insert(path, Arc::new(route));
+        self.enter(Arc::new(route), &path.path, false);
     }
+}
+
+/// What is said of a path that cannot be compiled.
+fn uncompiled(host: &HostPattern, origin: &Origin, pattern: &PathPattern, why: &str) -> Problem {
+    problem(
+        &origin.object,
+        Severity::Error,
+        Reason::RegexInvalid,
+        &*origin.field,
+        format!(
+            "path {} of host {host} is no regular expression here: {why}; what begins with {} gets 503",
+            pattern.as_str(),
+            if pattern.start().is_empty() { "anything" } else { pattern.start() },
+        ),
+        "all paths of a host are regular expressions where one has use-regex or rewrite-target; write it without \
+         look-around and back-references",
+    )
 }
 
 /// The policy of an Ingress on a route to `target`. The backend decides whether gRPC is spoken, and a stream of gRPC has
@@ -245,12 +342,23 @@ fn shadowed(pattern: &HostPattern, loser: &RouteClaim, winner: &Route) -> (Probl
 }
 
 /// The order of the routes of a host: as precedence has it for any request that several of them match.
-fn place(path: &PathMatch) -> (PathKind, Reverse<usize>, &str) {
+fn place(path: &PathMatch) -> (&PathKind, Reverse<usize>, &str) {
     let trimmed = path.path.strip_suffix('/').unwrap_or(&path.path);
-    (path.kind, Reverse(trimmed.len()), &path.path)
+    (&path.kind, Reverse(trimmed.len()), &path.path)
 }
 
 fn share(routes: &mut [Arc<Route>], previous: &[Arc<Route>]) {
+    let is_regex =
+        |routes: &[Arc<Route>]| routes.first().is_some_and(|first| matches!(first.path.kind, PathKind::Regex(_)));
+    if is_regex(routes) {
+        let old: BTreeMap<_, _> = previous.iter().map(|old| ((&old.path, &old.origin), old)).collect();
+        for route in routes {
+            if let Some(same) = old.get(&(&route.path, &route.origin)).filter(|old| ***old == *route) {
+                *route = Arc::clone(same);
+            }
+        }
+        return;
+    }
     let mut old = previous.iter().peekable();
     for route in routes {
         while old.next_if(|old| place(&old.path) < place(&route.path)).is_some() {}
@@ -263,6 +371,7 @@ fn share(routes: &mut [Arc<Route>], previous: &[Arc<Route>]) {
 /// Merges claims on one backend, oldest first.
 pub(super) fn backend<'a>(
     claims: impl Iterator<Item = (&'a Claimant, &'a Arc<BackendClaim>)> + Clone,
+    canary: Option<&CanaryClaim>,
     ground: &Ground,
     shared: &mut Shared,
 ) -> Option<(Backend, Vec<Problem>)> {
@@ -272,12 +381,17 @@ pub(super) fn backend<'a>(
     let sources = first.facts.said.iter().chain(claims.filter_map(|(_, claim)| claim.said.as_ref()));
     let sources = sources.chain(&ground.backend);
     let decided = Decided::of(&first.id, &sources.collect::<Vec<_>>(), &mut problems);
+    let affinity = affinity(&first.id, &decided, shared);
     let merged = Backend {
         id: first.id.clone(),
         protocol: decided.protocol.map_or(first.facts.protocol, |word| word.value.protocol),
         balancing: shared.balancing(balancing(&decided, &ground.options, &mut problems)),
-        affinity: affinity(&first.id, &decided, shared),
-        source: first.facts.source.clone(),
+        canary: canary.map(|claim| Arc::new(canary::beside(claim, &decided, affinity.as_ref()))),
+        affinity,
+        source: match first.facts.own_address.filter(|_| decided.own_address.is_some_and(|word| *word.value)) {
+            Some(address) => EndpointSource::Fixed(address),
+            None => first.facts.source.clone(),
+        },
         origin: first.origin.clone(),
     };
     Some((merged, problems))

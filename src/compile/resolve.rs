@@ -1,6 +1,6 @@
 //! A Service port by the name or number an Ingress writes: identity, protocol and where its endpoints come from.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use super::claim::{BackendFacts, problem};
@@ -88,7 +88,9 @@ fn cluster(service: &Service, name: &Name, port: &PortKey) -> Result<Resolution,
         // The API server would have written `port` here.
         None => Some(declared.port),
     };
-    Ok(found(name, key(declared), protocol(declared), slices(&declared.name, target_port)))
+    let mut resolution = found(name, key(declared), protocol(declared), slices(&declared.name, target_port));
+    resolution.facts.own_address = service.cluster_ip.map(|address| SocketAddr::new(address, declared.port));
+    Ok(resolution)
 }
 
 fn external(service: &Service, name: &Name, port: &PortKey, options: &CompileOptions) -> Result<Resolution, Fault> {
@@ -177,7 +179,7 @@ fn protocol(port: &ServicePort) -> Protocol {
 fn found(name: &Name, port: PortKey, protocol: Protocol, source: EndpointSource) -> Resolution {
     Resolution {
         id: BackendId::new(name.clone(), port),
-        facts: BackendFacts { protocol, said: None, source },
+        facts: BackendFacts { protocol, said: None, source, own_address: None },
         fault: None,
         notes: Vec::new(),
     }
@@ -190,7 +192,7 @@ fn nowhere(name: &Name, port: &PortKey, reason: Reason, message: String, hint: S
 }
 
 /// Why an external name is not asked for, as a sentence part.
-fn refusal(name: &str, allow_loopback: bool) -> Option<&'static str> {
+pub(super) fn refusal(name: &str, allow_loopback: bool) -> Option<&'static str> {
     if let Ok(address) = name.parse::<IpAddr>() {
         return refused_address(address, allow_loopback);
     }

@@ -102,6 +102,8 @@ settings! {
     panic_threshold: u8,
     /// `slow-start`.
     slow_start: Duration,
+    /// `service-upstream`.
+    own_address: bool,
     /// `max-in-flight`; 0 = no limit.
     max_in_flight: u32,
     /// `affinity` is `cookie`. Who does not say it says nothing of the cookie.
@@ -124,6 +126,19 @@ settings! {
     cookie_secure: bool,
     /// `session-cookie-change-on-failure`.
     cookie_change_on_failure: bool,
+}
+
+impl BackendSettings {
+    /// What of it counts on a canary.
+    pub(super) fn of_canary(&self) -> BackendSettings {
+        BackendSettings {
+            way: self.way.clone(),
+            hash_by: self.hash_by.clone(),
+            subset: self.subset.clone(),
+            subset_size: self.subset_size.clone(),
+            ..BackendSettings::default()
+        }
+    }
 }
 
 impl<T> Clone for Word<'_, T> {

@@ -1,11 +1,11 @@
 //! One copy of each value that most routes and backends repeat: policies, filters, balancing and names of fields.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::fields::Fields;
 use super::said::BackendSettings;
-use crate::ir::{Balancing, Cookie, Filters, Policy};
+use crate::ir::{Balancing, Cookie, Filters, PathPattern, Policy};
 
 /// Values in use by the routes and backends.
 #[derive(Default)]
@@ -15,10 +15,20 @@ pub(super) struct Shared {
     backend_settings: BTreeSet<Arc<BackendSettings>>,
     cookies: BTreeSet<Arc<Cookie>>,
     filters: BTreeSet<Arc<Filters>>,
+    patterns: BTreeMap<Arc<str>, Pattern>,
     policies: BTreeSet<Arc<Policy>>,
 }
 
+/// A pattern, or why there is none.
+type Pattern = Result<PathPattern, Arc<str>>;
+
 impl Shared {
+    /// The pattern of `text`, compiled once. `Err` is why there is none.
+    pub(super) fn pattern(&mut self, text: &Arc<str>) -> Pattern {
+        let compile = || PathPattern::new(text).map_err(Arc::from);
+        self.patterns.entry(Arc::clone(text)).or_insert_with(compile).clone()
+    }
+
     /// The one copy of `cookie`.
     pub(super) fn cookie(&mut self, cookie: Cookie) -> Arc<Cookie> {
         share(&mut self.cookies, cookie)
@@ -50,6 +60,7 @@ impl Shared {
         self.balancings.retain(|value| Arc::strong_count(value) > 1);
         self.backend_settings.retain(|value| Arc::strong_count(value) > 1);
         self.filters.retain(|value| Arc::strong_count(value) > 1);
+        self.patterns.retain(|_, pattern| pattern.as_ref().is_ok_and(PathPattern::is_shared));
         self.policies.retain(|value| Arc::strong_count(value) > 1);
     }
 }

@@ -2,38 +2,66 @@
 
 mod access;
 mod blocked;
+pub mod answer;
+pub mod canary;
 mod cors;
+mod host;
 pub mod password;
 mod redirect;
 mod reply;
 mod request;
+mod rewrite;
+mod slash_redirect;
 pub mod text;
 mod tls_redirect;
+mod wording;
 
 pub use self::access::{Refused, admits};
 pub use self::blocked::blocked;
+pub use self::host::at_host;
 pub use self::reply::Reply;
 pub use self::request::Request;
+pub use self::rewrite::Rewritten;
 use crate::http1::RequestHead;
 use crate::ir;
+use crate::uri::path::RoutingPath;
 
-/// What is answered before it is asked who comes in; the order is that of nginx's phases. A reply ends the request.
-pub fn before(filters: &ir::Filters, request: &Request<'_>) -> Option<Reply> {
-    let ir::Filters { tls_redirect, hsts: _, redirect, cors, limits: _, access: _ } = filters;
+/// The route that takes a request.
+#[derive(Clone, Copy, Debug)]
+pub struct Found<'a> {
+    /// The request path.
+    pub path: &'a RoutingPath<'a>,
+    /// The path of the rule.
+    pub rule: &'a ir::PathMatch,
+}
+
+/// What is answered before it is asked who comes in; the order is that of nginx's phases. `Err` ends the request; else what
+/// goes upstream in place of path and query, if something does.
+pub fn before(filters: &ir::Filters, request: &Request<'_>, found: Found<'_>) -> Result<Option<Box<Rewritten>>, Reply> {
+    let ir::Filters { tls_redirect, slash_redirect, rewrite, redirect, cors, .. } = filters;
+    if let Some(redirect) = slash_redirect
+        && let Some(reply) = slash_redirect::reply(*redirect, request, found)
+    {
+        return Err(reply);
+    }
     if let Some(cors) = cors
         && let Some(reply) = cors::preflight(cors, request.head)
     {
-        return Some(reply);
+        return Err(reply);
     }
     if let Some(redirect) = redirect {
-        return Some(redirect::reply(redirect, request));
+        return Err(redirect::reply(redirect, request));
     }
+    let rewritten = match rewrite {
+        Some(rewrite) => rewrite::apply(rewrite, request, found)?,
+        None => None,
+    };
     if let Some(redirect) = tls_redirect
         && let Some(reply) = tls_redirect::reply(redirect, request)
     {
-        return Some(reply);
+        return Err(reply);
     }
-    None
+    Ok(rewritten)
 }
 
 /// What is set on every answer, ours too, whatever the route.
@@ -74,12 +102,17 @@ pub fn after<'a>(
     way: Way,
     mut set: impl FnMut(ResponseField<'a>),
 ) {
-    let ir::Filters { tls_redirect: _, hsts, redirect: _, cors, limits: _, access: _ } = filters;
+    let ir::Filters { hsts, cors, response, .. } = filters;
     if let Some(hsts) = hsts.as_ref().filter(|_| way.is_tls && !way.is_self_made) {
         set(ResponseField { name: "Strict-Transport-Security", value: hsts.value.as_bytes(), replaces: true });
     }
     if let (Some(cors), Some(head)) = (cors, head) {
         cors::fields(cors, head, &mut set);
+    }
+    if let Some(response) = response {
+        for (name, value) in &response.fields {
+            set(ResponseField { name, value: value.as_bytes(), replaces: true });
+        }
     }
 }
 
@@ -108,6 +141,12 @@ pub(crate) mod tests {
         }
     }
 
+    fn status(filters: &ir::Filters, request: &Request<'_>) -> Option<u16> {
+        let path = RoutingPath { forward: "/".into(), matching: "/".into() };
+        let rule = ir::PathMatch { kind: ir::PathKind::Prefix, path: "/".into() };
+        before(filters, request, Found { path: &path, rule: &rule }).err().map(|reply| reply.status)
+    }
+
     fn set(filters: &ir::Filters, head: &RequestHead, way: Way) -> Vec<String> {
         let mut fields = Vec::new();
         after(filters, Some(head), way, |field| fields.push(format!("{}: {}", field.name, field.value.escape_ascii())));
@@ -118,14 +157,14 @@ pub(crate) mod tests {
     fn only_requests_in_clear_text_are_redirected() {
         let head = head("GET /", "a.example", "");
         for (is_tls, status) in [(false, Some(308)), (true, None)] {
-            assert_eq!(before(&filters(), &request(&head, is_tls)).map(|reply| reply.status), status);
+            assert_eq!(self::status(&filters(), &request(&head, is_tls)), status);
         }
     }
 
     #[test]
     fn a_route_without_filters_changes_nothing() {
         let head = head("GET /", "a.example", "Origin: https://b.example\r\n");
-        assert_eq!(before(&ir::Filters::default(), &request(&head, false)), None);
+        assert_eq!(status(&ir::Filters::default(), &request(&head, false)), None);
         assert!(set(&ir::Filters::default(), &head, Way { is_tls: true, is_self_made: false }).is_empty());
     }
 

@@ -20,11 +20,16 @@ pub struct Reply {
 impl Reply {
     /// A redirect.
     pub(super) fn redirect(status: u16, location: Vec<u8>) -> Reply {
-        Reply { status, failure: None, fields: SmallVec::from_buf([("Location", location.into())]) }
+        Reply { fields: SmallVec::from_buf([("Location", location.into())]), ..Reply::plain(status) }
+    }
+
+    /// A status and nothing else.
+    pub(super) fn plain(status: u16) -> Reply {
+        Reply { status, failure: None, fields: SmallVec::new() }
     }
 
     /// The request is not let in.
     pub(super) fn denied(status: u16) -> Reply {
-        Reply { status, failure: Some(Failure::Denied), fields: SmallVec::new() }
+        Reply { failure: Some(Failure::Denied), ..Reply::plain(status) }
     }
 }

@@ -25,6 +25,11 @@ impl<'a> Request<'a> {
         str::from_utf8(self.head.part(self.head.host)).unwrap_or_default()
     }
 
+    /// The host that the client sees, with its port.
+    pub fn authority(&self) -> &'a [u8] {
+        self.forwarded_host.unwrap_or_else(|| self.head.part(self.head.authority))
+    }
+
     /// The host that the client sees, without port.
     pub fn public_host(&self) -> &'a str {
         let named = self.forwarded_host.and_then(|host| Some(crate::uri::host::split(host)?.0));

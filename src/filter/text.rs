@@ -29,7 +29,8 @@ pub fn client(address: IpAddr, write: impl FnOnce(&[u8])) {
     }
 }
 
-fn piece(part: &Part, request: &Request<'_>, write: &mut impl FnMut(&[u8])) {
+/// Gives the pieces of one part.
+pub(super) fn piece(part: &Part, request: &Request<'_>, write: &mut impl FnMut(&[u8])) {
     let head = request.head;
     match part {
         Part::Text(text) => write(text.as_bytes()),
@@ -51,6 +52,7 @@ fn piece(part: &Part, request: &Request<'_>, write: &mut impl FnMut(&[u8])) {
         Part::Host => write(host::lookup(request.host()).as_bytes()),
         Part::Method => write(head.method.as_str().as_bytes()),
         Part::Scheme => write(request.scheme().as_bytes()),
+        Part::Namespace | Part::IngressName => {}
         Part::Argument(name) => write(argument(query(head), name).unwrap_or_default()),
         Part::Cookie(name) => write(cookie(head, name).unwrap_or_default()),
         Part::Field(name) => field(head, name, write),
@@ -68,6 +70,22 @@ pub fn escape(text: &[u8], mut write: impl FnMut(&[u8])) {
             run => write(run),
         }
     }
+}
+
+/// The text as it can stand in a URL: what a field of the client brought in and is no visible ASCII is escaped.
+pub fn visible(text: Vec<u8>) -> Vec<u8> {
+    let is_visible = |octet: &u8| octet.is_ascii_graphic() && *octet != b'#';
+    if text.iter().all(is_visible) {
+        return text;
+    }
+    let mut out = Vec::with_capacity(text.len() + 16);
+    for octet in &text {
+        match is_visible(octet) {
+            true => out.push(*octet),
+            false => escape(&[*octet], |piece| out.extend_from_slice(piece)),
+        }
+    }
+    out
 }
 
 /// The query without its question mark.

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use super::{Affinity, Balancing, Name, Origin};
+use super::{Affinity, Balancing, Canary, Name, Origin};
 
 /// A Service port by the name or number that identifies it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -101,6 +101,8 @@ impl Protocol {
 /// Where a backend's endpoints come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EndpointSource {
+    /// The Service's own address and port, behind which the cluster chooses (`service-upstream`).
+    Fixed(SocketAddr),
     /// Nowhere: no such Service, no such port, or refused.
     None,
     /// EndpointSlices of the Service: the slice port of this name (empty = unnamed), else this number.
@@ -134,6 +136,8 @@ pub struct Backend {
     pub balancing: Arc<Balancing>,
     /// What keeps a client at its endpoint.
     pub affinity: Option<Affinity>,
+    /// What takes a share of the requests that routes send here.
+    pub canary: Option<Arc<Canary>>,
     /// Where the endpoints come from.
     pub source: EndpointSource,
     /// The first field that names it.

@@ -109,6 +109,10 @@ pub enum Part {
     Method,
     /// `$scheme`: `http` or `https`.
     Scheme,
+    /// `$namespace` of the Ingress; a text by the time that a request is served.
+    Namespace,
+    /// `$ingress_name`, likewise.
+    IngressName,
     /// `$arg_NAME`: the first query argument of that name.
     Argument(Arc<str>),
     /// `$cookie_NAME`.
@@ -120,7 +124,14 @@ pub enum Part {
 impl fmt::Display for Template {
     /// As it would be written in an annotation.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.parts.iter().try_for_each(|part| match part {
+        self.parts.iter().try_for_each(|part| part.fmt(f))
+    }
+}
+
+impl fmt::Display for Part {
+    /// As it would be written in an annotation.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
             Part::Text(text) => f.write_str(text),
             Part::Address => f.write_str("$remote_addr"),
             Part::Uri => f.write_str("$request_uri"),
@@ -131,10 +142,12 @@ impl fmt::Display for Template {
             Part::Host => f.write_str("$host"),
             Part::Method => f.write_str("$request_method"),
             Part::Scheme => f.write_str("$scheme"),
+            Part::Namespace => f.write_str("$namespace"),
+            Part::IngressName => f.write_str("$ingress_name"),
             Part::Argument(name) => write!(f, "$arg_{name}"),
             Part::Cookie(name) => write!(f, "$cookie_{name}"),
             Part::Field(name) => write!(f, "$http_{}", name.replace('-', "_")),
-        })
+        }
     }
 }
 

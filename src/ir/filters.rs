@@ -1,8 +1,9 @@
 //! What happens to a request before and after the upstream.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::{Networks, Template, Users};
+use super::{BackendId, Networks, Rewrite, Template, Users};
 
 /// One `Option` for each feature. A route that does not use one pays the test of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -11,6 +12,11 @@ pub struct Filters {
     pub tls_redirect: Option<TlsRedirect>,
     /// `Strict-Transport-Security` on answers over TLS.
     pub hsts: Option<Hsts>,
+    /// Answer a request for the path without its slash at the end with a redirect to the path
+    /// (`trailing-slash-redirect`).
+    pub slash_redirect: Option<SlashRedirect>,
+    /// Send another path upstream, or send the client elsewhere.
+    pub rewrite: Option<Arc<Rewrite>>,
     /// Answer every request with a redirect.
     pub redirect: Option<Arc<Redirect>>,
     /// Answer preflights, and tell browsers which pages may read the answers.
@@ -19,9 +25,26 @@ pub struct Filters {
     pub limits: Option<Arc<RateLimits>>,
     /// Who may come in.
     pub access: Option<Arc<Access>>,
+    /// `default-backend`: answers where the backend has no endpoint.
+    pub fallback: Option<BackendId>,
+    /// `custom-http-errors`: whose answer takes the place of errors.
+    pub errors: Option<Arc<ErrorPages>>,
+    /// What is changed in requests.
+    pub request: Option<Arc<RequestEdits>>,
+    /// What is changed in answers.
+    pub response: Option<Arc<ResponseEdits>>,
+    /// `enable-access-log: false`.
+    pub is_silent: bool,
 }
 
 impl Filters {
+    /// The backends that are asked beside that of the route.
+    pub fn backends(&self) -> impl Iterator<Item = &BackendId> {
+        let external = self.access.as_ref().and_then(|access| access.external.as_ref());
+        let errors = self.errors.as_ref().map(|errors| &errors.backend);
+        external.map(|external| &external.backend).into_iter().chain(&self.fallback).chain(errors)
+    }
+
     /// Whether a request is judged before it goes on.
     pub fn is_guarded(&self) -> bool {
         self.limits.is_some() || self.access.is_some()
@@ -40,6 +63,13 @@ pub struct TlsRedirect {
     pub only_from: Option<u16>,
     /// Keep a slash at the end of the target, which is cut off else (`preserve-trailing-slash`).
     pub keeps_slash: bool,
+}
+
+/// A redirect from `p` to the prefix `p/`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SlashRedirect {
+    /// Write the port that the client names.
+    pub keeps_port: bool,
 }
 
 /// `Strict-Transport-Security` (RFC 6797).
@@ -147,8 +177,65 @@ pub struct Access {
     pub allowed: Option<Networks>,
     /// `auth-type: basic`: who has a password.
     pub basic: Option<Arc<Basic>>,
+    /// `auth-url`: whom else is to be asked.
+    pub external: Option<Arc<External>>,
+    /// `auth-signin`: where a client is sent that is not known.
+    pub sign_in: Option<Arc<SignIn>>,
     /// `satisfy: any`: one of the rules is enough.
     pub any: bool,
+}
+
+/// A service that says who may come in.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct External {
+    /// The service.
+    pub backend: BackendId,
+    /// Its name for `Host`, without port.
+    pub host: Arc<str>,
+    /// Path and query to ask for.
+    pub target: Template,
+    /// `auth-method`; `None` = GET.
+    pub method: Option<Arc<str>>,
+    /// `auth-response-headers`: fields of its answer that the backend gets in place of the client's.
+    pub fields: Box<[Arc<str>]>,
+    /// `auth-request-redirect`: `X-Auth-Request-Redirect`; `None` = the target of the request.
+    pub redirect: Option<Template>,
+    /// `auth-proxy-set-headers`: fields for the service.
+    pub sends: Box<[(Arc<str>, Template)]>,
+    /// `auth-always-set-cookie`: its cookies go to the client whatever the backend answers.
+    pub always_cookies: bool,
+    /// `auth-cache-key`: its answers are remembered.
+    pub cache: Option<AuthCache>,
+}
+
+/// How long answers of a service are remembered.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct AuthCache {
+    /// Requests with the same text get the same answer.
+    pub key: Template,
+    /// `auth-cache-duration`: statuses with their time; without a status for all.
+    pub times: Box<[(Box<[u16]>, Duration)]>,
+}
+
+/// Where a client is sent that is not known.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SignIn {
+    /// The URL.
+    pub url: Template,
+    /// The argument that says where the client wanted to go, with `?` or `&` before it and `=` behind it; `None` if the URL
+    /// has it.
+    pub argument: Option<Arc<str>>,
+}
+
+/// Whose answer takes the place of errors.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ErrorPages {
+    /// Statuses, sorted.
+    pub statuses: Box<[u16]>,
+    /// Who answers instead.
+    pub backend: BackendId,
+    /// The backend's own errors too, not only ours (`disable-proxy-intercept-errors`).
+    pub intercepts: bool,
 }
 
 /// Basic authentication (RFC 7617).
@@ -158,4 +245,28 @@ pub struct Basic {
     pub challenge: Arc<str>,
     /// Who may come in.
     pub users: Users,
+}
+
+/// What is changed in requests on their way to the backend.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RequestEdits {
+    /// `upstream-vhost`: another `Host`.
+    pub host: Option<Template>,
+    /// `connection-proxy-header`: `close` or `keep-alive`.
+    pub connection: Option<&'static str>,
+    /// Fields in the place of the client's.
+    pub fields: Box<[(Arc<str>, Template)]>,
+}
+
+/// What is changed in answers on their way to the client.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ResponseEdits {
+    /// `custom-headers`: fields in the place of the backend's, on our own answers too.
+    pub fields: Box<[(Arc<str>, Arc<str>)]>,
+    /// `proxy-cookie-domain`: what `Domain` of cookies is and what it becomes.
+    pub cookie_domain: Option<(Arc<str>, Arc<str>)>,
+    /// `proxy-cookie-path`: how `Path` of cookies begins and what that becomes.
+    pub cookie_path: Option<(Arc<str>, Arc<str>)>,
+    /// `proxy-redirect-from`, `-to`: how `Location` and `Refresh` begin and what that becomes.
+    pub location: Option<(Arc<str>, Arc<str>)>,
 }

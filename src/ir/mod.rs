@@ -5,8 +5,10 @@
 
 mod backend;
 mod balancing;
+mod canary;
 mod certificate;
 mod filters;
+mod front;
 mod globals;
 mod host;
 mod logging;
@@ -15,6 +17,7 @@ mod object;
 mod password;
 mod pattern;
 mod problem;
+mod rewrite;
 mod route;
 pub mod text;
 
@@ -27,20 +30,24 @@ pub use self::backend::{
 pub use self::balancing::{
     ActiveCheck, Affinity, Algorithm, Balancing, Cookie, Part, PassiveCheck, Probe, SameSite, Template,
 };
+pub use self::canary::{Canary, CanaryRule, HeaderTest};
 pub use self::certificate::{Certificate, CertificateOrigin};
 pub use self::filters::{
-    Access, Basic, Cors, Filters, Hsts, LimitBy, OriginPattern, Origins, RateLimits, Redirect, TlsRedirect,
+    Access, AuthCache, Basic, Cors, ErrorPages, External, Filters, Hsts, LimitBy, OriginPattern, Origins, RateLimits,
+    Redirect, RequestEdits, ResponseEdits, SignIn, SlashRedirect, TlsRedirect,
 };
+pub use self::front::{Alias, Aliases, HostRedirect};
 pub use self::globals::{
-    Answers, Blocked, Cipher, Clients, Globals, Pool, ProxyProtocol, Requests, SetField, Tls, Trust,
+    Answers, Blocked, Cipher, Clients, Globals, Pattern, Pool, ProxyProtocol, Requests, SetField, Tls, Trust,
 };
 pub use self::host::HostPattern;
 pub use self::logging::{Escape, LineFormat, LogPart, Logging};
 pub use self::networks::Networks;
 pub use self::object::{Kind, Name, Object, Origin};
 pub use self::password::{Password, Users};
-pub use self::pattern::Pattern;
+pub use self::pattern::{Groups, PathPattern, Regex};
 pub use self::problem::{Problem, Reason, Severity};
+pub use self::rewrite::{Piece, Rewrite, Wording};
 pub use self::route::{
     BodyLimit, PathKind, PathMatch, Policy, Rank, Retry, RetryOn, Route, Target, Timeouts, Upgrade, VirtualHost,
 };
@@ -50,6 +57,8 @@ pub use self::route::{
 pub struct Config {
     /// Virtual hosts by pattern. `HostPattern::Any` answers names that no other host owns.
     pub hosts: BTreeMap<HostPattern, Arc<VirtualHost>>,
+    /// Further names of the hosts. Shared as `backends`.
+    pub aliases: Arc<Aliases>,
     /// Every Service port that a route leads to, and no other. Shared with the configuration before where nothing of it
     /// changed.
     pub backends: Arc<BTreeMap<BackendId, Arc<Backend>>>,

@@ -5,15 +5,18 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{BackendId, Filters, HostPattern, Origin, Reason};
+use super::{BackendId, Filters, HostPattern, HostRedirect, Origin, PathPattern, Reason};
 
 /// One host with its routes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct VirtualHost {
     /// Names it answers to.
     pub host: HostPattern,
-    /// Routes in order of [`Rank`], no two with the same path and kind.
+    /// Routes in order of [`Rank`], no two with the same path and kind; regular expressions in the order in which they are
+    /// tried.
     pub routes: Vec<Arc<Route>>,
+    /// What is answered before any of them.
+    pub redirect: Option<Arc<HostRedirect>>,
 }
 
 /// One path of one host.
@@ -44,29 +47,34 @@ pub enum Target {
     NotFound,
 }
 
-/// `pathType`, after ImplementationSpecific became Prefix.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// `pathType`, after ImplementationSpecific became Prefix; or what all paths of a host are where one of them is a regular
+/// expression.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum PathKind {
     /// The path and nothing else.
     Exact,
     /// The path and everything below it, by segments.
     Prefix,
+    /// What the expression finds. All routes of the host are such, in the order in which they are tried.
+    Regex(PathPattern),
 }
 
 impl PathKind {
-    /// The sign of the short text form: `=` or `^`.
-    pub fn sign(self) -> char {
+    /// The sign of the short text form: `=`, `^` or `~`.
+    pub fn sign(&self) -> char {
         match self {
             PathKind::Exact => '=',
             PathKind::Prefix => '^',
+            PathKind::Regex(_) => '~',
         }
     }
 
-    /// The word of the admin API: `exact` or `prefix`.
-    pub fn as_str(self) -> &'static str {
+    /// The word of the admin API: `exact`, `prefix` or `regex`.
+    pub fn as_str(&self) -> &'static str {
         match self {
             PathKind::Exact => "exact",
             PathKind::Prefix => "prefix",
+            PathKind::Regex(_) => "regex",
         }
     }
 }
@@ -74,10 +82,11 @@ impl PathKind {
 /// A path with its kind.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PathMatch {
-    /// Exact or Prefix.
+    /// How it is compared.
     pub kind: PathKind,
     /// The path in routing form (`uri::path`): begins with `/`, unreserved octets decoded, other escapes in upper
-    /// case, no dot segments, no empty segments but a last one, which a written trailing slash leaves.
+    /// case, no dot segments, no empty segments but a last one, which a written trailing slash leaves. Of a regular
+    /// expression its text.
     pub path: Arc<str>,
 }
 
@@ -85,8 +94,9 @@ impl PathMatch {
     /// Whether a request for `path` (in the form matched: routing form with runs of `/` as one) is taken.
     /// Prefix goes by segments; a trailing slash of the prefix is ignored (Ingress v1, "Path types").
     pub fn matches(&self, path: &str) -> bool {
-        match self.kind {
+        match &self.kind {
             PathKind::Exact => *self.path == *path,
+            PathKind::Regex(pattern) => pattern.matches(path),
             PathKind::Prefix => {
                 let prefix = self.path.strip_suffix('/').unwrap_or(&self.path);
                 path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
@@ -94,14 +104,27 @@ impl PathMatch {
         }
     }
 
-    /// Precedence among the routes of one host that match `request`; the least rank answers.
+    /// What every path that is taken begins with, if not in letter case: where a cookie of the route is sent back to.
+    pub fn start(&self) -> &str {
+        match &self.kind {
+            PathKind::Exact | PathKind::Prefix => &self.path,
+            PathKind::Regex(pattern) if pattern.start().is_empty() => "/",
+            PathKind::Regex(pattern) => pattern.start(),
+        }
+    }
+
+    /// Precedence among the routes of one host that match `request`; the least rank answers, and of equal ones the first.
     pub fn rank(&self, request: &str) -> Rank {
         let trimmed = self.path.strip_suffix('/').unwrap_or(&self.path);
         let slash = self.path.len() != trimmed.len();
-        Rank {
-            kind: self.kind,
-            length: Reverse(trimmed.len()),
-            slash_differs: slash != (request.len() > trimmed.len()),
+        match self.kind {
+            PathKind::Exact | PathKind::Prefix => Rank {
+                is_exact: Reverse(self.kind == PathKind::Exact),
+                length: Reverse(trimmed.len()),
+                slash_differs: slash != (request.len() > trimmed.len()),
+            },
+            // They stand in the order in which they are tried.
+            PathKind::Regex(_) => Rank { is_exact: Reverse(false), length: Reverse(0), slash_differs: false },
         }
     }
 }
@@ -117,7 +140,7 @@ impl fmt::Display for PathMatch {
 /// matches"), and of `p` and `p/` the one that is written like the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Rank {
-    kind: PathKind,
+    is_exact: Reverse<bool>,
     length: Reverse<usize>,
     slash_differs: bool,
 }

@@ -11,8 +11,8 @@ use std::fmt::{self, Write};
 use std::time::Duration;
 
 use super::{
-    Backend, BodyLimit, Config, EndpointSets, EndpointSource, Filters, Policy, Problem, Rejected, Retry, RetryOn,
-    Route, Target, Timeouts, Upgrade,
+    Backend, BodyLimit, Config, EndpointSets, EndpointSource, Filters, HostRedirect, Policy, Problem, Rejected, Retry,
+    RetryOn, Route, Target, Timeouts, Upgrade, VirtualHost,
 };
 
 /// What the text form needs to know besides the configuration.
@@ -37,7 +37,7 @@ impl Form<'_> {
             section(&mut out, &self.listeners());
         }
         for host in config.hosts.values() {
-            let _ = writeln!(out, "  {}", host.host);
+            let _ = writeln!(out, "  {}", headline(host, config));
             table(&mut out, "    ", host.routes.iter().map(|route| self.route(route)).collect());
         }
         let globals = globals::lines(&config.globals);
@@ -127,8 +127,9 @@ fn hex(octets: &[u8]) -> String {
 }
 
 fn describe(backend: &Backend) -> Vec<String> {
-    let Backend { id, protocol, balancing, affinity, source, origin: _ } = backend;
+    let Backend { id, protocol, balancing, affinity, canary, source, origin: _ } = backend;
     let source = match source {
+        EndpointSource::Fixed(address) => format!("service {address}"),
         EndpointSource::None => "nowhere".to_owned(),
         EndpointSource::Slices { port_name, target_port, prefer_ipv6 } => {
             let port = match (port_name.is_empty(), target_port) {
@@ -145,7 +146,30 @@ fn describe(backend: &Backend) -> Vec<String> {
     let mut words = Vec::new();
     backend::balancing(&mut words, balancing);
     backend::affinity(&mut words, affinity.as_ref());
+    words.extend(canary.as_ref().map(|canary| {
+        let legacy = if affinity.is_some() && canary.affinity.is_none() { ";legacy" } else { "" };
+        format!("canary={}({}{legacy})", canary.backend, canary.rule)
+    }));
     vec![id.to_string(), protocol.as_str().to_owned(), balancing.algorithm.as_str().to_owned(), source, words.join(" ")]
+}
+
+/// `a.example  also=b.example,~^c  app-root=/x`, or where the host sends everybody.
+fn headline(host: &VirtualHost, config: &Config) -> String {
+    let mut line = host.host.to_string();
+    let aliases: Vec<_> = config.aliases.of(&host.host).map(|alias| alias.to_string()).collect();
+    if !aliases.is_empty() {
+        let _ = write!(line, "  also={}", aliases.join(","));
+    }
+    match host.redirect.as_deref() {
+        None => {}
+        Some(HostRedirect::Moved { to, status, http_port, https_port }) => {
+            let _ = write!(line, "  → {status} {to}:{http_port}, {to}:{https_port}");
+        }
+        Some(HostRedirect::Root(path)) => {
+            let _ = write!(line, "  app-root={path}");
+        }
+    }
+    line
 }
 
 fn reject(rejected: &Rejected) -> Vec<String> {

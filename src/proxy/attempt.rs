@@ -89,7 +89,7 @@ pub async fn reach<C: Client>(
         // Few say that a status is to be asked for again.
         let may = |class, tried: &mut SmallVec<[SocketAddr; 1]>| {
             tried.push(address);
-            may_retry(retry, class, request.method(), upload, tried, backend, began)
+            may_retry(retry, class, request.method, upload, tried, backend, began)
         };
         let fault = match outcome {
             Ok((upstream, response)) => {

@@ -5,7 +5,9 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use smallvec::SmallVec;
 
+use crate::filter::{Request, text};
 use crate::http1::{Fields, RequestHead};
+use crate::ir::RequestEdits;
 
 /// Changes to the fields that a client sent. Nothing is copied until something changes.
 #[derive(Debug, Default)]
@@ -14,6 +16,8 @@ pub struct Edits {
     added: Vec<(Cow<'static, str>, Bytes)>,
     /// Another `Host`.
     pub host: Option<Bytes>,
+    /// `Connection`, over HTTP/1.1.
+    pub connection: Option<&'static str>,
     /// Fields for the client: `Set-Cookie` of a service that was asked.
     pub cookies: SmallVec<[Bytes; 1]>,
 }
@@ -31,6 +35,15 @@ impl Edits {
         let name = name.into();
         self.remove(head, &name);
         self.added.push((name, value));
+    }
+
+    /// Makes the changes that a route asks for.
+    pub fn apply(&mut self, asked: &RequestEdits, request: &Request<'_>) {
+        self.host = asked.host.as_ref().map(|host| text::visible(text::expand(host, request)).into());
+        self.connection = asked.connection;
+        for (name, template) in &asked.fields {
+            self.set(request.head, name.to_string(), text::expand(template, request).into());
+        }
     }
 
     /// The client's fields, as far as they are sent.

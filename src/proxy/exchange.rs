@@ -1,15 +1,18 @@
 //! The life of one request, from its head to the end of its answer, whatever protocol each side speaks.
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Poll;
 
 use tokio::time::Instant;
 
 use super::attempt::{self, Answered};
+use super::canary;
 use super::downstream::{Client, ClientFault, Part};
+use super::errors;
 use super::forward::Outgoing;
 use super::forwarded::{self, Seen};
-use super::guard::{self, Admitted};
+use super::guard::{self, Admitted, Asker};
 use super::note::Note;
 use super::reply::{self, Reply, Stop};
 use super::respond;
@@ -19,7 +22,7 @@ use super::upload::{self, BodyRules, Upload};
 use super::worker::Worker;
 use crate::filter;
 use crate::http1::{Refusal, RequestHead};
-use crate::ir::Globals;
+use crate::ir::{ErrorPages, Globals};
 use crate::table::{BackendRef, Decision, Outcome, Pinned, Route, decide};
 use crate::telemetry::Failure;
 
@@ -41,7 +44,7 @@ pub async fn run<C: Client>(worker: &Rc<Worker>, client: &C, mut head: RequestHe
         Ok(None) => {}
         // Boxed, as what few requests come to is: every request makes room for the rest.
         Ok(Some(tunnel)) => Box::pin(tunnel.run(worker, client, &mut note)).await,
-        Err(stop) => end(worker, client, head, last, stop, &mut note).await,
+        Err(stop) => Box::pin(end(worker, client, head, last, stop, &mut note)).await,
     }
     note.finish(worker, client.peer(), Ok(head));
 }
@@ -79,31 +82,55 @@ async fn serve<C: Client>(
         }
         Decision::Blocked(reply) => return Err(Reply::from(reply).into()),
         Decision::BadPath(fault) => return Err(Refusal::bad(fault.0).into()),
+        Decision::Redirected(_, reply) => return Err(Reply::from(reply).into()),
         Decision::NoRoute(_) => return Err(Reply::failed(404, Failure::NoRoute).into()),
         Decision::Routed { at, route, path, outcome } => (at, route, path, outcome),
     };
     note.routed(table, at);
-    let admitted = match &outcome {
-        Outcome::Backend(_) | Outcome::NotFound if route.rule.filters.is_guarded() => {
-            Box::pin(guard::admit(worker, &request, route)).await?
+    let filters = &route.rule.filters;
+    let mut admitted = match &outcome {
+        Outcome::Backend { .. } | Outcome::NotFound if filters.is_guarded() => {
+            Box::pin(guard::admit(&Asker { worker, client, peer, globals, request: &request, route })).await?
         }
         _ => Admitted::default(),
     };
-    let backend = backend(outcome)?;
+    let (mut backend, rewritten) = backend(outcome)?;
+    if let Some(fallback) = route.aside.as_ref().and_then(|aside| aside.fallback.as_ref())
+        && backend.live.endpoints.load().candidates.is_empty()
+    {
+        errors::tell(&mut admitted.edits, head, route, 503);
+        backend = fallback;
+    }
+    if let Some(canary) = canary::choose(backend, &request) {
+        note.alternative = Some(Arc::clone(&canary.upstream_name));
+        backend = &canary.backend;
+    }
+    if let Some(edits) = &filters.request {
+        admitted.edits.apply(edits, &request);
+    }
     let rules = body_rules(worker, globals, route);
     let mut upload = Upload::new(head.framing, rules);
     upload.hold(client).await.map_err(Stop::from)?;
     let upgrade = tunnel::offer(head, route);
     // HTTP/1.0 may come without a host; a back end gets one all the same.
     let local = head.authority.is_empty().then(|| client.peer().local.to_string());
+    let own_host = || local.as_deref().map_or_else(|| head.part(head.authority), str::as_bytes);
+    let asked_host = host.unwrap_or_else(own_host);
     let id = note.id;
     let outgoing = Outgoing {
         head,
         edits: &admitted.edits,
-        path: if head.path() == b"*" { b"*" } else { path.forward.as_bytes() },
-        host: host.unwrap_or_else(|| local.as_deref().map_or_else(|| head.part(head.authority), str::as_bytes)),
-        prefix,
         rules: &globals.requests,
+        method: &head.method,
+        path: match &rewritten {
+            Some(rewritten) => rewritten.path.as_bytes(),
+            None if head.path() == b"*" => b"*",
+            None => path.forward.as_bytes(),
+        },
+        query: rewritten.as_ref().map_or_else(|| head.query(), |rewritten| &rewritten.query),
+        prefix: filters.rewrite.as_ref().and_then(|own| own.prefix.as_deref()).map(str::as_bytes).or(prefix),
+        host: admitted.edits.host.as_deref().unwrap_or(asked_host),
+        forwarded_host: asked_host,
         request_id: id.octets(Some(head)),
         peer,
         framing: upload.framing(head.framing),
@@ -117,15 +144,20 @@ async fn serve<C: Client>(
         note.unpin();
         return Ok(Some(Box::new(Tunnel::begin(client, answered, &route.rule.policy, note))));
     }
+    let is_replaced = |errors: &Arc<ErrorPages>| errors.intercepts && errors.statuses.contains(&response.status);
+    if filters.errors.as_ref().is_some_and(is_replaced) {
+        return Err(Reply::plain(response.status).into());
+    }
     let close = last || worker.is_draining() || !upload.is_sent();
-    respond::forward(worker, client, table, head, route, answered, &mut upload, close, note).await?;
+    respond::forward(worker, client, table, head, route, answered, &mut upload, &admitted.edits.cookies, close, note)
+        .await?;
     Ok(None)
 }
 
-/// The back end to ask, or what is answered without one.
-fn backend(outcome: Outcome<'_>) -> Result<&BackendRef, Stop> {
+/// The back end to ask and what it gets in place of path and query, or what is answered without one.
+fn backend(outcome: Outcome<'_>) -> Result<(&BackendRef, Option<Box<filter::Rewritten>>), Stop> {
     Err(match outcome {
-        Outcome::Backend(backend) => return Ok(backend),
+        Outcome::Backend { backend, rewritten } => return Ok((backend, rewritten)),
         Outcome::TooLarge => upload::too_large().into(),
         Outcome::Closed(_) => Reply::failed(503, Failure::Denied).into(),
         Outcome::Replied(reply) => Reply::from(reply).into(),
@@ -172,6 +204,23 @@ async fn end<C: Client>(worker: &Rc<Worker>, client: &C, head: &RequestHead, las
         }
     };
     let close = last || reply.closes || worker.is_draining() || head.expect_continue || !discard(worker, client).await;
+    if let Some(table) = note.table()
+        && let Some(backend) = errors::instead(table.route(), &reply)
+    {
+        match errors::answer(worker, client, &table, head, backend, &reply, close, note).await {
+            Ok(()) => return,
+            Err(Stop::Cut(fault)) => {
+                note.failure = Some(fault.failure());
+                return client.cut();
+            }
+            Err(Stop::ClientGone) => {
+                note.failure = Some(Failure::ClientGone);
+                return client.cut();
+            }
+            // Nobody answers in its place, so it goes out itself.
+            Err(Stop::Reply(_) | Stop::Upstream(_)) => {}
+        }
+    }
     send(worker, client, Some(head), &reply, close, note).await;
 }
 

@@ -14,10 +14,16 @@ pub struct Outgoing<'a> {
     pub head: &'a RequestHead,
     /// What is changed in it.
     pub edits: &'a Edits,
+    /// Method to send.
+    pub method: &'a Method,
     /// Path to send (`uri::path`, `forward`).
     pub path: &'a [u8],
+    /// Query to send, with its `?`; empty when there is none.
+    pub query: &'a [u8],
     /// Host to send, port included.
     pub host: &'a [u8],
+    /// Host that the client asked for.
+    pub forwarded_host: &'a [u8],
     /// X-Request-ID.
     pub request_id: &'a [u8],
     /// The client.
@@ -26,7 +32,7 @@ pub struct Outgoing<'a> {
     pub framing: Framing,
     /// Ask the upstream to switch to this protocol.
     pub upgrade: Option<&'a [u8]>,
-    /// `X-Forwarded-Prefix` of a proxy that is believed.
+    /// X-Forwarded-Prefix: that of the route, or of a proxy that is believed.
     pub prefix: Option<&'a [u8]>,
     /// What is done to every request.
     pub rules: &'a Requests,
@@ -49,7 +55,7 @@ impl Outgoing<'_> {
             add("X-Request-ID", self.request_id);
         }
         self.peer.client_fields().into_iter().for_each(|(name, value)| add(name, value.as_bytes()));
-        add("X-Forwarded-Host", self.host);
+        add("X-Forwarded-Host", self.forwarded_host);
         self.peer.way_fields().into_iter().for_each(|(name, value)| add(name, value.as_bytes()));
         self.each_original(add);
         for SetField { name, value } in set {
@@ -89,20 +95,15 @@ impl Outgoing<'_> {
             serialise::field(out, b"X-Request-ID", self.request_id);
         }
         out.extend_from_slice(&self.peer.client_lines);
-        serialise::field(out, b"X-Forwarded-Host", self.host);
+        serialise::field(out, b"X-Forwarded-Host", self.forwarded_host);
         out.extend_from_slice(&self.peer.way_lines);
         self.each_original(|name, value| serialise::field(out, name.as_bytes(), value));
-    }
-
-    /// The method to send.
-    pub fn method(&self) -> &Method {
-        &self.head.method
     }
 
     /// Appends the head in HTTP/1.1: one Host first, then what the client sent, ours, and the framing.
     pub fn write_http1(&self, out: &mut Vec<u8>) {
         out.reserve(self.head.fields.bytes.len() + 512);
-        serialise::request_line(out, self.head.method.as_str(), self.path, self.head.query());
+        serialise::request_line(out, self.method.as_str(), self.path, self.query);
         serialise::field(out, b"Host", self.host);
         serialise::fields(out, self.fields());
         for (name, value) in self.edits.added() {
@@ -116,8 +117,12 @@ impl Outgoing<'_> {
         if self.te_trailers {
             out.extend_from_slice(b"TE: trailers\r\n");
         }
+        match (self.edits.connection, self.upgrade) {
+            (Some(connection), _) => serialise::field(out, b"Connection", connection.as_bytes()),
+            (None, Some(_)) => out.extend_from_slice(b"Connection: upgrade\r\n"),
+            (None, None) => {}
+        }
         if let Some(token) = self.upgrade {
-            out.extend_from_slice(b"Connection: upgrade\r\n");
             serialise::field(out, b"Upgrade", token);
         }
         serialise::framing(out, self.framing);
@@ -139,13 +144,16 @@ mod tests {
         let outgoing = Outgoing {
             head: &head,
             edits: &Edits::default(),
+            method: &head.method,
             path: b"/",
+            query: b"",
             host: b"a.example",
+            forwarded_host: b"a.example",
             request_id: b"id",
             peer: &peer,
             framing: Framing::None,
             upgrade: None,
-            prefix: None,
+            prefix: Some(b"/shop"),
             rules: &Requests::default(),
             te_trailers: false,
         };
@@ -155,6 +163,6 @@ mod tests {
         let mut written = Vec::new();
         outgoing.write_http1(&mut written);
         assert_eq!(written.escape_ascii().to_string(), expected.escape_ascii().to_string());
-        assert_eq!(written.windows(2).filter(|pair| pair == b"\r\n").count(), 2 + 10 + 1);
+        assert_eq!(written.windows(2).filter(|pair| pair == b"\r\n").count(), 2 + 11 + 1);
     }
 }

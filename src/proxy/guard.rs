@@ -5,12 +5,13 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+use super::downstream::{Client, Peer};
 use super::edits::Edits;
-use super::passwords;
 use super::reply::{Reply, Stop};
 use super::worker::Worker;
+use super::{external, passwords};
 use crate::filter::{Request, admits, text};
-use crate::ir::{Access, LimitBy, RateLimits};
+use crate::ir::{Access, Globals, LimitBy, RateLimits};
 use crate::live::limits::{Held, Per, Rate, Verdict};
 use crate::settings::Limit;
 use crate::table::Route;
@@ -25,21 +26,38 @@ pub struct Admitted {
     pub edits: Edits,
 }
 
+/// Who asks to come in, and where.
+pub struct Asker<'a, C> {
+    /// The worker that serves it.
+    pub worker: &'a Rc<Worker>,
+    /// Its connection.
+    pub client: &'a C,
+    /// Who it is, by the word of proxies that are believed.
+    pub peer: &'a Peer,
+    /// What holds for all requests.
+    pub globals: &'a Globals,
+    /// The request.
+    pub request: &'a Request<'a>,
+    /// The route.
+    pub route: &'a Route,
+}
+
 /// Lets the request in, or says what it gets instead.
-pub async fn admit(worker: &Rc<Worker>, request: &Request<'_>, route: &Route) -> Result<Admitted, Stop> {
+pub async fn admit<C: Client>(asker: &Asker<'_, C>) -> Result<Admitted, Stop> {
+    let Asker { worker, request, route, .. } = *asker;
     let filters = &route.rule.filters;
     let mut admitted = Admitted::default();
     if let Some(limits) = &filters.limits {
         admitted.held = limited(worker, request, route, limits)?;
     }
     if let Some(access) = &filters.access {
-        judge(worker, request, access, &mut admitted.edits).await?;
+        judge(asker, access, &mut admitted.edits).await?;
     }
     Ok(admitted)
 }
 
 fn limited(worker: &Worker, request: &Request<'_>, route: &Route, limits: &RateLimits) -> Result<Option<Held>, Stop> {
-    let Some(cells) = &route.limits else { return Ok(None) };
+    let Some(cells) = route.aside.as_ref().and_then(|aside| aside.limits.as_ref()) else { return Ok(None) };
     if limits.exempt.as_ref().is_some_and(|exempt| exempt.contains(request.client)) {
         return Ok(None);
     }
@@ -95,30 +113,43 @@ fn at_once(limits: &RateLimits, most: u32) -> Reply {
 }
 
 /// All rules must let the request in, or with `satisfy: any` one.
-async fn judge(worker: &Rc<Worker>, request: &Request<'_>, access: &Access, edits: &mut Edits) -> Result<(), Stop> {
-    let has_lists = access.denied.is_some() || access.allowed.is_some();
-    if has_lists {
+async fn judge<C: Client>(asker: &Asker<'_, C>, access: &Access, edits: &mut Edits) -> Result<(), Stop> {
+    let Asker { worker, request, .. } = *asker;
+    if access.basic.is_some() {
+        // A password is not the back end's business.
+        edits.remove(request.head, "Authorization");
+    }
+    let asks = access.basic.is_some() || access.external.is_some();
+    if access.denied.is_some() || access.allowed.is_some() {
         match admits(access, request.client) {
-            Ok(()) if access.any => return pass(request, access, edits),
+            Ok(()) if access.any => return Ok(()),
             Ok(()) => {}
-            Err(_) if access.any && access.basic.is_some() => {}
+            Err(_) if access.any && asks => {}
             Err(_) => return Err(Reply::failed(403, Failure::Denied).into()),
         }
     }
-    if let Some(basic) = &access.basic
-        && !passwords::is_known(worker, basic, request.head).await
-    {
-        let mut reply = Reply::failed(401, Failure::AuthFailed);
-        reply.fields.push(("WWW-Authenticate", Bytes::copy_from_slice(basic.challenge.as_bytes())));
-        return Err(reply.into());
+    let mut refused = None;
+    if let Some(basic) = &access.basic {
+        if passwords::is_known(worker, basic, request.head).await {
+            if access.any {
+                return Ok(());
+            }
+        } else {
+            let mut reply = Reply::failed(401, Failure::AuthFailed);
+            reply.fields.push(("WWW-Authenticate", Bytes::copy_from_slice(basic.challenge.as_bytes())));
+            refused = Some(reply);
+        }
     }
-    pass(request, access, edits)
-}
-
-/// What is changed in a request that comes in: a password is not the back end's business.
-fn pass(request: &Request<'_>, access: &Access, edits: &mut Edits) -> Result<(), Stop> {
-    if access.basic.is_some() {
-        edits.remove(request.head, "Authorization");
+    if let Some(external) = access.external.as_ref().filter(|_| refused.is_none() || access.any) {
+        refused = match external::ask(asker, external, edits).await {
+            Ok(()) if access.any => return Ok(()),
+            Ok(()) => refused,
+            Err(reply) => Some(reply),
+        };
     }
-    Ok(())
+    match (refused, &access.sign_in) {
+        (None, _) => Ok(()),
+        (Some(reply), Some(sign_in)) if reply.status == 401 => Err(external::sign_in(sign_in, request, reply).into()),
+        (Some(reply), _) => Err(reply.into()),
+    }
 }

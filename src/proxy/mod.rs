@@ -3,6 +3,7 @@
 mod affinity;
 mod attempt;
 pub mod balance;
+mod canary;
 mod bind;
 mod checks;
 mod clock;
@@ -12,7 +13,9 @@ mod downstream;
 mod drain;
 mod edits;
 mod error;
+mod errors;
 mod exchange;
+mod external;
 mod forward;
 mod forwarded;
 mod guard;

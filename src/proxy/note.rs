@@ -29,6 +29,8 @@ pub struct Note {
     /// Body bytes of the answer.
     pub bytes_out: u64,
     route: NotedRoute,
+    /// Name of the canary that took the request.
+    pub alternative: Option<Arc<str>>,
     /// Attempts.
     pub attempts: SmallVec<[AttemptNote; 1]>,
     /// X-Request-ID.
@@ -44,6 +46,21 @@ enum NotedRoute {
     None,
     InTable(Rc<Pinned>, RouteRef),
     Kept(Box<Route>),
+}
+
+/// A route with the table that it is in.
+pub struct NotedTable(Rc<Pinned>, RouteRef);
+
+impl NotedTable {
+    /// The route.
+    pub fn route(&self) -> &Route {
+        self.0.route(self.1)
+    }
+
+    /// The table.
+    pub fn table(&self) -> &Rc<Pinned> {
+        &self.0
+    }
 }
 
 /// An id for a request, made in case the client's is missing or not clean.
@@ -95,6 +112,7 @@ impl Note {
             bytes_in: 0,
             bytes_out: 0,
             route: NotedRoute::None,
+            alternative: None,
             attempts: SmallVec::new(),
             id: RequestId::make(),
             seen: None,
@@ -149,6 +167,14 @@ impl Note {
             NotedRoute::None => None,
             NotedRoute::InTable(table, at) => Some(table.route(*at)),
             NotedRoute::Kept(route) => Some(route),
+        }
+    }
+
+    /// The route in its table, held apart from the notes.
+    pub fn table(&self) -> Option<NotedTable> {
+        match &self.route {
+            NotedRoute::InTable(table, at) => Some(NotedTable(Rc::clone(table), *at)),
+            NotedRoute::None | NotedRoute::Kept(_) => None,
         }
     }
 
@@ -212,6 +238,9 @@ impl Note {
         let head = head.ok();
         let authorization = head.and_then(|head| head.fields.get(Known::Authorization));
         let user = authorization.and_then(crate::telemetry::access_log::basic_user);
+        if route.is_some_and(|route| route.rule.filters.is_silent) {
+            return;
+        }
         let find = |name: &str| head.and_then(|head| head.fields.find(name));
         let record = Record {
             time: worker.clock().now_nanos(),
@@ -233,6 +262,7 @@ impl Note {
                 (&*ingress.namespace, &*ingress.name, &**service, &**port)
             }),
             upstream_name: route.and_then(|route| route.upstream_name.as_deref()),
+            alternative: self.alternative.as_deref(),
             attempts: &attempts,
             tls: peer.tls.as_ref().map(|tls| tls.version),
             sni: peer.tls.as_ref().and_then(|tls| tls.server_name.as_deref()),

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
+use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::attempt::Answered;
@@ -18,6 +19,9 @@ use crate::http1::{Fields, Framing, Known, RequestHead, ResponseHead};
 use crate::ir::Answers;
 use crate::settings::Limit;
 use crate::table::{Pinned, Route};
+
+/// Answers with these statuses carry the cookies of a service that was asked who may come in, as nginx adds fields to them.
+const CARRY_COOKIES: [u16; 10] = [200, 201, 204, 206, 301, 302, 303, 304, 307, 308];
 
 /// The client's end of an answer: what it takes, and how long it took nothing. Judged apart from the upstream, or a back
 /// end that drips would keep a client that does not read.
@@ -60,11 +64,12 @@ pub async fn forward<C: Client>(
     route: &Route,
     answered: Answered,
     upload: &mut Upload,
+    cookies: &[Bytes],
     close: bool,
     note: &mut Note,
 ) -> Result<(), Stop> {
     let Answered { upstream, mut response, in_flight, admitted, cookie } = answered;
-    queue_head(client, table, head, route, &mut response, cookie.as_deref(), close);
+    queue_head(client, table, head, route, &mut response, cookie.as_deref(), cookies, close);
     note.status = response.status;
     upload.answer_began();
 
@@ -137,8 +142,10 @@ fn queue_head<C: Client>(
     route: &Route,
     response: &mut ResponseHead,
     cookie: Option<&[u8]>,
+    cookies: &[Bytes],
     close: bool,
 ) {
+    let mut rewritten: smallvec::SmallVec<[(&str, Bytes); 1]> = smallvec::SmallVec::new();
     let mut extra: smallvec::SmallVec<[(&str, &[u8]); 2]> = smallvec::SmallVec::new();
     if let Some(answers) = &table.globals().answers {
         hide(&mut response.fields, answers);
@@ -153,6 +160,14 @@ fn queue_head<C: Client>(
         }
         extra.push((field.name, field.value));
     });
+    if let Some(edits) = &route.rule.filters.response {
+        filter::answer::rewrite(edits, &mut response.fields, |name, value| rewritten.push((name, value)));
+    }
+    extra.extend(rewritten.iter().map(|(name, value)| (*name, &**value)));
+    let takes_cookies = route.rule.filters.access.as_ref().and_then(|access| access.external.as_ref());
+    if takes_cookies.is_some_and(|external| external.always_cookies || CARRY_COOKIES.contains(&response.status)) {
+        extra.extend(cookies.iter().map(|cookie| ("Set-Cookie", &**cookie)));
+    }
     extra.extend(cookie.map(|cookie| ("Set-Cookie", cookie)));
     let body = match response.framing {
         Framing::None => BodySize::None { length: response.named_length.filter(|_| response.status != 204) },

@@ -38,6 +38,11 @@ pub struct BodyRules {
     pub trailers: bool,
 }
 
+impl BodyRules {
+    /// For requests of ours, which have no body.
+    pub const NONE: BodyRules = BodyRules { limit: 0, gap: None, min_rate: 0, hold: 0, trailers: false };
+}
+
 /// A request body between the client and an endpoint.
 pub struct Upload {
     rules: BodyRules,

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::clock::Clock;
 use super::drain::{Drain, Phase};
+use super::external::Remembered;
 use super::io::Watches;
 use super::passwords::Passwords;
 use super::spare::Spare;
@@ -41,6 +42,7 @@ pub struct Worker {
     clock: Clock,
     spare: Spare,
     passwords: Passwords,
+    remembered: Remembered,
     watches: Watches,
     closing_since: Cell<Option<Instant>>,
     sampled: Cell<u8>,
@@ -80,6 +82,7 @@ impl Worker {
             clock: Clock::default(),
             spare: Spare::default(),
             passwords: Passwords::new(),
+            remembered: Remembered::default(),
             watches: Watches::new(0),
             closing_since: Cell::default(),
             sampled: Cell::default(),
@@ -142,6 +145,11 @@ impl Worker {
     /// Passwords that were right.
     pub(super) fn passwords(&self) -> &Passwords {
         &self.passwords
+    }
+
+    /// What services said about who may come in.
+    pub(super) fn remembered(&self) -> &Remembered {
+        &self.remembered
     }
 
     /// The watches for clients that leave.

@@ -183,6 +183,8 @@ pub struct Service {
     pub service_type: ServiceType,
     /// `spec.clusterIP` is `None`.
     pub is_headless: bool,
+    /// `spec.clusterIP`, if it is an address.
+    pub cluster_ip: Option<IpAddr>,
     /// `spec.externalName`.
     pub external_name: Option<Arc<str>>,
     /// `spec.ipFamilies[0]` is IPv6.

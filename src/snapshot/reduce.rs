@@ -142,6 +142,7 @@ impl Reducer<'_> {
                 _ => ServiceType::Cluster,
             },
             is_headless: spec.cluster_ip.as_deref() == Some("None"),
+            cluster_ip: spec.cluster_ip.as_deref().and_then(|address| address.parse().ok()),
             external_name: spec.external_name.filter(|name| !name.is_empty()).map(Arc::from),
             prefer_ipv6: spec.ip_families.unwrap_or_default().first().is_some_and(|family| family == "IPv6"),
             client_ip_affinity: spec.session_affinity.as_deref() == Some("ClientIP"),

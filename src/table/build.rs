@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::certificates::Certificates;
 use super::host::{ByName, Host};
 use super::paths::Paths;
-use super::{BackendRef, Route, RoutingTable, Target};
+use super::{Aside, BackendRef, CanaryRef, Route, RoutingTable, Target};
 use crate::ir;
 use crate::live::{self, Registry};
 use crate::telemetry::{Metrics, upstream_name};
@@ -26,7 +26,7 @@ pub(super) fn build(
         let hosts: Box<[_]> = config.hosts.values().map(|host| builder.host(host)).collect();
         return RoutingTable {
             generation: 1,
-            names: names(&hosts),
+            names: names(&hosts, &config.aliases),
             hosts,
             cells: config.backends.keys().map(|id| registry.backend(id)).collect(),
             certificates: Arc::new(Certificates::new(config, default_certificate)),
@@ -35,13 +35,14 @@ pub(super) fn build(
     };
     let (cells, changed) = builder.cells(previous);
     let (hosts, same_names) = builder.hosts(previous, &changed);
+    let same_aliases = previous.config.aliases == config.aliases;
     let same_certificates = previous.certificates.has_default(default_certificate)
         && previous.config.defaulted == config.defaulted
         && (Arc::ptr_eq(&previous.config.certificates, &config.certificates)
             || same_pointers(&previous.config.certificates, &config.certificates));
     RoutingTable {
         generation: previous.generation + 1,
-        names: if same_names { Arc::clone(&previous.names) } else { names(&hosts) },
+        names: if same_names && same_aliases { Arc::clone(&previous.names) } else { names(&hosts, &config.aliases) },
         hosts,
         cells,
         certificates: if same_certificates {
@@ -76,6 +77,11 @@ impl<'a> Builder<'a> {
                 changed.insert(id);
             }
         }
+        let canary =
+            |backend: &ir::Backend| backend.canary.as_ref().is_some_and(|canary| changed.contains(&canary.backend));
+        let beside: Vec<_> =
+            self.config.backends.iter().filter(|(_, backend)| canary(backend)).map(|(id, _)| id).collect();
+        changed.extend(beside);
         if same {
             return (Arc::clone(&previous.cells), changed);
         }
@@ -102,6 +108,7 @@ impl<'a> Builder<'a> {
             pattern: host.host.clone(),
             paths: Paths::new(host.routes.iter().map(|route| &route.path)),
             routes: host.routes.iter().map(|route| self.route(route)).collect(),
+            redirect: host.redirect.clone(),
         })
     }
 
@@ -121,18 +128,46 @@ impl<'a> Builder<'a> {
             ir::Target::Closed(_) | ir::Target::NotFound => None,
         };
         let metrics = self.metrics.route(namespace, ingress, Arc::clone(&service));
-        let limits = rule.filters.limits.as_ref().map(|_| self.registry.limits(&object.name));
-        Route { rule: Arc::clone(rule), target, limits, metrics, service, port, upstream_name }
+        let aside = self.aside(rule);
+        Route { rule: Arc::clone(rule), target, aside, metrics, service, port, upstream_name }
     }
 
     /// A configuration holds every backend that its routes name; a route to another one is closed.
-    fn backend(&self, id: &ir::BackendId) -> Target {
-        match self.config.backends.get(id) {
-            Some(settings) => {
-                Target::Backend(BackendRef { settings: Arc::clone(settings), live: self.registry.backend(id) })
-            }
-            None => Target::Closed(ir::Reason::ServiceNotFound),
+    fn backend(&mut self, id: &ir::BackendId) -> Target {
+        let Some(mut found) = self.backend_ref(id) else { return Target::Closed(ir::Reason::ServiceNotFound) };
+        let canary = found.settings.canary.clone();
+        found.canary = canary.and_then(|canary| self.canary(&canary));
+        Target::Backend(found)
+    }
+
+    fn backend_ref(&self, id: &ir::BackendId) -> Option<BackendRef> {
+        let settings = self.config.backends.get(id)?;
+        Some(BackendRef { settings: Arc::clone(settings), live: self.registry.backend(id), canary: None })
+    }
+
+    fn aside(&self, rule: &ir::Route) -> Option<Arc<Aside>> {
+        let filters = &rule.filters;
+        if filters.limits.is_none() && filters.backends().next().is_none() {
+            return None;
         }
+        let external = filters.access.as_ref().and_then(|access| access.external.as_ref());
+        Some(Arc::new(Aside {
+            limits: filters.limits.as_ref().map(|_| self.registry.limits(&rule.origin.object.name)),
+            external: external.and_then(|external| self.backend_ref(&external.backend)),
+            fallback: filters.fallback.as_ref().and_then(|id| self.backend_ref(id)),
+            errors: filters.errors.as_ref().and_then(|errors| self.backend_ref(&errors.backend)),
+        }))
+    }
+
+    /// What the Ingress beside which it stands says of protocol and cookie goes before what is said of the canary.
+    fn canary(&mut self, canary: &ir::Canary) -> Option<Arc<CanaryRef>> {
+        let ir::Canary { backend: id, rule, protocol, affinity, origin: _ } = canary;
+        let own = self.config.backends.get(id)?;
+        let protocol = protocol.unwrap_or(own.protocol);
+        let settings = ir::Backend { protocol, affinity: affinity.clone(), canary: None, ..ir::Backend::clone(own) };
+        let upstream_name = upstream_name(&id.service.namespace, &id.service.name, &self.port(&id.port));
+        let backend = BackendRef { settings: Arc::new(settings), live: self.registry.backend(id), canary: None };
+        Some(Arc::new(CanaryRef { rule: Arc::clone(rule), backend, upstream_name }))
     }
 
     fn port(&mut self, port: &ir::PortKey) -> Arc<str> {
@@ -145,9 +180,14 @@ impl<'a> Builder<'a> {
     }
 }
 
-fn names(hosts: &[Arc<Host>]) -> Arc<ByName<u32>> {
+fn names(hosts: &[Arc<Host>], aliases: &ir::Aliases) -> Arc<ByName<u32>> {
+    // They stand in the order of their patterns, as in the configuration.
+    let place =
+        |of: &ir::HostPattern| hosts.binary_search_by(|host| host.pattern.cmp(of)).ok().map(|place| place as u32);
     let places = hosts.iter().enumerate().map(|(place, host)| (&host.pattern, place as u32));
-    Arc::new(ByName::new(places))
+    let further = aliases.names.iter().filter_map(|(name, of)| Some((name, place(of)?)));
+    let expressions = aliases.expressions.iter().filter_map(|(expression, of)| Some((expression.clone(), place(of)?)));
+    Arc::new(ByName::new(places.chain(further)).and(expressions.collect()))
 }
 
 /// The value that stood under a key before, with its part.
@@ -169,8 +209,11 @@ fn join<'a, 'n, K: Ord, V, T>(
 }
 
 fn names_any(host: &ir::VirtualHost, backends: &BTreeSet<&ir::BackendId>) -> bool {
-    !backends.is_empty()
-        && host.routes.iter().any(|route| matches!(&route.target, ir::Target::Backend(id) if backends.contains(id)))
+    let names = |route: &Arc<ir::Route>| {
+        matches!(&route.target, ir::Target::Backend(id) if backends.contains(id))
+            || route.filters.backends().any(|id| backends.contains(id))
+    };
+    !backends.is_empty() && host.routes.iter().any(names)
 }
 
 /// Whether both maps hold the same values under the same keys.

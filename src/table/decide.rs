@@ -1,5 +1,6 @@
 //! What becomes of a request before any back end is asked: every step in the one order that the proxy and `explain` use.
 
+use super::paths::Silent;
 use super::{BackendRef, Route, RouteRef, RoutingTable, Target};
 use crate::filter;
 use crate::http1::Framing;
@@ -17,6 +18,8 @@ pub enum Decision<'t, 'r> {
     BadPath(Fault),
     /// 404: no rule for the host, or none for this path of it.
     NoRoute(RoutingPath<'r>),
+    /// The host answers, whatever its paths.
+    Redirected(RoutingPath<'r>, filter::Reply),
     /// A route takes it.
     Routed {
         /// Where the route stands.
@@ -39,7 +42,12 @@ pub enum Outcome<'t> {
     /// A filter answers.
     Replied(filter::Reply),
     /// Endpoints of a Service port answer.
-    Backend(&'t BackendRef),
+    Backend {
+        /// The Service port.
+        backend: &'t BackendRef,
+        /// What goes there in place of path and query.
+        rewritten: Option<Box<filter::Rewritten>>,
+    },
     /// 404: the root that a host has without a rule of its own.
     NotFound,
 }
@@ -65,14 +73,20 @@ pub fn decide<'t, 'r>(table: &'t RoutingTable, request: &filter::Request<'r>) ->
         Ok(path) => path,
         Err(fault) => return Decision::BadPath(fault),
     };
-    let Some(at) = table.find(&host, &path.matching) else {
-        return Decision::NoRoute(path);
-    };
+    let Some((place, found)) = table.host(&host) else { return Decision::NoRoute(path) };
+    if let Some(redirect) = &found.redirect
+        && let Some(reply) = filter::at_host(redirect, request, &path)
+    {
+        return Decision::Redirected(path, reply);
+    }
+    let Some(route) = found.paths.find(&path.matching, &mut Silent) else { return Decision::NoRoute(path) };
+    let at = RouteRef { host: place, route };
     let route = table.route(at);
-    Decision::Routed { at, route, path, outcome: outcome(route, request) }
+    let outcome = outcome(route, request, &path);
+    Decision::Routed { at, route, path, outcome }
 }
 
-fn outcome<'t>(route: &'t Route, request: &filter::Request<'_>) -> Outcome<'t> {
+fn outcome<'t>(route: &'t Route, request: &filter::Request<'_>, path: &RoutingPath<'_>) -> Outcome<'t> {
     let limit = route.body_limit();
     if limit != 0 && matches!(request.head.framing, Framing::Length(length) if length > limit) {
         return Outcome::TooLarge;
@@ -80,11 +94,13 @@ fn outcome<'t>(route: &'t Route, request: &filter::Request<'_>) -> Outcome<'t> {
     if let Target::Closed(reason) = route.target {
         return Outcome::Closed(reason);
     }
-    if let Some(reply) = filter::before(&route.rule.filters, request) {
-        return Outcome::Replied(reply);
-    }
+    let found = filter::Found { path, rule: &route.rule.path };
+    let rewritten = match filter::before(&route.rule.filters, request, found) {
+        Ok(rewritten) => rewritten,
+        Err(reply) => return Outcome::Replied(reply),
+    };
     match &route.target {
-        Target::Backend(backend) => Outcome::Backend(backend),
+        Target::Backend(backend) => Outcome::Backend { backend, rewritten },
         Target::Closed(_) | Target::NotFound => Outcome::NotFound,
     }
 }

@@ -2,7 +2,7 @@
 
 use super::paths::{Slots, Walk};
 use super::{Host, RouteRef, RoutingTable};
-use crate::ir::{HostPattern, PathKind, Target};
+use crate::ir::{HostPattern, HostRedirect, PathKind, Route as Rule, Target};
 
 /// One stage of a decision and what was decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +45,12 @@ pub fn explain(table: &RoutingTable, host: &str, path: &str) -> Trace {
         Step { stage: "host", text: host_text(table, found, host) },
         Step { stage: "path", text: path_text(found, route, path) },
     ];
+    if passed.routes.is_empty() {
+        // Of regular expressions the walk passes those only that come before the one which answers.
+        let is_other = |rule: &Rule| matches!(rule.path.kind, PathKind::Regex(_)) && rule.path.matches(path);
+        let others = (0..found.routes.len() as u32).zip(&found.routes).rev().filter(|(_, route)| is_other(&route.rule));
+        passed.routes.extend(others.map(|(place, _)| place));
+    }
     Trace { route, steps, lost: lost(found, place, route, &passed.routes) }
 }
 
@@ -62,6 +68,10 @@ impl Walk for Passed {
 
 fn host_text(table: &RoutingTable, found: &Host, host: &str) -> String {
     let mut text = match &found.pattern {
+        pattern if !pattern.matches(host) => format!("{host} is a further name of {pattern}"),
+        HostPattern::Exact(_) if matches!(found.redirect.as_deref(), Some(HostRedirect::Moved { .. })) => {
+            format!("{host} is only there to redirect")
+        }
         HostPattern::Exact(_) => format!("{host} has rules of its own"),
         HostPattern::Wildcard(_) => format!("{host} is one label under {}", found.pattern),
         HostPattern::Any => {
@@ -87,11 +97,17 @@ fn path_text(found: &Host, route: Option<RouteRef>, path: &str) -> String {
         return format!("no path of {} takes {path}", found.pattern);
     };
     let rule = &route.rule;
-    match (rule.path.kind, rule.implicit, &rule.target) {
+    match (&rule.path.kind, rule.implicit, &rule.target) {
         (_, true, Target::NotFound) => format!("no path of {} takes {path}", found.pattern),
         (_, true, _) => format!("no path of {} takes {path}; the default backend does", found.pattern),
         (PathKind::Exact, ..) => format!("{} is {path}", rule.path),
         (PathKind::Prefix, ..) => format!("{} is the longest prefix of {path}", rule.path),
+        (PathKind::Regex(_), ..) => {
+            format!(
+                "{} is the first of the regular expressions of {} that {path} begins with",
+                rule.path, found.pattern
+            )
+        }
     }
 }
 
@@ -104,7 +120,9 @@ fn lost(found: &Host, host: u32, winner: Option<RouteRef>, passed: &[u32]) -> Ve
     for place in matching.chain(others).filter(|&place| Some(place) != winner) {
         let Some(route) = found.routes.get(place as usize) else { continue };
         let path = &route.rule.path;
-        let why = match (path.kind, winner_path) {
+        let why = match (&path.kind, winner_path) {
+            (PathKind::Regex(_), _) if passed.contains(&place) => "matches too, and is tried later",
+            (PathKind::Regex(_), _) => "does not match",
             (PathKind::Exact, _) => "exact path differs",
             (PathKind::Prefix, Some(winner)) if passed.contains(&place) => {
                 if winner.kind == PathKind::Exact {
@@ -182,6 +200,33 @@ mod tests {
             ["^ /api: an exact path comes before a prefix", "^ /: an exact path comes before a prefix"]
         );
         assert!(lost.contains(&"^ /api/v1: prefix of other segments".to_owned()));
+    }
+
+    #[test]
+    fn of_regular_expressions_the_first_that_matches_answers() {
+        let lines = "
+            a.example ~ /foo/[a-z]+ long
+            a.example ~ /foo/1 one
+            a.example ~ /foo short
+            a.example ~ / -
+        ";
+        let table = World::new().build(&config(LeastConn, lines), None);
+        let Trace { route, steps, lost } = explain(&table, "a.example", "/FOO/1");
+        assert_eq!(route, table.find("a.example", "/FOO/1"));
+        assert_eq!(
+            steps[1].text,
+            "~ /foo/1 is the first of the regular expressions of a.example that /FOO/1 begins with"
+        );
+        let lost: Vec<_> =
+            lost.iter().map(|lost| format!("{}: {}", table.route(lost.route).rule.path, lost.why)).collect();
+        assert_eq!(
+            lost,
+            [
+                "~ /foo: matches too, and is tried later",
+                "~ /: matches too, and is tried later",
+                "~ /foo/[a-z]+: does not match"
+            ]
+        );
     }
 
     #[test]

@@ -62,7 +62,11 @@ pub(crate) fn config(algorithm: ir::Algorithm, lines: &str) -> Arc<ir::Config> {
         let words: Vec<&str> = line.split_whitespace().collect();
         let [host, sign, path, service] = words[..] else { panic!("four words: {line}") };
         let pattern = pattern(host);
-        let kind = if sign == "=" { ir::PathKind::Exact } else { ir::PathKind::Prefix };
+        let kind = match sign {
+            "=" => ir::PathKind::Exact,
+            "~" => ir::PathKind::Regex(ir::PathPattern::new(path).unwrap()),
+            _ => ir::PathKind::Prefix,
+        };
         let target = if service == "-" { ir::Target::NotFound } else { ir::Target::Backend(backend_id(service)) };
         if let ir::Target::Backend(id) = &target {
             Arc::make_mut(&mut config.backends).insert(id.clone(), backend(id, algorithm.clone()));
@@ -71,7 +75,7 @@ pub(crate) fn config(algorithm: ir::Algorithm, lines: &str) -> Arc<ir::Config> {
         let host = config
             .hosts
             .entry(pattern.clone())
-            .or_insert_with(|| Arc::new(ir::VirtualHost { host: pattern, routes: Vec::new() }));
+            .or_insert_with(|| Arc::new(ir::VirtualHost { host: pattern, routes: Vec::new(), redirect: None }));
         Arc::make_mut(host).routes.push(Arc::new(route));
     }
     Arc::new(config)
@@ -95,6 +99,7 @@ pub(crate) fn backend(id: &ir::BackendId, algorithm: ir::Algorithm) -> Arc<ir::B
         protocol: ir::Protocol::Http1,
         balancing: Arc::new(ir::Balancing { algorithm, ..ir::Balancing::default() }),
         affinity: None,
+        canary: None,
         source: ir::EndpointSource::None,
         origin: origin(),
     })

@@ -7,7 +7,7 @@ use foldhash::fast::RandomState;
 
 use super::Route;
 use super::paths::Paths;
-use crate::ir::HostPattern;
+use crate::ir::{HostPattern, HostRedirect, Regex};
 
 /// One virtual host, compiled. Tables share it as long as nothing about it changes.
 pub(super) struct Host {
@@ -15,12 +15,15 @@ pub(super) struct Host {
     pub(super) paths: Paths,
     /// By the places that `paths` gives.
     pub(super) routes: Box<[Route]>,
+    /// What is answered before any of them.
+    pub(super) redirect: Option<Arc<HostRedirect>>,
 }
 
-/// Values by host pattern: exact, then wildcard of one label, then any.
+/// Values by host pattern: exact, then wildcard of one label, then expressions in order, then any.
 pub(super) struct ByName<T> {
     exact: HashMap<Arc<str>, T, RandomState>,
     wildcard: HashMap<Arc<str>, T, RandomState>,
+    expressions: Box<[(Regex, T)]>,
     any: Option<T>,
 }
 
@@ -30,6 +33,7 @@ impl<T> ByName<T> {
         let mut names = ByName {
             exact: HashMap::with_capacity_and_hasher(values.size_hint().0, RandomState::default()),
             wildcard: HashMap::default(),
+            expressions: Box::default(),
             any: None,
         };
         for (pattern, value) in values {
@@ -43,6 +47,11 @@ impl<T> ByName<T> {
         names
     }
 
+    /// The same with values for names in which an expression is found, in the order in which they are tried.
+    pub(super) fn and(self, expressions: Box<[(Regex, T)]>) -> ByName<T> {
+        ByName { expressions, ..self }
+    }
+
     /// The value for `name`: lower case, no port, no trailing dot.
     pub(super) fn find(&self, name: &str) -> Option<&T> {
         self.owned(name).or(self.any.as_ref())
@@ -50,7 +59,11 @@ impl<T> ByName<T> {
 
     /// The value for `name` that is not for any name.
     pub(super) fn owned(&self, name: &str) -> Option<&T> {
-        self.exact.get(name).or_else(|| self.wildcard(name))
+        self.exact.get(name).or_else(|| self.wildcard(name)).or_else(|| self.by_expression(name))
+    }
+
+    fn by_expression(&self, name: &str) -> Option<&T> {
+        self.expressions.iter().find(|(expression, _)| expression.is_match(name.as_bytes())).map(|(_, value)| value)
     }
 
     /// The value of the wildcard that means `name`.
@@ -96,6 +109,25 @@ mod tests {
             ("10.0.0.1", "*", false),
         ] {
             assert_eq!(names.find(name).map(|found| &**found), Some(pattern), "{name}");
+            assert_eq!(names.owned(name).is_some(), owned, "{name}");
+        }
+    }
+
+    #[test]
+    fn an_expression_comes_after_the_wildcards_and_before_any() {
+        let patterns =
+            [HostPattern::Exact("a.example".into()), HostPattern::Wildcard("example".into()), HostPattern::Any];
+        let expressions = ["^a|b$", "b"].map(|text| (Regex::new(text, true).unwrap(), text.to_owned()));
+        let names = ByName::new(patterns.iter().map(|pattern| (pattern, pattern.to_string()))).and(expressions.into());
+        for (name, found, owned) in [
+            ("a.example", "a.example", true),
+            ("ab.example", "*.example", true),
+            ("a.other", "^a|b$", true),
+            ("x.b", "^a|b$", true),
+            ("xbx", "b", true),
+            ("other", "*", false),
+        ] {
+            assert_eq!(names.find(name).map(|found| &**found), Some(found), "{name}");
             assert_eq!(names.owned(name).is_some(), owned, "{name}");
         }
     }

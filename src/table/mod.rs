@@ -52,8 +52,8 @@ pub struct Route {
     pub rule: Arc<ir::Route>,
     /// What answers.
     pub target: Target,
-    /// What clients have used of the limits of its Ingress, where it has any.
-    pub limits: Option<Arc<live::Limits>>,
+    /// What its filters need beside it.
+    pub aside: Option<Arc<Aside>>,
     /// Counters of the Ingress and Service.
     pub metrics: RouteMetrics,
     /// Service name for the log; empty without a backend.
@@ -62,6 +62,18 @@ pub struct Route {
     pub port: Arc<str>,
     /// Both with the namespace, as the text log has them; `None` without a backend.
     pub upstream_name: Option<Arc<str>>,
+}
+
+/// What the filters of a route need beside it, resolved.
+pub struct Aside {
+    /// What clients have used of the limits of its Ingress, where it has any.
+    pub limits: Option<Arc<live::Limits>>,
+    /// Who says who may come in.
+    pub external: Option<BackendRef>,
+    /// Who answers where the backend has no endpoint.
+    pub fallback: Option<BackendRef>,
+    /// Who answers in place of errors.
+    pub errors: Option<BackendRef>,
 }
 
 /// What answers on a route.
@@ -82,6 +94,18 @@ pub struct BackendRef {
     pub settings: Arc<ir::Backend>,
     /// Endpoints and counters.
     pub live: Arc<live::Backend>,
+    /// What takes a share of its requests.
+    pub canary: Option<Arc<CanaryRef>>,
+}
+
+/// An alternative to a backend.
+pub struct CanaryRef {
+    /// Which requests it takes.
+    pub rule: Arc<ir::CanaryRule>,
+    /// Where they go. Its settings are those that count here.
+    pub backend: BackendRef,
+    /// Its name for the log.
+    pub upstream_name: Arc<str>,
 }
 
 impl Route {

@@ -1,14 +1,23 @@
-//! The paths of one host as a tree of segments: the last of ten thousand costs what the first costs.
+//! The paths of one host: a tree of segments, in which the last of ten thousand costs what the first costs; or regular
+//! expressions, which are tried one after the other.
 
 use std::collections::{BTreeMap, HashMap};
 
 use foldhash::fast::RandomState;
 
-use crate::ir::{PathKind, PathMatch};
+use crate::ir::{PathKind, PathMatch, PathPattern};
 
-/// The paths of one host. A match is a walk along the segments of the request path, no further than the tree goes, so
-/// a long path of a client costs nothing extra.
-pub(super) struct Paths {
+/// The paths of one host.
+pub(super) enum Paths {
+    /// In the order in which they are tried: the first that matches answers.
+    List(Box<[PathPattern]>),
+    /// By segments.
+    Tree(Tree),
+}
+
+/// A match is a walk along the segments of the request path, no further than the tree goes, so a long path of a client
+/// costs nothing extra.
+pub(super) struct Tree {
     /// The root is the first.
     nodes: Box<[Node]>,
 }
@@ -76,17 +85,41 @@ enum Children {
 const FEW: usize = 4;
 
 impl Paths {
-    /// The tree of `paths`, in order of precedence; a match gives the place in it.
-    pub(super) fn new<'a>(paths: impl Iterator<Item = &'a PathMatch>) -> Paths {
-        let mut nodes = vec![Growing::default()];
-        for (route, path) in (0..NONE).zip(paths) {
-            grow(&mut nodes, path, route);
+    /// The form of `paths` for look-ups, which are in order of precedence; a match gives the place among them. Either all
+    /// are regular expressions or none is.
+    pub(super) fn new<'a>(paths: impl Iterator<Item = &'a PathMatch> + Clone) -> Paths {
+        let patterns = paths.clone().map(|path| match &path.kind {
+            PathKind::Regex(pattern) => Some(pattern.clone()),
+            PathKind::Exact | PathKind::Prefix => None,
+        });
+        match patterns.collect::<Option<Box<[_]>>>() {
+            Some(patterns) if !patterns.is_empty() => Paths::List(patterns),
+            _ => Paths::Tree(Tree::new(paths)),
         }
-        Paths { nodes: nodes.into_iter().map(Growing::freeze).collect() }
     }
 
     /// The route that takes `path`, a request path in the form matched.
     pub(super) fn find(&self, path: &str, walk: &mut impl Walk) -> Option<u32> {
+        match self {
+            Paths::Tree(tree) => tree.find(path, walk),
+            Paths::List(patterns) => {
+                let place = patterns.iter().position(|pattern| pattern.matches(path))?;
+                u32::try_from(place).ok()
+            }
+        }
+    }
+}
+
+impl Tree {
+    fn new<'a>(paths: impl Iterator<Item = &'a PathMatch>) -> Tree {
+        let mut nodes = vec![Growing::default()];
+        for (route, path) in (0..NONE).zip(paths) {
+            grow(&mut nodes, path, route);
+        }
+        Tree { nodes: nodes.into_iter().map(Growing::freeze).collect() }
+    }
+
+    fn find(&self, path: &str, walk: &mut impl Walk) -> Option<u32> {
         let mut rest = path.as_bytes();
         let mut node = self.nodes.first()?;
         let mut longest = None;
@@ -162,6 +195,7 @@ fn grow<'a>(nodes: &mut Vec<Growing<'a>>, path: &'a PathMatch, route: u32) {
     let slots = match path.kind {
         PathKind::Exact => &mut node.exact,
         PathKind::Prefix => &mut node.prefix,
+        PathKind::Regex(_) => return,
     };
     slots.fill(trimmed.len() != path.path.len(), route);
 }
@@ -171,7 +205,11 @@ mod tests {
     use super::*;
 
     fn path(text: &str) -> PathMatch {
-        let kind = if text.starts_with('=') { PathKind::Exact } else { PathKind::Prefix };
+        let kind = match &text[..1] {
+            "=" => PathKind::Exact,
+            "^" => PathKind::Prefix,
+            _ => PathKind::Regex(PathPattern::new(&text[2..]).unwrap()),
+        };
         PathMatch { kind, path: text[2..].into() }
     }
 
@@ -226,6 +264,21 @@ mod tests {
             assert_eq!(find(&both[..1], request), Some("^ /p"), "{request}");
             assert_eq!(find(&both[1..], request), Some("^ /p/"), "{request}");
         }
+    }
+
+    #[test]
+    fn the_first_expression_that_matches_answers() {
+        let paths = ["~ /foo/bar/[a-z]{3}", "~ /foo/bar/bar", "~ /foo", "~ /"];
+        for (request, route) in [
+            ("/foo/bar/bar", "~ /foo/bar/[a-z]{3}"),
+            ("/FOO/bar/BAZ/x", "~ /foo/bar/[a-z]{3}"),
+            ("/foo/bar/b", "~ /foo"),
+            ("/foobar", "~ /foo"),
+            ("/x/foo", "~ /"),
+        ] {
+            assert_eq!(find(&paths, request), Some(route), "{request}");
+        }
+        assert_eq!(find(&paths[..3], "/x"), None);
     }
 
     #[test]

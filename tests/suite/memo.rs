@@ -95,8 +95,11 @@ fn service(index: u8, variant: u8) -> String {
 fn ingress(index: u8, variant: u32) -> String {
     let pick = |shift: u32, words: &[&str]| words[(variant >> shift) as usize % words.len()].to_owned();
     let rule = |shift: u32| {
-        let host = pick(shift, &["host: a.example, ", "host: b.example, ", "host: \"*.example\", ", ""]);
-        let path = pick(shift + 2, &["/", "/a", "/a/", "nonsense"]);
+        let host = pick(
+            shift,
+            &["host: a.example, ", "host: b.example, ", "host: \"*.example\", ", "", "host: www.a.example, "],
+        );
+        let path = pick(shift + 2, &["/", "/a", "/a/", "nonsense", "/a.*", "/(a"]);
         let kind = pick(shift + 4, &["Prefix", "Exact"]);
         let service = pick(shift + 5, &["s0", "s1", "s2"]);
         let port = pick(shift + 7, &["number: 80", "name: http"]);
@@ -117,6 +120,8 @@ fn ingress(index: u8, variant: u32) -> String {
             "nginx.ingress.kubernetes.io/load-balance: least_conn",
             "nginx.ingress.kubernetes.io/auth-url: x",
             "nginx.ingress.kubernetes.io/canary: \"true\"",
+            "fairlead.dev/canary: \"true\", fairlead.dev/canary-weight: \"10\", fairlead.dev/load-balance: random",
+            "fairlead.dev/canary: \"true\", fairlead.dev/affinity-canary-behavior: legacy, fairlead.dev/canary-by-header: x",
             "nginx.ingress.kubernetes.io/force-ssl-redirect: \"true\"",
             "nginx.ingress.kubernetes.io/backend-protocol: HTTPS",
             "nginx.ingress.kubernetes.io/backend-protocol: GRPC",
@@ -128,6 +133,14 @@ fn ingress(index: u8, variant: u32) -> String {
             "fairlead.dev/health-check-path: /of-the-ingress",
             "fairlead.dev/health-check-interval: 1s, fairlead.dev/slow-start: 5s",
             "fairlead.dev/locality: prefer",
+            "nginx.ingress.kubernetes.io/use-regex: \"true\"",
+            "nginx.ingress.kubernetes.io/rewrite-target: /a",
+            "nginx.ingress.kubernetes.io/app-root: /a, fairlead.dev/trailing-slash-redirect: \"true\"",
+            "nginx.ingress.kubernetes.io/app-root: /b",
+            "nginx.ingress.kubernetes.io/from-to-www-redirect: \"true\"",
+            "nginx.ingress.kubernetes.io/server-alias: \"b.example, c.example, ~^d\"",
+            "nginx.ingress.kubernetes.io/server-alias: \"c.example, www.a.example, *.e.example\"",
+            "nginx.ingress.kubernetes.io/service-upstream: \"true\"",
         ],
     );
     let class = pick(22, &["", "", "ingressClassName: c0, ", "ingressClassName: c1, "]);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use fairlead::ir::{HostPattern, PathKind, PathMatch};
+use fairlead::ir::{HostPattern, PathKind, PathMatch, PathPattern};
 use fairlead::table::{BackendRef, RoutingTable, Target, explain};
 use fairlead::telemetry::Metrics;
 use fairlead::{ir, live};
@@ -47,7 +47,8 @@ proptest! {
             prop_assert_eq!(trace.lost.len() + usize::from(trace.route.is_some()), routes, "each route won or lost");
             for lost in &trace.lost {
                 let rule = &table.route(lost.route).rule;
-                let matched = !matches!(&*lost.why, "exact path differs" | "prefix of other segments");
+                let other = ["exact path differs", "prefix of other segments", "does not match"];
+                let matched = !other.contains(&&*lost.why);
                 prop_assert_eq!(matched, rule.path.matches(path), "{}: {}", rule.path, lost.why);
             }
         }
@@ -155,7 +156,7 @@ fn config() -> impl Strategy<Value = Arc<ir::Config>> {
 }
 
 fn add(config: &mut ir::Config, pattern: HostPattern, routes: Routes) {
-    let mut host = ir::VirtualHost { host: pattern.clone(), routes: Vec::new() };
+    let mut host = ir::VirtualHost { host: pattern.clone(), routes: Vec::new(), redirect: None };
     for (path, (port, balance)) in routes {
         let id = ir::BackendId::new(ir::Name::new("shop", "web"), ir::PortKey::Number(port));
         let target = match port {
@@ -171,11 +172,22 @@ fn add(config: &mut ir::Config, pattern: HostPattern, routes: Routes) {
     config.hosts.insert(pattern, Arc::new(host));
 }
 
+/// The routes of one host: all of them regular expressions, or none.
 fn routes() -> impl Strategy<Value = Routes> {
     let path = (prop_oneof![Just(PathKind::Exact), Just(PathKind::Prefix)], path());
     let path = path.prop_map(|(kind, path)| PathMatch { kind, path: path.into() });
-    let balance = prop_oneof![Just(ir::Algorithm::LeastConn), Just(ir::Algorithm::RoundRobin)];
-    btree_map(path, (0..6u16, balance), 0..14)
+    let target = || (0..6u16, prop_oneof![Just(ir::Algorithm::LeastConn), Just(ir::Algorithm::RoundRobin)]);
+    prop_oneof![3 => btree_map(path, target(), 0..14), 1 => btree_map(regex(), target(), 1..14)]
+}
+
+/// A path as ingress-nginx takes it on a host with regular expressions; also one that cannot be compiled.
+fn regex() -> impl Strategy<Value = PathMatch> {
+    let tail = select(vec!["", ".*", "(/|$)(.*)", "[ab]+", "|/b/.", "/?", "(?!b)"]);
+    (path(), tail).prop_map(|(path, tail)| {
+        let text = path.to_uppercase() + tail;
+        let pattern = PathPattern::new(&text).unwrap_or_else(|_| PathPattern::beginning(&text));
+        PathMatch { kind: PathKind::Regex(pattern), path: text.into() }
+    })
 }
 
 fn requests() -> impl Strategy<Value = Vec<(String, String)>> {

@@ -6,7 +6,7 @@ use super::Read;
 use super::table::{Row, guarding, sets};
 use super::value::{NETWORKS, SWITCH, networks};
 use crate::compile::ingress::annotations::{Refusal, Value, shorten};
-use crate::ir::Pattern;
+use crate::ir::{Pattern, Regex};
 
 const PATTERNS: &str =
     "write texts with commas between; ~ before a regular expression, ~* where letter case does not matter";
@@ -67,12 +67,16 @@ pub(super) fn finish(read: &mut Read) {
 
 fn patterns(value: &Value<'_>) -> Result<Box<[Pattern]>, Refusal> {
     let read = |part: &&str| {
-        let (text, is_regex) = match part.strip_prefix("~*") {
-            Some(text) => (format!("(?i){text}"), true),
-            None => part.strip_prefix('~').map_or_else(|| ((*part).to_owned(), false), |text| (text.to_owned(), true)),
+        let expression = match part.strip_prefix("~*") {
+            // The letter case is a part of the text, by which expressions are told apart.
+            Some(text) => format!("(?i){}", text.trim_start()),
+            None => match part.strip_prefix('~') {
+                Some(text) => text.trim_start().to_owned(),
+                None => return Ok(Pattern::Text((*part).into())),
+            },
         };
-        let why = || Refusal::Invalid(format!("has {:?}, which is no regular expression", shorten(part)));
-        if is_regex { Pattern::regex(text.trim_start()).ok_or_else(why) } else { Ok(Pattern::text(&text)) }
+        let wrong = |why| Refusal::Invalid(format!("has {:?}, which is no regular expression: {why}", shorten(part)));
+        Regex::new(&expression, false).map(Pattern::Regex).map_err(wrong)
     };
     value.list()?.iter().map(read).collect()
 }

@@ -31,7 +31,6 @@ pub(super) const ROWS: &[Row] = &[
         "the address of the PROXY header is what X-Forwarded-For says",
     ),
     later("forwarded-host-header", "X-Forwarded-Host", "the host is read from X-Forwarded-Host"),
-    later("global-allowed-response-headers", "", "this does not act yet"),
     later("global-auth-always-set-cookie", "false", AUTH),
     later("global-auth-cache-duration", "200 202 401 5m", AUTH),
     later("global-auth-cache-key", "", AUTH),

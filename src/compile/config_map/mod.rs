@@ -32,6 +32,8 @@ pub(super) struct Keys {
     pub(super) hsts: redirect::Hsts,
     /// `no-tls-redirect-locations`.
     pub(super) no_tls_redirect: Box<[Arc<str>]>,
+    /// `global-allowed-response-headers`, in lower case; `None`: all are.
+    pub(super) allowed_fields: Option<Box<[Arc<str>]>>,
     /// `allow-cross-namespace-resources`.
     pub(super) crosses_namespaces: bool,
     /// `no-auth-locations`.
@@ -42,7 +44,22 @@ impl Default for Keys {
     fn default() -> Keys {
         let acme: Box<[Arc<str>]> = [redirect::ACME.into()].into();
         let hsts = redirect::Hsts::default();
-        Keys { redirect_code: 308, hsts, no_tls_redirect: acme.clone(), crosses_namespaces: false, no_auth: acme }
+        Keys {
+            redirect_code: 308,
+            hsts,
+            no_tls_redirect: acme.clone(),
+            crosses_namespaces: false,
+            no_auth: acme,
+            allowed_fields: None,
+        }
+    }
+}
+
+impl Keys {
+    /// Whether Ingresses may set this field on answers.
+    pub(super) fn allows_answer_field(&self, name: &str) -> bool {
+        let allowed = self.allowed_fields.as_deref();
+        allowed.is_none_or(|allowed| allowed.iter().any(|own| own.eq_ignore_ascii_case(name)))
     }
 }
 

@@ -2,33 +2,75 @@
 
 use std::sync::Arc;
 
-use super::annotations::Settings;
-use crate::ir::{Access, Basic, Filters};
+use super::annotations::{Guard, Settings};
+use super::{Draft, annotations, basic};
+use crate::compile::filters::plain;
+use crate::ir::{Access, Filters, RequestEdits, ResponseEdits};
 
-/// The filters of the routes of an Ingress with these settings, but for the redirect to https, in which its host has a
-/// say. `plain` are those of a route that nobody set anything for.
-pub(super) fn of_routes(settings: &Settings, plain: Filters, basic: Option<Arc<Basic>>) -> Filters {
-    Filters {
-        tls_redirect: None,
-        hsts: plain.hsts,
-        redirect: settings.redirects.filter(),
-        cors: settings.cors.filter(),
-        limits: settings.limits.filter(),
-        access: settings.access.filter(basic),
+impl Draft<'_, '_, '_> {
+    /// The filters of the routes of the Ingress, but for the redirect to https, in which its host has a say. Closes the paths
+    /// where a guard cannot be had.
+    pub(super) fn prepare(&mut self) {
+        let basic = basic::basic(&self.settings, self.ingress, self.view, &mut self.problems).unwrap_or_else(|()| {
+            self.settings.close(Guard::Authentication);
+            None
+        });
+        let external = self.external();
+        let sign_in = self.sign_in();
+        let fallback = self.fallback();
+        let errors = self.errors(fallback.as_ref());
+        let response = self.response();
+        let settings = &self.settings;
+        self.filters = Filters {
+            redirect: settings.redirects.filter(),
+            cors: settings.cors.filter(),
+            limits: settings.limits.filter(),
+            access: settings.access.filter(basic, external, sign_in),
+            fallback,
+            errors,
+            request: request(settings),
+            response,
+            is_silent: settings.answers.is_silent.unwrap_or(false),
+            ..plain(self.view.ground)
+        };
     }
+
+    fn response(&mut self) -> Option<Arc<ResponseEdits>> {
+        let said = self.settings.answers.clone();
+        let fields = match &said.fields {
+            None => Box::default(),
+            Some(map) => self.set_fields(&map.value, &annotations::field(&map.annotation)).unwrap_or_default(),
+        };
+        let location = said.location_from.zip(said.location_to);
+        let edits =
+            ResponseEdits { fields, cookie_domain: said.cookie_domain, cookie_path: said.cookie_path, location };
+        (edits != ResponseEdits::default()).then(|| Arc::new(edits))
+    }
+}
+
+fn request(settings: &Settings) -> Option<Arc<RequestEdits>> {
+    let said = &settings.answers;
+    let connection = said.closes.map(|closes| if closes { "close" } else { "keep-alive" });
+    let edits = RequestEdits { host: said.host.clone(), connection, fields: Box::default() };
+    (edits != RequestEdits::default()).then(|| Arc::new(edits))
 }
 
 /// Those of `filters` that also act on paths which nobody declared.
 pub(super) fn of_implicit_root(filters: &Filters) -> Filters {
-    let Filters { tls_redirect: _, hsts, redirect: _, cors: _, limits: _, access } = filters;
-    Filters { hsts: hsts.clone(), access: access.clone(), ..Filters::default() }
+    let Filters { hsts, access, errors, response, is_silent, .. } = filters.clone();
+    Filters { hsts, access, errors, response, is_silent, ..Filters::default() }
 }
 
-/// Those of `filters` that act on the paths of ACME challenges: nobody is asked who he is there, as ingress-nginx's
-/// `no-auth-locations` has it.
+/// Those of `filters` that act where `spec.defaultBackend` alone is asked for: what is said of paths is not for those that
+/// nobody declared.
+pub(super) fn of_catch_all(filters: &Filters) -> Filters {
+    Filters { redirect: None, ..filters.clone() }
+}
+
+/// Those of `filters` that act where nobody is asked who he is (`no-auth-locations`).
 pub(super) fn without_login(filters: &Filters) -> Filters {
     let access = filters.access.as_ref().and_then(|access| {
-        let access = Access { basic: None, ..Access::clone(access) };
+        let access = Access { basic: None, external: None, sign_in: None, ..Access::clone(access) };
         (access.allowed.is_some() || access.denied.is_some()).then(|| Arc::new(access))
     });
     Filters { access, ..filters.clone() }

@@ -2,7 +2,9 @@
 
 pub(super) mod annotations;
 mod basic;
+mod canary;
 mod class;
+mod external;
 mod filters;
 mod host;
 mod path;
@@ -15,7 +17,7 @@ use std::sync::Arc;
 use self::annotations::{Guard, Settings};
 use self::class::Owner;
 use super::claim::{
-    BackendClaim, CertificateClaim, HostClaim, Outcome, Redirect, RootClaim, RouteClaim, When, problem,
+    BackendClaim, CertificateClaim, Front, HostClaim, Outcome, Redirect, RootClaim, RouteClaim, When, problem,
 };
 use super::filters::{plain, tls_redirect};
 use super::resolve::{Resolution, resolve};
@@ -24,7 +26,7 @@ use super::shared::Shared;
 use super::view::View;
 use crate::ir::{
     BackendId, Filters, HostPattern, Name, Object, Origin, PathKind, PathMatch, Policy, PortKey, Problem, Reason,
-    Rejected, Route, Severity, Target,
+    Rejected, Route, Severity, SlashRedirect, Target,
 };
 use crate::snapshot::{Ingress, IngressBackend, IngressPath};
 
@@ -49,22 +51,10 @@ pub(super) fn compile(ingress: &Ingress, view: &mut View<'_>, shared: &mut Share
     }
     let mut problems = Vec::new();
     let mut settings = annotations::read(&ingress.annotations, view.ground, object, &mut problems);
-    if let Some(canary) = settings.canary.as_ref().filter(|told| told.value) {
-        let ignored = problem(
-            object,
-            Severity::Warning,
-            Reason::AnnotationIgnored,
-            annotations::field(&canary.annotation),
-            "a canary takes no share of the requests; the Ingress it stands beside gets them all",
-            "remove the Ingress, or use weights on Pods (label fairlead.dev/weight)",
-        );
-        return set_aside(ingress, "canaries are set aside", Some(ignored));
+    let rule = settings.canary.rule();
+    if rule.is_some() {
+        settings.backend = settings.backend.of_canary();
     }
-    let basic = basic::basic(&settings, ingress, view, &mut problems).unwrap_or_else(|()| {
-        settings.close(Guard::Authentication);
-        None
-    });
-    let filters = filters::of_routes(&settings, plain(view.ground), basic);
     let policy = shared.policy(policy::policy(&settings, &view.options.limits));
     let said = (settings.backend != BackendSettings::default())
         .then(|| Said { object: Arc::clone(object), settings: shared.backend_settings(settings.backend.clone()) });
@@ -73,7 +63,7 @@ pub(super) fn compile(ingress: &Ingress, view: &mut View<'_>, shared: &mut Share
         view,
         shared,
         settings,
-        filters,
+        filters: Filters::default(),
         policy,
         said,
         problems,
@@ -82,6 +72,10 @@ pub(super) fn compile(ingress: &Ingress, view: &mut View<'_>, shared: &mut Share
         backends: BTreeMap::new(),
         resolved: BTreeMap::new(),
     };
+    if let Some(rule) = rule {
+        return canary::compile(draft, rule);
+    }
+    draft.prepare();
     draft.default_backend();
     for index in 0..ingress.rules.len() {
         draft.rule(index);
@@ -108,6 +102,7 @@ fn set_aside(ingress: &Ingress, why: &str, problem: Option<Problem>) -> Outcome 
     let reject = |host| Arc::new(Rejected { host, path: None, origin: origin.clone(), why: why.to_owned() });
     Outcome {
         hosts: Box::default(),
+        canaries: Box::default(),
         backends: Box::default(),
         problems: problem.into_iter().collect(),
         rejected: hosts.into_iter().map(reject).collect(),
@@ -156,23 +151,27 @@ impl Draft<'_, '_, '_> {
         self.claim_host(&HostPattern::Any, Some(route));
     }
 
-    fn rule(&mut self, index: usize) {
-        let Some(rule) = self.ingress.rules.get(index) else { return };
-        let pattern = match host::parse(rule.host.as_deref()) {
-            Ok(pattern) => pattern,
+    /// The host of a rule; what is wrong with it is told.
+    fn host(&mut self, index: usize) -> Option<HostPattern> {
+        let written = self.ingress.rules.get(index)?.host.as_deref();
+        match host::parse(written) {
+            Ok(pattern) => Some(pattern),
             Err((why, hint)) => {
-                let written = rule.host.as_deref().unwrap_or_default();
                 self.problems.push(problem(
                     &self.ingress.meta.object,
                     Severity::Error,
                     Reason::HostInvalid,
                     format!("spec.rules[{index}].host"),
-                    format!("host {written:?} {why}"),
+                    format!("host {:?} {why}", written.unwrap_or_default()),
                     hint,
                 ));
-                return;
+                None
             }
-        };
+        }
+    }
+
+    fn rule(&mut self, index: usize) {
+        let (Some(rule), Some(pattern)) = (self.ingress.rules.get(index), self.host(index)) else { return };
         self.claim_host(&pattern, None);
         for (number, path) in rule.paths.iter().enumerate() {
             let field = self.shared.fields.path(index, number);
@@ -183,7 +182,9 @@ impl Draft<'_, '_, '_> {
 
     fn path(&mut self, host: &HostPattern, path: &IngressPath, field: &Arc<str>) -> Option<RouteClaim> {
         let written = path.path.as_deref().filter(|written| !written.is_empty()).unwrap_or("/");
-        let matched = match path::parse(path.path.as_deref(), &path.path_type) {
+        let is_regex = self.settings.rewrite.is_regex(written);
+        let parse = if is_regex { path::parse_regex } else { path::parse };
+        let matched = match parse(written, &path.path_type) {
             Ok(matched) => matched,
             Err((why, hint)) => {
                 self.problems.push(problem(self.object(), Severity::Error, Reason::PathInvalid, &**field, why, hint));
@@ -193,7 +194,7 @@ impl Draft<'_, '_, '_> {
         };
         let closed = self.settings.closed(path::begins(&matched, &self.view.ground.keys.no_auth));
         match self.target(&path.backend, field, closed) {
-            Ok(target) => Some(self.route(matched, written, field, target, false)),
+            Ok(target) => Some(RouteClaim { is_regex, ..self.route(matched, written, field, target, false) }),
             Err(why) => {
                 self.reject(host.clone(), written, field, why);
                 None
@@ -217,7 +218,12 @@ impl Draft<'_, '_, '_> {
         let tls_redirect = tls_redirect(redirect, !self.ingress.tls.is_empty(), self.view.ground);
         let filters = match path::begins(&path, &self.view.ground.keys.no_auth) {
             true => filters::without_login(&self.filters),
-            false => self.filters.clone(),
+            false if is_catch_all => filters::of_catch_all(&self.filters),
+            false => Filters {
+                slash_redirect: self.slash_redirect(&path),
+                rewrite: self.settings.rewrite.of(written).cloned(),
+                ..self.filters.clone()
+            },
         };
         let route = Route {
             path,
@@ -229,7 +235,16 @@ impl Draft<'_, '_, '_> {
         };
         // The path as written is nearly always the path matched, so the text is shared.
         let written = if *written == *route.path.path { Arc::clone(&route.path.path) } else { written.into() };
-        RouteClaim { route: Arc::new(route), written, redirect, is_catch_all }
+        RouteClaim { route: Arc::new(route), written, redirect, is_catch_all, is_regex: false }
+    }
+
+    /// What ingress-nginx does with a request for a prefix without the slash at its end. By default only in its place.
+    fn slash_redirect(&self, path: &PathMatch) -> Option<SlashRedirect> {
+        const NGINX: &str = "k8s.io/ingress-nginx";
+        let options = self.view.options;
+        let is_asked = self.settings.redirects.slash.unwrap_or(*options.controller_class == *NGINX);
+        let has_slash = path.kind == PathKind::Prefix && path.path.len() > 1 && path.path.ends_with('/');
+        (is_asked && has_slash).then_some(SlashRedirect { keeps_port: options.folder })
     }
 
     fn redirect(&self) -> Redirect {
@@ -378,18 +393,21 @@ impl Draft<'_, '_, '_> {
     fn finish(self) -> Outcome {
         let whole = origin(&self.ingress.meta.object, &self.shared.fields.whole());
         let has_tls = !self.ingress.tls.is_empty();
+        let front = (self.settings.front != Front::default()).then(|| Arc::new(self.settings.front));
         let claim = |(host, draft): (HostPattern, HostDraft)| {
             Arc::new(HostClaim {
                 host,
                 origin: whole.clone(),
                 routes: draft.routes.into(),
                 root: draft.root,
+                front: front.clone(),
                 has_tls,
                 certificate: draft.certificate.map(Box::new),
             })
         };
         Outcome {
             hosts: self.hosts.into_iter().map(claim).collect(),
+            canaries: Box::default(),
             backends: self.backends.into_values().map(Arc::new).collect(),
             problems: self.problems,
             rejected: self.rejected,

@@ -1,15 +1,37 @@
 //! Filters in the short text form.
 
-use crate::ir::{Access, Cors, Filters, LimitBy, Origins, RateLimits, Redirect, TlsRedirect};
+use crate::ir::{
+    Access, AuthCache, Cors, ErrorPages, External, Filters, LimitBy, Origins, RateLimits, Redirect, RequestEdits,
+    ResponseEdits, SignIn, TlsRedirect,
+};
 
 /// What differs from the filters of a route that nobody set anything for.
 pub(super) fn words(words: &mut Vec<String>, filters: &Filters, plain: &Filters) {
-    let Filters { tls_redirect, hsts, redirect, cors, limits, access } = filters;
+    let Filters {
+        tls_redirect,
+        hsts,
+        slash_redirect,
+        rewrite,
+        redirect,
+        cors,
+        limits,
+        access,
+        fallback,
+        errors,
+        request,
+        response,
+        is_silent,
+    } = filters;
     if *tls_redirect != plain.tls_redirect {
         words.push(tls_redirect.as_ref().map_or("no-ssl-redirect".to_owned(), to_tls));
     }
     if *hsts != plain.hsts {
         words.push(hsts.as_ref().map_or("no-hsts".to_owned(), |hsts| format!("hsts={:?}", hsts.value)));
+    }
+    words.extend(slash_redirect.map(|_| "slash-redirect".to_owned()));
+    if let Some(rewrite) = rewrite {
+        words.push(format!("{}={rewrite}", if rewrite.is_redirect { "rewrite-redirect" } else { "rewrite" }));
+        words.extend(rewrite.prefix.as_ref().map(|prefix| format!("forwarded-prefix={prefix}")));
     }
     words.extend(redirect.as_deref().map(|Redirect { status, location, completes }| {
         format!("redirect={status}:{}{location}", if *completes { "//host" } else { "" })
@@ -19,6 +41,24 @@ pub(super) fn words(words: &mut Vec<String>, filters: &Filters, plain: &Filters)
     if let Some(access) = access {
         self::access(words, access);
     }
+    words.extend(fallback.as_ref().map(|backend| format!("else={backend}")));
+    words.extend(errors.as_deref().map(|ErrorPages { statuses, backend, intercepts }| {
+        let own = if *intercepts { "" } else { ";own" };
+        format!("errors={}:{backend}{own}", join(statuses))
+    }));
+    if let Some(RequestEdits { host, connection, fields }) = request.as_deref() {
+        words.extend(host.as_ref().map(|host| format!("host={host}")));
+        words.extend(connection.map(|connection| format!("connection={connection}")));
+        words.extend(fields.iter().map(|(name, text)| format!("send={name}:{text:?}", text = text.to_string())));
+    }
+    if let Some(ResponseEdits { fields, cookie_domain, cookie_path, location }) = response.as_deref() {
+        words.extend(fields.iter().map(|(name, text)| format!("set={name}:{text:?}")));
+        let swaps = [("cookie-domain", cookie_domain), ("cookie-path", cookie_path), ("location", location)];
+        let made =
+            swaps.iter().filter_map(|(name, swap)| swap.as_ref().map(|(from, to)| format!("{name}={from}→{to}")));
+        words.extend(made);
+    }
+    words.extend(is_silent.then(|| "no-log".to_owned()));
 }
 
 fn to_tls(redirect: &TlsRedirect) -> String {
@@ -80,9 +120,39 @@ fn of_limits(limits: &RateLimits) -> String {
 }
 
 fn access(words: &mut Vec<String>, access: &Access) {
-    let Access { denied, allowed, basic, any } = access;
+    let Access { denied, allowed, basic, external, sign_in, any } = access;
     words.extend(denied.as_ref().map(|networks| format!("deny={networks}")));
     words.extend(allowed.as_ref().map(|networks| format!("allow={networks}")));
     words.extend(basic.as_ref().map(|basic| format!("auth={};{:?}", basic.challenge, basic.users)));
+    words.extend(external.as_deref().map(|external| format!("ask={}", of_external(external))));
+    words.extend(
+        sign_in
+            .as_deref()
+            .map(|SignIn { url, argument }| format!("sign-in={url}{}", argument.as_deref().unwrap_or_default())),
+    );
     words.extend(any.then(|| "satisfy=any".to_owned()));
+}
+
+fn of_external(external: &External) -> String {
+    let External { backend, host, target, method, fields, redirect, sends, always_cookies, cache } = external;
+    let mut parts = vec![format!("{backend}{target}")];
+    if !backend.service.name.ends_with(&**host) {
+        parts.push(format!("host {host}"));
+    }
+    parts.extend(method.as_ref().map(|method| method.to_string()));
+    if !fields.is_empty() {
+        parts.push(format!("gives {}", fields.join(",")));
+    }
+    parts.extend(redirect.as_ref().map(|redirect| format!("redirect {redirect}")));
+    parts.extend(sends.iter().map(|(name, value)| format!("{name}: {value}")));
+    parts.extend(always_cookies.then(|| "cookies always".to_owned()));
+    parts.extend(cache.as_ref().map(|AuthCache { key, times }| {
+        let times = times.iter().map(|(statuses, time)| format!("{}:{time:?}", join(statuses)));
+        format!("cached by {key} {}", times.collect::<Vec<_>>().join(","))
+    }));
+    parts.join(";")
+}
+
+fn join(statuses: &[u16]) -> String {
+    statuses.iter().map(u16::to_string).collect::<Vec<_>>().join(",")
 }

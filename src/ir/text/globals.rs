@@ -65,7 +65,7 @@ fn of_proxy_protocol(rule: &ProxyProtocol) -> Words {
 fn of_blocked(blocked: &Blocked) -> Words {
     let Blocked { clients, agents, referers } = blocked;
     let texts = |patterns: &[Pattern]| {
-        patterns.iter().map(|pattern| format!("{:?}", pattern.text)).collect::<Vec<_>>().join(",")
+        patterns.iter().map(|pattern| format!("{:?}", pattern.as_str())).collect::<Vec<_>>().join(",")
     };
     let mut words = Words::default();
     words.text("clients", &clients.as_ref().map(Networks::to_string).unwrap_or_default());

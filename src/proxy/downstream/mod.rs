@@ -136,8 +136,13 @@ impl Peer {
 
     /// A request of it, as filters see it.
     pub fn request<'a>(&'a self, head: &'a RequestHead) -> filter::Request<'a> {
-        let (client_text, is_tls) = (&*self.client_text, self.is_https);
-        filter::Request { head, client: self.client(), client_text, is_tls, forwarded_host: None }
+        filter::Request {
+            head,
+            client: self.client(),
+            client_text: &self.client_text,
+            is_tls: self.is_https,
+            forwarded_host: None,
+        }
     }
 
     /// How answers go to it.

@@ -109,7 +109,7 @@ impl Http1Upstream {
     pub fn queue_head(&self, request: &Outgoing<'_>, end: bool) {
         let is_chunked = request.framing == Framing::Chunked;
         self.exchange.set(Progress {
-            to_head: *request.method() == http::Method::HEAD,
+            to_head: *request.method == http::Method::HEAD,
             may_have_trailers: is_chunked,
             request_ended: end && !is_chunked,
             offers_upgrade: request.upgrade.is_some(),

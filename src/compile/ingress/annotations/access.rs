@@ -7,7 +7,7 @@ use super::table::Effect::Honoured;
 use super::table::{Guard, Row, both};
 use super::value::{Refusal, Value, shorten};
 use crate::ir::networks::network;
-use crate::ir::{Access, Basic, Networks};
+use crate::ir::{Access, Basic, External, Networks, SignIn};
 
 pub(super) const NETWORKS: &str = "write addresses and networks, as in 10.0.0.0/8, 192.0.2.7, fd00::/8";
 
@@ -42,13 +42,19 @@ pub(super) const ROWS: &[Row] = &[
 
 impl Said {
     /// The filter, if anything is asked for.
-    pub(in crate::compile) fn filter(&self, basic: Option<Arc<Basic>>) -> Option<Arc<Access>> {
+    pub(in crate::compile) fn filter(
+        &self,
+        basic: Option<Arc<Basic>>,
+        external: Option<Arc<External>>,
+        sign_in: Option<Arc<SignIn>>,
+    ) -> Option<Arc<Access>> {
         let Said { allowed, allowed_formerly, denied, any } = self;
         let allowed = allowed.as_ref().or(allowed_formerly.as_ref()).cloned();
-        if allowed.is_none() && denied.is_none() && basic.is_none() {
+        if allowed.is_none() && denied.is_none() && basic.is_none() && external.is_none() {
             return None;
         }
-        Some(Arc::new(Access { denied: denied.clone(), allowed, basic, any: any.unwrap_or(false) }))
+        let any = any.unwrap_or(false);
+        Some(Arc::new(Access { denied: denied.clone(), allowed, basic, external, sign_in, any }))
     }
 }
 

@@ -3,29 +3,24 @@
 use std::sync::Arc;
 
 use super::table::Effect::Honoured;
-use super::table::{Row, both, differs_unless, nginx, ours, tunes_nothing};
+use super::table::{Row, both, nginx, ours};
 use super::value::{Refusal, Value};
 use super::{Settings, Way, template};
 use crate::ir::Algorithm;
 
 const VARIABLES: &str = "write a text with variables, as in $request_uri, $arg_NAME, $cookie_NAME, $http_NAME";
-const MAINLINE: &str = "it means something on a canary only";
 
 pub(super) const ROWS: &[Row] = &[
-    both("canary", Honoured(|value, to| value.boolean().map(|is| to.canary = Some(value.told(is)))))
-        .takes("one of: true, false"),
-    both("canary-by-cookie", tunes_nothing(MAINLINE)),
-    both("canary-by-header", tunes_nothing(MAINLINE)),
-    both("canary-by-header-pattern", tunes_nothing(MAINLINE)),
-    both("canary-by-header-value", tunes_nothing(MAINLINE)),
-    both("canary-weight", tunes_nothing(MAINLINE)),
-    both("canary-weight-total", tunes_nothing(MAINLINE)),
     ours("hash-by", Honoured(hash_by)).takes(VARIABLES).and_on_services(),
     both("load-balance", Honoured(load_balance))
         .takes("one of: least_conn, round_robin, random, random_two, ewma, ip_hash, hash")
         .and_on_services(),
     ours("locality", Honoured(locality)).takes("one of: off, prefer"),
-    both("service-upstream", differs_unless("false", "requests go to endpoints directly")),
+    both(
+        "service-upstream",
+        Honoured(|value, to| value.boolean().map(|is| to.backend.own_address = Some(value.told(is)))),
+    )
+    .takes("one of: true, false"),
     nginx("upstream-hash-by", Honoured(hash_by)).takes(VARIABLES),
     both(
         "upstream-hash-by-subset",

@@ -20,8 +20,6 @@ pub(super) const ROWS: &[Row] = &[
     both("proxy-busy-buffers-size", tunes_nothing("remove it")),
     both("proxy-connect-timeout", Honoured(|value, to| value.duration().map(|time| to.connect_timeout = Some(time))))
         .takes(SECONDS),
-    both("proxy-cookie-domain", differs_unless("off", "have the backend set the right domain")),
-    both("proxy-cookie-path", differs_unless("off", "have the backend set the right path")),
     both("proxy-http-version", differs_unless("1.1", "HTTP/1.1 is spoken to backends")),
     both("proxy-max-temp-file-size", tunes_nothing("remove it; answers never go to disk")),
     both("proxy-next-upstream", Honoured(next_upstream)).takes(
@@ -37,8 +35,6 @@ pub(super) const ROWS: &[Row] = &[
         .takes("write a whole number; 0 = no limit"),
     both("proxy-read-timeout", Honoured(|value, to| value.duration().map(|time| to.read_timeout = Some(time))))
         .takes(SECONDS),
-    both("proxy-redirect-from", differs_unless("off", "have the backend write the right Location")),
-    both("proxy-redirect-to", differs_unless("off", "have the backend write the right Location")),
     both("proxy-request-buffering", Honoured(|value, to| value.on_off().map(|is| to.buffer_request = Some(is))))
         .takes("one of: on, off"),
     both("proxy-send-timeout", Honoured(|value, to| value.duration().map(|time| to.send_timeout = Some(time))))

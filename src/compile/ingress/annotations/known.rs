@@ -4,7 +4,6 @@ use super::table::{Row, both, differs, differs_unless, nginx, ours, tunes_nothin
 use crate::ir::Kind;
 
 const CACHE: &str = "nothing is cached";
-const ERRORS: &str = "errors are answered with a plain page";
 const FASTCGI: &str = "FastCGI is not spoken to backends";
 const MIRROR: &str = "requests are not copied";
 const TRACES: &str = "no spans are sent";
@@ -17,12 +16,6 @@ pub(super) const ROWS: &[Row] = &[
     ours("cache-status", differs_unless("false", CACHE)),
     ours("cache-ttl", differs(CACHE)),
     ours("compress", differs_unless("off", "have the backend compress its answers")),
-    both("connection-proxy-header", differs("connections to backends are kept open")),
-    both("custom-headers", differs("have the backend set the headers")).names_anywhere(Kind::ConfigMap),
-    both("custom-http-errors", differs(ERRORS)),
-    both("default-backend", differs(ERRORS)),
-    both("disable-proxy-intercept-errors", tunes_nothing("the backend's own errors pass through")),
-    both("enable-access-log", differs_unless("true", "every request is logged")),
     both("enable-opentelemetry", differs_unless("false", TRACES)),
     both("enable-rewrite-log", tunes_nothing("remove it; fairlead explain says how a request is routed")),
     both("fastcgi-index", differs(FASTCGI)),
@@ -36,6 +29,4 @@ pub(super) const ROWS: &[Row] = &[
     both("ssl-ciphers", differs("cipher suites with AEAD and forward secrecy are offered")),
     both("ssl-passthrough", differs_unless("false", "TLS ends here, with the certificate of spec.tls")),
     both("ssl-prefer-server-ciphers", tunes_nothing("remove it; the server's order always counts")),
-    ours("trailing-slash-redirect", differs_unless("false", "a prefix p/ answers for p too")),
-    nginx("upstream-vhost", differs("requests keep the client's Host")),
 ];

@@ -4,37 +4,45 @@
 //! the Ingress's paths are closed, since serving them without the guard would be worse than not serving them.
 
 mod access;
+mod answers;
 mod balance;
 mod basic;
+mod canary;
 mod cors;
 mod exchange;
+mod external;
 mod health;
+mod hosts;
 mod known;
 mod limits;
 mod raw;
 mod redirect;
+mod rewrite;
 mod sticky;
 mod table;
 pub(in crate::compile) mod template;
 mod value;
+mod wording;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use self::table::Effect;
 pub(in crate::compile) use self::value::{Refusal, Value, means, shorten};
-use crate::compile::claim::problem;
+use crate::compile::claim::{Front, problem};
 use crate::compile::config_map;
 use crate::compile::ground::Ground;
 use crate::compile::resolve::Resolution;
-use crate::compile::said::{BackendSettings, Said, Told};
+use crate::compile::said::{BackendSettings, Said};
 use crate::ir::{Algorithm, Kind, Name, Object, Problem, Protocol, Reason, RetryOn, Severity, Upgrade};
 use crate::settings::suggest::did_you_mean;
 use crate::snapshot::{Annotations, Ingress, Service};
 
+pub(in crate::compile) use self::external::{Url, default_times};
 pub(in crate::compile) use self::table::Guard;
 pub(in crate::compile) use self::table::hint as refused_hint;
 pub use self::table::{Fate, Row, rows};
+pub(in crate::compile) use self::template::{field_text, field_value};
 
 /// The longest name that the API server takes.
 const LONGEST_NAME: usize = 253;
@@ -46,6 +54,10 @@ const OURS: &str = "fairlead.dev";
 pub(in crate::compile) struct Settings {
     /// Where requests are sent instead.
     pub(in crate::compile) redirects: redirect::Said,
+    /// What it says of its hosts.
+    pub(in crate::compile) front: Front,
+    /// `use-regex`, `rewrite-target` and what belongs to it.
+    pub(in crate::compile) rewrite: rewrite::Said,
     /// Cross-origin requests.
     pub(in crate::compile) cors: cors::Said,
     /// How much a client may ask for.
@@ -54,6 +66,10 @@ pub(in crate::compile) struct Settings {
     pub(in crate::compile) access: access::Said,
     /// Passwords.
     pub(in crate::compile) basic: basic::Said,
+    /// Whom else is to be asked.
+    pub(in crate::compile) external: external::Said,
+    /// What is changed on the way, and who answers in place of errors.
+    pub(in crate::compile) answers: answers::Said,
     /// `proxy-body-size`, bytes; 0 = unlimited.
     pub(in crate::compile) body_size: Option<u64>,
     /// `proxy-connect-timeout`.
@@ -78,8 +94,8 @@ pub(in crate::compile) struct Settings {
     pub(in crate::compile) upgrade: Option<Upgrade>,
     /// `request-trailers`: pass them.
     pub(in crate::compile) request_trailers: Option<bool>,
-    /// `canary`: an alternative to another Ingress, which is not served.
-    pub(in crate::compile) canary: Option<Told<bool>>,
+    /// What it is beside another Ingress.
+    pub(in crate::compile) canary: canary::Said,
     /// Why paths are closed; see [`Settings::closed`].
     guards: Vec<Guard>,
 }
@@ -176,6 +192,13 @@ pub(in crate::compile) fn read(
         if let Some(found) = apply(row, &value, &mut settings) {
             problems.push(found.on(object, full));
         }
+    }
+    settings.rewrite.settle();
+    for full in settings.canary.idle() {
+        let name = full.split_once('/').map_or(&**full, |(_, name)| name);
+        let idle =
+            Finding::ignored(Severity::Info, format!("{name} has no effect"), "it means something on a canary only");
+        problems.push(idle.on(object, full));
     }
     for full in sticky::take_idle(&mut settings.backend) {
         let name = full.split_once('/').map_or(&*full, |(_, name)| name);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::Settings;
 use super::table::Effect::Honoured;
-use super::table::{Row, both, differs, differs_unless};
+use super::table::{Row, both, ours};
 use super::value::{Refusal, Value};
 use crate::ir::Redirect;
 
@@ -24,6 +24,8 @@ pub(in crate::compile) struct Said {
     pub(in crate::compile) keeps_slash: Option<bool>,
     /// `use-port-in-redirects`.
     pub(in crate::compile) has_port: Option<bool>,
+    /// `trailing-slash-redirect`.
+    pub(in crate::compile) slash: Option<bool>,
     permanent: Option<Arc<str>>,
     permanent_status: Option<u16>,
     temporal: Option<Arc<str>>,
@@ -32,10 +34,8 @@ pub(in crate::compile) struct Said {
 }
 
 pub(super) const ROWS: &[Row] = &[
-    both("app-root", differs("redirect / in the backend")),
     both("force-ssl-redirect", Honoured(|value, to| value.boolean().map(|is| to.redirects.force_tls = Some(is))))
         .takes(SWITCH),
-    both("from-to-www-redirect", differs_unless("false", "add a rule for the other host")),
     both("permanent-redirect", Honoured(permanent)).takes("write a URL or a path, as in https://b.example/new"),
     both(
         "permanent-redirect-code",
@@ -49,8 +49,6 @@ pub(super) const ROWS: &[Row] = &[
     .takes(SWITCH),
     both("relative-redirects", Honoured(|value, to| value.boolean().map(|is| to.redirects.relative = Some(is))))
         .takes(SWITCH),
-    both("rewrite-target", differs("have the backend serve the path as it is")),
-    both("server-alias", differs("add a rule for each host")),
     both("ssl-redirect", Honoured(|value, to| value.boolean().map(|is| to.redirects.tls = Some(is)))).takes(SWITCH),
     both("temporal-redirect", Honoured(temporal)).takes("write a URL, as in https://b.example/new"),
     both(
@@ -58,10 +56,10 @@ pub(super) const ROWS: &[Row] = &[
         Honoured(|value, to| status(value, TEMPORAL).map(|code| to.redirects.temporal_status = Some(code))),
     )
     .takes("write a status from 300 to 307"),
+    ours("trailing-slash-redirect", Honoured(|value, to| value.boolean().map(|is| to.redirects.slash = Some(is))))
+        .takes(SWITCH),
     both("use-port-in-redirects", Honoured(|value, to| value.boolean().map(|is| to.redirects.has_port = Some(is))))
         .takes(SWITCH),
-    both("use-regex", differs_unless("false", "write the paths as prefixes")),
-    both("x-forwarded-prefix", differs("have the backend know its prefix")),
 ];
 
 impl Said {

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use super::value::{Refusal, Value};
-use super::{Settings, access, balance, basic, cors, exchange, health, known, limits, raw, redirect, sticky};
+use super::{
+    Settings, access, answers, balance, basic, canary, cors, exchange, external, health, hosts, known, limits, raw,
+    redirect, rewrite, sticky,
+};
 use crate::ir::{Kind, Reason, Severity};
 use crate::settings::suggest::{did_you_mean, distance};
 
@@ -136,8 +139,11 @@ pub(super) fn find(name: &str) -> Option<&'static Row> {
     TABLE.get(name).copied()
 }
 
-const SUBJECTS: [&[Row]; 11] = [
+const SUBJECTS: [&[Row]; 16] = [
+    canary::ROWS,
     redirect::ROWS,
+    hosts::ROWS,
+    rewrite::ROWS,
     cors::ROWS,
     exchange::ROWS,
     balance::ROWS,
@@ -146,6 +152,8 @@ const SUBJECTS: [&[Row]; 11] = [
     limits::ROWS,
     access::ROWS,
     basic::ROWS,
+    external::ROWS,
+    answers::ROWS,
     raw::ROWS,
     known::ROWS,
 ];

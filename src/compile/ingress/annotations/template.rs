@@ -6,7 +6,7 @@ use crate::ir::{Part, Template};
 use crate::settings::suggest::nearest;
 
 /// Variables that are one thing of the request.
-const WHOLE: [&str; 12] = [
+const WHOLE: [&str; 14] = [
     "remote_addr",
     "binary_remote_addr",
     "request_uri",
@@ -19,6 +19,8 @@ const WHOLE: [&str; 12] = [
     "http_host",
     "request_method",
     "scheme",
+    "namespace",
+    "ingress_name",
 ];
 /// Beginnings of variables whose rest is a name.
 const NAMED: [&str; 3] = ["arg_", "cookie_", "http_"];
@@ -34,7 +36,7 @@ const OTHERS: [(&str, &str); 5] = [
 ];
 
 /// Reads `$arg_id` and `${arg_id}` in a text. A text without a variable is refused: it would be the same for every request.
-pub(super) fn parse(text: &str) -> Result<Template, Refusal> {
+pub(in crate::compile) fn parse(text: &str) -> Result<Template, Refusal> {
     let template = read(text)?;
     if template.parts.iter().all(|part| matches!(part, Part::Text(_))) {
         let near = nearest_variable(text.trim_matches(['{', '}']));
@@ -60,6 +62,20 @@ pub(in crate::compile) fn read(text: &str) -> Result<Template, Refusal> {
         parts.push(Part::Text(rest.into()));
     }
     Ok(Template { parts: parts.into() })
+}
+
+/// The text of a header field, as a ConfigMap has it, with variables or without. `None` if it is no header field.
+pub(in crate::compile) fn field_text(name: &str, text: &str) -> Option<Template> {
+    read(field_value(name, text)?).ok()
+}
+
+/// The same, taken as it stands.
+pub(in crate::compile) fn field_value<'a>(name: &str, text: &'a str) -> Option<&'a str> {
+    let is_token = |octet: u8| octet.is_ascii_alphanumeric() || b"-_".contains(&octet);
+    let is_name = (1..=256).contains(&name.len()) && name.bytes().all(is_token);
+    let text = text.trim();
+    let is_text = text.len() <= 4096 && text.bytes().all(|octet| octet == b'\t' || (b' '..=b'~').contains(&octet));
+    (is_name && is_text).then_some(text)
 }
 
 /// The name behind a dollar sign, and what stands behind the name.
@@ -93,6 +109,8 @@ fn variable(name: &str) -> Option<Part> {
         "host" => Part::Host,
         "request_method" => Part::Method,
         "scheme" | "pass_access_scheme" => Part::Scheme,
+        "namespace" => Part::Namespace,
+        "ingress_name" => Part::IngressName,
         "best_http_host" => Part::Field("host".into()),
         _ => match (named("arg_"), named("cookie_"), named("http_")) {
             // Names of arguments and cookies have letter case, and it is the author's.

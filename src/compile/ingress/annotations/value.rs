@@ -148,6 +148,11 @@ impl<'a> Value<'a> {
     }
 }
 
+/// Letters, digits and the marks that nearly every setting of ingress-nginx may have.
+pub(super) fn is_basic(octet: u8) -> bool {
+    octet.is_ascii_alphanumeric() || b"-._~/:".contains(&octet)
+}
+
 /// Without white space around it. A value of several lines keeps its line ends: no row takes one.
 pub(in crate::compile) fn trim(text: &str) -> &str {
     text.trim()

@@ -70,7 +70,7 @@ impl Http2Upstream {
 
     /// Queues the request head. `end`: no body follows.
     pub fn queue_head(&self, request: &Outgoing<'_>, end: bool) {
-        self.to_head.set(*request.method() == Method::HEAD);
+        self.to_head.set(*request.method == Method::HEAD);
         let mut output = self.output.borrow_mut();
         if let Framing::Length(length) = request.framing {
             output.expect(length);
@@ -238,11 +238,11 @@ fn head(outgoing: &Outgoing<'_>, scheme: Scheme) -> Option<Request<()>> {
     let uri = Uri::builder()
         .scheme(scheme)
         .authority(Authority::try_from(outgoing.host).ok()?)
-        .path_and_query(target(outgoing.path, outgoing.head.query())?)
+        .path_and_query(target(outgoing.path, outgoing.query)?)
         .build()
         .ok()?;
     let mut request = Request::new(());
-    *request.method_mut() = outgoing.method().clone();
+    *request.method_mut() = outgoing.method.clone();
     *request.uri_mut() = uri;
     let fields = request.headers_mut();
     fields.reserve(outgoing.head.fields.list.len() + ADDITIONS);

@@ -1,0 +1,143 @@
+//! What Ingresses say of whole hosts into redirects and further names: of several on one host the oldest counts, and of
+//! several hosts that want one name the first.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::claim::{Front, problem};
+use super::ground::Ground;
+use super::ingress::annotations::field;
+use super::said::Told;
+use crate::ir::{Alias, Aliases, HostPattern, HostRedirect, Object, Problem, Reason, Severity, VirtualHost};
+
+/// What is said of one host together.
+#[derive(Default)]
+pub(super) struct Decided {
+    /// What requests for `/` get.
+    pub(super) app_root: Option<Arc<HostRedirect>>,
+    /// Further names.
+    pub(super) names: Option<Names>,
+}
+
+/// Further names that one host asks for.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Names {
+    aliases: Option<(Arc<Object>, Told<Box<[Alias]>>)>,
+    www: bool,
+}
+
+/// Merges what is said of one host, oldest first. Others that say it differently are told.
+pub(super) fn decide<'a>(
+    fronts: impl Iterator<Item = (&'a Arc<Object>, &'a Arc<Front>)>,
+    problems: &mut Vec<Problem>,
+) -> Decided {
+    let (mut app_root, mut aliases, mut www) = (None, None, false);
+    for (object, front) in fronts {
+        let Front { app_root: own_root, aliases: own_aliases, www: own_www } = &**front;
+        first(&mut app_root, object, own_root.as_ref(), problems);
+        first(&mut aliases, object, own_aliases.as_ref(), problems);
+        www |= own_www;
+    }
+    let aliases = aliases.map(|(object, told)| (Arc::clone(object), told.clone()));
+    Decided {
+        app_root: app_root.map(|(_, told): (_, &Told<Arc<HostRedirect>>)| Arc::clone(&told.value)),
+        names: (aliases.is_some() || www).then_some(Names { aliases, www }),
+    }
+}
+
+fn first<'a, T: PartialEq>(
+    decides: &mut Option<(&'a Arc<Object>, &'a Told<T>)>,
+    object: &'a Arc<Object>,
+    told: Option<&'a Told<T>>,
+    problems: &mut Vec<Problem>,
+) {
+    let Some(told) = told else { return };
+    match decides {
+        None => *decides = Some((object, told)),
+        Some((owner, other)) if other.value != told.value => problems.push(problem(
+            object,
+            Severity::Warning,
+            Reason::SettingShadowed,
+            field(&told.annotation),
+            format!("{} is set by the older {owner} of the same host", told.annotation),
+            "set it alike on every Ingress of the host, or on the oldest only",
+        )),
+        Some(_) => {}
+    }
+}
+
+/// What the further names of all hosts come to.
+#[derive(Default)]
+pub(super) struct Resolved {
+    /// Names that lead to a host.
+    pub(super) aliases: Aliases,
+    /// Hosts that only redirect, each with the host that they redirect to.
+    pub(super) moved: BTreeMap<HostPattern, HostPattern>,
+    /// Names that somebody else has.
+    pub(super) problems: Vec<Problem>,
+}
+
+/// Gives each further name to one host. `is_host`: some rule has the name.
+pub(super) fn resolve(asked: &BTreeMap<HostPattern, Names>, is_host: impl Fn(&HostPattern) -> bool) -> Resolved {
+    let mut resolved = Resolved::default();
+    for (host, Names { aliases, .. }) in asked {
+        let Some((object, told)) = aliases else { continue };
+        for alias in &told.value {
+            let name = match alias {
+                Alias::Expression(expression) => {
+                    resolved.aliases.expressions.push((expression.clone(), host.clone()));
+                    continue;
+                }
+                Alias::Name(name) if name == host => continue,
+                Alias::Name(name) => name,
+            };
+            let owner = match resolved.aliases.names.get(name) {
+                Some(other) if other == host => continue,
+                Some(other) => format!("a further name of {other}"),
+                None if is_host(name) => "a host with rules of its own".to_owned(),
+                None => {
+                    resolved.aliases.names.insert(name.clone(), host.clone());
+                    continue;
+                }
+            };
+            resolved.problems.push(problem(
+                object,
+                Severity::Warning,
+                Reason::HostConflict,
+                field(&told.annotation),
+                format!("{name} is no further name of {host}: it is {owner}"),
+                "let each name belong to one host",
+            ));
+        }
+    }
+    for (host, _) in asked.iter().filter(|(_, names)| names.www) {
+        let Some(other) = other_name(host) else { continue };
+        if !is_host(&other) && !resolved.aliases.names.contains_key(&other) {
+            resolved.moved.insert(other, host.clone());
+        }
+    }
+    resolved
+}
+
+/// `www.x` for `x` and the other way round. A wildcard has none.
+fn other_name(host: &HostPattern) -> Option<HostPattern> {
+    let HostPattern::Exact(name) = host else { return None };
+    Some(HostPattern::Exact(match name.strip_prefix("www.") {
+        Some(bare) => bare.into(),
+        None => format!("www.{name}").into(),
+    }))
+}
+
+/// The host `from` that sends everybody to `to`.
+pub(super) fn moved(from: &HostPattern, to: &HostPattern, ground: &Ground) -> VirtualHost {
+    let options = &ground.options;
+    // In a cluster the ports that clients see are the load balancer's.
+    let port = |own: Option<u16>, usual| own.filter(|_| options.folder).unwrap_or(usual);
+    let redirect = HostRedirect::Moved {
+        to: to.to_string().into(),
+        status: ground.keys.redirect_code,
+        http_port: port(options.http_port, 80),
+        https_port: port(options.https_port, 443),
+    };
+    VirtualHost { host: from.clone(), routes: Vec::new(), redirect: Some(Arc::new(redirect)) }
+}

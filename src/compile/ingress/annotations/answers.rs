@@ -1,0 +1,137 @@
+//! Annotations about what is changed in answers, and who answers in place of errors.
+
+use std::sync::Arc;
+
+use super::Settings;
+use super::table::Effect::Honoured;
+use super::table::{Guard, Row, both, nginx};
+use super::value::{Refusal, Value};
+use crate::compile::said::Told;
+use crate::ir::{Kind, Template};
+
+/// What they say.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(in crate::compile) struct Said {
+    /// `default-backend`: a Service of the namespace.
+    pub(in crate::compile) default_backend: Option<Told<Arc<str>>>,
+    /// `custom-http-errors`, sorted.
+    pub(in crate::compile) statuses: Option<Told<Box<[u16]>>>,
+    /// `disable-proxy-intercept-errors`.
+    pub(in crate::compile) passes_errors: Option<bool>,
+    /// `custom-headers`: a ConfigMap, as written.
+    pub(in crate::compile) fields: Option<Told<Arc<str>>>,
+    /// `proxy-cookie-domain`.
+    pub(in crate::compile) cookie_domain: Option<Swap>,
+    /// `proxy-cookie-path`.
+    pub(in crate::compile) cookie_path: Option<Swap>,
+    /// `proxy-redirect-from`.
+    pub(in crate::compile) location_from: Option<Arc<str>>,
+    /// `proxy-redirect-to`.
+    pub(in crate::compile) location_to: Option<Arc<str>>,
+    /// `enable-access-log: false`.
+    pub(in crate::compile) is_silent: Option<bool>,
+    /// `upstream-vhost`.
+    pub(in crate::compile) host: Option<Template>,
+    /// `connection-proxy-header`: close; else keep-alive.
+    pub(in crate::compile) closes: Option<bool>,
+}
+
+/// What is written in the place of what.
+pub(in crate::compile) type Swap = (Arc<str>, Arc<str>);
+
+const SWAP: &str = "write off, or two words: what stands there, and what is to stand there";
+
+pub(super) const ROWS: &[Row] = &[
+    both("connection-proxy-header", Honoured(connection)).takes("one of: close, keep-alive"),
+    both("custom-headers", Honoured(custom_headers))
+        .takes("write the name of a ConfigMap")
+        .guarding(Guard::Access)
+        .names_anywhere(Kind::ConfigMap),
+    both("custom-http-errors", Honoured(statuses)).takes("write statuses from 400 to 599, as in 404, 503"),
+    both("default-backend", Honoured(default_backend)).takes("write the name of a Service of the namespace"),
+    both(
+        "disable-proxy-intercept-errors",
+        Honoured(|value, to| value.boolean().map(|is| to.answers.passes_errors = Some(is))),
+    )
+    .takes("one of: true, false"),
+    both("enable-access-log", Honoured(|value, to| value.boolean().map(|is| to.answers.is_silent = Some(!is))))
+        .takes("one of: true, false"),
+    both("proxy-cookie-domain", Honoured(|value, to| swap(value).map(|swap| to.answers.cookie_domain = swap)))
+        .takes(SWAP),
+    both("proxy-cookie-path", Honoured(|value, to| swap(value).map(|swap| to.answers.cookie_path = swap))).takes(SWAP),
+    both("proxy-redirect-from", Honoured(|value, to| prefix(value).map(|text| to.answers.location_from = text)))
+        .takes("write off, default, or how the backend's Location begins"),
+    both("proxy-redirect-to", Honoured(|value, to| prefix(value).map(|text| to.answers.location_to = text)))
+        .takes("write how Location is to begin"),
+    nginx("upstream-vhost", Honoured(host)).takes("write a host name, as in web.internal"),
+];
+
+fn connection(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
+    to.answers.closes = match value.word()?.as_str() {
+        "close" => Some(true),
+        "keep-alive" => Some(false),
+        _ => return Err(Refusal::Invalid("is neither close nor keep-alive".to_owned())),
+    };
+    Ok(())
+}
+
+fn custom_headers(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
+    to.answers.fields = Some(value.told(value.plain()?.into()));
+    Ok(())
+}
+
+fn statuses(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
+    let mut statuses = Vec::new();
+    for part in value.plain()?.split(',').map(str::trim).filter(|part| !part.is_empty()) {
+        match part.parse() {
+            Ok(status @ 400..=599) => statuses.push(status),
+            _ => return Err(Refusal::Invalid("has a part that is no status from 400 to 599".to_owned())),
+        }
+    }
+    statuses.sort_unstable();
+    statuses.dedup();
+    to.answers.statuses = Some(value.told(statuses.into()));
+    Ok(())
+}
+
+/// A label of RFC 1035, as names of Services are.
+fn default_backend(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
+    let text = value.plain()?;
+    let is_inner = |octet: u8| octet.is_ascii_lowercase() || octet.is_ascii_digit() || octet == b'-';
+    if text.len() > 63 || !text.bytes().all(is_inner) || text.starts_with('-') || text.ends_with('-') {
+        return Err(Refusal::Invalid("is no name of a Service".to_owned()));
+    }
+    to.answers.default_backend = Some(value.told(text.into()));
+    Ok(())
+}
+
+fn swap(value: &Value<'_>) -> Result<Option<Swap>, Refusal> {
+    let words: Vec<&str> = value.words()?.collect();
+    match words.as_slice() {
+        ["off"] => Ok(None),
+        [from, to] if is_plain(from) && is_plain(to) => Ok(Some(((*from).into(), (*to).into()))),
+        _ => Err(Refusal::Invalid("is not two words".to_owned())),
+    }
+}
+
+fn prefix(value: &Value<'_>) -> Result<Option<Arc<str>>, Refusal> {
+    match value.plain()? {
+        "off" | "default" => Ok(None),
+        text if is_plain(text) => Ok(Some(text.into())),
+        _ => Err(Refusal::Invalid("has a variable or a character that is not right there".to_owned())),
+    }
+}
+
+/// Visible ASCII without variables and without what would end a part of a field.
+fn is_plain(text: &str) -> bool {
+    text.bytes().all(|octet| octet.is_ascii_graphic() && !b"$;,\"~".contains(&octet))
+}
+
+fn host(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
+    let text = value.plain()?;
+    if text.bytes().any(|octet| octet.is_ascii_whitespace() || b"/?#@\"".contains(&octet)) {
+        return Err(Refusal::Invalid("is no host".to_owned()));
+    }
+    to.answers.host = Some(super::template::read(text)?);
+    Ok(())
+}

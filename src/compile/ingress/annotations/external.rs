@@ -1,0 +1,220 @@
+//! Annotations about asking another service who may come in.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::table::Effect::Honoured;
+use super::table::{Guard, Row, both, nginx, tunes_nothing};
+use super::value::{Refusal, Value, shorten};
+use super::{Settings, template};
+use crate::compile::said::Told;
+use crate::ir::{Kind, Template};
+use crate::uri;
+
+const SWITCH: &str = "one of: true, false";
+const KEPT: &str = "remove it; connections to the service are always kept";
+const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+
+/// What they say.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(in crate::compile) struct Said {
+    /// `auth-url`.
+    pub(in crate::compile) url: Option<Told<Url>>,
+    /// `auth-method`.
+    pub(in crate::compile) method: Option<Arc<str>>,
+    /// `auth-signin`.
+    pub(in crate::compile) sign_in: Option<Template>,
+    /// `auth-signin-redirect-param`.
+    pub(in crate::compile) parameter: Option<Arc<str>>,
+    /// `auth-response-headers`.
+    pub(in crate::compile) fields: Box<[Arc<str>]>,
+    /// `auth-request-redirect`.
+    pub(in crate::compile) redirect: Option<Template>,
+    /// `auth-proxy-set-headers`: a ConfigMap, as written.
+    pub(in crate::compile) sends: Option<Told<Arc<str>>>,
+    /// `auth-cache-key`.
+    pub(in crate::compile) cache_key: Option<Template>,
+    /// `auth-cache-duration`.
+    pub(in crate::compile) cache_times: Option<Times>,
+    /// `auth-always-set-cookie`.
+    pub(in crate::compile) always_cookies: bool,
+}
+
+/// Statuses with how long an answer with one of them is remembered.
+pub(in crate::compile) type Times = Box<[(Box<[u16]>, Duration)]>;
+
+/// A URL whose path and query may have variables.
+#[derive(Clone, Debug, PartialEq)]
+pub(in crate::compile) struct Url {
+    /// `https`.
+    pub(in crate::compile) is_tls: bool,
+    /// In lower case; an IPv6 address in its brackets.
+    pub(in crate::compile) host: Arc<str>,
+    /// As written, or that of the scheme.
+    pub(in crate::compile) port: u16,
+    /// Path and query.
+    pub(in crate::compile) target: Template,
+}
+
+pub(super) const ROWS: &[Row] = &[
+    both("auth-always-set-cookie", Honoured(|value, to| value.boolean().map(|is| to.external.always_cookies = is)))
+        .takes(SWITCH)
+        .guarding(Guard::Authentication),
+    nginx("auth-cache-duration", Honoured(|value, to| times(value).map(|times| to.external.cache_times = Some(times))))
+        .takes("write statuses and a time, as in 200 202 401 5m")
+        .guarding(Guard::Authentication),
+    nginx("auth-cache-key", Honoured(|value, to| text(value).map(|text| to.external.cache_key = Some(text))))
+        .takes("write a text with variables, as in $cookie_session"),
+    both("auth-keepalive", tunes_nothing(KEPT)),
+    both("auth-keepalive-requests", tunes_nothing(KEPT)),
+    both("auth-keepalive-share-vars", tunes_nothing(KEPT)),
+    both("auth-keepalive-timeout", tunes_nothing(KEPT)),
+    both("auth-method", Honoured(method))
+        .takes("one of: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
+        .guarding(Guard::Authentication),
+    both("auth-proxy-set-headers", Honoured(sends))
+        .takes("write the name of a ConfigMap")
+        .guarding(Guard::Authentication)
+        .names(Kind::ConfigMap),
+    nginx("auth-request-redirect", Honoured(|value, to| text(value).map(|text| to.external.redirect = Some(text))))
+        .takes("write a text with variables, as in $scheme://$host$request_uri")
+        .guarding(Guard::Authentication),
+    both("auth-response-headers", Honoured(fields))
+        .takes("write names of header fields, as in X-User, X-Groups")
+        .guarding(Guard::Authentication),
+    nginx("auth-signin", Honoured(|value, to| text(value).map(|text| to.external.sign_in = Some(text))))
+        .takes("write a URL, as in https://$host/oauth2/start"),
+    both("auth-signin-redirect-param", Honoured(parameter)).takes("write the name of an argument, as in rd"),
+    nginx("auth-url", Honoured(|value, to| url(value).map(|url| to.external.url = Some(value.told(url)))))
+        .takes("write a URL, as in http://auth.example/verify")
+        .guarding(Guard::Authentication),
+];
+
+fn text(value: &Value<'_>) -> Result<Template, Refusal> {
+    template::read(value.plain()?)
+}
+
+/// `http://` or `https://`, a host without variables, and a path and query that may have some.
+pub(super) fn url(value: &Value<'_>) -> Result<Url, Refusal> {
+    let text = value.plain()?;
+    let wrong = |why: &str| Refusal::Invalid(why.to_owned());
+    let (scheme, rest) = text.split_once("://").ok_or_else(|| wrong("is no URL"))?;
+    let is_tls = match scheme {
+        "http" => false,
+        "https" => true,
+        _ => return Err(wrong("is no URL of http or https")),
+    };
+    let (authority, target) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+    if authority.contains('$') {
+        let hint = "write the host without variables".to_owned();
+        return Err(Refusal::Mistaken("has a variable in its host".to_owned(), hint));
+    }
+    let host = uri::host::parse(authority.as_bytes()).filter(|host| !host.name.contains(".."));
+    let host = host.ok_or_else(|| wrong("has no right host"))?;
+    if target.contains(['#', ' ', '"']) {
+        return Err(wrong("has a character that a URL must not have"));
+    }
+    let target = if target.starts_with('/') { target.to_owned() } else { format!("/{target}") };
+    Ok(Url {
+        is_tls,
+        host: uri::host::lookup(host.name).as_ref().into(),
+        port: host.port.unwrap_or(if is_tls { 443 } else { 80 }),
+        target: template::read(&target)?,
+    })
+}
+
+fn method(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
+    let text = value.plain()?;
+    let known = METHODS.iter().find(|method| **method == text);
+    let method = known.ok_or_else(|| Refusal::Invalid("is no method to ask with".to_owned()))?;
+    to.external.method = Some((*method).into());
+    Ok(())
+}
+
+fn parameter(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
+    let text = value.plain()?;
+    if !text.bytes().all(|octet| octet.is_ascii_alphanumeric() || b"-._~".contains(&octet)) {
+        return Err(Refusal::Invalid("is no name of an argument".to_owned()));
+    }
+    to.external.parameter = Some(text.into());
+    Ok(())
+}
+
+fn fields(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
+    let mut names = Vec::new();
+    for name in value.plain()?.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+        if !name.bytes().all(|octet| octet.is_ascii_alphanumeric() || b"-_".contains(&octet)) {
+            return Err(Refusal::Invalid(format!("has {:?}, which is no name of a header field", shorten(name))));
+        }
+        names.push(name.into());
+    }
+    to.external.fields = names.into();
+    Ok(())
+}
+
+fn sends(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
+    to.external.sends = Some(value.told(value.plain()?.into()));
+    Ok(())
+}
+
+/// `[statuses] time, …`: a number with a unit of nginx.
+fn times(value: &Value<'_>) -> Result<Times, Refusal> {
+    let wrong =
+        |part: &str| Refusal::Invalid(format!("has {:?}, which is no list of statuses and a time", shorten(part)));
+    let mut all = Vec::new();
+    for part in value.list()? {
+        let (statuses, time) = part.rsplit_once(char::is_whitespace).unwrap_or(("", part));
+        let statuses: Option<Box<[u16]>> = statuses.split_ascii_whitespace().map(status).collect();
+        match (statuses, nginx_time(time)) {
+            (Some(statuses), Some(time)) => all.push((statuses, time)),
+            _ => return Err(wrong(part)),
+        }
+    }
+    Ok(all.into())
+}
+
+fn status(text: &str) -> Option<u16> {
+    text.parse().ok().filter(|status| text.len() == 3 && (100..600).contains(status))
+}
+
+/// `500ms`, `5m`; a bare number is seconds.
+fn nginx_time(text: &str) -> Option<Duration> {
+    let end = text.bytes().position(|octet| !octet.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at_checked(end)?;
+    let number: u64 = number.parse().ok()?;
+    let seconds = match unit {
+        "ms" => return Some(Duration::from_millis(number)),
+        "" | "s" => 1,
+        "m" => 60,
+        "h" => 3_600,
+        "d" => 86_400,
+        "w" => 7 * 86_400,
+        "M" => 30 * 86_400,
+        "y" => 365 * 86_400,
+        _ => return None,
+    };
+    number.checked_mul(seconds).map(Duration::from_secs)
+}
+
+/// What `auth-cache-duration` is where it is not written.
+pub(in crate::compile) fn default_times() -> Times {
+    [(Box::from([200, 202, 401]), Duration::from_secs(300))].into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_nginxs_units() {
+        for (text, time) in
+            [("5m", Some(300)), ("30", Some(30)), ("1h", Some(3_600)), ("2d", Some(172_800)), ("x", None)]
+        {
+            assert_eq!(nginx_time(text), time.map(Duration::from_secs), "{text}");
+        }
+        assert_eq!(nginx_time("250ms"), Some(Duration::from_millis(250)));
+        for text in ["", "5 m", "-1", "5x", "m"] {
+            assert_eq!(nginx_time(text), None, "{text}");
+        }
+    }
+}

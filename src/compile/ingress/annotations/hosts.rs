@@ -1,0 +1,48 @@
+//! Annotations about hosts: further names, and what is answered before any path.
+
+use std::sync::Arc;
+
+use super::table::Effect::Honoured;
+use super::table::{Row, both};
+use super::value::{Refusal, Value};
+use super::{Settings, template};
+use crate::compile::ingress::host;
+use crate::ir::{Alias, HostRedirect, Regex};
+
+pub(super) const ROWS: &[Row] = &[
+    both("app-root", Honoured(app_root)).takes("write an absolute path, as in /app"),
+    both("from-to-www-redirect", Honoured(|value, to| value.boolean().map(|is| to.front.www = is)))
+        .takes("one of: true, false"),
+    both("server-alias", Honoured(aliases))
+        .takes("write names with commas between them, as in b.example, *.c.example; ~ begins a regular expression"),
+];
+
+fn app_root(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
+    let text = value.plain()?;
+    if !text.starts_with('/') {
+        return Err(Refusal::Mistaken("does not begin with a slash".to_owned(), format!("write /{text}")));
+    }
+    if !text.bytes().all(|octet| octet.is_ascii_graphic() || octet == b' ') {
+        return Err(Refusal::Invalid("has a character outside ASCII".to_owned()));
+    }
+    let root = HostRedirect::Root(template::read(&text.replace(' ', "%20"))?);
+    to.front.app_root = Some(value.told(Arc::new(root)));
+    Ok(())
+}
+
+fn aliases(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
+    let aliases = value.list()?.into_iter().map(alias).collect::<Result<_, _>>()?;
+    to.front.aliases = Some(value.told(aliases));
+    Ok(())
+}
+
+fn alias(text: &str) -> Result<Alias, Refusal> {
+    if let Some(expression) = text.strip_prefix('~') {
+        let invalid = |why: String| Refusal::Invalid(format!("has {text}, which is no regular expression here: {why}"));
+        return Regex::new(expression.trim_start_matches('*'), true).map(Alias::Expression).map_err(invalid);
+    }
+    match host::parse(Some(text)) {
+        Ok(name) => Ok(Alias::Name(name)),
+        Err((why, hint)) => Err(Refusal::Mistaken(format!("has {text}, which {why}"), hint.to_owned())),
+    }
+}

@@ -1,0 +1,202 @@
+//! Backends that annotations name beside that of the path: services that are asked, and those that answer errors.
+
+use std::sync::Arc;
+
+use super::annotations::{self, Url};
+use super::{Draft, Guard};
+use crate::compile::claim::{BackendClaim, BackendFacts, problem};
+use crate::compile::resolve::{first_port, refusal, resolve};
+use crate::ir::{
+    AuthCache, BackendId, EndpointSource, ErrorPages, External, Name, Origin, Part, PortKey, Protocol, Reason,
+    Severity, SignIn, Template,
+};
+use crate::snapshot::ConfigMap;
+
+impl Draft<'_, '_, '_> {
+    /// The service that says who may come in, if one is asked for and can be asked.
+    pub(super) fn external(&mut self) -> Option<Arc<External>> {
+        let said = self.settings.external.clone();
+        let url = said.url?;
+        let field = annotations::field(&url.annotation);
+        let backend = self.service_at(&url.value, &field)?;
+        let sends = match &said.sends {
+            None => Box::default(),
+            Some(map) => self.fields_of(&map.value, &annotations::field(&map.annotation))?,
+        };
+        let object = &self.ingress.meta.object;
+        let named = |template: Template| with_names(template, &object.name);
+        Some(Arc::new(External {
+            backend,
+            host: Arc::clone(&url.value.host),
+            target: named(url.value.target),
+            method: said.method,
+            fields: said.fields,
+            redirect: said.redirect.map(named),
+            sends,
+            always_cookies: said.always_cookies,
+            cache: said.cache_key.map(|key| AuthCache {
+                key: named(key),
+                times: said.cache_times.unwrap_or_else(annotations::default_times),
+            }),
+        }))
+    }
+
+    /// Where clients are sent that are not known.
+    pub(super) fn sign_in(&self) -> Option<Arc<SignIn>> {
+        let said = &self.settings.external;
+        let url = with_names(said.sign_in.clone()?, &self.ingress.meta.object.name);
+        let parameter = said.parameter.as_deref().unwrap_or("rd");
+        let text = url.to_string();
+        let query = text.split_once('?').map(|(_, query)| query);
+        let has_it = |query: &str| {
+            let value = |pair: &str| pair.strip_prefix(parameter)?.strip_prefix('=').map(str::is_empty);
+            query.split('&').any(|pair| value(pair) == Some(false))
+        };
+        let argument = match query {
+            None => Some(format!("?{parameter}=").into()),
+            Some(query) if has_it(query) => None,
+            Some(_) => Some(format!("&{parameter}=").into()),
+        };
+        Some(Arc::new(SignIn { url, argument }))
+    }
+
+    /// The backend of `default-backend`, if it is there.
+    pub(super) fn fallback(&mut self) -> Option<BackendId> {
+        let said = self.settings.answers.default_backend.clone()?;
+        let name = Name { namespace: Arc::clone(&self.ingress.meta.object.name.namespace), name: said.value };
+        let field = annotations::field(&said.annotation);
+        self.named_service(&name, &field)
+    }
+
+    /// Whose answer takes the place of errors: that of `default-backend`, else of `--default-backend-service`.
+    pub(super) fn errors(&mut self, fallback: Option<&BackendId>) -> Option<Arc<ErrorPages>> {
+        let said = self.settings.answers.statuses.clone()?;
+        let field = annotations::field(&said.annotation);
+        let global = || self.view.options.default_backend_service.clone();
+        let backend = match fallback {
+            Some(backend) => Some(backend.clone()),
+            None => global().and_then(|name| self.named_service(&name, &field)),
+        };
+        let Some(backend) = backend else {
+            self.warn(
+                &field,
+                Reason::AnnotationIgnored,
+                "custom-http-errors: nobody answers in place of errors, so they pass as they are",
+                "set default-backend, or start with --default-backend-service",
+            );
+            return None;
+        };
+        let intercepts = !self.settings.answers.passes_errors.unwrap_or(false);
+        Some(Arc::new(ErrorPages { statuses: said.value, backend, intercepts }))
+    }
+
+    /// The first port of a Service, with a claim on it.
+    fn named_service(&mut self, name: &Name, field: &str) -> Option<BackendId> {
+        let port = self.view.service(name).map(first_port);
+        let Some(port) = port else {
+            let message = format!("there is no Service {name}, so nobody answers in place of errors");
+            self.warn(field, Reason::ServiceNotFound, &message, "create it, or name another one");
+            return None;
+        };
+        let resolution = resolve(self.view, name, &port);
+        self.claim(&resolution.id, field, resolution.facts, None);
+        Some(resolution.id)
+    }
+
+    /// The backend of a URL, with a claim on it. Closes the paths if nothing may be asked there.
+    fn service_at(&mut self, url: &Url, field: &str) -> Option<BackendId> {
+        let name = url.host.trim_matches(['[', ']']);
+        if let Some(why) = refusal(name, self.view.options.folder) {
+            self.broken(field, &format!("host {name} {why}"), "name a host outside this machine and its link");
+            return None;
+        }
+        let protocol = if url.is_tls { Protocol::Https } else { Protocol::Http1 };
+        let scheme = if url.is_tls { "https" } else { "http" };
+        let service = Name::new("", &format!("{scheme}://{}", url.host));
+        let id = BackendId::new(service, PortKey::Number(url.port));
+        let allow_loopback = self.view.options.folder;
+        let source = EndpointSource::Dns { name: name.into(), port: url.port, allow_loopback };
+        self.claim(&id, field, BackendFacts { protocol, said: None, source, own_address: None }, None);
+        Some(id)
+    }
+
+    /// Fields to send, whose texts may have variables, from a ConfigMap. Closes the paths if they are not there.
+    fn fields_of(&mut self, text: &str, field: &str) -> Option<Box<[(Arc<str>, Template)]>> {
+        let map = self.map(text, field, false)?;
+        let mut fields = Vec::new();
+        for (name, value) in map.data.iter() {
+            let Some(template) = annotations::field_text(name, value) else {
+                self.broken(field, &format!("its ConfigMap has {name:?}, which is no header field"), "mend it");
+                return None;
+            };
+            fields.push((Arc::clone(name), template));
+        }
+        Some(fields.into())
+    }
+
+    /// The ConfigMap of that name, in the namespace of the Ingress unless others may be named too. Closes the paths if it is
+    /// not there.
+    fn map(&mut self, text: &str, field: &str, anywhere: bool) -> Option<ConfigMap> {
+        let own = &self.ingress.meta.object.name.namespace;
+        let anywhere = anywhere || self.view.ground.keys.crosses_namespaces;
+        let name = annotations::reference(text, own).filter(|name| anywhere || name.namespace == *own);
+        let Some(name) = name else {
+            self.broken(field, "it names no ConfigMap of the namespace of the Ingress", "name one");
+            return None;
+        };
+        let found = self.view.config_map(&name).cloned();
+        if found.is_none() {
+            self.broken(field, &format!("there is no ConfigMap {name}"), "create it");
+        }
+        found
+    }
+
+    /// Fields to set on answers, from a ConfigMap. Closes the paths if they are not there: they may be what protects a page.
+    pub(super) fn set_fields(&mut self, text: &str, field: &str) -> Option<Box<[(Arc<str>, Arc<str>)]>> {
+        let map = self.map(text, field, true)?;
+        let mut fields = Vec::new();
+        for (name, value) in map.data.iter() {
+            let Some(value) = annotations::field_value(name, value) else {
+                self.broken(field, &format!("its ConfigMap has {name:?}, which is no header field"), "mend it");
+                return None;
+            };
+            if !self.view.ground.keys.allows_answer_field(name) {
+                let message =
+                    format!("its ConfigMap has {name:?}, which global-allowed-response-headers does not list");
+                self.broken(field, &message, "list it in the ConfigMap of the controller");
+                return None;
+            }
+            fields.push((Arc::clone(name), value.into()));
+        }
+        Some(fields.into())
+    }
+
+    fn claim(&mut self, id: &BackendId, field: &str, facts: BackendFacts, said: Option<super::Said>) {
+        let origin = Origin { object: Arc::clone(&self.ingress.meta.object), field: field.into() };
+        let claim = BackendClaim { id: id.clone(), origin, facts, said };
+        self.backends.entry(id.clone()).or_insert(claim);
+    }
+
+    fn warn(&mut self, field: &str, reason: Reason, message: &str, hint: &str) {
+        let object = &self.ingress.meta.object;
+        self.problems.push(problem(object, Severity::Warning, reason, field, message, hint));
+    }
+
+    /// The paths are closed: authentication that is asked for cannot be had.
+    fn broken(&mut self, field: &str, message: &str, hint: &str) {
+        let message = format!("{message}, so the paths of this Ingress answer 503");
+        let object = &self.ingress.meta.object;
+        self.problems.push(problem(object, Severity::Error, Reason::AccessRuleBroken, field, message, hint));
+        self.settings.close(Guard::Authentication);
+    }
+}
+
+/// The text with the names of the Ingress in the place of their variables.
+fn with_names(template: Template, name: &Name) -> Template {
+    let part = |part: Part| match part {
+        Part::Namespace => Part::Text(Arc::clone(&name.namespace)),
+        Part::IngressName => Part::Text(Arc::clone(&name.name)),
+        part => part,
+    };
+    Template { parts: template.parts.into_iter().map(part).collect() }
+}

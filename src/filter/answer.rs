@@ -1,0 +1,121 @@
+//! What is rewritten in the fields of a back end's answer (`proxy-cookie-*`, `proxy-redirect-*` of ingress-nginx).
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::http1::Fields;
+use crate::ir::ResponseEdits;
+
+/// A pair of texts: what stands there, and what is to stand there.
+type Swap<'a> = Option<(&'a str, &'a str)>;
+
+/// Rewrites cookies and locations: what stands for each line that changes, the line itself is left behind.
+pub fn rewrite(edits: &ResponseEdits, fields: &mut Fields, mut add: impl FnMut(&'static str, Bytes)) {
+    let (domain, path, location) = (text(&edits.cookie_domain), text(&edits.cookie_path), text(&edits.location));
+    if domain.is_none() && path.is_none() && location.is_none() {
+        return;
+    }
+    let mut changed = Vec::new();
+    for (place, (_, name, value)) in fields.iter().enumerate() {
+        let rewritten = match name.len() {
+            10 if name.eq_ignore_ascii_case(b"set-cookie") => {
+                cookie(value, domain, path).map(|new| ("Set-Cookie", new))
+            }
+            8 if name.eq_ignore_ascii_case(b"location") => begun(value, location).map(|new| ("Location", new)),
+            7 if name.eq_ignore_ascii_case(b"refresh") => refresh(value, location).map(|new| ("Refresh", new)),
+            _ => None,
+        };
+        if let Some((name, value)) = rewritten {
+            changed.push(place);
+            add(name, value.into());
+        }
+    }
+    for place in changed {
+        if let Some(field) = fields.list.get_mut(place) {
+            field.skip = true;
+        }
+    }
+}
+
+fn text(swap: &Option<(Arc<str>, Arc<str>)>) -> Swap<'_> {
+    swap.as_ref().map(|(from, to)| (&**from, &**to))
+}
+
+/// The cookie with another domain or path (RFC 6265 4.1), if one of them is as the swap has it.
+fn cookie(value: &[u8], domain: Swap<'_>, path: Swap<'_>) -> Option<Vec<u8>> {
+    let mut out = Vec::with_capacity(value.len() + 16);
+    let mut is_changed = false;
+    for (place, part) in value.split(|octet| *octet == b';').enumerate() {
+        if place > 0 {
+            out.push(b';');
+        }
+        let new = if place == 0 { None } else { attribute(part, domain, path) };
+        is_changed |= new.is_some();
+        out.extend_from_slice(new.as_deref().unwrap_or(part));
+    }
+    is_changed.then_some(out)
+}
+
+fn attribute(part: &[u8], domain: Swap<'_>, path: Swap<'_>) -> Option<Vec<u8>> {
+    let equals = memchr::memchr(b'=', part)?;
+    let (name, value) = part.split_at_checked(equals)?;
+    let value = value.get(1..)?.trim_ascii();
+    let new = match name.trim_ascii() {
+        name if name.eq_ignore_ascii_case(b"domain") => {
+            let (from, to) = domain?;
+            let (from, value) = (from.trim_start_matches('.').as_bytes(), value.strip_prefix(b".").unwrap_or(value));
+            value.eq_ignore_ascii_case(from).then(|| to.as_bytes().to_vec())
+        }
+        name if name.eq_ignore_ascii_case(b"path") => begun(value, path),
+        _ => None,
+    }?;
+    Some([name, b"=", &new].concat())
+}
+
+/// The text with another beginning.
+fn begun(value: &[u8], swap: Swap<'_>) -> Option<Vec<u8>> {
+    let (from, to) = swap?;
+    let rest = value.strip_prefix(from.as_bytes())?;
+    Some([to.as_bytes(), rest].concat())
+}
+
+/// `Refresh: 5; url=…` with another beginning of its URL.
+fn refresh(value: &[u8], swap: Swap<'_>) -> Option<Vec<u8>> {
+    let at = memchr::memmem::find(&value.to_ascii_lowercase(), b"url=")? + b"url=".len();
+    let (before, url) = value.split_at_checked(at)?;
+    Some([before, &begun(url, swap)?].concat())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn domain_and_path_of_a_cookie_change_where_they_are_as_said() {
+        let (domain, path) = (Some(("internal", "shop.example")), Some(("/app", "/")));
+        for (value, expected) in [
+            ("a=b; Domain=internal; Path=/x", Some("a=b; Domain=shop.example; Path=/x")),
+            ("a=b; domain=.INTERNAL", Some("a=b; domain=shop.example")),
+            ("a=b; Path=/app/cart; Secure", Some("a=b; Path=//cart; Secure")),
+            ("a=b; Domain=other; Path=/other", None),
+            ("domain=internal; Secure", None),
+            ("a=b", None),
+        ] {
+            let new = cookie(value.as_bytes(), domain, path);
+            assert_eq!(new.map(|new| String::from_utf8(new).unwrap()).as_deref(), expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn a_location_gets_another_beginning() {
+        let swap = Some(("http://internal/", "https://a.example/"));
+        for (value, expected) in
+            [("http://internal/x?y", Some("https://a.example/x?y")), ("http://other/x", None), ("/x", None)]
+        {
+            let new = begun(value.as_bytes(), swap);
+            assert_eq!(new.map(|new| String::from_utf8(new).unwrap()).as_deref(), expected, "{value}");
+        }
+        assert_eq!(refresh(b"5; URL=http://internal/x", swap).as_deref(), Some(&b"5; URL=https://a.example/x"[..]));
+    }
+}

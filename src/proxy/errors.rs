@@ -1,0 +1,84 @@
+//! Another backend's answer in the place of an error (`custom-http-errors`, `default-backend` of ingress-nginx).
+
+use std::rc::Rc;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use super::attempt;
+use super::downstream::Client;
+use super::edits::Edits;
+use super::forward::Outgoing;
+use super::note::{Note, NotedTable};
+use super::reply::{Reply, Stop};
+use super::respond;
+use super::upload::{BodyRules, Upload};
+use super::worker::Worker;
+use crate::http1::{Framing, RequestHead};
+use crate::table::{BackendRef, Route};
+use crate::telemetry::Failure;
+
+/// What the backend that answers errors is told of the request.
+pub fn tell(edits: &mut Edits, head: &RequestHead, route: &Route, status: u16) {
+    let object = &route.rule.origin.object.name;
+    let format = head.fields.find("accept").map(Bytes::copy_from_slice).unwrap_or_default();
+    edits.set(head, "X-Code", status.to_string().into());
+    edits.set(head, "X-Format", format);
+    edits.set(head, "X-Namespace", Bytes::copy_from_slice(object.namespace.as_bytes()));
+    edits.set(head, "X-Ingress-Name", Bytes::copy_from_slice(object.name.as_bytes()));
+    edits.set(head, "X-Service-Name", Bytes::copy_from_slice(route.service.as_bytes()));
+    edits.set(head, "X-Service-Port", Bytes::copy_from_slice(route.port.as_bytes()));
+}
+
+/// The backend that answers in place of `reply` on this route, if one does.
+pub fn instead<'r>(route: &'r Route, reply: &Reply) -> Option<&'r BackendRef> {
+    let errors = route.rule.filters.errors.as_ref()?;
+    errors.statuses.binary_search(&reply.status).ok()?;
+    route.aside.as_ref()?.errors.as_ref()
+}
+
+/// Sends that backend's answer. `Err`: it has none, so that the error itself is to be sent.
+pub async fn answer<C: Client>(
+    worker: &Rc<Worker>,
+    client: &C,
+    table: &NotedTable,
+    head: &RequestHead,
+    backend: &BackendRef,
+    reply: &Reply,
+    close: bool,
+    note: &mut Note,
+) -> Result<(), Stop> {
+    let route = table.route();
+    let seen = note.seen.clone();
+    let mut edits = Edits::default();
+    tell(&mut edits, head, route, reply.status);
+    edits.set(head, "X-Original-URI", [head.path(), head.query()].concat().into());
+    let authority = head.part(head.authority);
+    let (id, method) = (note.id, &head.method);
+    let outgoing = Outgoing {
+        head,
+        edits: &edits,
+        method,
+        path: b"/",
+        query: b"",
+        host: authority,
+        forwarded_host: authority,
+        prefix: None,
+        request_id: id.octets(Some(head)),
+        peer: seen.as_deref().unwrap_or_else(|| client.peer()),
+        rules: &table.table().globals().requests,
+        framing: Framing::None,
+        upgrade: None,
+        te_trailers: false,
+    };
+    let mut upload = Upload::new(Framing::None, BodyRules::NONE);
+    let mut answered = attempt::reach(worker, client, route, backend, &outgoing, &mut upload, note).await?;
+    note.failure = reply.failure;
+    // Who is not let in must not get what looks like success, or caches and programs would take it for that.
+    let is_refusal = matches!(reply.failure, Some(Failure::AuthFailed | Failure::AuthError | Failure::Denied));
+    if is_refusal && answered.response.status < 400 {
+        answered.response.status = reply.status;
+    }
+    note.attempt_ended(Instant::now());
+    respond::forward(worker, client, table.table(), head, route, answered, &mut upload, &[], close, note).await
+}

@@ -1,0 +1,208 @@
+//! Asking another service who may come in (`auth-url` of ingress-nginx).
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::task::Poll;
+
+use bytes::Bytes;
+use http::Method;
+use smallvec::SmallVec;
+use tokio::time::Instant;
+
+use super::attempt;
+use super::downstream::{Client, Part};
+use super::edits::Edits;
+use super::forward::Outgoing;
+use super::guard::Asker;
+use super::note::Note;
+use super::reply::{Reply, Stop};
+use super::upload::{BodyRules, Upload};
+use crate::filter::{Request, text};
+use crate::http1::{Framing, ResponseHead};
+use crate::ir::{AuthCache, External, SignIn};
+use crate::table::{BackendRef, Route};
+use crate::telemetry::Failure;
+
+/// So many answers are remembered by a worker; then all are forgotten.
+const REMEMBERED: usize = 10_000;
+/// So much of the body of an answer is read to use its connection again.
+const DRAINED: usize = 64 << 10;
+
+/// What the service says.
+#[derive(Clone, Debug)]
+struct Word {
+    status: u16,
+    /// `WWW-Authenticate`.
+    challenge: Option<Bytes>,
+    /// Of `auth-response-headers`, in their order.
+    fields: Box<[Option<Bytes>]>,
+    cookies: SmallVec<[Bytes; 1]>,
+}
+
+/// Answers that one worker remembers.
+#[derive(Default)]
+pub struct Remembered(RefCell<HashMap<Vec<u8>, (Instant, Word)>>);
+
+/// Asks, and lets the request in or says what it gets instead.
+pub async fn ask<C: Client>(asker: &Asker<'_, C>, external: &External, edits: &mut Edits) -> Result<(), Reply> {
+    let request = asker.request;
+    let word = match word(asker, external).await {
+        Ok(word) => word,
+        Err(()) => return Err(Reply::failed(500, Failure::AuthError)),
+    };
+    match word.status {
+        200..300 => {
+            for (name, value) in external.fields.iter().zip(word.fields) {
+                match value {
+                    Some(value) => edits.set(request.head, name.to_string(), value),
+                    // What the service does not say a client must not say in its place.
+                    None => edits.remove(request.head, name),
+                }
+            }
+            edits.cookies = word.cookies;
+            Ok(())
+        }
+        status @ (401 | 403) => {
+            let mut reply = Reply::failed(status, Failure::AuthFailed);
+            reply.fields.extend(word.challenge.filter(|_| status == 401).map(|value| ("WWW-Authenticate", value)));
+            reply.fields.extend(word.cookies.into_iter().map(|cookie| ("Set-Cookie", cookie)));
+            Err(reply)
+        }
+        _ => Err(Reply::failed(500, Failure::AuthError)),
+    }
+}
+
+/// The redirect of a client that is not known, to where it can say who it is.
+pub fn sign_in(sign_in: &SignIn, request: &Request<'_>, refused: Reply) -> Reply {
+    let mut location = text::expand(&sign_in.url, request);
+    if let Some(argument) = &sign_in.argument {
+        location.extend_from_slice(argument.as_bytes());
+        location.extend_from_slice(request.scheme().as_bytes());
+        location.extend_from_slice(b"://");
+        location.extend_from_slice(request.authority());
+        text::escape(request.path(), |piece| location.extend_from_slice(piece));
+        text::escape(request.query(), |piece| location.extend_from_slice(piece));
+    }
+    let mut reply = Reply { failure: refused.failure, ..Reply::plain(302) };
+    reply.fields.push(("Location", text::visible(location).into()));
+    reply.fields.extend(refused.fields.into_iter().filter(|(name, _)| *name == "Set-Cookie"));
+    reply
+}
+
+async fn word<C: Client>(asker: &Asker<'_, C>, external: &External) -> Result<Word, ()> {
+    let Asker { worker, request, route, .. } = *asker;
+    let backend = route.aside.as_ref().and_then(|aside| aside.external.as_ref()).ok_or(())?;
+    let Some(cache) = &external.cache else { return fetch(asker, external, backend).await };
+    let key = cache_key(cache, request, route, external);
+    let now = Instant::now();
+    if let Some((until, word)) = worker.remembered().0.borrow().get(&key)
+        && *until > now
+    {
+        return Ok(word.clone());
+    }
+    let word = fetch(asker, external, backend).await?;
+    let time = cache.times.iter().find(|(statuses, _)| statuses.is_empty() || statuses.contains(&word.status));
+    if let Some((_, time)) = time {
+        let mut remembered = worker.remembered().0.borrow_mut();
+        if remembered.len() >= REMEMBERED {
+            remembered.clear();
+        }
+        remembered.insert(key, (now + *time, word.clone()));
+    }
+    Ok(word)
+}
+
+/// Never shared between routes, hosts or services.
+fn cache_key(cache: &AuthCache, request: &Request<'_>, route: &Route, external: &External) -> Vec<u8> {
+    let rule = &route.rule;
+    let own = format!("{}\0{}\0{}\0{}\0", rule.origin.object, rule.origin.field, rule.path, external.target);
+    let mut key = own.into_bytes();
+    key.extend_from_slice(external.backend.service.name.as_bytes());
+    key.push(0);
+    key.extend_from_slice(request.host().as_bytes());
+    key.push(0);
+    text::each(&cache.key, request, |piece| key.extend_from_slice(piece));
+    key
+}
+
+async fn fetch<C: Client>(asker: &Asker<'_, C>, external: &External, backend: &BackendRef) -> Result<Word, ()> {
+    let Asker { worker, client, peer, globals, request, route } = *asker;
+    let head = request.head;
+    let mut edits = Edits::default();
+    let authority = request.authority();
+    let target = [head.path(), head.query()].concat();
+    let url = [request.scheme().as_bytes(), b"://", authority, &target].concat();
+    let redirect = external.redirect.as_ref().map(|template| text::expand(template, request));
+    edits.set(head, "X-Original-URL", url.into());
+    edits.set(head, "X-Original-Method", Bytes::copy_from_slice(head.method.as_str().as_bytes()));
+    edits.set(head, "X-Sent-From", Bytes::from_static(b"nginx-ingress-controller"));
+    edits.set(head, "X-Auth-Request-Redirect", redirect.unwrap_or_else(|| target.clone()).into());
+    if external.method.is_some() {
+        edits.set(head, "X-Original-URI", target.into());
+    }
+    for (name, template) in &external.sends {
+        edits.set(head, name.to_string(), text::expand(template, request).into());
+    }
+    let asked = text::visible(text::expand(&external.target, request));
+    let (path, query) = asked.split_at(memchr::memchr(b'?', &asked).unwrap_or(asked.len()));
+    let method = external.method.as_ref().and_then(|method| Method::from_bytes(method.as_bytes()).ok());
+    let mut note = Note::new(Instant::now());
+    let id = note.id;
+    let outgoing = Outgoing {
+        head,
+        edits: &edits,
+        method: method.as_ref().unwrap_or(&Method::GET),
+        path,
+        query,
+        host: external.host.as_bytes(),
+        forwarded_host: authority,
+        prefix: None,
+        request_id: id.octets(Some(head)),
+        peer,
+        rules: &globals.requests,
+        framing: Framing::None,
+        upgrade: None,
+        te_trailers: false,
+    };
+    let mut upload = Upload::new(Framing::None, BodyRules::NONE);
+    let reached = attempt::reach(worker, client, route, backend, &outgoing, &mut upload, &mut note).await;
+    let answered = match reached {
+        Ok(answered) => answered,
+        // Whoever asks for the reason sees it in the log of the request: the service is broken.
+        Err(Stop::Reply(_) | Stop::Upstream(_) | Stop::Cut(_) | Stop::ClientGone) => return Err(()),
+    };
+    let word = read(&answered.response, external);
+    let (upstream, mut left) = (answered.upstream, DRAINED);
+    let drained = std::future::poll_fn(|cx| {
+        loop {
+            match upstream.poll_body(cx) {
+                Poll::Ready(Ok(Part::Data(data))) if data.len() <= left => left -= data.len(),
+                Poll::Ready(Ok(Part::End(_))) => return Poll::Ready(true),
+                Poll::Ready(_) => return Poll::Ready(false),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    });
+    // The answer is in its head; a body that does not end is not waited for.
+    if matches!(tokio::time::timeout(route.rule.policy.timeouts.connect, drained).await, Ok(true)) {
+        upstream.give_back(worker, Instant::now());
+    }
+    Ok(word)
+}
+
+fn read(response: &ResponseHead, external: &External) -> Word {
+    let all = |name: &str| {
+        let lines = response.fields.iter().filter(|(_, own, _)| own.eq_ignore_ascii_case(name.as_bytes()));
+        lines.map(|(field, ..)| Bytes::copy_from_slice(response.fields.value(field))).collect::<SmallVec<[Bytes; 1]>>()
+    };
+    let joined = |name: &str| {
+        let lines = all(name);
+        (!lines.is_empty()).then(|| Bytes::from(lines.join(&b", "[..])))
+    };
+    Word {
+        status: response.status,
+        challenge: joined("www-authenticate"),
+        fields: external.fields.iter().map(|name| joined(name)).collect(),
+        cookies: all("set-cookie"),
+    }
+}
