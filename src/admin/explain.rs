@@ -260,7 +260,7 @@ fn tell_endpoints(story: &mut Explanation, backend: &BackendRef, set: &EndpointS
         let why = history.as_ref().map_or("no reason is known", |history| &*history.reason);
         match cell.standing_by(minded) {
             Standing::Ready => open.push(address),
-            _ if cell.is_open(minded, now) => {
+            _ if cell.is_open(minded, || now) => {
                 others.push(format!("{address} gets one request to see whether it is still {}: {why}", shown.state));
             }
             _ => others.push(format!("not {address}, {}: {why}", shown.state)),

@@ -4,6 +4,8 @@ mod access;
 mod blocked;
 pub mod answer;
 pub mod canary;
+pub mod cache;
+pub mod compress;
 mod cors;
 mod host;
 pub mod password;

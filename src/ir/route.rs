@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{BackendId, Filters, HostPattern, HostRedirect, Origin, PathPattern, Reason};
+use super::{BackendId, Caching, Compression, Filters, HostPattern, HostRedirect, Origin, PathPattern, Reason};
 
 /// One host with its routes.
 #[derive(Clone, Debug, PartialEq)]
@@ -162,6 +162,10 @@ pub struct Policy {
     pub request_trailers: bool,
     /// gRPC: no body limit, and the gap between body reads does not end a request.
     pub is_grpc: bool,
+    /// How answers are compressed; `None` = not at all.
+    pub compress: Option<Arc<Compression>>,
+    /// Answers are kept and served again; `None` = never.
+    pub cache: Option<Arc<Caching>>,
     /// The Ingress asks for the backend's sticky cookie (`affinity: cookie`); else none is given out on the route.
     pub sticky: bool,
 }

@@ -9,6 +9,7 @@ use crate::http1::{Fields, Framing, Known, RequestHead, serialise};
 use crate::ir::{Requests, SetField};
 
 /// A request on its way to an endpoint.
+#[derive(Clone, Copy)]
 pub struct Outgoing<'a> {
     /// The client's head.
     pub head: &'a RequestHead,

@@ -30,6 +30,7 @@ pub(super) fn build(
             hosts,
             cells: config.backends.keys().map(|id| registry.backend(id)).collect(),
             certificates: Arc::new(Certificates::new(config, default_certificate)),
+            cache: Some(Arc::clone(registry.cache())),
             config: Arc::clone(config),
         };
     };
@@ -50,6 +51,7 @@ pub(super) fn build(
         } else {
             Arc::new(Certificates::new(config, default_certificate))
         },
+        cache: Some(Arc::clone(registry.cache())),
         config: Arc::clone(config),
     }
 }

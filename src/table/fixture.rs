@@ -127,6 +127,8 @@ pub(crate) fn route(path: ir::PathMatch, implicit: bool, target: ir::Target) -> 
             upgrade: ir::Upgrade::Any,
             request_trailers: false,
             is_grpc: false,
+            cache: None,
+            compress: None,
             sticky: false,
         }),
     }

@@ -35,6 +35,7 @@ pub struct RoutingTable {
     /// By the backends of the configuration: a cell lives as long as a table has its backend, with or without a route.
     cells: Arc<[Arc<live::Backend>]>,
     certificates: Arc<Certificates>,
+    cache: Option<Arc<live::Cache>>,
     config: Arc<ir::Config>,
 }
 
@@ -125,6 +126,7 @@ impl RoutingTable {
             names: Arc::new(ByName::new([].into_iter())),
             cells: Arc::default(),
             certificates: Arc::new(Certificates::new(&ir::Config::default(), default_certificate)),
+            cache: None,
             config: Arc::default(),
         }
     }
@@ -196,6 +198,11 @@ impl RoutingTable {
     /// What is set for all hosts at once.
     pub fn globals(&self) -> &ir::Globals {
         &self.config.globals
+    }
+
+    /// Where answers are kept; `None` before the first configuration.
+    pub fn cache(&self) -> Option<&Arc<live::Cache>> {
+        self.cache.as_ref()
     }
 
     /// The configuration it was built from.

@@ -2,10 +2,13 @@
 
 mod canary;
 mod config;
+mod cache;
+mod compress;
 pub mod filters;
 mod health;
 mod hosts;
 pub mod late;
 pub mod plain;
+pub mod scripted;
 mod regex;
 mod seen;

@@ -8,6 +8,8 @@ mod answers;
 mod balance;
 mod basic;
 mod canary;
+mod cache;
+mod compress;
 mod cors;
 mod exchange;
 mod external;
@@ -34,7 +36,7 @@ use crate::compile::config_map;
 use crate::compile::ground::Ground;
 use crate::compile::resolve::Resolution;
 use crate::compile::said::{BackendSettings, Said};
-use crate::ir::{Algorithm, Kind, Name, Object, Problem, Protocol, Reason, RetryOn, Severity, Upgrade};
+use crate::ir::{Algorithm, Coding, Kind, Name, Object, Problem, Protocol, Reason, RetryOn, Severity, Upgrade};
 use crate::settings::suggest::did_you_mean;
 use crate::snapshot::{Annotations, Ingress, Service};
 
@@ -96,6 +98,10 @@ pub(in crate::compile) struct Settings {
     pub(in crate::compile) request_trailers: Option<bool>,
     /// What it is beside another Ingress.
     pub(in crate::compile) canary: canary::Said,
+    /// `cache` and what stands beside it.
+    pub(in crate::compile) cache: cache::Said,
+    /// `compress`: codings in order of preference; empty = off.
+    pub(in crate::compile) compress: Option<Vec<Coding>>,
     /// Why paths are closed; see [`Settings::closed`].
     guards: Vec<Guard>,
 }

@@ -5,8 +5,8 @@ use std::sync::LazyLock;
 
 use super::value::{Refusal, Value};
 use super::{
-    Settings, access, answers, balance, basic, canary, cors, exchange, external, health, hosts, known, limits, raw,
-    redirect, rewrite, sticky,
+    Settings, access, answers, balance, basic, cache, canary, compress, cors, exchange, external, health, hosts, known,
+    limits, raw, redirect, rewrite, sticky,
 };
 use crate::ir::{Kind, Reason, Severity};
 use crate::settings::suggest::{did_you_mean, distance};
@@ -139,7 +139,7 @@ pub(super) fn find(name: &str) -> Option<&'static Row> {
     TABLE.get(name).copied()
 }
 
-const SUBJECTS: [&[Row]; 16] = [
+const SUBJECTS: [&[Row]; 18] = [
     canary::ROWS,
     redirect::ROWS,
     hosts::ROWS,
@@ -149,6 +149,8 @@ const SUBJECTS: [&[Row]; 16] = [
     balance::ROWS,
     health::ROWS,
     sticky::ROWS,
+    compress::ROWS,
+    cache::ROWS,
     limits::ROWS,
     access::ROWS,
     basic::ROWS,
