@@ -7,6 +7,7 @@ use fairlead::http1::{
 };
 use fairlead::live::Registry;
 use fairlead::proxy::meter::{Breach, Meter};
+use fairlead::proxy::proxy_header;
 use fairlead::settings::{CompileOptions, Limits};
 use fairlead::snapshot::{secret, yaml};
 use fairlead::table::RoutingTable;
@@ -25,9 +26,30 @@ pub const ALL: &[(&str, Target)] = &[
     ("host", host),
     ("manifests", manifests),
     ("path", path),
+    ("proxy_header", proxy_header),
     ("request_head", request_head),
     ("response_head", response_head),
 ];
+
+/// A PROXY header asks for no more than a few kilobytes, and the addresses that it names are read the same from one that
+/// is written anew.
+pub fn proxy_header(data: &[u8]) {
+    let mut length = 0;
+    let told = loop {
+        let Some(begin) = data.get(..length) else { return };
+        match proxy_header::step(begin) {
+            Err(proxy_header::Malformed) => return,
+            Ok(proxy_header::Step::More(0)) => panic!("asks for nothing"),
+            Ok(proxy_header::Step::More(more)) => length += more,
+            Ok(proxy_header::Step::Done(told)) => break told,
+        }
+        assert!(length <= 4096, "asks for {length}");
+    };
+    let Some((from, to)) = told else { return };
+    let family = if from.is_ipv4() { "TCP4" } else { "TCP6" };
+    let line = format!("PROXY {family} {} {} {} {}\r\n", from.ip(), to.ip(), from.port(), to.port());
+    assert_eq!(proxy_header::step(line.as_bytes()), Ok(proxy_header::Step::Done(told)), "{line}");
+}
 
 /// A request head that is taken is read the same by a strict second parser, and its end is found wherever it is split.
 pub fn request_head(data: &[u8]) {

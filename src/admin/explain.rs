@@ -127,6 +127,12 @@ pub fn explain(table: &RoutingTable, listeners: &[Listener], request: &Request) 
             tell(&mut story, "host", format!("no rule for host {host}, so /healthz asks how the proxy is"));
             return story;
         }
+        Decision::Blocked(reply) => {
+            story.status = reply.status;
+            story.answer = Answer::Replied;
+            tell(&mut story, "host", "a list of the ConfigMap that holds for every host names the client".to_owned());
+            return story;
+        }
         Decision::BadPath(fault) => {
             story.status = 400;
             tell(&mut story, "path", format!("refused: {fault}"));

@@ -77,8 +77,10 @@ pub fn references(ingress: &Ingress, snapshot: &Snapshot, options: &CompileOptio
     if !ingress::is_ours(ingress, &mut view) {
         return BTreeSet::new();
     }
+    let map = options.config_map.as_ref().and_then(|name| snapshot.config_maps.get(name));
+    let crosses = config_map::crosses_namespaces(map.map(Arc::as_ref));
     let secrets = ingress::tls::secrets(ingress).map(|name| (Kind::Secret, name));
-    secrets.chain(ingress::annotations::references(ingress, &options.annotations_prefix)).collect()
+    secrets.chain(ingress::annotations::references(ingress, &options.annotations_prefix, crosses)).collect()
 }
 
 /// The Secrets and ConfigMaps that flags name, and those that the ConfigMap of `--configmap` names.

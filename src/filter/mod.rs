@@ -1,6 +1,7 @@
 //! What happens to a request before and after the upstream: synchronous, no I/O, in one order.
 
 mod access;
+mod blocked;
 pub mod answer;
 pub mod canary;
 pub mod cache;
@@ -18,6 +19,7 @@ mod tls_redirect;
 mod wording;
 
 pub use self::access::{Refused, admits};
+pub use self::blocked::blocked;
 pub use self::host::at_host;
 pub use self::reply::Reply;
 pub use self::request::Request;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Networks, Template};
+use super::{Logging, Networks, Regex, Template};
 
 /// `None` and `Default` everywhere mean that nobody set it; what is done then stands where it is done.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -12,6 +12,10 @@ pub struct Globals {
     pub trust: Option<Arc<Trust>>,
     /// Connections begin with a PROXY header.
     pub proxy_protocol: Option<ProxyProtocol>,
+    /// Who gets 403 on every host.
+    pub blocked: Option<Arc<Blocked>>,
+    /// The access log.
+    pub access_log: Option<Arc<Logging>>,
     /// What is done to requests.
     pub requests: Requests,
     /// What is done to answers.
@@ -46,6 +50,44 @@ pub struct ProxyProtocol {
     pub networks: Networks,
     /// `proxy-protocol-header-timeout`: longest wait for the whole header.
     pub time: Duration,
+}
+
+/// Who gets 403 on every host.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Blocked {
+    /// `block-cidrs`.
+    pub clients: Option<Networks>,
+    /// `block-user-agents`.
+    pub agents: Box<[Pattern]>,
+    /// `block-referers`.
+    pub referers: Box<[Pattern]>,
+}
+
+/// What a value is compared with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pattern {
+    /// An expression that is searched for in it.
+    Regex(Regex),
+    /// All of it, in any letter case.
+    Text(Arc<str>),
+}
+
+impl Pattern {
+    /// Whether the value is one.
+    pub fn matches(&self, value: &[u8]) -> bool {
+        match self {
+            Pattern::Regex(regex) => regex.is_match(value),
+            Pattern::Text(text) => value.eq_ignore_ascii_case(text.as_bytes()),
+        }
+    }
+
+    /// As written.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Pattern::Regex(regex) => regex.as_str(),
+            Pattern::Text(text) => text,
+        }
+    }
 }
 
 /// What is done to every request.

@@ -13,6 +13,7 @@ mod filters;
 mod front;
 mod globals;
 mod host;
+mod logging;
 pub mod networks;
 mod object;
 mod password;
@@ -40,8 +41,11 @@ pub use self::filters::{
     Redirect, RequestEdits, ResponseEdits, SignIn, SlashRedirect, TlsRedirect,
 };
 pub use self::front::{Alias, Aliases, HostRedirect};
-pub use self::globals::{Answers, Cipher, Clients, Globals, Pool, ProxyProtocol, Requests, SetField, Tls, Trust};
+pub use self::globals::{
+    Answers, Blocked, Cipher, Clients, Globals, Pattern, Pool, ProxyProtocol, Requests, SetField, Tls, Trust,
+};
 pub use self::host::HostPattern;
+pub use self::logging::{Escape, LineFormat, LogPart, Logging};
 pub use self::networks::Networks;
 pub use self::object::{Kind, Name, Object, Origin};
 pub use self::password::{Password, Users};

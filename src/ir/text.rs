@@ -5,6 +5,7 @@
 
 mod backend;
 mod filters;
+mod globals;
 
 use std::fmt::{self, Write};
 use std::time::Duration;
@@ -38,6 +39,11 @@ impl Form<'_> {
         for host in config.hosts.values() {
             let _ = writeln!(out, "  {}", headline(host, config));
             table(&mut out, "    ", host.routes.iter().map(|route| self.route(route)).collect());
+        }
+        let globals = globals::lines(&config.globals);
+        if !globals.is_empty() {
+            section(&mut out, "globals");
+            table(&mut out, "  ", globals);
         }
         if !config.backends.is_empty() {
             section(&mut out, "backends");

@@ -82,6 +82,7 @@ async fn serve<C: Client>(
             note.is_silent = true;
             return Err(Reply::plain(if worker.is_draining() { 503 } else { 200 }).into());
         }
+        Decision::Blocked(reply) => return Err(Reply::from(reply).into()),
         Decision::BadPath(fault) => return Err(Refusal::bad(fault.0).into()),
         Decision::Redirected(_, reply) => return Err(Reply::from(reply).into()),
         Decision::NoRoute(_) => return Err(Reply::failed(404, Failure::NoRoute).into()),

@@ -42,7 +42,7 @@ mod worker;
 
 pub use self::bind::{BindError, bind_one};
 pub use self::checks::Checks;
-pub use self::downstream::meter;
+pub use self::downstream::{meter, proxy_header};
 pub use self::drain::Phase;
 pub use self::port_holder::port_holder;
 pub use self::start::{Shared, Sockets, StartError, Workers};

@@ -14,6 +14,7 @@ use crate::filter;
 use crate::http1::{Known, RequestHead, Version};
 use crate::live::Endpoint;
 use crate::table::{Pinned, Route, RouteRef};
+use crate::telemetry::access_log::FieldsOf;
 use crate::telemetry::{Attempt, Failure, Record};
 
 /// The notes of one exchange.
@@ -240,7 +241,8 @@ impl Note {
         if route.is_some_and(|route| route.rule.filters.is_silent) {
             return;
         }
-        worker.log(&Record {
+        let find = |name: &str| head.and_then(|head| head.fields.find(name));
+        let record = Record {
             time: worker.clock().now_nanos(),
             request_id: self.id.octets(head),
             client: peer.client(),
@@ -266,7 +268,8 @@ impl Note {
             sni: peer.tls.as_ref().and_then(|tls| tls.server_name.as_deref()),
             referer: head.and_then(|head| head.fields.get(Known::Referer)),
             user_agent: head.and_then(|head| head.fields.get(Known::UserAgent)),
-        });
+        };
+        worker.log(&record, FieldsOf(&find));
     }
 }
 

@@ -21,6 +21,7 @@ use super::upstream::pool::Pool;
 use crate::ir::Clients;
 use crate::settings::Limits;
 use crate::table::{Pin, Pinned};
+use crate::telemetry::access_log::FieldsOf;
 use crate::telemetry::{AccessWriter, Metrics, Record, WorkerMetrics};
 
 /// How long an idle connection waits for one more request once the listeners are closed: a client that is about to send
@@ -170,9 +171,13 @@ impl Worker {
     }
 
     /// Writes one line of the access log, unless it is off.
-    pub fn log(&self, record: &Record<'_>) {
+    pub fn log(&self, record: &Record<'_>, fields: FieldsOf<'_>) {
         if let Some(log) = self.log.borrow_mut().as_mut() {
-            log.write(record);
+            let table = self.pin.table();
+            match &table.globals().access_log {
+                Some(rules) => log.write_by(rules, record, fields),
+                None => log.write(record),
+            }
         }
     }
 

@@ -12,6 +12,8 @@ use crate::uri::{Fault, host, path};
 pub enum Decision<'t, 'r> {
     /// The proxy says how it is: `/healthz` on a host that nobody owns.
     Health,
+    /// A list that holds for every host names it.
+    Blocked(filter::Reply),
     /// 400: the path is none.
     BadPath(Fault),
     /// 404: no rule for the host, or none for this path of it.
@@ -56,6 +58,11 @@ pub fn decide<'t, 'r>(table: &'t RoutingTable, request: &filter::Request<'r>) ->
     let host = host::lookup(request.host());
     if request.path() == b"/healthz" && !table.owns_host(&host) {
         return Decision::Health;
+    }
+    if let Some(blocked) = &table.globals().blocked
+        && let Some(reply) = filter::blocked(blocked, request)
+    {
+        return Decision::Blocked(reply);
     }
     let raw = match request.path() {
         // `OPTIONS *` is about the server as a whole (RFC 9110 9.3.7): the one behind the root answers it.

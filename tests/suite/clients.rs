@@ -127,6 +127,28 @@ pub async fn tls(address: SocketAddr, name: &str, alpn: &[u8]) -> TlsStream<TcpS
     stream
 }
 
+/// A handshake with these versions of TLS, and a request: the cipher suite, or why it failed.
+pub async fn shake(
+    address: SocketAddr,
+    name: &str,
+    versions: &[&'static rustls::SupportedProtocolVersion],
+) -> std::io::Result<Option<rustls::CipherSuite>> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(versions)
+        .unwrap()
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(AnyCertificate))
+        .with_no_client_auth();
+    let socket = TcpStream::connect(address).await.unwrap();
+    let name = ServerName::try_from(name.to_owned()).unwrap();
+    let mut stream = TlsConnector::from(Arc::new(config)).connect(name, socket).await?;
+    // In TLS 1.3 a server may refuse after the client believes that all is well.
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await?;
+    stream.read_u8().await?;
+    Ok(stream.get_ref().1.negotiated_cipher_suite().map(|suite| suite.suite()))
+}
+
 /// An HTTP/2 connection over `stream`; its driver runs on the current `LocalSet`. Before the other side said how many
 /// streams it admits, it opens 100 at most, which every side should admit (RFC 9113 6.5.2).
 pub async fn h2<S: AsyncRead + AsyncWrite + Unpin + 'static>(stream: S) -> SendRequest<Bytes> {

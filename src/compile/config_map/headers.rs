@@ -37,6 +37,13 @@ pub(super) const ROWS: &[Row] = &[
         "make an `X-Request-ID` for requests that come without one",
     ),
     sets(
+        "global-allowed-response-headers",
+        "",
+        |value, to| field_names(value).map(|names| to.keys.allowed_fields = Some(names)),
+        FIELDS,
+        "the fields that `custom-headers` may set; all of them if not set",
+    ),
+    sets(
         "hide-headers",
         "",
         |value, to| field_names(value).map(|names| to.answers.hidden = names),

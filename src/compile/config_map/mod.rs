@@ -1,11 +1,13 @@
 //! The ConfigMap of `--configmap`: ingress-nginx's global settings, one table of keys, with its rows in files by subject.
 
+mod access;
 mod connections;
 mod document;
 mod forwarding;
 mod headers;
 mod known;
 mod later;
+mod logging;
 mod redirect;
 mod table;
 mod tls;
@@ -17,7 +19,7 @@ pub use self::document::page;
 use self::table::{Effect, Row};
 use crate::compile::claim::problem;
 use crate::compile::ingress::annotations::{self, Guard, Refusal, Settings, Value, refused_hint, shorten};
-use crate::ir::{Answers, Globals, Name, Object, Problem, Reason, Severity};
+use crate::ir::{Answers, Blocked, Globals, Name, Object, Problem, Reason, Severity};
 use crate::settings::suggest::did_you_mean;
 use crate::snapshot::ConfigMap;
 
@@ -30,6 +32,10 @@ pub(super) struct Keys {
     pub(super) hsts: redirect::Hsts,
     /// `no-tls-redirect-locations`.
     pub(super) no_tls_redirect: Box<[Arc<str>]>,
+    /// `global-allowed-response-headers`, in lower case; `None`: all are.
+    pub(super) allowed_fields: Option<Box<[Arc<str>]>>,
+    /// `allow-cross-namespace-resources`.
+    pub(super) crosses_namespaces: bool,
     /// `no-auth-locations`.
     pub(super) no_auth: Box<[Arc<str>]>,
 }
@@ -37,7 +43,23 @@ pub(super) struct Keys {
 impl Default for Keys {
     fn default() -> Keys {
         let acme: Box<[Arc<str>]> = [redirect::ACME.into()].into();
-        Keys { redirect_code: 308, hsts: redirect::Hsts::default(), no_tls_redirect: acme.clone(), no_auth: acme }
+        let hsts = redirect::Hsts::default();
+        Keys {
+            redirect_code: 308,
+            hsts,
+            no_tls_redirect: acme.clone(),
+            crosses_namespaces: false,
+            no_auth: acme,
+            allowed_fields: None,
+        }
+    }
+}
+
+impl Keys {
+    /// Whether Ingresses may set this field on answers.
+    pub(super) fn allows_answer_field(&self, name: &str) -> bool {
+        let allowed = self.allowed_fields.as_deref();
+        allowed.is_none_or(|allowed| allowed.iter().any(|own| own.eq_ignore_ascii_case(name)))
     }
 }
 
@@ -53,6 +75,8 @@ pub(super) struct Read {
     /// What is wrong with it.
     pub(super) problems: Vec<Problem>,
     forwarding: forwarding::Said,
+    blocked: Blocked,
+    log: logging::Said,
     answers: Answers,
 }
 
@@ -64,6 +88,16 @@ pub(super) fn references(map: &ConfigMap) -> impl Iterator<Item = Name> {
     let own = &map.meta.object.name.namespace;
     NAMING.iter().filter_map(|key| annotations::reference(map.data.get(key)?.trim(), own))
 }
+
+/// Whether `map` says that objects of other namespaces may be named; the key alone is read.
+pub(super) fn crosses_namespaces(map: Option<&ConfigMap>) -> bool {
+    let Some((full, text)) = map.and_then(|map| map.data.iter().find(|(key, _)| ***key == *CROSSES)) else {
+        return false;
+    };
+    Value { text: text.trim(), is_ours: false, full }.boolean().unwrap_or(false)
+}
+
+const CROSSES: &str = "allow-cross-namespace-resources";
 
 /// Reads all keys. `find` looks at a ConfigMap that this one names.
 pub(super) fn read<'a>(map: &ConfigMap, find: impl FnMut(&Name) -> Option<&'a ConfigMap>) -> Read {
@@ -83,6 +117,8 @@ pub(super) fn read<'a>(map: &ConfigMap, find: impl FnMut(&Name) -> Option<&'a Co
         }
     }
     forwarding::finish(&mut read, object);
+    access::finish(&mut read);
+    logging::finish(&mut read);
     headers::finish(&mut read, map, find);
     read
 }
@@ -114,7 +150,12 @@ fn apply(row: &Row, value: &Value<'_>, read: &mut Read, object: &Arc<Object>) ->
         Effect::Later(_) | Effect::Nothing(_) | Effect::Refused(_) => None,
         Effect::Sets(set) => {
             let shown = shorten(value.text);
-            let invalid = |why: &str, hint: String| {
+            let invalid = |why: &str, hint: String, read: &mut Read| {
+                if row.guards {
+                    read.base.close(Guard::Access);
+                    let message = format!("{key}: {shown:?} {why}, so all paths answer 503");
+                    return found(Severity::Error, Reason::AccessRuleBroken, message, hint);
+                }
                 let message = format!("{key}: {shown:?} {why}; the default serves");
                 found(Severity::Warning, Reason::ConfigKeyInvalid, message, hint)
             };
@@ -123,8 +164,8 @@ fn apply(row: &Row, value: &Value<'_>, read: &mut Read, object: &Arc<Object>) ->
                 Err(Refusal::Ignored(why, hint)) => {
                     found(Severity::Warning, Reason::ConfigKeyIgnored, format!("{key}: {why}"), hint.to_owned())
                 }
-                Err(Refusal::Mistaken(why, hint)) => invalid(&why, hint),
-                Err(Refusal::Invalid(why)) => invalid(&why, refused_hint(row.values, value.text)),
+                Err(Refusal::Mistaken(why, hint)) => invalid(&why, hint, read),
+                Err(Refusal::Invalid(why)) => invalid(&why, refused_hint(row.values, value.text), read),
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use super::{Read, connections, forwarding, headers, known, later, redirect, tls};
+use super::{Read, access, connections, forwarding, headers, known, later, logging, redirect, tls};
 use crate::compile::ingress::annotations::{Refusal, Value};
 
 /// One key.
@@ -17,6 +17,8 @@ pub(super) struct Row {
     pub(super) values: &'static str,
     /// What it means, for the page.
     pub(super) meaning: &'static str,
+    /// It guards access, so a wrong value closes all paths.
+    pub(super) guards: bool,
     /// What is done.
     pub(super) effect: Effect,
 }
@@ -50,15 +52,24 @@ pub(super) fn find(name: &str) -> Option<&'static Row> {
     TABLE.get(name).copied()
 }
 
-const SUBJECTS: [&[Row]; 7] =
-    [tls::ROWS, forwarding::ROWS, headers::ROWS, connections::ROWS, redirect::ROWS, known::ROWS, later::ROWS];
+const SUBJECTS: [&[Row]; 9] = [
+    access::ROWS,
+    logging::ROWS,
+    tls::ROWS,
+    forwarding::ROWS,
+    headers::ROWS,
+    connections::ROWS,
+    redirect::ROWS,
+    known::ROWS,
+    later::ROWS,
+];
 
 static TABLE: LazyLock<BTreeMap<&'static str, &'static Row>> =
     LazyLock::new(|| SUBJECTS.into_iter().flatten().map(|row| (row.name, row)).collect());
 
 /// A key that means what the annotation of its name means.
 pub(super) const fn like(name: &'static str, default: &'static str) -> Row {
-    Row { name, default, values: "", meaning: "as the annotation", effect: Effect::Annotation }
+    Row { name, default, values: "", meaning: "as the annotation", guards: false, effect: Effect::Annotation }
 }
 
 /// A key that sets something.
@@ -69,27 +80,32 @@ pub(super) const fn sets(
     values: &'static str,
     meaning: &'static str,
 ) -> Row {
-    Row { name, default, values, meaning, effect: Effect::Sets(set) }
+    Row { name, default, values, meaning, guards: false, effect: Effect::Sets(set) }
+}
+
+/// A key that guards access.
+pub(super) const fn guarding(name: &'static str, set: Set, values: &'static str, meaning: &'static str) -> Row {
+    Row { name, default: "", values, meaning, guards: true, effect: Effect::Sets(set) }
 }
 
 /// A key that is not honoured in this version.
 pub(super) const fn later(name: &'static str, default: &'static str, instead: &'static str) -> Row {
-    Row { name, default, values: "", meaning: "", effect: Effect::Later(instead) }
+    Row { name, default, values: "", meaning: "", guards: false, effect: Effect::Later(instead) }
 }
 
 /// A key that guards access and is not honoured in this version.
 pub(super) const fn guards(name: &'static str, instead: &'static str) -> Row {
-    Row { name, default: "", values: "", meaning: "", effect: Effect::Guards(instead) }
+    Row { name, default: "", values: "", meaning: "", guards: false, effect: Effect::Guards(instead) }
 }
 
 /// A key that tunes something that does not exist here.
 pub(super) const fn nothing(name: &'static str, default: &'static str, instead: &'static str) -> Row {
-    Row { name, default, values: "", meaning: "", effect: Effect::Nothing(instead) }
+    Row { name, default, values: "", meaning: "", guards: false, effect: Effect::Nothing(instead) }
 }
 
 /// A key whose content is never run.
 pub(super) const fn refused(name: &'static str, default: &'static str, instead: &'static str) -> Row {
-    Row { name, default, values: "", meaning: "", effect: Effect::Refused(instead) }
+    Row { name, default, values: "", meaning: "", guards: false, effect: Effect::Refused(instead) }
 }
 
 #[cfg(test)]
@@ -114,7 +130,7 @@ mod tests {
     #[test]
     fn a_key_that_has_an_annotation_of_its_name_means_the_same() {
         // These have one meaning for a host and another for all of them.
-        const APART: [&str; 3] = ["modsecurity-snippet", "server-snippet", "ssl-ciphers"];
+        const APART: [&str; 4] = ["modsecurity-snippet", "server-snippet", "ssl-ciphers", "stream-snippet"];
         for row in rows().filter(|row| !APART.contains(&row.name)) {
             let has_annotation = annotations().any(|annotation| annotation.name == row.name);
             assert_eq!(matches!(row.effect, Effect::Annotation), has_annotation, "{}", row.name);

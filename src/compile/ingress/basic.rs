@@ -40,7 +40,7 @@ pub(super) fn basic(
         broken(Reason::AccessRuleBroken, field, message, "name the Secret with the passwords");
         return Err(());
     };
-    if name.namespace != *own {
+    if name.namespace != *own && !view.ground.keys.crosses_namespaces {
         let message = format!("Secret {name} is in another namespace");
         broken(Reason::CrossNamespace, field, message, "name a Secret of the namespace of the Ingress");
         return Err(());

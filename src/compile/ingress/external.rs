@@ -122,7 +122,7 @@ impl Draft<'_, '_, '_> {
 
     /// Fields to send, whose texts may have variables, from a ConfigMap. Closes the paths if they are not there.
     fn fields_of(&mut self, text: &str, field: &str) -> Option<Box<[(Arc<str>, Template)]>> {
-        let map = self.map(text, field)?;
+        let map = self.map(text, field, false)?;
         let mut fields = Vec::new();
         for (name, value) in map.data.iter() {
             let Some(template) = annotations::field_text(name, value) else {
@@ -134,10 +134,12 @@ impl Draft<'_, '_, '_> {
         Some(fields.into())
     }
 
-    /// The ConfigMap of that name, in the namespace of the Ingress. Closes the paths if it is not there.
-    fn map(&mut self, text: &str, field: &str) -> Option<ConfigMap> {
+    /// The ConfigMap of that name, in the namespace of the Ingress unless others may be named too. Closes the paths if it is
+    /// not there.
+    fn map(&mut self, text: &str, field: &str, anywhere: bool) -> Option<ConfigMap> {
         let own = &self.ingress.meta.object.name.namespace;
-        let name = annotations::reference(text, own).filter(|name| name.namespace == *own);
+        let anywhere = anywhere || self.view.ground.keys.crosses_namespaces;
+        let name = annotations::reference(text, own).filter(|name| anywhere || name.namespace == *own);
         let Some(name) = name else {
             self.broken(field, "it names no ConfigMap of the namespace of the Ingress", "name one");
             return None;
@@ -151,13 +153,19 @@ impl Draft<'_, '_, '_> {
 
     /// Fields to set on answers, from a ConfigMap. Closes the paths if they are not there: they may be what protects a page.
     pub(super) fn set_fields(&mut self, text: &str, field: &str) -> Option<Box<[(Arc<str>, Arc<str>)]>> {
-        let map = self.map(text, field)?;
+        let map = self.map(text, field, true)?;
         let mut fields = Vec::new();
         for (name, value) in map.data.iter() {
             let Some(value) = annotations::field_value(name, value) else {
                 self.broken(field, &format!("its ConfigMap has {name:?}, which is no header field"), "mend it");
                 return None;
             };
+            if !self.view.ground.keys.allows_answer_field(name) {
+                let message =
+                    format!("its ConfigMap has {name:?}, which global-allowed-response-headers does not list");
+                self.broken(field, &message, "list it in the ConfigMap of the controller");
+                return None;
+            }
             fields.push((Arc::clone(name), value.into()));
         }
         Some(fields.into())

@@ -383,6 +383,8 @@ impl State {
                 if self.options.config_map.as_ref() == Some(&map.meta.object.name) =>
             {
                 self.want(Wanter::Flags, differences);
+                let all: Vec<Name> = self.snapshot.ingresses.keys().cloned().collect();
+                all.into_iter().for_each(|ingress| self.want(Wanter::Ingress(ingress), differences));
             }
             _ => {}
         }

@@ -81,7 +81,7 @@ fn text(out: &mut Vec<u8>, key: &[u8], value: &[u8]) {
     out.push(b'"');
 }
 
-fn escaped(out: &mut Vec<u8>, value: &[u8]) {
+pub(super) fn escaped(out: &mut Vec<u8>, value: &[u8]) {
     for octet in String::from_utf8_lossy(value).bytes() {
         match octet {
             b'"' | b'\\' => out.extend([b'\\', octet]),

@@ -3,6 +3,7 @@
 //! A worker never waits for the log: full buffers go through a bounded channel, and when it is full the lines are
 //! counted as dropped.
 
+mod custom;
 mod json;
 mod record;
 mod text;
@@ -15,9 +16,10 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-pub use self::record::{Attempt, Record, basic_user};
+pub use self::record::{Attempt, FieldsOf, Record, basic_user};
 pub use self::text::upstream_name;
 use super::sink::Sink;
+use crate::ir::Logging;
 use crate::settings::LogFormat;
 
 /// A buffer of this many bytes is handed on.
@@ -93,6 +95,22 @@ impl AccessWriter {
                 json::line(&mut self.buffer, record, &self.stamp, millis);
             }
         }
+        self.written();
+    }
+
+    /// The same, as a ConfigMap has it.
+    pub fn write_by(&mut self, rules: &Logging, record: &Record<'_>, fields: FieldsOf<'_>) {
+        match &rules.format {
+            _ if rules.is_off || is_skipped(rules, record) => {}
+            Some(format) => {
+                custom::line(&mut self.buffer, format, record, fields);
+                self.written();
+            }
+            None => self.write(record),
+        }
+    }
+
+    fn written(&mut self) {
         self.lines += 1;
         if self.buffer.len() >= FULL {
             self.flush();
@@ -107,6 +125,12 @@ impl AccessWriter {
             self.lines = 0;
         }
     }
+}
+
+/// `skip-access-log-urls` names the target, with its query or without.
+fn is_skipped(rules: &Logging, record: &Record<'_>) -> bool {
+    let path = record.target.split(|octet| *octet == b'?').next().unwrap_or_default();
+    rules.skipped.iter().any(|skipped| [record.target, path].contains(&skipped.as_bytes()))
 }
 
 impl Drop for AccessWriter {

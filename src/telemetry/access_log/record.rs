@@ -1,5 +1,6 @@
 //! What one line of the access log can hold.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -65,6 +66,23 @@ pub struct Record<'a> {
     pub referer: Option<&'a [u8]>,
     /// `User-Agent`.
     pub user_agent: Option<&'a [u8]>,
+}
+
+/// Finds the value of a field by its name in lower case.
+#[derive(Clone, Copy)]
+pub struct FieldsOf<'a>(pub &'a dyn Fn(&str) -> Option<&'a [u8]>);
+
+impl<'a> FieldsOf<'a> {
+    /// The value of the first field of that name.
+    pub fn find(&self, name: &str) -> Option<&'a [u8]> {
+        (self.0)(name)
+    }
+}
+
+impl fmt::Debug for FieldsOf<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("FieldsOf")
+    }
 }
 
 /// The user name in an `Authorization` field of scheme Basic (RFC 7617), never the password. `None` for other schemes

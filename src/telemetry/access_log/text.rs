@@ -91,7 +91,7 @@ pub(super) fn stamp(second: i64) -> Vec<u8> {
 }
 
 /// One value for each attempt, separated as nginx does; `-` without any.
-fn each(out: &mut Vec<u8>, attempts: &[Attempt<'_>], print: impl Fn(&mut Vec<u8>, &Attempt<'_>)) {
+pub(super) fn each(out: &mut Vec<u8>, attempts: &[Attempt<'_>], print: impl Fn(&mut Vec<u8>, &Attempt<'_>)) {
     for (index, attempt) in attempts.iter().enumerate() {
         if index > 0 {
             out.extend_from_slice(b", ");
@@ -104,7 +104,7 @@ fn each(out: &mut Vec<u8>, attempts: &[Attempt<'_>], print: impl Fn(&mut Vec<u8>
 }
 
 /// Seconds with three decimals, cut, not rounded.
-fn seconds(out: &mut Vec<u8>, elapsed: Duration) {
+pub(super) fn seconds(out: &mut Vec<u8>, elapsed: Duration) {
     let (seconds, millis) = (elapsed.as_secs(), elapsed.subsec_millis());
     let digit = |value: u32| b'0' + (value % 10) as u8;
     if seconds < 10 {
@@ -116,7 +116,7 @@ fn seconds(out: &mut Vec<u8>, elapsed: Duration) {
     padded(out, millis, 3);
 }
 
-fn address(out: &mut Vec<u8>, address: IpAddr) {
+pub(super) fn address(out: &mut Vec<u8>, address: IpAddr) {
     match address.to_canonical() {
         IpAddr::V4(address) => {
             let [a, b, c, d] = address.octets();
@@ -131,7 +131,7 @@ fn address(out: &mut Vec<u8>, address: IpAddr) {
 }
 
 /// A value as nginx escapes it: quote, backslash, control octets and everything from 0x7F on as `\xNN`.
-fn escaped(out: &mut Vec<u8>, value: Option<&[u8]>) {
+pub(super) fn escaped(out: &mut Vec<u8>, value: Option<&[u8]>) {
     let Some(value) = value else { return out.push(b'-') };
     if !any_must_escape(value) {
         return out.extend_from_slice(value);

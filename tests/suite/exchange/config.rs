@@ -2,10 +2,16 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::Duration;
+
+use fairlead::settings::{Limits, LogFormat};
+use fairlead::telemetry::AccessLog;
+use rustls::version::{TLS12, TLS13};
 
 use super::plain::{answer_once, talk};
 use crate::bed::{Bed, ingress, service};
+use crate::clients::shake;
 use crate::origin::Origin;
 
 const ANSWER: &[u8] =
@@ -182,4 +188,90 @@ fn without_http2_its_preface_is_no_request() {
     let answer = talk(bed.http, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
     assert!(!answer.contains("\0\0"), "no SETTINGS frame: {}", answer.escape_debug());
     assert!(answer.starts_with("HTTP/1.1 4") || answer.starts_with("HTTP/1.1 505"), "{answer}");
+}
+
+#[test]
+fn tls_is_spoken_as_the_keys_say_from_the_next_handshake_on() {
+    let origin = Origin::start("web");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let mut bed = Bed::start(&(web(origin.address) + &global("ssl-protocols: TLSv1.3")));
+    let ask = |bed: &Bed, name: &str, version| runtime.block_on(shake(bed.https, name, &[version]));
+    assert!(ask(&bed, "a.example", &TLS12).is_err() && ask(&bed, "a.example", &TLS13).is_ok());
+    bed.apply(
+        &(web(origin.address)
+            + &global(
+                "ssl-protocols: TLSv1 TLSv1.2, ssl-ciphers: 'ECDHE-ECDSA-AES256-GCM-SHA384:DHE-RSA-AES128-GCM-SHA256'",
+            )),
+    );
+    assert!(ask(&bed, "a.example", &TLS13).is_err());
+    let suite = ask(&bed, "a.example", &TLS12).unwrap();
+    assert_eq!(suite, Some(rustls::CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384));
+    bed.apply(&(web(origin.address) + &global("ssl-reject-handshake: 'true', ssl-session-tickets: 'false'")));
+    assert!(ask(&bed, "a.example", &TLS13).is_ok() && ask(&bed, "b.example", &TLS13).is_err());
+    bed.apply(&(web(origin.address) + &global("use-http2: 'false'")));
+    assert!(ask(&bed, "b.example", &TLS12).is_ok());
+}
+
+#[test]
+fn who_is_blocked_gets_403_on_every_host() {
+    let origin = Origin::start("web");
+    let mut bed = Bed::start(
+        &(web(origin.address) + &global("block-user-agents: 'Bad Bot,~*^evil/', block-referers: '~spam\\.example'")),
+    );
+    let ask = |bed: &Bed, host: &str, line: &str| {
+        let answer = talk(bed.http, &format!("GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{line}\r\n"));
+        answer.split(' ').nth(1).unwrap().to_owned()
+    };
+    for (host, line, status) in [
+        ("a.example", "", "200"),
+        ("a.example", "User-Agent: bad bot\r\n", "403"),
+        ("b.example", "User-Agent: Evil/1.0\r\n", "403"),
+        ("a.example", "User-Agent: not evil/1.0\r\n", "200"),
+        ("a.example", "Referer: https://spam.example/x\r\n", "403"),
+        ("a.example", "Referer: https://ham.example/x\r\n", "200"),
+    ] {
+        assert_eq!(ask(&bed, host, line), status, "{host} {line}");
+    }
+    bed.apply(&(web(origin.address) + &global("block-cidrs: '10.0.0.0/8,127.0.0.1'")));
+    assert_eq!(ask(&bed, "a.example", ""), "403");
+    // What cannot be read closes all paths.
+    bed.apply(&(web(origin.address) + &global("block-cidrs: 'everybody'")));
+    assert_eq!(ask(&bed, "a.example", ""), "503");
+}
+
+#[test]
+fn the_access_log_is_written_as_the_keys_say() {
+    let origin = Origin::start("web");
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    let reading = std::thread::spawn(move || {
+        let mut text = String::new();
+        reader.read_to_string(&mut text).map(|_| text)
+    });
+    let log = AccessLog::start(writer, LogFormat::Text, Arc::default()).unwrap();
+    let format = "$remote_addr ${request_method} $uri?$args $status \\\"$http_x_quoted\\\" $service_name $nonsense [$http_absent]";
+    let mut bed = {
+        let config = global(&format!("log-format-upstream: \"{format}\", skip-access-log-urls: '/ping,/live'"));
+        Bed::with(&(web(origin.address) + &config), Limits::default(), 1, Some(Arc::clone(&log)))
+    };
+    let ask = |bed: &Bed, path: &str| {
+        talk(
+            bed.http,
+            &format!("GET {path} HTTP/1.1\r\nHost: a.example\r\nX-Quoted: a\"b\r\nConnection: close\r\n\r\n"),
+        )
+    };
+    ask(&bed, "/ping");
+    ask(&bed, "/live?x");
+    ask(&bed, "/x?y=1");
+    let json = global(
+        "log-format-upstream: '{\"q\":\"$http_x_quoted\",\"a\":\"$http_absent\"}', log-format-escape-json: 'true'",
+    );
+    bed.apply(&(web(origin.address) + &json));
+    ask(&bed, "/x");
+    bed.apply(&(web(origin.address) + &global("disable-access-log: 'true'")));
+    ask(&bed, "/x");
+    drop(bed);
+    assert!(log.settle(Duration::from_secs(10)));
+    drop(log);
+    let expected = "127.0.0.1 GET /x?y=1 200 \"a\\x22b\" web - [-]\n{\"q\":\"a\\\"b\",\"a\":\"\"}\n";
+    assert_eq!(reading.join().unwrap().unwrap(), expected);
 }

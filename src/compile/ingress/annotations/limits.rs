@@ -24,6 +24,10 @@ pub(in crate::compile) struct Said {
     exempt: Option<Networks>,
     exempt_formerly: Option<Networks>,
     by: Option<LimitBy>,
+    /// `limit-req-status-code` of the ConfigMap.
+    pub(in crate::compile) rate_status: Option<u16>,
+    /// `limit-conn-status-code` of the ConfigMap.
+    pub(in crate::compile) at_once_status: Option<u16>,
 }
 
 pub(super) const ROWS: &[Row] = &[
@@ -55,7 +59,8 @@ pub(super) const ROWS: &[Row] = &[
 impl Said {
     /// The limits, if there are any.
     pub(in crate::compile) fn filter(&self) -> Option<Arc<RateLimits>> {
-        let Said { per_second, per_minute, burst, at_once, exempt, exempt_formerly, by } = self;
+        let Said { per_second, per_minute, burst, at_once, exempt, exempt_formerly, by, rate_status, at_once_status } =
+            self;
         let [per_second, per_minute, at_once] =
             [per_second, per_minute, at_once].map(|count| count.filter(|count| *count > 0));
         if per_second.or(per_minute).or(at_once).is_none() {
@@ -68,8 +73,8 @@ impl Said {
             at_once,
             exempt: exempt.as_ref().or(exempt_formerly.as_ref()).cloned(),
             by: by.clone().unwrap_or_default(),
-            rate_status: STATUS,
-            at_once_status: STATUS,
+            rate_status: rate_status.unwrap_or(STATUS),
+            at_once_status: at_once_status.unwrap_or(STATUS),
         }))
     }
 }

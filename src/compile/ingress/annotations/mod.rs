@@ -227,13 +227,16 @@ pub(in crate::compile) fn apply_key(value: &Value<'_>, base: &mut Settings, obje
 pub(in crate::compile) fn references<'a>(
     ingress: &'a Ingress,
     prefix: &'a str,
+    crosses_namespaces: bool,
 ) -> impl Iterator<Item = (Kind, Name)> + 'a {
     ingress.annotations.iter().filter_map(move |(full, text)| {
         let (given, name) = full.split_once('/').filter(|(given, _)| *given == OURS || *given == prefix)?;
         let row = table::find(name).filter(|row| if given == OURS { row.ours } else { row.nginx })?;
         let own = &ingress.meta.object.name.namespace;
         let named = reference(value::trim(text), own)?;
-        row.names.filter(|names| names.anywhere || named.namespace == *own).map(|names| (names.kind, named))
+        row.names
+            .filter(|names| names.anywhere || crosses_namespaces || named.namespace == *own)
+            .map(|names| (names.kind, named))
     })
 }
 

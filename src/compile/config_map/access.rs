@@ -1,0 +1,82 @@
+//! Keys about who may come in at all.
+
+use std::sync::Arc;
+
+use super::Read;
+use super::table::{Row, guarding, sets};
+use super::value::{NETWORKS, SWITCH, networks};
+use crate::compile::ingress::annotations::{Refusal, Value, shorten};
+use crate::ir::{Pattern, Regex};
+
+const PATTERNS: &str =
+    "write texts with commas between; ~ before a regular expression, ~* where letter case does not matter";
+
+pub(super) const ROWS: &[Row] = &[
+    guarding(
+        "block-cidrs",
+        |value, to| networks(value).map(|networks| to.blocked.clients = Some(networks)),
+        NETWORKS,
+        "clients that get 403 on every host",
+    ),
+    guarding(
+        "block-referers",
+        |value, to| patterns(value).map(|patterns| to.blocked.referers = patterns),
+        PATTERNS,
+        "values of `Referer` that get 403 on every host",
+    ),
+    guarding(
+        "block-user-agents",
+        |value, to| patterns(value).map(|patterns| to.blocked.agents = patterns),
+        PATTERNS,
+        "values of `User-Agent` that get 403 on every host",
+    ),
+    sets(
+        "allow-cross-namespace-resources",
+        "false",
+        |value, to| value.boolean().map(|is| to.keys.crosses_namespaces = is),
+        SWITCH,
+        "Ingresses may name Secrets and ConfigMaps of other namespaces",
+    ),
+    sets(
+        "limit-conn-status-code",
+        "503",
+        |value, to| status(value).map(|code| to.base.limits.at_once_status = Some(code)),
+        STATUS,
+        "status over `limit-connections`",
+    ),
+    sets(
+        "limit-req-status-code",
+        "503",
+        |value, to| status(value).map(|code| to.base.limits.rate_status = Some(code)),
+        STATUS,
+        "status over `limit-rps` and `limit-rpm`; 429 says best what it is",
+    ),
+];
+
+const STATUS: &str = "write a status from 400 to 599";
+
+fn status(value: &Value<'_>) -> Result<u16, Refusal> {
+    let code = value.number(400..=599)?;
+    u16::try_from(code).map_err(|_| Refusal::Invalid("is no status".to_owned()))
+}
+
+pub(super) fn finish(read: &mut Read) {
+    let blocked = std::mem::take(&mut read.blocked);
+    read.globals.blocked = (blocked != Default::default()).then(|| Arc::new(blocked));
+}
+
+fn patterns(value: &Value<'_>) -> Result<Box<[Pattern]>, Refusal> {
+    let read = |part: &&str| {
+        let expression = match part.strip_prefix("~*") {
+            // The letter case is a part of the text, by which expressions are told apart.
+            Some(text) => format!("(?i){}", text.trim_start()),
+            None => match part.strip_prefix('~') {
+                Some(text) => text.trim_start().to_owned(),
+                None => return Ok(Pattern::Text((*part).into())),
+            },
+        };
+        let wrong = |why| Refusal::Invalid(format!("has {:?}, which is no regular expression: {why}", shorten(part)));
+        Regex::new(&expression, false).map(Pattern::Regex).map_err(wrong)
+    };
+    value.list()?.iter().map(read).collect()
+}

@@ -1,0 +1,122 @@
+//! Keys about the access log.
+
+use std::sync::Arc;
+
+use super::Read;
+use super::table::{Row, sets};
+use super::value::{PATHS, SWITCH};
+use crate::compile::ingress::annotations::{Refusal, Value, shorten};
+use crate::ir::{Escape, LineFormat, LogPart};
+use crate::settings::suggest::nearest;
+
+/// Variables that nginx has under two names.
+const ALIASES: [(&str, &str); 4] = [
+    ("request_id", "req_id"),
+    ("the_real_ip", "remote_addr"),
+    ("realip_remote_addr", "remote_addr"),
+    ("query_string", "args"),
+];
+
+pub(super) const ROWS: &[Row] = &[
+    sets(
+        "disable-access-log",
+        "false",
+        |value, to| value.boolean().map(|is| to.log.is_off |= is),
+        SWITCH,
+        "write no access log",
+    ),
+    sets(
+        "disable-http-access-log",
+        "false",
+        |value, to| value.boolean().map(|is| to.log.is_off |= is),
+        SWITCH,
+        "the same",
+    ),
+    sets(
+        "log-format-escape-json",
+        "false",
+        |value, to| value.boolean().map(|is| to.log.json = is),
+        SWITCH,
+        "escape values as in JSON",
+    ),
+    sets(
+        "log-format-escape-none",
+        "false",
+        |value, to| value.boolean().map(|is| to.log.raw = is),
+        SWITCH,
+        "escape nothing",
+    ),
+    sets(
+        "log-format-upstream",
+        "",
+        format,
+        "write text and variables, as in $remote_addr [$time_local] \"$request\" $status",
+        "the line of the access log, in the place of `--log-format`",
+    ),
+    sets(
+        "skip-access-log-urls",
+        "",
+        |value, to| super::value::paths(value).map(|paths| to.log.skipped = paths),
+        PATHS,
+        "paths whose requests are not logged",
+    ),
+];
+
+/// What the keys say.
+#[derive(Default)]
+pub(super) struct Said {
+    is_off: bool,
+    json: bool,
+    raw: bool,
+    parts: Option<Box<[LogPart]>>,
+    skipped: Box<[Arc<str>]>,
+}
+
+/// Puts what is said together.
+pub(super) fn finish(read: &mut Read) {
+    let Said { is_off, json, raw, parts, skipped } = std::mem::take(&mut read.log);
+    // Of both the second counts, as in nginx's template.
+    let escape = match (json, raw) {
+        (_, true) => Escape::Raw,
+        (true, false) => Escape::Json,
+        (false, false) => Escape::Hex,
+    };
+    let log = crate::ir::Logging { is_off, format: parts.map(|parts| LineFormat { parts, escape }), skipped };
+    read.globals.access_log = (log != Default::default()).then(|| Arc::new(log));
+}
+
+/// Reads the text of a line. A variable that is none costs itself, not the line.
+fn format(value: &Value<'_>, to: &mut Read) -> Result<(), Refusal> {
+    let mut parts = Vec::new();
+    let mut unknown = None;
+    let mut rest = value.plain()?;
+    while let Some((before, after)) = rest.split_once('$') {
+        push(&mut parts, before);
+        let inner = after.strip_prefix('{');
+        let begin = inner.unwrap_or(after);
+        let end = begin.bytes().position(|octet| !octet.is_ascii_alphanumeric() && octet != b'_');
+        let (name, behind) = begin.split_at_checked(end.unwrap_or(begin.len())).unwrap_or((begin, ""));
+        rest = if inner.is_some() { behind.strip_prefix('}').unwrap_or(behind) } else { behind };
+        let lower = name.to_ascii_lowercase();
+        let known = ALIASES.iter().find(|(alias, _)| *alias == lower).map_or(&*lower, |(_, name)| *name);
+        match LogPart::named(known) {
+            Some(part) => parts.push(part),
+            None => {
+                push(&mut parts, "-");
+                unknown = unknown.or(Some(lower));
+            }
+        }
+    }
+    push(&mut parts, rest);
+    to.log.parts = Some(parts.into());
+    let Some(name) = unknown else { return Ok(()) };
+    let near = nearest(&name, LogPart::NAMES.iter().copied()).into_iter().next().unwrap_or_default();
+    let why = format!("${} is no variable here and is written as -; the nearest is ${near}", shorten(&name));
+    Err(Refusal::Ignored(why, "use a variable that there is; the rest of the line is written"))
+}
+
+fn push(parts: &mut Vec<LogPart>, text: &str) {
+    if !text.is_empty() {
+        parts.push(LogPart::Text(text.into()));
+    }
+}
