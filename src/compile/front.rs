@@ -22,9 +22,12 @@ pub(super) struct Decided {
 /// Further names that one host asks for.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Names {
-    aliases: Option<(Arc<Object>, Told<Box<[Alias]>>)>,
+    aliases: Option<Asked>,
     www: bool,
 }
+
+/// Who asks for which names.
+type Asked = (Arc<Object>, Told<Box<[Alias]>>);
 
 /// Merges what is said of one host, oldest first. Others that say it differently are told.
 pub(super) fn decide<'a>(

@@ -396,7 +396,7 @@ impl Memory {
         let claims = claims.iter().map(|(_, claim)| claim);
         let previous_host = previous.map(Arc::as_ref);
         let merged =
-            merge::host(pattern, claims, canaries, fallback, &self.ground, &mut self.shared, is_grpc, previous_host);
+            merge::host(pattern, (claims, canaries), fallback, &self.ground, &mut self.shared, is_grpc, previous_host);
         if previous.is_none_or(|previous| *previous != merged.host) {
             config.hosts.insert(pattern.clone(), merged.host);
         }

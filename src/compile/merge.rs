@@ -57,11 +57,13 @@ pub(super) struct Fallback {
     pub(super) origin: Origin,
 }
 
-/// Merges claims on one host, oldest first. Routes that are equal to those of `previous` are the same `Arc`.
+/// Merges claims on one host and what canaries ask for there, oldest first. Routes that are equal to those of `previous` are the same `Arc`.
 pub(super) fn host<'a>(
     pattern: &HostPattern,
-    claims: impl Iterator<Item = &'a Arc<HostClaim>> + Clone,
-    canaries: impl Iterator<Item = (&'a Arc<Age>, &'a Arc<CanaryClaim>)>,
+    (claims, canaries): (
+        impl Iterator<Item = &'a Arc<HostClaim>> + Clone,
+        impl Iterator<Item = (&'a Arc<Age>, &'a Arc<CanaryClaim>)>,
+    ),
     fallback: &Fallback,
     ground: &Ground,
     shared: &mut Shared,
@@ -351,9 +353,9 @@ fn share(routes: &mut [Arc<Route>], previous: &[Arc<Route>]) {
     let is_regex =
         |routes: &[Arc<Route>]| routes.first().is_some_and(|first| matches!(first.path.kind, PathKind::Regex(_)));
     if is_regex(routes) {
-        let old: BTreeMap<_, _> = previous.iter().map(|old| ((&old.path, &old.origin), old)).collect();
+        let old: BTreeMap<_, _> = previous.iter().map(|old| ((&*old.path.path, &old.origin), old)).collect();
         for route in routes {
-            if let Some(same) = old.get(&(&route.path, &route.origin)).filter(|old| ***old == *route) {
+            if let Some(same) = old.get(&(&*route.path.path, &route.origin)).filter(|old| ***old == *route) {
                 *route = Arc::clone(same);
             }
         }

@@ -71,7 +71,7 @@ fn target(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
     let (path, query) = kept.split_once('?').map_or((kept, None), |(path, query)| (path, Some(query)));
     let rewrite = Rewrite {
         path: wording::parse(path)?,
-        query: query.filter(|query| !query.is_empty()).map(|query| wording::parse(query)).transpose()?,
+        query: query.filter(|query| !query.is_empty()).map(wording::parse).transpose()?,
         keeps_query,
         is_redirect,
         prefix: None,
