@@ -113,7 +113,13 @@ pub fn explain(table: &RoutingTable, listeners: &[Listener], request: &Request) 
         }
     };
     let client = request.client.to_string();
-    let asked = filter::Request { head: &head, client: request.client, client_text: &client, is_tls: request.is_tls };
+    let asked = filter::Request {
+        head: &head,
+        client: request.client,
+        client_text: &client,
+        is_tls: request.is_tls,
+        forwarded_host: None,
+    };
     let (path, routed) = match decide(table, &asked) {
         Decision::Health => {
             story.status = 200;

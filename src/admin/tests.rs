@@ -429,6 +429,7 @@ fn shop() -> View {
     let certificate = certificate(ir::CertificateOrigin::Secret(Name::new("shop", "tls")), "a.example", "0a1b");
     let config = ir::Config {
         aliases: Arc::default(),
+        globals: Arc::default(),
         hosts: hosts.into_iter().map(|host| (host.host.clone(), Arc::new(host))).collect(),
         backends: Arc::new(
             [&api, &no_endpoints]

@@ -104,6 +104,7 @@ pub struct Running {
     addresses: Addresses,
     grace: Duration,
     drain: Duration,
+    is_drain_given: bool,
     outlets: Outlets,
     workers: Workers,
     control: Control,
@@ -189,6 +190,7 @@ impl Running {
             addresses,
             grace: settings.shutdown_grace_period,
             drain: settings.drain_timeout,
+            is_drain_given: settings.is_drain_timeout_given,
             outlets,
             workers,
             control,
@@ -216,14 +218,16 @@ impl Running {
     /// Ends in this order: not ready from here on, the grace period, then open requests have the drain
     /// time-out. A signal that comes meanwhile cuts everything.
     pub fn drain(self, signals: &Signals) -> Ended {
-        info!(grace = ?self.grace, timeout = ?self.drain, connections = self.workers.connections(), "draining");
+        let said = self.outlets.table.load().globals().drain.filter(|_| !self.is_drain_given);
+        let longest = said.unwrap_or(self.drain);
+        info!(grace = ?self.grace, timeout = ?longest, connections = self.workers.connections(), "draining");
         self.outlets.readiness.begin_draining();
         self.workers.enter(Phase::Farewell);
         if !self.grace.is_zero() && signals.came_within(self.grace) {
             return self.end(Ended::Cut);
         }
         self.workers.enter(Phase::Closing);
-        let deadline = Instant::now() + self.drain;
+        let deadline = Instant::now() + longest;
         while !self.workers.have_ended() {
             if Instant::now() >= deadline {
                 warn!(connections = self.workers.connections(), "drain time-out: closing what is open");

@@ -14,6 +14,7 @@ use super::changes::{Change, Seen};
 use super::claim::{BackendClaim, HostClaim, Outcome, problem};
 use super::few::Few;
 use super::front::{self, Names};
+use super::ground::Ground;
 use super::ingress::{self, tls};
 use super::ledger::{Ledger, Source};
 use super::merge::{self, Choice, Claimant, Fallback};
@@ -24,12 +25,11 @@ use crate::ir::{
     BackendId, Certificate, Config, HostPattern, Kind, Name, Object, Origin, PortKey, Problem, Reason, Rejected,
     Severity, Target, VirtualHost,
 };
-use crate::settings::CompileOptions;
 use crate::snapshot::{ConfigMap, Ingress, IngressClass, Secret, Service, Snapshot};
 
 /// Everything remembered.
 pub(super) struct Memory {
-    options: CompileOptions,
+    ground: Ground,
     ingresses: Seen<Ingress>,
     classes: Seen<IngressClass>,
     services: Seen<Service>,
@@ -87,9 +87,10 @@ struct Dirty {
 
 impl Memory {
     /// Nothing remembered.
-    pub(super) fn new(options: &CompileOptions) -> Self {
+    pub(super) fn new(ground: Ground) -> Self {
+        let config = Arc::new(Config { globals: Arc::clone(&ground.globals), ..Config::default() });
         Memory {
-            options: options.clone(),
+            ground,
             ingresses: Seen::default(),
             classes: Seen::default(),
             services: Seen::default(),
@@ -105,13 +106,13 @@ impl Memory {
             flags: Flags { fallback: no_fallback(), backend: None, certificate: None, problems: Vec::new() },
             ledger: Ledger::default(),
             shared: Shared::default(),
-            config: Arc::default(),
+            config,
         }
     }
 
-    /// The settings that everything remembered was compiled with.
-    pub(super) fn options(&self) -> &CompileOptions {
-        &self.options
+    /// What everything remembered was compiled on.
+    pub(super) fn ground(&self) -> &Ground {
+        &self.ground
     }
 
     /// Brings everything remembered up to `snapshot`.
@@ -136,7 +137,7 @@ impl Memory {
     fn outdated(&mut self, snapshot: &Snapshot) -> BTreeSet<Name> {
         let mut changed: BTreeSet<Lookup> = BTreeSet::new();
         let classes = self.classes.changes(&snapshot.classes, |class| &class.meta);
-        let summary = Classes::of(snapshot, &self.options);
+        let summary = Classes::of(snapshot, &self.ground.options);
         if summary != self.class_summary {
             self.class_summary = summary;
             changed.insert(Lookup::Classes);
@@ -190,7 +191,7 @@ impl Memory {
     }
 
     fn compile(&mut self, ingress: &Ingress, snapshot: &Snapshot) -> (Remembered, Vec<Problem>, Vec<Arc<Rejected>>) {
-        let mut view = View::new(snapshot, self.class_summary, &self.options);
+        let mut view = View::new(snapshot, self.class_summary, &self.ground);
         let Outcome { hosts, backends, problems, rejected } = ingress::compile(ingress, &mut view, &mut self.shared);
         let age = Arc::new(Age::of(&ingress.meta));
         (Remembered { age, hosts, backends, lookups: view.into_lookups() }, problems, rejected)
@@ -236,7 +237,7 @@ impl Memory {
 
     /// `--default-backend-service`, `--default-ssl-certificate` and what is said of IngressClasses; looked at each time.
     fn flags(&mut self, snapshot: &Snapshot, dirty: &mut Dirty) {
-        let new = read_flags(snapshot, self.class_summary, &self.options);
+        let new = read_flags(snapshot, self.class_summary, &self.ground);
         if new == self.flags {
             return;
         }
@@ -329,7 +330,7 @@ impl Memory {
             self.names.remove(pattern);
             certify(config, pattern, None);
             if *pattern == HostPattern::Any && fallback.target != Target::NotFound {
-                let unclaimed = merge::unclaimed(fallback, &self.options, &mut self.shared, is_grpc);
+                let unclaimed = merge::unclaimed(fallback, &self.ground, &mut self.shared, is_grpc);
                 config.hosts.insert(pattern.clone(), Arc::new(unclaimed));
             } else {
                 config.hosts.remove(pattern);
@@ -339,7 +340,7 @@ impl Memory {
         let previous = config.hosts.get(pattern);
         let claims = claims.iter().map(|(_, claim)| claim);
         let previous_host = previous.map(Arc::as_ref);
-        let merged = merge::host(pattern, claims, fallback, &self.options, &mut self.shared, is_grpc, previous_host);
+        let merged = merge::host(pattern, claims, fallback, &self.ground, &mut self.shared, is_grpc, previous_host);
         if previous.is_none_or(|previous| *previous != merged.host) {
             config.hosts.insert(pattern.clone(), merged.host);
         }
@@ -376,7 +377,7 @@ impl Memory {
             certify(config, name, own);
             match resolved.moved.get(name) {
                 Some(to) => {
-                    let host = front::moved(name, to, &self.options);
+                    let host = front::moved(name, to, &self.ground.options);
                     if config.hosts.get(name).is_none_or(|old| **old != host) {
                         config.hosts.insert(name.clone(), Arc::new(host));
                     }
@@ -397,7 +398,7 @@ impl Memory {
 
     fn rebuild_backend(&mut self, id: &BackendId, config: &mut Config) {
         let named = self.backends.get(id);
-        let merged = named.and_then(|named| merge::backend(named.claims.iter(), &self.options, &mut self.shared));
+        let merged = named.and_then(|named| merge::backend(named.claims.iter(), &self.ground, &mut self.shared));
         let is_used = named.is_some_and(|named| named.uses > 0);
         if !is_used && merged.is_none() {
             self.backends.remove(id);
@@ -469,9 +470,10 @@ fn backends(host: &VirtualHost) -> impl Iterator<Item = &BackendId> {
     })
 }
 
-fn read_flags(snapshot: &Snapshot, classes: Classes, options: &CompileOptions) -> Flags {
-    let mut view = View::new(snapshot, classes, options);
-    let mut problems = Vec::new();
+fn read_flags(snapshot: &Snapshot, classes: Classes, ground: &Ground) -> Flags {
+    let mut view = View::new(snapshot, classes, ground);
+    let options = &ground.options;
+    let mut problems = ground.problems.clone();
     let mut fallback = no_fallback();
     let mut backend = None;
     if let Some(name) = &options.default_backend_service {

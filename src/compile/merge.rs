@@ -10,6 +10,7 @@ use super::balancing::balancing;
 use super::claim::{BackendClaim, HostClaim, Redirect, RouteClaim, problem};
 use super::filters::{plain, tls_redirect};
 use super::front::{self, Names};
+use super::ground::Ground;
 use super::ingress::default_policy;
 use super::said::Decided;
 use super::shared::Shared;
@@ -17,7 +18,6 @@ use crate::ir::{
     Backend, BackendId, BodyLimit, Certificate, EndpointSource, Filters, HostPattern, Origin, PathKind, PathMatch,
     PathPattern, Policy, Problem, Reason, Rejected, Route, Severity, Target, VirtualHost,
 };
-use crate::settings::CompileOptions;
 
 /// One host with everything that was decided about it.
 #[derive(Clone, Debug, PartialEq)]
@@ -59,14 +59,14 @@ pub(super) fn host<'a>(
     pattern: &HostPattern,
     claims: impl Iterator<Item = &'a Arc<HostClaim>> + Clone,
     fallback: &Fallback,
-    options: &CompileOptions,
+    ground: &Ground,
     shared: &mut Shared,
     is_grpc: impl Fn(&BackendId) -> bool,
     previous: Option<&VirtualHost>,
 ) -> MergedHost {
     let mut merge = Merge {
         has_tls: claims.clone().any(|claim| claim.has_tls),
-        options,
+        ground,
         is_grpc: &is_grpc,
         shared,
         taken: BTreeMap::new(),
@@ -109,17 +109,17 @@ pub(super) fn host<'a>(
 /// The host of all unknown names where no Ingress speaks for it: everything goes to the default backend.
 pub(super) fn unclaimed(
     fallback: &Fallback,
-    options: &CompileOptions,
+    ground: &Ground,
     shared: &mut Shared,
     is_grpc: impl Fn(&BackendId) -> bool,
 ) -> VirtualHost {
-    let policy = shared.policy(default_policy(&options.limits));
+    let policy = shared.policy(default_policy(ground));
     let route = Route {
         path: PathMatch { kind: PathKind::Prefix, path: "/".into() },
         implicit: true,
         origin: fallback.origin.clone(),
         target: fallback.target.clone(),
-        filters: shared.filters(plain(options)),
+        filters: shared.filters(plain(ground)),
         policy: policy_towards(&fallback.target, policy, &is_grpc, shared),
     };
     VirtualHost { host: HostPattern::Any, routes: vec![Arc::new(route)], redirect: None }
@@ -127,7 +127,7 @@ pub(super) fn unclaimed(
 
 struct Merge<'a> {
     has_tls: bool,
-    options: &'a CompileOptions,
+    ground: &'a Ground,
     is_grpc: &'a dyn Fn(&BackendId) -> bool,
     shared: &'a mut Shared,
     taken: BTreeMap<PathMatch, Taken>,
@@ -190,7 +190,7 @@ impl Merge<'_> {
             if let Some(why) = fault {
                 self.problems.push(uncompiled(host, &route.origin, &pattern, &why));
                 route.target = Target::Closed(Reason::RegexInvalid);
-                route.filters = self.shared.filters(plain(self.options));
+                route.filters = self.shared.filters(plain(self.ground));
             }
             route.path = PathMatch { kind: PathKind::Regex(pattern), path: text };
             routes.push(Arc::new(route));
@@ -200,7 +200,7 @@ impl Merge<'_> {
 
     /// The filters with the redirect to https that is due on this host.
     fn redirected(&mut self, filters: &Arc<Filters>, redirect: Redirect) -> Arc<Filters> {
-        let tls_redirect = tls_redirect(redirect, self.has_tls, self.options);
+        let tls_redirect = tls_redirect(redirect, self.has_tls, self.ground);
         if filters.tls_redirect == tls_redirect {
             return Arc::clone(filters);
         }
@@ -353,18 +353,19 @@ fn share(routes: &mut [Arc<Route>], previous: &[Arc<Route>]) {
 /// Merges claims on one backend, oldest first.
 pub(super) fn backend<'a>(
     claims: impl Iterator<Item = (&'a Claimant, &'a Arc<BackendClaim>)> + Clone,
-    options: &CompileOptions,
+    ground: &Ground,
     shared: &mut Shared,
 ) -> Option<(Backend, Vec<Problem>)> {
     let (_, first) = claims.clone().next()?;
     let mut problems = Vec::new();
     // What the Service says itself goes before what any Ingress says.
     let sources = first.facts.said.iter().chain(claims.filter_map(|(_, claim)| claim.said.as_ref()));
+    let sources = sources.chain(&ground.backend);
     let decided = Decided::of(&first.id, &sources.collect::<Vec<_>>(), &mut problems);
     let merged = Backend {
         id: first.id.clone(),
         protocol: decided.protocol.map_or(first.facts.protocol, |word| word.value.protocol),
-        balancing: shared.balancing(balancing(&decided, options, &mut problems)),
+        balancing: shared.balancing(balancing(&decided, &ground.options, &mut problems)),
         affinity: affinity(&first.id, &decided, shared),
         source: match first.facts.own_address.filter(|_| decided.own_address.is_some_and(|word| *word.value)) {
             Some(address) => EndpointSource::Fixed(address),

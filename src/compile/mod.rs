@@ -11,6 +11,7 @@ mod few;
 mod fields;
 mod filters;
 mod front;
+mod ground;
 mod ingress;
 mod keys;
 mod ledger;
@@ -24,7 +25,9 @@ mod view;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+pub use self::config_map::page as config_map_page;
 pub use self::endpoints::{Resolved, endpoints};
+use self::ground::Ground;
 pub use self::ingress::annotations::{Fate as AnnotationFate, Row as Annotation, rows as annotations};
 use self::memory::Memory;
 use self::view::{Classes, View};
@@ -52,8 +55,8 @@ impl Compiler {
     /// The configuration of `snapshot`. Never fails: a broken object loses its own routes and gains a problem.
     pub fn compile(&mut self, snapshot: &Snapshot, options: &CompileOptions) -> Compiled {
         let memory = match &mut self.memory {
-            Some(memory) if memory.options() == options => memory,
-            memory => memory.insert(Memory::new(options)),
+            Some(memory) if memory.ground().is_current(snapshot, options) => memory,
+            memory => memory.insert(Memory::new(Ground::read(snapshot, options))),
         };
         memory.update(snapshot)
     }
@@ -66,7 +69,8 @@ pub fn compile(snapshot: &Snapshot, options: &CompileOptions) -> Compiled {
 
 /// The Secrets and ConfigMaps without whose content an Ingress cannot be compiled; none of a foreign one.
 pub fn references(ingress: &Ingress, snapshot: &Snapshot, options: &CompileOptions) -> BTreeSet<(Kind, Name)> {
-    let mut view = View::new(snapshot, Classes::of(snapshot, options), options);
+    let ground = Ground::of_flags(options);
+    let mut view = View::new(snapshot, Classes::of(snapshot, options), &ground);
     if !ingress::is_ours(ingress, &mut view) {
         return BTreeSet::new();
     }
@@ -87,11 +91,13 @@ pub fn flag_references(snapshot: &Snapshot, options: &CompileOptions) -> BTreeSe
 /// The Ingresses of our class, also those of which nothing can be served.
 pub fn ours<'a>(snapshot: &'a Snapshot, options: &'a CompileOptions) -> impl Iterator<Item = &'a Arc<Ingress>> {
     let classes = Classes::of(snapshot, options);
-    let is_ours = move |ingress: &&Arc<Ingress>| ingress::is_ours(ingress, &mut View::new(snapshot, classes, options));
+    let ground = Ground::of_flags(options);
+    let is_ours = move |ingress: &&Arc<Ingress>| ingress::is_ours(ingress, &mut View::new(snapshot, classes, &ground));
     snapshot.ingresses.values().filter(is_ours)
 }
 
 /// What is done on a route that nobody set anything for: the short text form prints what differs.
 pub fn plain(options: &CompileOptions) -> (ir::Filters, ir::Policy) {
-    (filters::plain(options), ingress::default_policy(&options.limits))
+    let ground = Ground::of_flags(options);
+    (filters::plain(&ground), ingress::default_policy(&ground))
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::claim::problem;
+use super::config_map::{field as key_field, reason as in_config_map};
 use super::ingress::annotations::{BackendProtocol, CheckProtocol, Way, field, is_ours};
 use crate::ir::{BackendId, Kind, Object, PassiveCheck, Problem, Reason, SameSite, Severity, Template};
 
@@ -136,10 +137,15 @@ impl<T> Clone for Word<'_, T> {
 impl<T> Copy for Word<'_, T> {}
 
 impl<T> Word<'_, T> {
+    fn field(&self) -> String {
+        if self.object.kind == Kind::ConfigMap { key_field(self.annotation) } else { field(self.annotation) }
+    }
+
     /// A problem with it. The message begins with the name of the annotation.
     pub(super) fn told(&self, reason: Reason, why: &str, hint: &str) -> Problem {
         let name = self.annotation.split_once('/').map_or(&**self.annotation, |(_, name)| name);
-        problem(self.object, Severity::Warning, reason, field(self.annotation), format!("{name}: {why}"), hint)
+        let reason = if self.object.kind == Kind::ConfigMap { in_config_map(reason) } else { reason };
+        problem(self.object, Severity::Warning, reason, self.field(), format!("{name}: {why}"), hint)
     }
 }
 
@@ -151,6 +157,8 @@ fn first<'a, T: PartialEq>(
 ) -> Option<Word<'a, T>> {
     let mut told = sources.iter().enumerate().filter_map(|(at, said)| Some((at, said, setting(&said.settings)?)));
     let (at, owner, decides) = told.next()?;
+    // What a ConfigMap says of all Service ports is meant to give way.
+    let told = told.filter(|(_, said, _)| said.object.kind != Kind::ConfigMap);
     for (_, said, other) in told.filter(|(_, _, other)| other.value != decides.value) {
         problems.push(shadowed(id, said, &other.annotation, &owner.object));
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::ground::Ground;
 use crate::ir::Name;
 use crate::settings::CompileOptions;
 use crate::snapshot::{ConfigMap, IngressClass, Secret, Service, Snapshot};
@@ -55,13 +56,15 @@ pub(super) struct View<'a> {
     classes: Classes,
     /// The settings; a change of these forgets everything remembered.
     pub(super) options: &'a CompileOptions,
+    /// Those, and what the ConfigMap of the flags says.
+    pub(super) ground: &'a Ground,
     lookups: BTreeSet<Lookup>,
 }
 
 impl<'a> View<'a> {
     /// A view that nothing has been looked at through.
-    pub(super) fn new(snapshot: &'a Snapshot, classes: Classes, options: &'a CompileOptions) -> Self {
-        View { snapshot, classes, options, lookups: BTreeSet::new() }
+    pub(super) fn new(snapshot: &'a Snapshot, classes: Classes, ground: &'a Ground) -> Self {
+        View { snapshot, classes, options: &ground.options, ground, lookups: BTreeSet::new() }
     }
 
     /// Everything looked at, each once.

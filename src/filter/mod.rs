@@ -63,6 +63,17 @@ pub fn before(filters: &ir::Filters, request: &Request<'_>, found: Found<'_>) ->
     Ok(rewritten)
 }
 
+/// What is set on every answer, ours too, whatever the route.
+pub fn everywhere<'a>(answers: &'a ir::Answers, mut set: impl FnMut(ResponseField<'a>)) {
+    let ir::Answers { keeps_server, names_us, hidden: _, set: fields } = answers;
+    if *names_us && !keeps_server {
+        set(ResponseField { name: "Server", value: b"fairlead", replaces: true });
+    }
+    for (name, value) in fields {
+        set(ResponseField { name, value: value.as_bytes(), replaces: true });
+    }
+}
+
 /// A field that every response of a route gets, ours too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ResponseField<'a> {
@@ -118,7 +129,7 @@ pub(crate) mod tests {
 
     /// A request with that head from a client at 192.0.2.1.
     pub(crate) fn request(head: &RequestHead, is_tls: bool) -> Request<'_> {
-        Request { head, client: "192.0.2.1".parse().unwrap(), client_text: "192.0.2.1", is_tls }
+        Request { head, client: "192.0.2.1".parse().unwrap(), client_text: "192.0.2.1", is_tls, forwarded_host: None }
     }
 
     fn filters() -> ir::Filters {

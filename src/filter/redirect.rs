@@ -9,7 +9,7 @@ pub(super) fn reply(redirect: &Redirect, request: &Request<'_>) -> Reply {
     if redirect.completes {
         location.extend_from_slice(request.scheme().as_bytes());
         location.extend_from_slice(b"://");
-        location.extend_from_slice(request.host().as_bytes());
+        location.extend_from_slice(request.public_host().as_bytes());
     }
     location.extend_from_slice(redirect.location.as_bytes());
     Reply::redirect(redirect.status, location)

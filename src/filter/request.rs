@@ -13,8 +13,10 @@ pub struct Request<'a> {
     pub client: IpAddr,
     /// The same, printed.
     pub client_text: &'a str,
-    /// It came over TLS.
+    /// It came over TLS, to us or to a proxy before us that is believed.
     pub is_tls: bool,
+    /// The host that the client asked for, port included, where a proxy that is believed says another.
+    pub forwarded_host: Option<&'a [u8]>,
 }
 
 impl<'a> Request<'a> {
@@ -23,9 +25,15 @@ impl<'a> Request<'a> {
         str::from_utf8(self.head.part(self.head.host)).unwrap_or_default()
     }
 
-    /// Host as received, with its port.
+    /// The host that the client sees, with its port.
     pub fn authority(&self) -> &'a [u8] {
-        self.head.part(self.head.authority)
+        self.forwarded_host.unwrap_or_else(|| self.head.part(self.head.authority))
+    }
+
+    /// The host that the client sees, without port.
+    pub fn public_host(&self) -> &'a str {
+        let named = self.forwarded_host.and_then(|host| Some(crate::uri::host::split(host)?.0));
+        named.and_then(|name| str::from_utf8(name).ok()).unwrap_or_else(|| self.host())
     }
 
     /// Path as received.

@@ -12,7 +12,7 @@ pub(super) fn reply(redirect: &TlsRedirect, request: &Request<'_>) -> Option<Rep
     if request.is_tls || redirect.only_from.is_some_and(is_mapped) {
         return None;
     }
-    let (host, path, query) = (request.host(), request.path(), request.query());
+    let (host, path, query) = (request.public_host(), request.path(), request.query());
     let mut location = Vec::with_capacity("https://:65535".len() + host.len() + path.len() + query.len());
     location.extend_from_slice(b"https://");
     location.extend_from_slice(host.as_bytes());

@@ -157,6 +157,33 @@ impl Fields {
         self.iter().find(|(_, n, _)| n.eq_ignore_ascii_case(name.as_bytes())).map(|(_, _, value)| value)
     }
 
+    /// Marks every line of this name as passed on.
+    pub fn pass(&mut self, known: Known) {
+        for field in self.list.iter_mut().filter(|field| field.known == known) {
+            field.skip = false;
+        }
+    }
+
+    /// Marks the lines with `_` in their name as passed on, which they are not else: back ends of CGI's kind cannot tell
+    /// them from those with hyphens. So a name that comes to one of ours that way stays behind.
+    pub fn pass_underscored(&mut self) {
+        for at in 0..self.list.len() {
+            let Some(field) = self.list.get(at).copied() else { break };
+            let name = self.name(&field);
+            let hyphened: Vec<u8> = name.iter().map(|octet| if *octet == b'_' { b'-' } else { *octet }).collect();
+            let is_named = memchr::memchr(b'_', name).is_some() && Known::of(&hyphened) == Known::Other;
+            if let Some(field) = self.list.get_mut(at).filter(|_| is_named) {
+                field.skip = false;
+            }
+        }
+        let bytes = self.bytes.clone();
+        let named = self.list.iter().filter(|field| field.known == Known::Connection);
+        let spans: Vec<(u32, u32)> = named.map(|field| (field.value_start, field.value_len)).collect();
+        for option in spans.into_iter().flat_map(|(start, length)| super::head::options(slice(&bytes, start, length))) {
+            self.skip_option(option);
+        }
+    }
+
     /// Marks every line of this name as not passed on.
     pub fn skip_named(&mut self, name: &[u8]) {
         for field in &mut self.list {

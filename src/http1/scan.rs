@@ -36,6 +36,14 @@ impl HeadLimits {
         }
     }
 
+    /// The same with lines of so many octets, if that is more.
+    pub fn with_lines(self, octets: Option<u64>) -> HeadLimits {
+        let least = octets.and_then(|octets| usize::try_from(octets).ok()).unwrap_or(0);
+        let raise = |(most, refusal): (usize, Refusal)| (most.max(least), refusal);
+        let HeadLimits { first_line, line, head, fields } = self;
+        HeadLimits { first_line: raise(first_line), line: raise(line), head: raise(head), fields }
+    }
+
     /// For response heads; every breach is a 502 to the client.
     pub fn response(limits: &Limits) -> HeadLimits {
         let head = limits.response_head.bytes();

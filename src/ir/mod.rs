@@ -10,6 +10,7 @@ mod certificate;
 mod compression;
 mod filters;
 mod front;
+mod globals;
 mod host;
 pub mod networks;
 mod object;
@@ -37,6 +38,7 @@ pub use self::filters::{
     Redirect, RequestEdits, ResponseEdits, SignIn, SlashRedirect, TlsRedirect,
 };
 pub use self::front::{Alias, Aliases, HostRedirect};
+pub use self::globals::{Answers, Cipher, Clients, Globals, Pool, ProxyProtocol, Requests, SetField, Tls, Trust};
 pub use self::host::HostPattern;
 pub use self::networks::Networks;
 pub use self::object::{Kind, Name, Object, Origin};
@@ -65,6 +67,8 @@ pub struct Config {
     pub defaulted: BTreeSet<HostPattern>,
     /// `--default-ssl-certificate`, if it is set and usable; else the self-made one is served.
     pub default_certificate: Option<Arc<Certificate>>,
+    /// What is set for all hosts at once.
+    pub globals: Arc<Globals>,
     /// Objects and paths that were considered and are not served, for `explain`.
     pub rejected: Vec<Arc<Rejected>>,
 }

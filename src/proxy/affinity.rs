@@ -54,7 +54,7 @@ pub fn cookie(
         return None;
     }
     let agent = request.head.fields.get(Known::UserAgent).unwrap_or_default();
-    let is_tls = request.peer.tls.is_some();
+    let is_tls = request.peer.is_https();
     let text = write(affinity, &key, &route.rule.path.path, is_tls, agent, SystemTime::now());
     Some(text.into_bytes().into())
 }

@@ -1,21 +1,26 @@
 //! One client connection from its socket to its protocol.
 
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
 
 use bytes::BytesMut;
-use rustls::ServerConfig;
+use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpStream;
 
+use super::downstream::proxy_header::{self, Step};
 use super::downstream::{Peer, TlsFacts, http1};
 use super::io::Stream;
 use super::listener::Arrival;
-use super::tls;
+use super::tls::{self, ServerConfigs};
 use super::worker::Worker;
+use crate::ir::ProxyProtocol;
 use crate::settings::Limit;
+use crate::telemetry::Failure;
 
 /// Serves a connection to its end.
-pub(super) async fn serve(worker: Rc<Worker>, config: Arc<ServerConfig>, arrival: Arrival) {
+pub(super) async fn serve(worker: Rc<Worker>, config: Arc<ServerConfigs>, arrival: Arrival) {
     let waker = std::future::poll_fn(|cx| Poll::Ready(cx.waker().clone())).await;
     let _registered = worker.register(waker);
     // What is needed only to begin is boxed: an idle connection keeps no room for it.
@@ -40,15 +45,21 @@ enum Begun {
 }
 
 /// Looks at the addresses and makes the TLS handshake, if there is one to make.
-async fn begin(worker: &Rc<Worker>, config: Arc<ServerConfig>, arrival: Arrival) -> Option<Begun> {
+async fn begin(worker: &Rc<Worker>, config: Arc<ServerConfigs>, arrival: Arrival) -> Option<Begun> {
     let http1 = |stream, peer| Some(Begun::Http1(Box::new(http1::Http1Client::new(Rc::clone(worker), stream, peer))));
-    let Arrival { stream, peer: address, is_tls } = arrival;
+    let Arrival { mut stream, peer: address, is_tls } = arrival;
     let local = stream.local_addr().ok()?;
+    let table = worker.table();
+    let told = match &table.globals().proxy_protocol {
+        Some(rule) => told(worker, rule, &mut stream, address.ip()).await?,
+        None => None,
+    };
+    drop(table);
     if !is_tls {
-        return http1(Stream::Plain(stream), Peer::new(address, local, None));
+        return http1(Stream::Plain(stream), Peer::new(address, local, None).told(told));
     }
     let longest = worker.limits().tls_handshake_time;
-    let accepted = match tls::accept(&config, stream, longest, worker.metrics()).await {
+    let accepted = match tls::accept(&config.config(), stream, longest, worker.metrics()).await {
         Ok(accepted) => accepted,
         Err(tls::HandshakeError::Late) => {
             worker.metrics().limit_hit(Limit::tls_handshake_time);
@@ -59,7 +70,42 @@ async fn begin(worker: &Rc<Worker>, config: Arc<ServerConfig>, arrival: Arrival)
     let tls::Accepted { stream, version, server_name, is_http2 } = accepted;
     let is_self_made = worker.table().is_self_made(server_name.as_deref());
     let facts = TlsFacts { version, server_name, is_self_made };
-    let peer = Peer::new(address, local, Some(facts));
+    let peer = Peer::new(address, local, Some(facts)).told(told);
     let stream = Stream::Tls(Box::new(stream.into()));
     if is_http2 { Some(Begun::Http2(Box::new((stream, peer, BytesMut::new())))) } else { http1(stream, peer) }
+}
+
+/// Reads the PROXY header; `None` if the connection is to be closed. What it says is forgotten unless the peer is believed.
+async fn told(
+    worker: &Worker,
+    rule: &ProxyProtocol,
+    stream: &mut TcpStream,
+    hop: IpAddr,
+) -> Option<Option<(SocketAddr, SocketAddr)>> {
+    match tokio::time::timeout(rule.time, read_header(stream)).await {
+        Ok(Some(told)) => Some(told.filter(|_| rule.networks.contains(hop))),
+        Ok(None) => {
+            worker.metrics().failure(Failure::BadRequest);
+            None
+        }
+        Err(_) => {
+            worker.metrics().limit_hit(Limit::head_time);
+            None
+        }
+    }
+}
+
+/// Reads to the end of the header and no further; `None` if it is none, or the connection ends.
+async fn read_header(stream: &mut TcpStream) -> Option<Option<(SocketAddr, SocketAddr)>> {
+    let mut header = Vec::new();
+    loop {
+        match proxy_header::step(&header).ok()? {
+            Step::Done(told) => return Some(told),
+            Step::More(more) => {
+                let read = header.len();
+                header.resize(read + more, 0);
+                stream.read_exact(header.get_mut(read..)?).await.ok()?;
+            }
+        }
+    }
 }

@@ -9,7 +9,7 @@ use super::attempt;
 use super::downstream::Client;
 use super::edits::Edits;
 use super::forward::Outgoing;
-use super::note::Note;
+use super::note::{Note, NotedTable};
 use super::outlet::Way;
 use super::reply::{Reply, Stop};
 use super::respond;
@@ -42,13 +42,15 @@ pub fn instead<'r>(route: &'r Route, reply: &Reply) -> Option<&'r BackendRef> {
 pub async fn answer<C: Client>(
     worker: &Rc<Worker>,
     client: &C,
+    table: &NotedTable,
     head: &RequestHead,
-    route: &Route,
     backend: &BackendRef,
     reply: &Reply,
     close: bool,
     note: &mut Note,
 ) -> Result<(), Stop> {
+    let route = table.route();
+    let seen = note.seen.clone();
     let mut edits = Edits::default();
     tell(&mut edits, head, route, reply.status);
     edits.set(head, "X-Original-URI", [head.path(), head.query()].concat().into());
@@ -64,7 +66,8 @@ pub async fn answer<C: Client>(
         forwarded_host: authority,
         prefix: None,
         request_id: id.octets(Some(head)),
-        peer: client.peer(),
+        peer: seen.as_deref().unwrap_or_else(|| client.peer()),
+        rules: &table.table().globals().requests,
         framing: Framing::None,
         upgrade: None,
         te_trailers: false,
@@ -78,6 +81,6 @@ pub async fn answer<C: Client>(
         answered.response.status = reply.status;
     }
     note.attempt_ended(Instant::now());
-    let way = Way { head, route, close, cookies: &[], cache_status: None };
+    let way = Way { table: table.table(), head, route, close, cookies: &[], cache_status: None };
     respond::forward(worker, client, way, answered, &mut upload, note).await
 }

@@ -11,7 +11,8 @@ use super::cached;
 use super::downstream::{Client, ClientFault, Part};
 use super::errors;
 use super::forward::Outgoing;
-use super::guard::{self, Admitted};
+use super::forwarded::{self, Seen};
+use super::guard::{self, Admitted, Asker};
 use super::note::Note;
 use super::outlet::Way;
 use super::reply::{self, Reply, Stop};
@@ -22,15 +23,25 @@ use super::upload::{self, BodyRules, Upload};
 use super::worker::Worker;
 use crate::filter;
 use crate::http1::{Refusal, RequestHead};
-use crate::ir::ErrorPages;
-use crate::table::{BackendRef, Decision, Outcome, Route, decide};
+use crate::ir::{ErrorPages, Globals};
+use crate::table::{BackendRef, Decision, Outcome, Pinned, Route, decide};
 use crate::telemetry::Failure;
 
 /// Serves one request. `started` is when its first byte came; `last`: the connection ends after it.
-pub async fn run<C: Client>(worker: &Rc<Worker>, client: &C, head: &RequestHead, started: Instant, last: bool) {
+pub async fn run<C: Client>(worker: &Rc<Worker>, client: &C, mut head: RequestHead, started: Instant, last: bool) {
     let mut note = Note::new(started);
+    let table = worker.table();
+    let requests = &table.globals().requests;
+    if requests.underscores {
+        head.fields.pass_underscored();
+    }
+    for field in requests.set.iter().flat_map(|set| set.iter()) {
+        head.fields.skip_named(field.name.as_bytes());
+    }
+    note.id.is_made = !requests.no_request_id;
+    let head = &head;
     note.bytes_in = head.fields.bytes.len() as u64;
-    match serve(worker, client, head, last, &mut note).await {
+    match serve(worker, client, &table, head, last, &mut note).await {
         Ok(None) => {}
         // Boxed, as what few requests come to is: every request makes room for the rest.
         Ok(Some(tunnel)) => Box::pin(tunnel.run(worker, client, &mut note)).await,
@@ -51,13 +62,21 @@ pub async fn refuse<C: Client>(worker: &Rc<Worker>, client: &C, refusal: Refusal
 async fn serve<C: Client>(
     worker: &Rc<Worker>,
     client: &C,
+    table: &Rc<Pinned>,
     head: &RequestHead,
     last: bool,
     note: &mut Note,
 ) -> Result<Option<Box<Tunnel>>, Stop> {
-    let request = client.peer().request(head);
-    let table = worker.table();
-    let (at, route, path, outcome) = match decide(&table, &request) {
+    let globals = table.globals();
+    let seen = globals.trust.as_ref().and_then(|trust| forwarded::seen(trust, client.peer(), head));
+    let (peer, host, prefix) = match seen {
+        None => (None, None, None),
+        Some(Seen { peer, host, prefix }) => (Some(Rc::new(peer)), host, prefix),
+    };
+    note.seen.clone_from(&peer);
+    let peer = peer.as_deref().unwrap_or_else(|| client.peer());
+    let request = filter::Request { forwarded_host: host, ..peer.request(head) };
+    let (at, route, path, outcome) = match decide(table, &request) {
         Decision::Health => {
             note.is_silent = true;
             return Err(Reply::plain(if worker.is_draining() { 503 } else { 200 }).into());
@@ -67,11 +86,11 @@ async fn serve<C: Client>(
         Decision::NoRoute(_) => return Err(Reply::failed(404, Failure::NoRoute).into()),
         Decision::Routed { at, route, path, outcome } => (at, route, path, outcome),
     };
-    note.routed(&table, at);
+    note.routed(table, at);
     let filters = &route.rule.filters;
     let mut admitted = match &outcome {
         Outcome::Backend { .. } | Outcome::NotFound if filters.is_guarded() => {
-            Box::pin(guard::admit(worker, client, &request, route)).await?
+            Box::pin(guard::admit(&Asker { worker, client, peer, globals, request: &request, route })).await?
         }
         _ => Admitted::default(),
     };
@@ -89,17 +108,19 @@ async fn serve<C: Client>(
     if let Some(edits) = &filters.request {
         admitted.edits.apply(edits, &request);
     }
-    let rules = body_rules(worker, route);
+    let rules = body_rules(worker, globals, route);
     let mut upload = Upload::new(head.framing, rules);
     upload.hold(client).await.map_err(Stop::from)?;
     let upgrade = tunnel::offer(head, route);
     // HTTP/1.0 may come without a host; a back end gets one all the same.
     let local = head.authority.is_empty().then(|| client.peer().local.to_string());
-    let asked_host = local.as_deref().map_or_else(|| head.part(head.authority), str::as_bytes);
+    let own_host = || local.as_deref().map_or_else(|| head.part(head.authority), str::as_bytes);
+    let asked_host = host.unwrap_or_else(own_host);
     let id = note.id;
     let outgoing = Outgoing {
         head,
         edits: &admitted.edits,
+        rules: &globals.requests,
         method: &head.method,
         path: match &rewritten {
             Some(rewritten) => rewritten.path.as_bytes(),
@@ -107,11 +128,11 @@ async fn serve<C: Client>(
             None => path.forward.as_bytes(),
         },
         query: rewritten.as_ref().map_or_else(|| head.query(), |rewritten| &rewritten.query),
-        prefix: route.rule.filters.rewrite.as_ref().and_then(|rewrite| rewrite.prefix.as_deref()),
+        prefix: filters.rewrite.as_ref().and_then(|own| own.prefix.as_deref()).map(str::as_bytes).or(prefix),
         host: admitted.edits.host.as_deref().unwrap_or(asked_host),
         forwarded_host: asked_host,
         request_id: id.octets(Some(head)),
-        peer: client.peer(),
+        peer,
         framing: upload.framing(head.framing),
         upgrade: upgrade.as_deref(),
         te_trailers: route.rule.policy.is_grpc,
@@ -138,7 +159,7 @@ async fn serve<C: Client>(
         None => None,
     };
     let close = last || worker.is_draining() || !upload.is_sent();
-    let way = Way { head, route, close, cookies: &admitted.edits.cookies, cache_status };
+    let way = Way { table, head, route, close, cookies: &admitted.edits.cookies, cache_status };
     respond::forward(worker, client, way, answered, &mut upload, note).await?;
     Ok(None)
 }
@@ -154,12 +175,12 @@ fn backend(outcome: Outcome<'_>) -> Result<(&BackendRef, Option<Box<filter::Rewr
     })
 }
 
-fn body_rules(worker: &Worker, route: &Route) -> BodyRules {
+fn body_rules(worker: &Worker, globals: &Globals, route: &Route) -> BodyRules {
     let policy = &route.rule.policy;
     let limits = worker.limits();
     BodyRules {
         limit: route.body_limit(),
-        gap: (!policy.is_grpc).then_some(limits.body_gap),
+        gap: (!policy.is_grpc).then(|| globals.clients.body_gap.unwrap_or(limits.body_gap)),
         min_rate: if policy.is_grpc { 0 } else { limits.body_min_rate },
         hold: if policy.buffer_request && !policy.is_grpc { limits.buffer.bytes() } else { 0 },
         trailers: policy.request_trailers || policy.is_grpc,
@@ -196,7 +217,7 @@ async fn end<C: Client>(worker: &Rc<Worker>, client: &C, head: &RequestHead, las
     if let Some(table) = note.table()
         && let Some(backend) = errors::instead(table.route(), &reply)
     {
-        match errors::answer(worker, client, head, table.route(), backend, &reply, close, note).await {
+        match errors::answer(worker, client, &table, head, backend, &reply, close, note).await {
             Ok(()) => return,
             Err(Stop::Cut(fault)) => {
                 note.failure = Some(fault.failure());
@@ -241,7 +262,8 @@ async fn send<C: Client>(
     if let Some(limit) = reply.limit {
         worker.metrics().limit_hit(limit);
     }
-    let fields = note.response_fields(client.peer(), head);
+    let table = worker.table();
+    let fields = note.response_fields(&table, client.peer(), head);
     let sent = reply::queue(client, head.map(|head| &head.method), reply, note.id.octets(head), &fields, close);
     drop(fields);
     note.bytes_out = sent;

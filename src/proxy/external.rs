@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::rc::Rc;
 use std::task::Poll;
 
 use bytes::Bytes;
@@ -14,10 +13,10 @@ use super::attempt;
 use super::downstream::{Client, Part};
 use super::edits::Edits;
 use super::forward::Outgoing;
+use super::guard::Asker;
 use super::note::Note;
 use super::reply::{Reply, Stop};
 use super::upload::{BodyRules, Upload};
-use super::worker::Worker;
 use crate::filter::{Request, text};
 use crate::http1::{Framing, ResponseHead};
 use crate::ir::{AuthCache, External, SignIn};
@@ -45,15 +44,9 @@ struct Word {
 pub struct Remembered(RefCell<HashMap<Vec<u8>, (Instant, Word)>>);
 
 /// Asks, and lets the request in or says what it gets instead.
-pub async fn ask<C: Client>(
-    worker: &Rc<Worker>,
-    client: &C,
-    request: &Request<'_>,
-    route: &Route,
-    external: &External,
-    edits: &mut Edits,
-) -> Result<(), Reply> {
-    let word = match word(worker, client, request, route, external).await {
+pub async fn ask<C: Client>(asker: &Asker<'_, C>, external: &External, edits: &mut Edits) -> Result<(), Reply> {
+    let request = asker.request;
+    let word = match word(asker, external).await {
         Ok(word) => word,
         Err(()) => return Err(Reply::failed(500, Failure::AuthError)),
     };
@@ -86,7 +79,7 @@ pub fn sign_in(sign_in: &SignIn, request: &Request<'_>, refused: Reply) -> Reply
         location.extend_from_slice(argument.as_bytes());
         location.extend_from_slice(request.scheme().as_bytes());
         location.extend_from_slice(b"://");
-        location.extend_from_slice(request.head.part(request.head.authority));
+        location.extend_from_slice(request.authority());
         text::escape(request.path(), |piece| location.extend_from_slice(piece));
         text::escape(request.query(), |piece| location.extend_from_slice(piece));
     }
@@ -96,15 +89,10 @@ pub fn sign_in(sign_in: &SignIn, request: &Request<'_>, refused: Reply) -> Reply
     reply
 }
 
-async fn word<C: Client>(
-    worker: &Rc<Worker>,
-    client: &C,
-    request: &Request<'_>,
-    route: &Route,
-    external: &External,
-) -> Result<Word, ()> {
+async fn word<C: Client>(asker: &Asker<'_, C>, external: &External) -> Result<Word, ()> {
+    let Asker { worker, request, route, .. } = *asker;
     let backend = route.aside.as_ref().and_then(|aside| aside.external.as_ref()).ok_or(())?;
-    let Some(cache) = &external.cache else { return fetch(worker, client, request, route, external, backend).await };
+    let Some(cache) = &external.cache else { return fetch(asker, external, backend).await };
     let key = cache_key(cache, request, route, external);
     let now = Instant::now();
     if let Some((until, word)) = worker.remembered().0.borrow().get(&key)
@@ -112,7 +100,7 @@ async fn word<C: Client>(
     {
         return Ok(word.clone());
     }
-    let word = fetch(worker, client, request, route, external, backend).await?;
+    let word = fetch(asker, external, backend).await?;
     let time = cache.times.iter().find(|(statuses, _)| statuses.is_empty() || statuses.contains(&word.status));
     if let Some((_, time)) = time {
         let mut remembered = worker.remembered().0.borrow_mut();
@@ -137,17 +125,11 @@ fn cache_key(cache: &AuthCache, request: &Request<'_>, route: &Route, external: 
     key
 }
 
-async fn fetch<C: Client>(
-    worker: &Rc<Worker>,
-    client: &C,
-    request: &Request<'_>,
-    route: &Route,
-    external: &External,
-    backend: &BackendRef,
-) -> Result<Word, ()> {
+async fn fetch<C: Client>(asker: &Asker<'_, C>, external: &External, backend: &BackendRef) -> Result<Word, ()> {
+    let Asker { worker, client, peer, globals, request, route } = *asker;
     let head = request.head;
     let mut edits = Edits::default();
-    let authority = head.part(head.authority);
+    let authority = request.authority();
     let target = [head.path(), head.query()].concat();
     let url = [request.scheme().as_bytes(), b"://", authority, &target].concat();
     let redirect = external.redirect.as_ref().map(|template| text::expand(template, request));
@@ -176,7 +158,8 @@ async fn fetch<C: Client>(
         forwarded_host: authority,
         prefix: None,
         request_id: id.octets(Some(head)),
-        peer: client.peer(),
+        peer,
+        rules: &globals.requests,
         framing: Framing::None,
         upgrade: None,
         te_trailers: false,

@@ -4,7 +4,9 @@ use http::Method;
 
 use super::downstream::Peer;
 use super::edits::Edits;
+use crate::filter::text;
 use crate::http1::{Fields, Framing, Known, RequestHead, serialise};
+use crate::ir::{Requests, SetField};
 
 /// A request on its way to an endpoint.
 #[derive(Clone, Copy)]
@@ -19,8 +21,6 @@ pub struct Outgoing<'a> {
     pub path: &'a [u8],
     /// Query to send, with its `?`; empty when there is none.
     pub query: &'a [u8],
-    /// X-Forwarded-Prefix.
-    pub prefix: Option<&'a str>,
     /// Host to send, port included.
     pub host: &'a [u8],
     /// Host that the client asked for.
@@ -33,6 +33,10 @@ pub struct Outgoing<'a> {
     pub framing: Framing,
     /// Ask the upstream to switch to this protocol.
     pub upgrade: Option<&'a [u8]>,
+    /// X-Forwarded-Prefix: that of the route, or of a proxy that is believed.
+    pub prefix: Option<&'a [u8]>,
+    /// What is done to every request.
+    pub rules: &'a Requests,
     /// Tell a gRPC back end that trailers are taken.
     pub te_trailers: bool,
 }
@@ -40,15 +44,27 @@ pub struct Outgoing<'a> {
 impl Outgoing<'_> {
     /// The fields that we set ourselves, in the order of [`Outgoing::write_http1`], which has most of them written
     /// already. What a client sent under these names has been left out.
-    pub fn each_addition(&self, mut add: impl FnMut(&'static str, &[u8])) {
-        add("X-Request-ID", self.request_id);
+    pub fn each_addition(&self, mut write: impl FnMut(&str, &[u8])) {
+        let set = self.rules.set.as_deref().unwrap_or_default();
+        let is_set = |name: &str| set.iter().any(|field| field.name.eq_ignore_ascii_case(name));
+        let mut add = |name: &str, value: &[u8]| {
+            if !is_set(name) {
+                write(name, value);
+            }
+        };
+        if !self.request_id.is_empty() {
+            add("X-Request-ID", self.request_id);
+        }
         self.peer.client_fields().into_iter().for_each(|(name, value)| add(name, value.as_bytes()));
         add("X-Forwarded-Host", self.forwarded_host);
         self.peer.way_fields().into_iter().for_each(|(name, value)| add(name, value.as_bytes()));
-        if let Some(prefix) = self.prefix {
-            add("X-Forwarded-Prefix", prefix.as_bytes());
-        }
         self.each_original(add);
+        for SetField { name, value } in set {
+            let text = text::expand(value, &self.peer.request(self.head));
+            if !text.is_empty() {
+                write(name, &text);
+            }
+        }
     }
 
     /// The client's fields, as far as they are sent.
@@ -56,8 +72,15 @@ impl Outgoing<'_> {
         self.edits.fields(self.head)
     }
 
-    /// What the client said of proxies before us, under names that nobody takes for our word.
-    fn each_original(&self, mut add: impl FnMut(&'static str, &[u8])) {
+    /// What the client said of proxies before us, under names that nobody takes for our word, and what a proxy said that
+    /// is believed.
+    fn each_original(&self, mut add: impl FnMut(&str, &[u8])) {
+        if let Some(prefix) = self.prefix {
+            add("X-Forwarded-Prefix", prefix);
+        }
+        if self.rules.original_uri {
+            add("X-Original-URI", self.head.part(self.head.target));
+        }
         for (known, name) in
             [(Known::XForwardedFor, "X-Original-Forwarded-For"), (Known::XForwardedHost, "X-Original-Forwarded-Host")]
         {
@@ -65,6 +88,17 @@ impl Outgoing<'_> {
                 add(name, value);
             }
         }
+    }
+
+    /// What [`Outgoing::each_addition`] says where nobody sets anything, most of it printed before.
+    fn write_additions(&self, out: &mut Vec<u8>) {
+        if !self.request_id.is_empty() {
+            serialise::field(out, b"X-Request-ID", self.request_id);
+        }
+        out.extend_from_slice(&self.peer.client_lines);
+        serialise::field(out, b"X-Forwarded-Host", self.forwarded_host);
+        out.extend_from_slice(&self.peer.way_lines);
+        self.each_original(|name, value| serialise::field(out, name.as_bytes(), value));
     }
 
     /// Appends the head in HTTP/1.1: one Host first, then what the client sent, ours, and the framing.
@@ -76,14 +110,11 @@ impl Outgoing<'_> {
         for (name, value) in self.edits.added() {
             serialise::field(out, name.as_bytes(), value);
         }
-        serialise::field(out, b"X-Request-ID", self.request_id);
-        out.extend_from_slice(&self.peer.client_lines);
-        serialise::field(out, b"X-Forwarded-Host", self.forwarded_host);
-        out.extend_from_slice(&self.peer.way_lines);
-        if let Some(prefix) = self.prefix {
-            serialise::field(out, b"X-Forwarded-Prefix", prefix.as_bytes());
+        if self.rules.set.is_some() {
+            self.each_addition(|name, value| serialise::field(out, name.as_bytes(), value));
+        } else {
+            self.write_additions(out);
         }
-        self.each_original(|name, value| serialise::field(out, name.as_bytes(), value));
         if self.te_trailers {
             out.extend_from_slice(b"TE: trailers\r\n");
         }
@@ -117,13 +148,14 @@ mod tests {
             method: &head.method,
             path: b"/",
             query: b"",
-            prefix: Some("/shop"),
             host: b"a.example",
             forwarded_host: b"a.example",
             request_id: b"id",
             peer: &peer,
             framing: Framing::None,
             upgrade: None,
+            prefix: None,
+            rules: &Requests::default(),
             te_trailers: false,
         };
         let mut expected = b"GET / HTTP/1.1\r\nHost: a.example\r\n".to_vec();

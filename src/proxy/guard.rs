@@ -5,13 +5,13 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::downstream::Client;
+use super::downstream::{Client, Peer};
 use super::edits::Edits;
 use super::reply::{Reply, Stop};
 use super::worker::Worker;
 use super::{external, passwords};
 use crate::filter::{Request, admits, text};
-use crate::ir::{Access, LimitBy, RateLimits};
+use crate::ir::{Access, Globals, LimitBy, RateLimits};
 use crate::live::limits::{Held, Per, Rate, Verdict};
 use crate::settings::Limit;
 use crate::table::Route;
@@ -26,20 +26,32 @@ pub struct Admitted {
     pub edits: Edits,
 }
 
+/// Who asks to come in, and where.
+pub struct Asker<'a, C> {
+    /// The worker that serves it.
+    pub worker: &'a Rc<Worker>,
+    /// Its connection.
+    pub client: &'a C,
+    /// Who it is, by the word of proxies that are believed.
+    pub peer: &'a Peer,
+    /// What holds for all requests.
+    pub globals: &'a Globals,
+    /// The request.
+    pub request: &'a Request<'a>,
+    /// The route.
+    pub route: &'a Route,
+}
+
 /// Lets the request in, or says what it gets instead.
-pub async fn admit<C: Client>(
-    worker: &Rc<Worker>,
-    client: &C,
-    request: &Request<'_>,
-    route: &Route,
-) -> Result<Admitted, Stop> {
+pub async fn admit<C: Client>(asker: &Asker<'_, C>) -> Result<Admitted, Stop> {
+    let Asker { worker, request, route, .. } = *asker;
     let filters = &route.rule.filters;
     let mut admitted = Admitted::default();
     if let Some(limits) = &filters.limits {
         admitted.held = limited(worker, request, route, limits)?;
     }
     if let Some(access) = &filters.access {
-        judge(worker, client, request, route, access, &mut admitted.edits).await?;
+        judge(asker, access, &mut admitted.edits).await?;
     }
     Ok(admitted)
 }
@@ -101,14 +113,8 @@ fn at_once(limits: &RateLimits, most: u32) -> Reply {
 }
 
 /// All rules must let the request in, or with `satisfy: any` one.
-async fn judge<C: Client>(
-    worker: &Rc<Worker>,
-    client: &C,
-    request: &Request<'_>,
-    route: &Route,
-    access: &Access,
-    edits: &mut Edits,
-) -> Result<(), Stop> {
+async fn judge<C: Client>(asker: &Asker<'_, C>, access: &Access, edits: &mut Edits) -> Result<(), Stop> {
+    let Asker { worker, request, .. } = *asker;
     if access.basic.is_some() {
         // A password is not the back end's business.
         edits.remove(request.head, "Authorization");
@@ -135,7 +141,7 @@ async fn judge<C: Client>(
         }
     }
     if let Some(external) = access.external.as_ref().filter(|_| refused.is_none() || access.any) {
-        refused = match external::ask(worker, client, request, route, external, edits).await {
+        refused = match external::ask(asker, external, edits).await {
             Ok(()) if access.any => return Ok(()),
             Ok(()) => refused,
             Err(reply) => Some(reply),

@@ -19,6 +19,7 @@ mod exchange;
 mod external;
 mod forward;
 mod guard;
+mod forwarded;
 mod io;
 mod listener;
 mod note;

@@ -32,6 +32,8 @@ pub struct Note {
     pub attempts: SmallVec<[AttemptNote; 1]>,
     /// X-Request-ID.
     pub id: RequestId,
+    /// The client, where a proxy that is believed tells of it.
+    pub seen: Option<Rc<Peer>>,
     /// Not logged and not counted (`/healthz`).
     pub is_silent: bool,
 }
@@ -51,12 +53,19 @@ impl NotedTable {
     pub fn route(&self) -> &Route {
         self.0.route(self.1)
     }
+
+    /// The table.
+    pub fn table(&self) -> &Rc<Pinned> {
+        &self.0
+    }
 }
 
 /// An id for a request, made in case the client's is missing or not clean.
 #[derive(Clone, Copy)]
 pub struct RequestId {
     made: [u8; 32],
+    /// Where the client sends none there is one all the same.
+    pub is_made: bool,
 }
 
 impl RequestId {
@@ -66,13 +75,13 @@ impl RequestId {
         for digits in made.as_chunks_mut().0 {
             *digits = hex(fastrand::u32(..));
         }
-        RequestId { made }
+        RequestId { made, is_made: true }
     }
 
     /// The client's id, if it is 1 to 128 visible ASCII characters, else the one made.
     pub fn octets<'a>(&'a self, head: Option<&'a RequestHead>) -> &'a [u8] {
         let received = head.and_then(|head| clean_id(head.fields.get(Known::XRequestId)?));
-        received.unwrap_or(&self.made)
+        received.unwrap_or(if self.is_made { &self.made } else { &[] })
     }
 }
 
@@ -102,6 +111,7 @@ impl Note {
             route: NotedRoute::None,
             attempts: SmallVec::new(),
             id: RequestId::make(),
+            seen: None,
             is_silent: false,
         }
     }
@@ -164,9 +174,17 @@ impl Note {
         }
     }
 
-    /// What the route sets on every answer.
-    pub fn response_fields<'a>(&'a self, peer: &Peer, head: Option<&'a RequestHead>) -> ResponseFields<'a> {
+    /// What is set on every answer, and what the route sets on every answer of its own.
+    pub fn response_fields<'a>(
+        &'a self,
+        table: &'a Pinned,
+        peer: &Peer,
+        head: Option<&'a RequestHead>,
+    ) -> ResponseFields<'a> {
         let mut fields = ResponseFields::new();
+        if let Some(answers) = &table.globals().answers {
+            filter::everywhere(answers, |field| fields.push(field));
+        }
         if let Some(Route { rule, .. }) = self.route() {
             filter::after(&rule.filters, head, peer.way(), |field| fields.push(field));
         }
@@ -178,6 +196,8 @@ impl Note {
         if self.is_silent {
             return;
         }
+        let seen = self.seen.take();
+        let peer = seen.as_deref().unwrap_or(peer);
         let now = Instant::now();
         self.attempt_ended(now);
         let elapsed = now - self.started;

@@ -12,8 +12,9 @@ use super::reply::Stop;
 use super::worker::Worker;
 use crate::filter;
 use crate::filter::compress::{self, Verdict};
-use crate::http1::{Fields, Framing, RequestHead, ResponseHead, Version};
-use crate::table::Route;
+use crate::http1::{Fields, Framing, Known, RequestHead, ResponseHead, Version};
+use crate::ir::Answers;
+use crate::table::{Pinned, Route};
 
 /// Answers with these statuses carry the cookies of a service that was asked who may come in, as nginx adds fields to them.
 const CARRY_COOKIES: [u16; 10] = [200, 201, 204, 206, 301, 302, 303, 304, 307, 308];
@@ -23,6 +24,8 @@ const TURN: usize = 64 << 10;
 /// What an answer leaves by.
 #[derive(Clone, Copy)]
 pub struct Way<'a> {
+    /// The table that is served.
+    pub table: &'a Pinned,
     /// The request.
     pub head: &'a RequestHead,
     /// Its route.
@@ -87,9 +90,16 @@ impl<'a, C: Client> Outlet<'a, C> {
         additions: &compress::Additions,
         more: &[(&str, &[u8])],
     ) {
-        let Way { head, route, close, cookies, cache_status } = way;
+        let Way { table, head, route, close, cookies, cache_status } = way;
         let mut rewritten: SmallVec<[(&str, Bytes); 1]> = SmallVec::new();
         let mut extra: SmallVec<[(&str, &[u8]); 4]> = SmallVec::new();
+        if let Some(answers) = &table.globals().answers {
+            hide(&mut response.fields, answers);
+            filter::everywhere(answers, |field| {
+                response.fields.skip_named(field.name.as_bytes());
+                extra.push((field.name, field.value));
+            });
+        }
         filter::after(&route.rule.filters, Some(head), self.client.peer().way(), |field| {
             if field.replaces {
                 response.fields.skip_named(field.name.as_bytes());
@@ -183,6 +193,16 @@ impl<'a, C: Client> Outlet<'a, C> {
             self.spent = 0;
         }
         is_spent
+    }
+}
+
+/// Which fields of the back end are passed on, after what is set for all.
+fn hide(fields: &mut Fields, answers: &Answers) {
+    if answers.keeps_server {
+        fields.pass(Known::Server);
+    }
+    for name in &answers.hidden {
+        fields.skip_named(name.as_bytes());
     }
 }
 

@@ -117,7 +117,9 @@ pub fn queue<C: Client>(
     if has_body {
         fields.push(("Content-Type", b"text/html"));
     }
-    fields.push(("X-Request-ID", request_id));
+    if !request_id.is_empty() {
+        fields.push(("X-Request-ID", request_id));
+    }
     fields.extend(reply.fields.iter().map(|(name, value)| (*name, &**value)));
     fields.retain(|(name, _)| !set.iter().any(|field| field.replaces && field.name.eq_ignore_ascii_case(name)));
     fields.extend(set.iter().map(|field| (field.name, field.value)));

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use rustls::ServerConfig;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, watch};
 
@@ -16,7 +15,7 @@ use super::connection;
 use super::crowd::{self, Crowd, Passed};
 use super::drain::{Drain, Phase};
 use super::listener::Door;
-use super::tls::{self, BackendTls};
+use super::tls::{BackendTls, Current, ServerConfigs};
 use super::worker::Worker;
 use crate::settings::Limits;
 use crate::table::{Pin, SharedTable};
@@ -84,7 +83,8 @@ impl Sockets {
     /// are answered.
     pub fn start(self, shared: &Shared) -> Result<Workers, StartError> {
         let table = Arc::clone(&shared.table);
-        let config = tls::server_config(move || Some(table.load()))?;
+        let current: Current = Arc::new(move || Some(table.load()));
+        let config = Arc::new(ServerConfigs::new(current)?);
         let connector = BackendTls::new()?;
         let (crowd, doors) = Crowd::new(self.workers, &shared.limits, crowd::raise_file_limit());
         let (phase, _) = watch::channel(Phase::Serving);
@@ -170,7 +170,7 @@ struct Thread {
     index: usize,
     shared: Shared,
     crowd: Arc<Crowd>,
-    config: Arc<ServerConfig>,
+    config: Arc<ServerConfigs>,
     connector: BackendTls,
     listeners: Vec<(TcpListener, bool)>,
     door: mpsc::UnboundedReceiver<Passed>,

@@ -5,36 +5,107 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert, ServerSessionMemoryCache};
 use rustls::sign::CertifiedKey;
+use rustls::version::{TLS12, TLS13};
 use rustls::{
     CipherSuite, ClientConfig, DigitallySignedStruct, HandshakeKind, ProtocolVersion, ServerConfig, SignatureScheme,
 };
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
 
+use crate::ir;
 use crate::table::RoutingTable;
 use crate::telemetry::WorkerMetrics;
 
-/// The configuration of every listener of every worker, so that a session begun on one is resumed on another.
-/// TLS 1.2 and 1.3, tickets with keys that change every six hours, no early data. `current` is asked for the table at
-/// each handshake.
-pub(crate) fn server_config<F>(current: F) -> Result<Arc<ServerConfig>, rustls::Error>
+/// The configurations of every listener of every worker, so that a session begun on one is resumed on another. What the
+/// table of the moment sets of TLS decides which configuration a handshake gets.
+pub(crate) struct ServerConfigs {
+    current: Current,
+    made: ArcSwap<(Made, Arc<ServerConfig>)>,
+}
+
+/// What a configuration was made from.
+type Made = (ir::Tls, bool);
+
+/// Where the table of the moment is had.
+pub(crate) type Current = Arc<dyn Fn() -> Option<Arc<RoutingTable>> + Send + Sync>;
+
+impl ServerConfigs {
+    /// The configuration where nothing is set.
+    pub(crate) fn new(current: Current) -> Result<ServerConfigs, rustls::Error> {
+        let made = Made::default();
+        let asked = Arc::clone(&current);
+        let config = server_config(move || asked(), &made.0, made.1)?;
+        Ok(ServerConfigs { current, made: ArcSwap::from_pointee((made, config)) })
+    }
+
+    /// The configuration for the next handshake. What cannot be made is not taken over.
+    pub(crate) fn config(&self) -> Arc<ServerConfig> {
+        let present = self.made.load();
+        let Some(table) = (self.current)() else { return Arc::clone(&present.1) };
+        let globals = table.globals();
+        let ((tls, no_http2), config) = &**present;
+        if *tls == globals.tls && *no_http2 == globals.clients.no_http2 {
+            return Arc::clone(config);
+        }
+        let made = (globals.tls.clone(), globals.clients.no_http2);
+        let current = Arc::clone(&self.current);
+        match server_config(move || current(), &made.0, made.1) {
+            Ok(config) => {
+                self.made.store(Arc::new((made, Arc::clone(&config))));
+                config
+            }
+            Err(_) => Arc::clone(config),
+        }
+    }
+}
+
+/// TLS 1.2 and 1.3, tickets with keys that change every six hours, no early data, but for what is set. `current` is asked for
+/// the table at each handshake.
+pub(crate) fn server_config<F>(current: F, tls: &ir::Tls, no_http2: bool) -> Result<Arc<ServerConfig>, rustls::Error>
 where
     F: Fn() -> Option<Arc<RoutingTable>> + Send + Sync + 'static,
 {
-    let mut config = ServerConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()?
+    let versions: Vec<_> =
+        [(&TLS13, tls.no_tls13), (&TLS12, tls.no_tls12)].into_iter().filter(|(_, is_off)| !is_off).collect();
+    let versions: Vec<_> = versions.into_iter().map(|(version, _)| version).collect();
+    let mut config = ServerConfig::builder_with_provider(limited(tls))
+        .with_protocol_versions(&versions)?
         .with_no_client_auth()
         .with_cert_resolver(Arc::new(ByServerName { current }));
     config.alpn_protocols = vec![HTTP2.to_vec(), HTTP11.to_vec()];
+    if no_http2 {
+        config.alpn_protocols.remove(0);
+    }
     config.ignore_client_order = true;
-    config.ticketer = aws_lc_rs::Ticketer::new()?;
     config.send_tls13_tickets = 1;
+    match (tls.no_tickets, tls.no_cache) {
+        (false, _) => config.ticketer = aws_lc_rs::Ticketer::new()?,
+        (true, false) => config.session_storage = ServerSessionMemoryCache::new(SESSIONS),
+        (true, true) => {
+            config.session_storage = Arc::new(NoServerSessionStorage {});
+            config.send_tls13_tickets = 0;
+        }
+    }
     Ok(Arc::new(config))
+}
+
+/// Sessions that are remembered where there are no tickets.
+const SESSIONS: usize = 4096;
+
+/// The provider with the cipher suites that are set.
+fn limited(tls: &ir::Tls) -> Arc<CryptoProvider> {
+    let all = provider();
+    let Some(ciphers) = &tls.ciphers else { return all };
+    let mut provider = CryptoProvider::clone(&all);
+    let is_set = |suite: u16| ciphers.iter().any(|cipher| cipher.number == suite);
+    provider.cipher_suites.retain(|suite| suite.tls13().is_some() || is_set(u16::from(suite.suite())));
+    Arc::new(provider)
 }
 
 /// A client's connection after the handshake.
@@ -101,7 +172,12 @@ impl<F> fmt::Debug for ByServerName<F> {
 impl<F: Fn() -> Option<Arc<RoutingTable>> + Send + Sync> ResolvesServerCert for ByServerName<F> {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let name = hello.server_name().map(|name| name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase());
-        Some(Arc::clone((self.current)()?.certificate(name.as_deref())))
+        let table = (self.current)()?;
+        let is_known = || name.as_deref().is_some_and(|name| table.owns_host(name));
+        if table.globals().tls.rejects_unknown && !is_known() {
+            return None;
+        }
+        Some(Arc::clone(table.certificate(name.as_deref())))
     }
 }
 
@@ -214,7 +290,6 @@ const HTTP11: &[u8] = b"http/1.1";
 
 #[cfg(test)]
 mod tests {
-    use rustls::version::{TLS12, TLS13};
     use tokio::io::AsyncReadExt;
     use tokio::net::TcpListener;
 
@@ -230,7 +305,7 @@ mod tests {
         let mut config = Config::default();
         Arc::make_mut(&mut config.certificates).insert(pattern("*.shop.example"), own);
         let table = Arc::new(world.build(&Arc::new(config), None));
-        (server_config(move || Some(Arc::clone(&table))).unwrap(), keys)
+        (server_config(move || Some(Arc::clone(&table)), &ir::Tls::default(), false).unwrap(), keys)
     }
 
     /// A client that prefers what we like least.

@@ -18,6 +18,7 @@ use super::spare::Spare;
 use super::tls::BackendTls;
 use super::upstream::http2::Http2Pool;
 use super::upstream::pool::Pool;
+use crate::ir::Clients;
 use crate::settings::Limits;
 use crate::table::{Pin, Pinned};
 use crate::telemetry::{AccessWriter, Metrics, Record, WorkerMetrics};
@@ -108,6 +109,11 @@ impl Worker {
         self.pin.table()
     }
 
+    /// What is set of clients' connections at the moment.
+    pub fn clients(&self) -> Clients {
+        self.table().globals().clients
+    }
+
     /// Limits of the process.
     pub fn limits(&self) -> &Limits {
         &self.limits
@@ -190,7 +196,11 @@ impl Worker {
     /// Requests a new client connection may carry: the limit ± 10 %, so that clients that came together do not come
     /// back together.
     pub fn requests_allowed(&self) -> u64 {
-        let limit = self.limits.requests_per_connection;
+        let clients = self.clients();
+        if clients.keep_alive.is_some_and(|time| time.is_zero()) {
+            return 1;
+        }
+        let limit = clients.requests.unwrap_or(self.limits.requests_per_connection);
         let tenth = limit / 10;
         limit - tenth + fastrand::u64(0..=tenth * 2)
     }

@@ -18,7 +18,7 @@ use Value::{Address, Choice, Count, Duration, Ips, Listen, Object, Paths, Port, 
 /// The flags of `fairlead serve`, in the order of `--help`.
 pub const SERVE: &[Flag] = &[
     Flag::new("manifests", Paths("PATH"), "", OBJECTS, "read objects from this file or folder of YAML; repeatable"),
-    Flag::new("configmap", Object, "", OBJECTS, "ConfigMap with ingress-nginx's global settings").later(),
+    Flag::new("configmap", Object, "", OBJECTS, "ConfigMap with ingress-nginx's global settings"),
     Flag::new("tcp-services-configmap", Object, "", OBJECTS, "ConfigMap that maps TCP ports to Services").later(),
     Flag::new("udp-services-configmap", Object, "", OBJECTS, "ConfigMap that maps UDP ports to Services").later(),
     Flag::new("http-port", Port, "80", PORTS, "port for HTTP; 0 = off"),

@@ -53,6 +53,8 @@ pub struct Settings {
     pub shutdown_grace_period: Duration,
     /// `--drain-timeout`.
     pub drain_timeout: Duration,
+    /// It was given, so that no ConfigMap changes it.
+    pub is_drain_timeout_given: bool,
     /// `--enable-metrics`.
     pub metrics: bool,
     /// `--metrics-per-ingress`.

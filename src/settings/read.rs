@@ -41,6 +41,7 @@ impl Settings {
             options,
             shutdown_grace_period: duration("shutdown-grace-period")?,
             drain_timeout: duration("drain-timeout")?,
+            is_drain_timeout_given: given.is_set("drain-timeout"),
             metrics: given.is_on("enable-metrics")?,
             metrics_per_ingress: given.is_on("metrics-per-ingress")?,
             log_level: log_level(given)?,

@@ -188,6 +188,11 @@ impl RoutingTable {
         self.cache.as_ref()
     }
 
+    /// What is set for all hosts at once.
+    pub fn globals(&self) -> &ir::Globals {
+        &self.config.globals
+    }
+
     /// The configuration it was built from.
     pub fn config(&self) -> &Arc<ir::Config> {
         &self.config

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use fairlead::controller::{Controller, Outlets};
-use fairlead::ir::{Balancing, Config, Policy};
+use fairlead::ir::{Balancing, Config, Name, Policy};
 use fairlead::live::{Cache, Registry};
 use fairlead::proxy::{Checks, Phase, Shared, Sockets, Workers};
 use fairlead::settings::{CompileOptions, Limits};
@@ -54,6 +54,7 @@ impl Bed {
         let options = CompileOptions {
             http_port: Some(http.port()),
             https_port: Some(https.port()),
+            config_map: manifests.contains("kind: ConfigMap").then(|| Name::new("default", "global")),
             limits: limits.clone(),
             ..CompileOptions::default()
         };

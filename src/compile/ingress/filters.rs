@@ -31,7 +31,7 @@ impl Draft<'_, '_, '_> {
             request: request(settings),
             response,
             is_silent: settings.answers.is_silent.unwrap_or(false),
-            ..plain(self.view.options)
+            ..plain(self.view.ground)
         };
     }
 
@@ -67,9 +67,8 @@ pub(super) fn of_catch_all(filters: &Filters) -> Filters {
     Filters { redirect: None, ..filters.clone() }
 }
 
-/// Those of `filters` that act on the paths of ACME challenges: nobody is asked who he is there, as ingress-nginx's
-/// `no-auth-locations` has it.
-pub(super) fn of_acme_challenge(filters: &Filters) -> Filters {
+/// Those of `filters` that act where nobody is asked who he is (`no-auth-locations`).
+pub(super) fn without_login(filters: &Filters) -> Filters {
     let access = filters.access.as_ref().and_then(|access| {
         let access = Access { basic: None, external: None, sign_in: None, ..Access::clone(access) };
         (access.allowed.is_some() || access.denied.is_some()).then(|| Arc::new(access))

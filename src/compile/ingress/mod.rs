@@ -49,7 +49,7 @@ pub(super) fn compile(ingress: &Ingress, view: &mut View<'_>, shared: &mut Share
         return set_aside(ingress, "catch-all Ingresses are disabled", Some(refused));
     }
     let mut problems = Vec::new();
-    let settings = annotations::read(&ingress.annotations, &view.options.annotations_prefix, object, &mut problems);
+    let settings = annotations::read(&ingress.annotations, view.ground, object, &mut problems);
     if let Some(canary) = settings.canary.as_ref().filter(|told| told.value) {
         let ignored = problem(
             object,
@@ -190,7 +190,7 @@ impl Draft<'_, '_, '_> {
                 return None;
             }
         };
-        let closed = self.settings.closed(path::is_acme_challenge(&matched));
+        let closed = self.settings.closed(path::begins(&matched, &self.view.ground.keys.no_auth));
         match self.target(&path.backend, field, closed) {
             Ok(target) => Some(RouteClaim { is_regex, ..self.route(matched, written, field, target, false) }),
             Err(why) => {
@@ -209,13 +209,13 @@ impl Draft<'_, '_, '_> {
         is_catch_all: bool,
     ) -> RouteClaim {
         let redirect = match target {
-            _ if path::is_acme_challenge(&path) => Redirect::NEVER,
+            _ if path::begins(&path, &self.view.ground.keys.no_tls_redirect) => Redirect::NEVER,
             Target::Closed(_) => Redirect::NEVER,
             Target::Backend(_) | Target::NotFound => self.redirect(),
         };
-        let tls_redirect = tls_redirect(redirect, !self.ingress.tls.is_empty(), self.view.options);
-        let filters = match path::is_acme_challenge(&path) {
-            true => filters::of_acme_challenge(&self.filters),
+        let tls_redirect = tls_redirect(redirect, !self.ingress.tls.is_empty(), self.view.ground);
+        let filters = match path::begins(&path, &self.view.ground.keys.no_auth) {
+            true => filters::without_login(&self.filters),
             false if is_catch_all => filters::of_catch_all(&self.filters),
             false => Filters {
                 slash_redirect: self.slash_redirect(&path),
@@ -280,12 +280,12 @@ impl Draft<'_, '_, '_> {
             policy: if own.is_some() {
                 Arc::clone(&self.policy)
             } else {
-                self.shared.policy(default_policy(&self.view.options.limits))
+                self.shared.policy(default_policy(self.view.ground))
             },
             own,
             redirect: if is_silent || closed.is_some() { Redirect::NEVER } else { self.redirect() },
             filters: self.shared.filters(if is_silent {
-                plain(self.view.options)
+                plain(self.view.ground)
             } else {
                 filters::of_implicit_root(&self.filters)
             }),

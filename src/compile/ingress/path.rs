@@ -8,9 +8,6 @@ use crate::ir::{PathKind, PathMatch};
 use crate::snapshot::PathType;
 use crate::uri;
 
-/// The prefix of paths that a certificate authority asks for in clear text and without a password.
-const ACME_CHALLENGE: &str = "/.well-known/acme-challenge";
-
 /// What to do about a path that cannot be read.
 const HINT: &str = "write a path as clients request it, as in /shop, with pathType Exact or Prefix";
 
@@ -79,9 +76,9 @@ fn escape_regex(written: &str) -> Cow<'_, str> {
     Cow::Owned(text)
 }
 
-/// Whether a path belongs to an ACME challenge.
-pub(super) fn is_acme_challenge(path: &PathMatch) -> bool {
-    path.path.starts_with(ACME_CHALLENGE)
+/// Whether a path begins with one of these.
+pub(super) fn begins(path: &PathMatch, with: &[Arc<str>]) -> bool {
+    with.iter().any(|start| path.path.starts_with(&**start))
 }
 
 /// Spaces and octets outside ASCII as a client would send them.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::annotations::Settings;
+use crate::compile::ground::Ground;
 use crate::ir::{BodyLimit, Compression, Policy, Retry, RetryOn, Timeouts};
 use crate::settings::Limits;
 
@@ -11,8 +12,8 @@ use crate::settings::Limits;
 const TRIES: u32 = 3;
 
 /// The policy of a route whose Ingress sets nothing.
-pub(in crate::compile) fn default_policy(limits: &Limits) -> Policy {
-    policy(&Settings::default(), limits)
+pub(in crate::compile) fn default_policy(ground: &Ground) -> Policy {
+    policy(&ground.base, &ground.options.limits)
 }
 
 /// The policy of the routes of an Ingress with these settings. Whether gRPC is spoken is decided with the backend, where

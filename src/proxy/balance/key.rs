@@ -1,4 +1,4 @@
-//! The hash of what a template says of a request. The text itself is never put together.
+//! What a template says of a request, as a hash, for which the text is never put together, or as the text.
 
 use crate::filter::{Request, text};
 use crate::ir::Template;

@@ -106,11 +106,21 @@ pub fn identity(edits: &Edits) -> Vec<u8> {
 /// The key of a URL on a route. Answers are shared by nothing that differs in Ingress, scheme, host, port, path or query, nor
 /// in who asks, where the backend is told.
 fn key(route: &Route, request: &Outgoing<'_>, path: &[u8], query: Query<'_>, identity: &[u8]) -> Key {
-    let Outgoing { head, peer, .. } = request;
+    let Outgoing { head, peer, forwarded_host, prefix, .. } = request;
     let ingress = &route.rule.origin.object.name;
     let authority = head.part(head.authority).to_ascii_lowercase();
     let mut key = Key::new();
-    for part in [ingress.namespace.as_bytes(), ingress.name.as_bytes(), peer.scheme().as_bytes(), &authority, path] {
+    // What a proxy before us says of host and prefix, and the backend is told.
+    let told = forwarded_host.to_ascii_lowercase();
+    for part in [
+        ingress.namespace.as_bytes(),
+        ingress.name.as_bytes(),
+        peer.scheme().as_bytes(),
+        &authority,
+        &told,
+        prefix.unwrap_or_default(),
+        path,
+    ] {
         key.extend_from_slice(part);
         key.push(0);
     }
@@ -250,7 +260,14 @@ async fn send<C: Client>(
             let status = told(ask, || format!("fairlead; fwd={why}; fwd-status={status}"));
             let close = ask.last || worker.is_draining();
             let cookies = &ask.request.edits.cookies;
-            let way = Way { head: ask.head(), route: ask.route, close, cookies, cache_status: status.as_deref() };
+            let way = Way {
+                table: ask.table,
+                head: ask.head(),
+                route: ask.route,
+                close,
+                cookies,
+                cache_status: status.as_deref(),
+            };
             respond::forward(worker, client, way, *answered, &mut upload, note).await
         }
     }
@@ -290,7 +307,7 @@ fn revalidate(worker: &Rc<Worker>, ask: &Ask<'_>, key: &Key, stored: &Arc<Stored
     let (head, edits, method) = (request.head.clone(), request.edits.clone(), request.method.clone());
     let octets = [request.path, request.query, request.host, request.forwarded_host, request.request_id];
     let [path, query, host, forwarded_host, request_id] = octets.map(<[u8]>::to_vec);
-    let (prefix, routing, identity) = (request.prefix.map(str::to_owned), owned(ask.path), ask.identity.to_vec());
+    let (prefix, routing, identity) = (request.prefix.map(<[u8]>::to_vec), owned(ask.path), ask.identity.to_vec());
     let (key, stale, nobody) = (key.clone(), Arc::clone(stored), Nobody::new(request.peer));
     tokio::task::spawn_local(async move {
         let route = table.route(at);
@@ -298,6 +315,7 @@ fn revalidate(worker: &Rc<Worker>, ask: &Ask<'_>, key: &Key, stored: &Arc<Stored
         let outgoing = Outgoing {
             head: &head,
             edits: &edits,
+            rules: &table.globals().requests,
             method: &method,
             path: &path,
             query: &query,

@@ -75,7 +75,7 @@ pub async fn serve(client: Box<Http1Client>) -> Served {
             Next::Head(head, started) => {
                 let last = served >= allowance || !head.keep_alive;
                 let _counted = busy.hold();
-                Box::pin(exchange::run(&client.worker, &*client, &head, started, last)).await;
+                Box::pin(exchange::run(&client.worker, &*client, head, started, last)).await;
             }
             Next::Refused(refusal, head, started) => {
                 Box::pin(exchange::refuse(&client.worker, &*client, refusal, *head, started)).await;
@@ -136,7 +136,8 @@ impl Http1Client {
     /// Waits for the next request head. An idle connection holds no buffer.
     async fn next_head(&self, first: bool) -> Next {
         let limits = self.worker.limits();
-        let head_limits = HeadLimits::request(limits);
+        let clients = self.worker.clients();
+        let head_limits = HeadLimits::request(limits).with_lines(clients.line);
         let mut scan = HeadScan::default();
         let mut started = None;
         let mut wait = Wait::default();
@@ -144,7 +145,10 @@ impl Http1Client {
             if !self.input.borrow().is_empty() {
                 let started = *started.get_or_insert_with(Instant::now);
                 let mut input = self.input.borrow_mut();
-                if first && input.starts_with(H2_PREFACE.get(..input.len().min(H2_PREFACE.len())).unwrap_or_default()) {
+                if first
+                    && !clients.no_http2
+                    && input.starts_with(H2_PREFACE.get(..input.len().min(H2_PREFACE.len())).unwrap_or_default())
+                {
                     if input.len() >= H2_PREFACE.len() {
                         return Next::Http2;
                     }
@@ -174,8 +178,8 @@ impl Http1Client {
             }
             let is_idle = started.is_none();
             let (kind, longest) = match (is_idle, first) {
-                (true, false) => (Limit::keep_alive_idle, limits.keep_alive_idle),
-                _ => (Limit::head_time, limits.head_time),
+                (true, false) => (Limit::keep_alive_idle, clients.keep_alive.unwrap_or(limits.keep_alive_idle)),
+                _ => (Limit::head_time, clients.head_time.unwrap_or(limits.head_time)),
             };
             let read = std::future::poll_fn(|cx| {
                 if let Poll::Ready(read) = self.poll_idle_input(cx) {

@@ -3,6 +3,7 @@
 pub mod http1;
 pub mod http2;
 pub mod meter;
+pub mod proxy_header;
 pub(super) mod wire;
 
 use std::net::{IpAddr, SocketAddr};
@@ -15,14 +16,21 @@ use crate::http1::{Fields, Refusal, RequestHead, ResponseHead, serialise};
 use crate::proxy::timer::Timer;
 
 /// What is known of a client connection from its start.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Peer {
     /// Client address and port.
     pub address: SocketAddr,
     /// Our address and port that it connected to.
     pub local: SocketAddr,
+    /// The far end of the socket: the client, or the last proxy before us.
+    pub hop: IpAddr,
+    /// A PROXY header named the client.
+    pub is_told: bool,
     /// TLS facts; `None` in clear text.
     pub tls: Option<TlsFacts>,
+    is_https: bool,
+    /// `X-Forwarded-For`, where that is more than the client's address.
+    chain: Option<Box<str>>,
     /// `X-Forwarded-Port`: the listener's port, printed.
     port_text: Box<str>,
     /// The client's address, printed.
@@ -36,27 +44,89 @@ pub struct Peer {
 impl Peer {
     /// A client at `address` that connected to `local`, over TLS or not.
     pub fn new(address: SocketAddr, local: SocketAddr, tls: Option<TlsFacts>) -> Peer {
-        let client_text: Box<str> = address.ip().to_canonical().to_string().into();
-        let (scheme, port) = if tls.is_some() { ("https", HTTPS_PORT) } else { ("http", local.port()) };
-        let port_text: Box<str> = port.to_string().into();
-        let client_lines = lines(&client_fields(&client_text));
-        let way_lines = lines(&way_fields(scheme, &port_text));
-        Peer { address, local, tls, port_text, client_text, client_lines, way_lines }
+        let is_https = tls.is_some();
+        let port = if is_https { HTTPS_PORT } else { local.port() };
+        let hop = address.ip().to_canonical();
+        let blank = Peer {
+            address,
+            local,
+            hop,
+            is_told: false,
+            tls,
+            is_https,
+            chain: None,
+            port_text: port.to_string().into(),
+            client_text: hop.to_string().into(),
+            client_lines: Box::default(),
+            way_lines: Box::default(),
+        };
+        blank.printed()
     }
 
-    /// The same client on the same way, for what goes on without it.
-    pub fn twin(&self) -> Peer {
-        Peer::new(self.address, self.local, self.tls.clone())
+    /// The same connection, of a client that a proxy tells of: its address, `X-Forwarded-For` where that is more, and how
+    /// it came.
+    pub fn seen(&self, client: Option<IpAddr>, chain: Option<String>, told: Told) -> Peer {
+        let address = client.map_or(self.address, |client| SocketAddr::new(client, 0));
+        let is_https = told.is_https.unwrap_or(self.is_https);
+        let port_text = match told.port {
+            Some(port) => port.to_string().into(),
+            None if is_https && !self.is_https => HTTPS_PORT.to_string().into(),
+            None => self.port_text.clone(),
+        };
+        let seen = Peer {
+            address,
+            local: self.local,
+            hop: self.hop,
+            is_told: self.is_told,
+            tls: self.tls.clone(),
+            is_https,
+            chain: chain.map(String::into),
+            port_text,
+            client_text: address.ip().to_canonical().to_string().into(),
+            client_lines: Box::default(),
+            way_lines: Box::default(),
+        };
+        seen.printed()
+    }
+
+    /// The same connection, as a PROXY header tells of it. Where it names no addresses, nothing changes.
+    pub fn told(self, addresses: Option<(SocketAddr, SocketAddr)>) -> Peer {
+        let Some((client, local)) = addresses else { return self };
+        let is_https = self.is_https || local.port() == HTTPS_PORT;
+        let port = if is_https && self.tls.is_some() { HTTPS_PORT } else { local.port() };
+        let told = Peer {
+            address: client,
+            local,
+            is_told: true,
+            is_https,
+            port_text: port.to_string().into(),
+            client_text: client.ip().to_canonical().to_string().into(),
+            ..self
+        };
+        told.printed()
+    }
+
+    fn printed(self) -> Peer {
+        let client_lines = lines(&self.client_fields());
+        let way_lines = lines(&self.way_fields());
+        Peer { client_lines, way_lines, ..self }
     }
 
     /// The fields of [`Peer::client_lines`].
     pub fn client_fields(&self) -> [(&'static str, &str); 2] {
-        client_fields(&self.client_text)
+        let list = self.chain.as_deref().unwrap_or(&self.client_text);
+        [("X-Real-IP", &self.client_text), ("X-Forwarded-For", list)]
     }
 
     /// The fields of [`Peer::way_lines`].
     pub fn way_fields(&self) -> [(&'static str, &str); 4] {
-        way_fields(self.scheme(), &self.port_text)
+        let (port, scheme) = (&*self.port_text, self.scheme());
+        [
+            ("X-Forwarded-Port", port),
+            ("X-Forwarded-Proto", scheme),
+            ("X-Forwarded-Scheme", scheme),
+            ("X-Scheme", scheme),
+        ]
     }
 
     /// The client's address without port; an IPv4 client on an IPv6 socket is an IPv4 client.
@@ -66,7 +136,13 @@ impl Peer {
 
     /// A request of it, as filters see it.
     pub fn request<'a>(&'a self, head: &'a RequestHead) -> filter::Request<'a> {
-        filter::Request { head, client: self.client(), client_text: &self.client_text, is_tls: self.tls.is_some() }
+        filter::Request {
+            head,
+            client: self.client(),
+            client_text: &self.client_text,
+            is_tls: self.is_https,
+            forwarded_host: None,
+        }
     }
 
     /// How answers go to it.
@@ -74,18 +150,24 @@ impl Peer {
         Way { is_tls: self.tls.is_some(), is_self_made: self.tls.as_ref().is_some_and(|tls| tls.is_self_made) }
     }
 
-    /// `https` or `http`.
+    /// The client speaks TLS, to us or to a proxy before us that is believed.
+    pub fn is_https(&self) -> bool {
+        self.is_https
+    }
+
+    /// `https` or `http`, as the client sees it.
     pub fn scheme(&self) -> &'static str {
-        if self.tls.is_some() { "https" } else { "http" }
+        if self.is_https { "https" } else { "http" }
     }
 }
 
-fn client_fields(client: &str) -> [(&'static str, &str); 2] {
-    [("X-Real-IP", client), ("X-Forwarded-For", client)]
-}
-
-fn way_fields<'a>(scheme: &'a str, port: &'a str) -> [(&'static str, &'a str); 4] {
-    [("X-Forwarded-Port", port), ("X-Forwarded-Proto", scheme), ("X-Forwarded-Scheme", scheme), ("X-Scheme", scheme)]
+/// How a client came to a proxy before us, as far as that says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Told {
+    /// Over TLS.
+    pub is_https: Option<bool>,
+    /// To this port.
+    pub port: Option<u16>,
 }
 
 /// The fields as HTTP/1.1 writes them.

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::pool::PoolKey;
 use crate::http1::serialise::OutQueue;
 use crate::http1::{BodyLimits, Decoder, Fields, Framing, HeadLimits, HeadScan, ResponseHead, Step};
+use crate::ir::Pool;
 use crate::proxy::downstream::Part;
 use crate::proxy::downstream::http1::poll_write_queue;
 use crate::proxy::error::UpstreamFault;
@@ -85,7 +86,7 @@ impl Http1Upstream {
 
     /// Whether it may take a request: nothing came on it, it was not closed, and it is not too old.
     pub(super) fn is_usable(&self, now: Instant) -> bool {
-        if now >= self.usable_until || self.requests >= POOL_REQUESTS {
+        if now >= self.usable_until {
             return false;
         }
         let mut cx = Context::from_waker(Waker::noop());
@@ -219,7 +220,7 @@ impl Http1Upstream {
 
     /// The connection for the pool, if request and response ended cleanly, nothing is buffered on it, and neither side
     /// said close.
-    pub fn into_idle(mut self: Box<Self>, spare: &Spare, now: Instant) -> Option<Box<Http1Upstream>> {
+    pub fn into_idle(mut self: Box<Self>, spare: &Spare, now: Instant, settings: &Pool) -> Option<Box<Http1Upstream>> {
         let Progress { request_ended, response_ended, keep_alive, offers_upgrade, .. } = self.exchange.get();
         let is_clean = request_ended
             && response_ended
@@ -237,8 +238,9 @@ impl Http1Upstream {
         *self.scan.get_mut() = HeadScan::default();
         *self.decoder.get_mut() = None;
         self.requests += 1;
-        self.usable_until = (now + POOL_IDLE_TIME).min(self.opened + POOL_AGE);
-        Some(self)
+        let (idle, age) = (settings.idle.unwrap_or(POOL_IDLE_TIME), settings.age.unwrap_or(POOL_AGE));
+        self.usable_until = (now + idle).min(self.opened + age);
+        (self.requests < settings.requests.unwrap_or(POOL_REQUESTS)).then_some(self)
     }
 }
 

@@ -23,6 +23,7 @@ use super::forward::Outgoing;
 use super::worker::Worker;
 use crate::http1::{Fields, ResponseHead};
 use crate::ir::Protocol;
+use crate::settings::limits::POOL_IDLE_CONNECTIONS;
 
 /// An exchange on a connection that is there already, if one is usable and has room.
 pub fn pooled(worker: &Worker, address: SocketAddr, protocol: Protocol, now: Instant) -> Option<Upstream> {
@@ -116,8 +117,9 @@ impl Upstream {
     pub fn give_back(self, worker: &Worker, now: Instant) {
         match self {
             Upstream::Http1(upstream) => {
-                if let Some(upstream) = upstream.into_idle(worker.spare(), now) {
-                    worker.pool().put(upstream);
+                let pool = worker.table().globals().pool;
+                if let Some(upstream) = upstream.into_idle(worker.spare(), now, &pool) {
+                    worker.pool().put(upstream, pool.connections.unwrap_or(POOL_IDLE_CONNECTIONS));
                 }
             }
             // A stream is over with its exchange; the connection never left the pool.

@@ -8,7 +8,6 @@ use tokio::time::Instant;
 
 use super::http1::Http1Upstream;
 use crate::ir::Protocol;
-use crate::settings::limits::POOL_IDLE_CONNECTIONS;
 
 /// Which connections are alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -44,12 +43,8 @@ impl Pool {
         None
     }
 
-    /// Keeps a clean connection. When there is no room, the one that would soonest be too old closes.
-    pub fn put(&self, connection: Box<Http1Upstream>) {
-        self.put_among(connection, POOL_IDLE_CONNECTIONS);
-    }
-
-    fn put_among(&self, connection: Box<Http1Upstream>, most: usize) {
+    /// Keeps a clean connection, `most` in all. When there is no room, the one that would soonest be too old closes.
+    pub fn put(&self, connection: Box<Http1Upstream>, most: usize) {
         let mut idle = self.idle.borrow_mut();
         if self.count.get() < most {
             self.count.set(self.count.get() + 1);
@@ -99,7 +94,7 @@ mod tests {
             accepted.push(listener.accept().await.unwrap());
             let since = began + Duration::from_secs(second);
             let connection = Http1Upstream::new(Stream::Plain(stream), key(port), &Limits::default(), since);
-            pool.put_among(Box::new(connection), 3);
+            pool.put(Box::new(connection), 3);
         }
         let idle = pool.idle.borrow();
         let seconds = [1, 2, 3].map(|port| {

@@ -3,6 +3,7 @@
 mod cache;
 mod compress;
 pub mod filters;
+mod config;
 mod health;
 mod hosts;
 pub mod late;

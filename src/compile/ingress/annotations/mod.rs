@@ -21,7 +21,7 @@ mod redirect;
 mod rewrite;
 mod sticky;
 mod table;
-mod template;
+pub(in crate::compile) mod template;
 mod value;
 mod wording;
 
@@ -29,8 +29,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::table::Effect;
-use self::value::{Refusal, Value};
+pub(in crate::compile) use self::value::{Refusal, Value, means, shorten};
 use crate::compile::claim::{Front, problem};
+use crate::compile::config_map;
+use crate::compile::ground::Ground;
 use crate::compile::resolve::Resolution;
 use crate::compile::said::{BackendSettings, Said, Told};
 use crate::ir::{Algorithm, Coding, Kind, Name, Object, Problem, Protocol, Reason, RetryOn, Severity, Upgrade};
@@ -39,6 +41,7 @@ use crate::snapshot::{Annotations, Ingress, Service};
 
 pub(in crate::compile) use self::external::{Url, default_times};
 pub(in crate::compile) use self::table::Guard;
+pub(in crate::compile) use self::table::hint as refused_hint;
 pub use self::table::{Fate, Row, rows};
 pub(in crate::compile) use self::template::{field_text, field_value};
 
@@ -156,22 +159,23 @@ impl Settings {
         self.guards.push(guard);
     }
 
-    /// Why requests for the path get 503, if they do. Authentication is not asked for on the paths of ACME challenges, as
-    /// ingress-nginx's `no-auth-locations` has it.
-    pub(in crate::compile) fn closed(&self, is_acme_challenge: bool) -> Option<Reason> {
-        let closes = |guard: &&Guard| !(is_acme_challenge && matches!(guard, Guard::Authentication));
+    /// Why requests for the path get 503, if they do. `needs_no_login`: authentication is not asked for on it
+    /// (`no-auth-locations`).
+    pub(in crate::compile) fn closed(&self, needs_no_login: bool) -> Option<Reason> {
+        let closes = |guard: &&Guard| !(needs_no_login && matches!(guard, Guard::Authentication));
         self.guards.iter().filter(closes).map(|guard| guard.reason()).min()
     }
 }
 
-/// Reads the annotations of one Ingress. `prefix` is ingress-nginx's, without the slash.
+/// Reads the annotations of one Ingress, over what the ConfigMap of the flags says.
 pub(in crate::compile) fn read(
     annotations: &Annotations,
-    prefix: &str,
+    ground: &Ground,
     object: &Arc<Object>,
     problems: &mut Vec<Problem>,
 ) -> Settings {
-    let mut settings = Settings::default();
+    let prefix = &*ground.options.annotations_prefix;
+    let mut settings = ground.base.clone();
     for (full, text) in annotations.iter() {
         let Some((given, name)) = full.split_once('/') else { continue };
         let is_ours = given == OURS;
@@ -202,6 +206,19 @@ pub(in crate::compile) fn read(
         problems.push(idle.on(object, &full));
     }
     settings
+}
+
+/// Reads a key of a ConfigMap as the annotation of its name. What is wrong with it is told of `object`.
+pub(in crate::compile) fn apply_key(value: &Value<'_>, base: &mut Settings, object: &Arc<Object>) -> Option<Problem> {
+    let row = table::find(value.full)?;
+    let Finding { severity, reason, message, hint } = apply(row, value, base)?;
+    let message = message.replace("the paths of this Ingress answer", "all paths answer");
+    Some(problem(object, severity, config_map::reason(reason), config_map::field(value.full), message, hint))
+}
+
+/// Closes the paths of all who start from these settings.
+pub(in crate::compile) fn close(base: &mut Settings) {
+    base.guards.push(Guard::Access);
 }
 
 /// The objects that the annotations of an Ingress name, as far as it may name them.
@@ -296,7 +313,7 @@ pub(in crate::compile) fn field(full: &str) -> String {
 
 fn apply(row: &Row, value: &Value<'_>, settings: &mut Settings) -> Option<Finding> {
     let name = row.name;
-    let shown = value::shorten(value.text);
+    let shown = shorten(value.text);
     match row.effect {
         Effect::Honoured(set) => match set(value, settings) {
             Ok(()) => None,
@@ -305,15 +322,11 @@ fn apply(row: &Row, value: &Value<'_>, settings: &mut Settings) -> Option<Findin
             }
             Err(Refusal::Mistaken(why, hint)) => Some(refused(row, &shown, &why, hint, settings)),
             Err(Refusal::Invalid(why)) => {
-                let hint = match row.meant(value.text) {
-                    Some(near) => format!("did you mean {near}? {}", row.values),
-                    None => row.values.to_owned(),
-                };
-                Some(refused(row, &shown, &why, hint, settings))
+                Some(refused(row, &shown, &why, table::hint(row.values, value.text), settings))
             }
         },
         Effect::Ignored { severity, default, instead } => {
-            let is_default = value::means(value.text, default);
+            let is_default = means(value.text, default);
             let message = match severity {
                 Severity::Info => format!("{name} has no effect"),
                 Severity::Error | Severity::Warning => format!("{name} is not honoured"),
@@ -321,7 +334,7 @@ fn apply(row: &Row, value: &Value<'_>, settings: &mut Settings) -> Option<Findin
             (!is_default).then(|| Finding::ignored(severity, message, instead))
         }
         Effect::Guards { guard, off } => {
-            if value::means(value.text, off) {
+            if means(value.text, off) {
                 return None;
             }
             settings.guards.push(guard);
@@ -363,7 +376,7 @@ fn unknown(full: &str, given: &str, name: &str, is_ours: bool, object: &Arc<Obje
         Severity::Warning,
         Reason::AnnotationUnknown,
         field(full),
-        format!("no annotation is named {}", value::shorten(name)),
+        format!("no annotation is named {}", shorten(name)),
         hint,
     )
 }

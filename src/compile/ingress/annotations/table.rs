@@ -60,14 +60,22 @@ impl Row {
             Effect::Guards { .. } => Fate::Refused,
         }
     }
+}
 
-    /// The right word that `written` was probably meant to be, where the values are words.
-    pub(super) fn meant(&self, written: &str) -> Option<&'static str> {
-        let words = self.values.strip_prefix(ONE_OF)?;
-        let written = written.to_ascii_lowercase();
-        let is_meant = |word: &&str| did_you_mean(&written, [word.to_ascii_lowercase().as_str()]).is_some();
-        words.split(", ").filter(is_meant).min_by_key(|word| distance(&written, &word.to_ascii_lowercase()))
+/// What to write in place of a wrong value; `values` says which are right.
+pub(in crate::compile) fn hint(values: &str, written: &str) -> String {
+    match meant(values, written) {
+        Some(near) => format!("did you mean {near}? {values}"),
+        None => values.to_owned(),
     }
+}
+
+/// The right word that `written` was probably meant to be, where the values are words.
+fn meant<'a>(values: &'a str, written: &str) -> Option<&'a str> {
+    let words = values.strip_prefix(ONE_OF)?;
+    let written = written.to_ascii_lowercase();
+    let is_meant = |word: &&str| did_you_mean(&written, [word.to_ascii_lowercase().as_str()]).is_some();
+    words.split(", ").filter(is_meant).min_by_key(|word| distance(&written, &word.to_ascii_lowercase()))
 }
 
 /// How the hint for a value begins that is one of some words.

@@ -36,7 +36,7 @@ const OTHERS: [(&str, &str); 5] = [
 ];
 
 /// Reads `$arg_id` and `${arg_id}` in a text. A text without a variable is refused: it would be the same for every request.
-pub(super) fn parse(text: &str) -> Result<Template, Refusal> {
+pub(in crate::compile) fn parse(text: &str) -> Result<Template, Refusal> {
     let template = read(text)?;
     if template.parts.iter().all(|part| matches!(part, Part::Text(_))) {
         let near = nearest_variable(text.trim_matches(['{', '}']));
@@ -47,7 +47,7 @@ pub(super) fn parse(text: &str) -> Result<Template, Refusal> {
 }
 
 /// Reads a text with variables or without.
-pub(super) fn read(text: &str) -> Result<Template, Refusal> {
+pub(in crate::compile) fn read(text: &str) -> Result<Template, Refusal> {
     let mut parts = Vec::new();
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('$') {

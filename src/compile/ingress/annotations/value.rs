@@ -11,17 +11,17 @@ use crate::settings::units;
 const LONGEST: usize = 4096;
 
 /// A value with the prefix it stands under.
-pub(super) struct Value<'a> {
+pub(in crate::compile) struct Value<'a> {
     /// Trimmed, not empty.
-    pub(super) text: &'a str,
+    pub(in crate::compile) text: &'a str,
     /// Under `fairlead.dev/`, where durations may have units.
-    pub(super) is_ours: bool,
+    pub(in crate::compile) is_ours: bool,
     /// The annotation's full name.
-    pub(super) full: &'a Arc<str>,
+    pub(in crate::compile) full: &'a Arc<str>,
 }
 
 /// Why a value is not taken, as a sentence part.
-pub(super) enum Refusal {
+pub(in crate::compile) enum Refusal {
     /// A right value of a feature that is not here; what to write instead.
     Ignored(String, &'static str),
     /// A wrong value; what was probably meant.
@@ -32,7 +32,7 @@ pub(super) enum Refusal {
 
 impl Refusal {
     /// The same, said of one key of a list.
-    pub(super) fn of(self, key: &str) -> Refusal {
+    pub(in crate::compile) fn of(self, key: &str) -> Refusal {
         match self {
             Refusal::Ignored(why, hint) => Refusal::Ignored(format!("{key} {why}"), hint),
             Refusal::Mistaken(why, hint) => Refusal::Mistaken(format!("has {key}, which {why}"), hint),
@@ -43,12 +43,12 @@ impl Refusal {
 
 impl<'a> Value<'a> {
     /// What is said, with the annotation that says it.
-    pub(super) fn told<T>(&self, value: T) -> Told<T> {
+    pub(in crate::compile) fn told<T>(&self, value: T) -> Told<T> {
         Told { value, annotation: Arc::clone(self.full) }
     }
 
     /// The text, if it is no hostile one: at most 4 KiB and no control characters.
-    pub(super) fn plain(&self) -> Result<&'a str, Refusal> {
+    pub(in crate::compile) fn plain(&self) -> Result<&'a str, Refusal> {
         match self.text {
             text if text.len() > LONGEST => Err(Refusal::Invalid("is longer than 4 KiB".to_owned())),
             text if text.chars().any(char::is_control) => Err(Refusal::Invalid("has a control character".to_owned())),
@@ -57,12 +57,12 @@ impl<'a> Value<'a> {
     }
 
     /// A boolean as Go's `strconv.ParseBool` reads it.
-    pub(super) fn boolean(&self) -> Result<bool, Refusal> {
+    pub(in crate::compile) fn boolean(&self) -> Result<bool, Refusal> {
         boolean(self.plain()?).ok_or_else(|| Refusal::Invalid("is neither true nor false".to_owned()))
     }
 
     /// `on` or `off`.
-    pub(super) fn on_off(&self) -> Result<bool, Refusal> {
+    pub(in crate::compile) fn on_off(&self) -> Result<bool, Refusal> {
         match self.plain()? {
             "on" => Ok(true),
             "off" => Ok(false),
@@ -71,19 +71,19 @@ impl<'a> Value<'a> {
     }
 
     /// One of some words, in any letter case.
-    pub(super) fn word(&self) -> Result<String, Refusal> {
+    pub(in crate::compile) fn word(&self) -> Result<String, Refusal> {
         Ok(self.plain()?.to_ascii_lowercase())
     }
 
     /// A count, 0 or more.
-    pub(super) fn count(&self) -> Result<u32, Refusal> {
+    pub(in crate::compile) fn count(&self) -> Result<u32, Refusal> {
         let text = self.plain()?;
         let digits = text.strip_prefix('+').unwrap_or(text);
         digits.parse().map_err(|_| Refusal::Invalid("is not a whole number, 0 or more".to_owned()))
     }
 
     /// A whole number within bounds.
-    pub(super) fn number(&self, bounds: RangeInclusive<u32>) -> Result<u32, Refusal> {
+    pub(in crate::compile) fn number(&self, bounds: RangeInclusive<u32>) -> Result<u32, Refusal> {
         let number = self.count()?;
         let (least, most) = bounds.into_inner();
         match number {
@@ -94,7 +94,7 @@ impl<'a> Value<'a> {
     }
 
     /// A share in percent, with or without the sign.
-    pub(super) fn percent(&self) -> Result<u8, Refusal> {
+    pub(in crate::compile) fn percent(&self) -> Result<u8, Refusal> {
         let text = self.plain()?;
         let digits = text.strip_suffix('%').unwrap_or(text).trim_end();
         match digits.parse::<u32>().map(u8::try_from) {
@@ -105,7 +105,7 @@ impl<'a> Value<'a> {
     }
 
     /// The parts of a list by comma, without white space around them. No part is empty.
-    pub(super) fn list(&self) -> Result<Vec<&'a str>, Refusal> {
+    pub(in crate::compile) fn list(&self) -> Result<Vec<&'a str>, Refusal> {
         let parts: Vec<&str> = self.plain()?.split(',').map(str::trim).collect();
         if parts.iter().any(|part| part.is_empty()) {
             return Err(Refusal::Invalid("has an empty part".to_owned()));
@@ -114,17 +114,17 @@ impl<'a> Value<'a> {
     }
 
     /// The same annotation with a part of its value.
-    pub(super) fn part(&self, text: &'a str) -> Value<'a> {
+    pub(in crate::compile) fn part(&self, text: &'a str) -> Value<'a> {
         Value { text, ..*self }
     }
 
     /// A size in octets: digits with `k`, `m` or `g`.
-    pub(super) fn size(&self) -> Result<u64, Refusal> {
+    pub(in crate::compile) fn size(&self) -> Result<u64, Refusal> {
         units::size(self.plain()?).map_err(|_| Refusal::Invalid("is not a size".to_owned()))
     }
 
     /// A time, 0 included: whole seconds; under `fairlead.dev/` also with a unit.
-    pub(super) fn duration_or_zero(&self) -> Result<Duration, Refusal> {
+    pub(in crate::compile) fn duration_or_zero(&self) -> Result<Duration, Refusal> {
         if self.is_ours {
             return units::duration(self.plain()?).map_err(|_| Refusal::Invalid("is not a duration".to_owned()));
         }
@@ -135,7 +135,7 @@ impl<'a> Value<'a> {
     }
 
     /// A time longer than 0.
-    pub(super) fn duration(&self) -> Result<Duration, Refusal> {
+    pub(in crate::compile) fn duration(&self) -> Result<Duration, Refusal> {
         match self.duration_or_zero()? {
             Duration::ZERO => Err(Refusal::Invalid("is no time at all".to_owned())),
             duration => Ok(duration),
@@ -143,7 +143,7 @@ impl<'a> Value<'a> {
     }
 
     /// Words parted by white space.
-    pub(super) fn words(&self) -> Result<impl Iterator<Item = &'a str>, Refusal> {
+    pub(in crate::compile) fn words(&self) -> Result<impl Iterator<Item = &'a str>, Refusal> {
         Ok(self.plain()?.split_ascii_whitespace())
     }
 }
@@ -154,12 +154,12 @@ pub(super) fn is_basic(octet: u8) -> bool {
 }
 
 /// Without white space around it. A value of several lines keeps its line ends: no row takes one.
-pub(super) fn trim(text: &str) -> &str {
+pub(in crate::compile) fn trim(text: &str) -> &str {
     text.trim()
 }
 
 /// Whether `text` says no more than `default` does; booleans in each of their spellings.
-pub(super) fn means(text: &str, default: &str) -> bool {
+pub(in crate::compile) fn means(text: &str, default: &str) -> bool {
     match boolean(default) {
         _ if default.is_empty() => false,
         Some(expected) if default.parse::<u32>().is_err() => boolean(text) == Some(expected),
@@ -168,7 +168,7 @@ pub(super) fn means(text: &str, default: &str) -> bool {
 }
 
 /// The beginning of a text, for messages.
-pub(super) fn shorten(text: &str) -> String {
+pub(in crate::compile) fn shorten(text: &str) -> String {
     const LONGEST: usize = 60;
     match text.char_indices().nth(LONGEST) {
         Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),

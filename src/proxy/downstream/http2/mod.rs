@@ -28,7 +28,7 @@ use crate::proxy::io::Stream;
 use crate::proxy::timer::Timer;
 use crate::proxy::unread::Unread;
 use crate::proxy::worker::Worker;
-use crate::settings::{Limit, Limits};
+use crate::settings::{Limit, Limits, Size};
 use crate::telemetry::{Failure, Gauge};
 
 /// What the streams of one connection share.
@@ -36,6 +36,8 @@ struct Shared {
     worker: Rc<Worker>,
     peer: Peer,
     tap: Tap<Stream>,
+    /// Streams that there may be at the same time.
+    most: u32,
     /// Streams whose upstream work is not over. A reset does not end it at once.
     streams: Cell<usize>,
     /// When the last stream ended.
@@ -58,7 +60,9 @@ impl Shared {
 /// Serves a connection until it ends. `read` is what was read of it already.
 pub async fn serve(worker: Rc<Worker>, stream: Stream, peer: Peer, read: Bytes) {
     let (io, tap) = wire::split(stream, read, Some(Meter::new(worker.limits())));
-    let shared = Rc::new(Shared { worker, peer, tap, streams: Cell::new(0), idle_since: Cell::new(Instant::now()) });
+    let most = worker.clients().streams.unwrap_or_else(|| narrow(worker.limits().h2_streams));
+    let shared =
+        Rc::new(Shared { worker, peer, tap, most, streams: Cell::new(0), idle_since: Cell::new(Instant::now()) });
     let timer = Timer::default();
     let Some(connection) = handshake(&shared, io, &timer).await else { return };
     let mut driver = Driver::new(Rc::clone(&shared), connection, timer);
@@ -74,7 +78,7 @@ pub async fn serve(worker: Rc<Worker>, stream: Stream, peer: Peer, read: Bytes) 
 async fn handshake(shared: &Shared, io: Wire<Stream>, timer: &Timer) -> Option<Connection<Wire<Stream>, Bytes>> {
     let limits = shared.worker.limits();
     let deadline = Instant::now() + limits.head_time;
-    let mut handshake = pin!(builder(limits).handshake(io));
+    let mut handshake = pin!(builder(limits, shared.most).handshake(io));
     poll_fn(|cx| {
         let connection = handshake.as_mut().poll(cx);
         if connection.is_pending() && timer.poll(cx, deadline).is_ready() {
@@ -87,10 +91,23 @@ async fn handshake(shared: &Shared, io: Wire<Stream>, timer: &Timer) -> Option<C
     .await
 }
 
-fn builder(limits: &Limits) -> Builder {
+/// The limits where lines may be longer (`large-client-header-buffers`).
+fn raised(limits: &Limits, worker: &Worker) -> Option<Limits> {
+    let line = worker.clients().line.filter(|line| *line > limits.field_line.0)?;
+    let raise = |size: Size| Size(size.0.max(line));
+    Some(Limits {
+        field_line: raise(limits.field_line),
+        request_line: raise(limits.request_line),
+        head: raise(limits.head),
+        h2_header_list: raise(limits.h2_header_list),
+        ..limits.clone()
+    })
+}
+
+fn builder(limits: &Limits, most: u32) -> Builder {
     let mut builder = Builder::new();
     builder
-        .max_concurrent_streams(narrow(limits.h2_streams))
+        .max_concurrent_streams(most)
         .max_header_list_size(narrow(limits.h2_header_list.0))
         .initial_window_size(window(limits.h2_stream_window.0))
         .initial_connection_window_size(window(limits.h2_connection_window.0))
@@ -195,9 +212,11 @@ impl Driver {
     fn accept(&mut self, request: Request<RecvStream>, mut respond: SendResponse<Bytes>) {
         let shared = &self.shared;
         let limits = shared.worker.limits();
+        let raised = raised(limits, &shared.worker);
+        let limits = raised.as_ref().unwrap_or(limits);
         self.is_new = false;
         self.allowance = self.allowance.saturating_sub(1);
-        if shared.streams.get() as u64 >= limits.h2_streams {
+        if shared.streams.get() >= shared.most as usize {
             shared.worker.metrics().limit_hit(Limit::h2_streams);
             respond.send_reset(Reason::REFUSED_STREAM);
             return;
@@ -220,7 +239,7 @@ impl Driver {
             let worker = &open.shared.worker;
             let answered = AssertUnwindSafe(async {
                 match head {
-                    Ok(head) => exchange::run(worker, &client, &head, started, false).await,
+                    Ok(head) => exchange::run(worker, &client, head, started, false).await,
                     Err((refusal, head)) => exchange::refuse(worker, &client, refusal, head, started).await,
                 }
             });

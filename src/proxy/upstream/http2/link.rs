@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::Http2Upstream;
+use crate::ir::Pool;
 use crate::proxy::downstream::wire::{self, Tap, Wire};
 use crate::proxy::error::UpstreamFault;
 use crate::proxy::io::Stream;
@@ -80,6 +81,7 @@ pub(super) struct Link {
     state: Rc<LinkState>,
     opened: Instant,
     requests: Cell<u64>,
+    settings: Pool,
 }
 
 /// What the connection's own task and its streams know of it too.
@@ -243,11 +245,12 @@ impl Link {
 
     fn is_usable(&self, now: Instant) -> bool {
         let idle_too_long = self.state.streams.get() == 0
-            && now.saturating_duration_since(self.state.idle_since.get()) >= POOL_IDLE_TIME;
+            && now.saturating_duration_since(self.state.idle_since.get())
+                >= self.settings.idle.unwrap_or(POOL_IDLE_TIME);
         if self.state.is_over.get()
             || idle_too_long
-            || now.saturating_duration_since(self.opened) >= POOL_AGE
-            || self.requests.get() >= POOL_REQUESTS
+            || now.saturating_duration_since(self.opened) >= self.settings.age.unwrap_or(POOL_AGE)
+            || self.requests.get() >= self.settings.requests.unwrap_or(POOL_REQUESTS)
         {
             return false;
         }
@@ -297,7 +300,7 @@ async fn make(worker: &Rc<Worker>, key: PoolKey, line: Rc<Line>, longest: Durati
         line,
     });
     tokio::task::spawn_local(drive(connection, tap, Rc::clone(&state)));
-    Ok(Rc::new(Link { send, state, opened: now, requests: Cell::new(0) }))
+    Ok(Rc::new(Link { send, state, opened: now, requests: Cell::new(0), settings: worker.table().globals().pool }))
 }
 
 fn builder(limits: &Limits) -> Builder {

@@ -1,0 +1,80 @@
+//! `docs/config-map.md`: every key with its default and what is done about it, printed from the table.
+
+use std::fmt::Write;
+
+use super::table::{Effect, Row, rows};
+use crate::compile::ingress::annotations::{Fate, rows as annotations};
+
+/// The whole page, in Markdown.
+pub fn page() -> String {
+    let mut page = String::from(
+        "# The ConfigMap\n\n\
+         The keys of the ConfigMap that `--configmap NAMESPACE/NAME` names: those of ingress-nginx, and a few of ours. It is read\n\
+         as it is, and changes act at once, without a restart or a broken connection. In a cluster it has to be there before\n\
+         anything is served, or known not to be there.\n\n\
+         This page is printed from the tables in `src/compile/config_map/`; a test keeps it equal.\n\n\
+         - **Precedence.** An annotation goes before the key of its name, list keys included, and the key before `--limit`.\n\
+         - **Values.** Times are whole seconds or `250ms`, `10s`, `5m`, `1h`; where a key is as an annotation, whole seconds.\n\
+         \x20 Booleans are as in Go, lists have commas. A value that cannot be read is a problem, `ConfigKeyInvalid`, and the\n\
+         \x20 default serves; where it guards access, all paths are closed.\n\
+         - **What is not honoured** is a problem, `ConfigKeyIgnored`, unless the value says what is done anyway; so is a key\n\
+         \x20 that nobody knows.\n",
+    );
+    section(&mut page, "Honoured", "| key | default | what it does |\n|---|---|---|", |row| {
+        let what = match row.effect {
+            Effect::Annotation if is_honoured(row) => row.meaning,
+            Effect::Sets(_) => row.meaning,
+            _ => return None,
+        };
+        Some(format!("| `{}` | {} | {what} |", row.name, code_or_dash(row.default)))
+    });
+    section(&mut page, "Not honoured in this version", "| key | instead |\n|---|---|", |row| match row.effect {
+        Effect::Later(instead) => Some(format!("| `{}` | {instead} |", row.name)),
+        Effect::Annotation if !is_honoured(row) => Some(format!("| `{}` | as the annotation |", row.name)),
+        _ => None,
+    });
+    section(&mut page, "Without effect here", "| key | why, or what to do |\n|---|---|", |row| match row.effect {
+        Effect::Nothing(instead) => Some(format!("| `{}` | {instead} |", row.name)),
+        _ => None,
+    });
+    section(&mut page, "Never run", "| key | what to do |\n|---|---|", |row| match row.effect {
+        Effect::Guards(instead) => Some(format!("| `{}` | all paths are closed: {instead} |", row.name)),
+        Effect::Refused(instead) => Some(format!("| `{}` | {instead} |", row.name)),
+        _ => None,
+    });
+    page
+}
+
+fn section(page: &mut String, title: &str, head: &str, line: impl Fn(&Row) -> Option<String>) {
+    let _ = write!(page, "\n## {title}\n\n{head}\n");
+    for line in rows().filter_map(line) {
+        page.push_str(&line);
+        page.push('\n');
+    }
+}
+
+fn is_honoured(row: &Row) -> bool {
+    annotations().any(|annotation| annotation.name == row.name && annotation.fate() == Fate::Honoured)
+}
+
+fn code_or_dash(text: &str) -> String {
+    if text.is_empty() { "–".to_owned() } else { format!("`{text}`") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn docs_config_map_is_what_the_table_says() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/config-map.md");
+        let printed = page();
+        if std::env::var_os("GOLDEN_WRITE").is_some() {
+            std::fs::write(path, &printed).unwrap();
+        }
+        assert!(
+            std::fs::read_to_string(path).unwrap_or_default() == printed,
+            "docs/config-map.md is out of date; run GOLDEN_WRITE=1 cargo test --lib docs_config_map"
+        );
+    }
+}

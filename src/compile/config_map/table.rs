@@ -1,0 +1,130 @@
+//! The table: every key with what is done about it.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use super::{Read, connections, forwarding, headers, known, later, redirect, tls};
+use crate::compile::ingress::annotations::{Refusal, Value};
+
+/// One key.
+#[derive(Debug)]
+pub(super) struct Row {
+    /// Its name.
+    pub(super) name: &'static str,
+    /// Its default, as it would be written; empty = nothing.
+    pub(super) default: &'static str,
+    /// Which values are right, as a hint.
+    pub(super) values: &'static str,
+    /// What it means, for the page.
+    pub(super) meaning: &'static str,
+    /// What is done.
+    pub(super) effect: Effect,
+}
+
+pub(super) type Set = fn(&Value<'_>, &mut Read) -> Result<(), Refusal>;
+
+/// What is done about a key. Where nothing is, a value that says the default is not told of.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Effect {
+    /// As the annotation of the same name, for all Ingresses that do not have that annotation.
+    Annotation,
+    /// It guards access and is not honoured, so all paths are closed; what to do.
+    Guards(&'static str),
+    /// Not honoured, so what is served differs from what was asked for; what is done or what to do instead.
+    Later(&'static str),
+    /// It tunes something that does not exist here.
+    Nothing(&'static str),
+    /// Raw configuration, or a guard that is not there: never run.
+    Refused(&'static str),
+    /// It changes something.
+    Sets(Set),
+}
+
+/// Every key, in alphabetical order.
+pub(super) fn rows() -> impl Iterator<Item = &'static Row> {
+    TABLE.values().copied()
+}
+
+/// The row of a key.
+pub(super) fn find(name: &str) -> Option<&'static Row> {
+    TABLE.get(name).copied()
+}
+
+const SUBJECTS: [&[Row]; 7] =
+    [tls::ROWS, forwarding::ROWS, headers::ROWS, connections::ROWS, redirect::ROWS, known::ROWS, later::ROWS];
+
+static TABLE: LazyLock<BTreeMap<&'static str, &'static Row>> =
+    LazyLock::new(|| SUBJECTS.into_iter().flatten().map(|row| (row.name, row)).collect());
+
+/// A key that means what the annotation of its name means.
+pub(super) const fn like(name: &'static str, default: &'static str) -> Row {
+    Row { name, default, values: "", meaning: "as the annotation", effect: Effect::Annotation }
+}
+
+/// A key that sets something.
+pub(super) const fn sets(
+    name: &'static str,
+    default: &'static str,
+    set: Set,
+    values: &'static str,
+    meaning: &'static str,
+) -> Row {
+    Row { name, default, values, meaning, effect: Effect::Sets(set) }
+}
+
+/// A key that is not honoured in this version.
+pub(super) const fn later(name: &'static str, default: &'static str, instead: &'static str) -> Row {
+    Row { name, default, values: "", meaning: "", effect: Effect::Later(instead) }
+}
+
+/// A key that guards access and is not honoured in this version.
+pub(super) const fn guards(name: &'static str, instead: &'static str) -> Row {
+    Row { name, default: "", values: "", meaning: "", effect: Effect::Guards(instead) }
+}
+
+/// A key that tunes something that does not exist here.
+pub(super) const fn nothing(name: &'static str, default: &'static str, instead: &'static str) -> Row {
+    Row { name, default, values: "", meaning: "", effect: Effect::Nothing(instead) }
+}
+
+/// A key whose content is never run.
+pub(super) const fn refused(name: &'static str, default: &'static str, instead: &'static str) -> Row {
+    Row { name, default, values: "", meaning: "", effect: Effect::Refused(instead) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compile::annotations;
+
+    #[test]
+    fn no_key_has_two_rows() {
+        assert_eq!(SUBJECTS.into_iter().map(<[Row]>::len).sum::<usize>(), TABLE.len());
+    }
+
+    #[test]
+    fn all_keys_of_ingress_nginx_are_known() {
+        // 192 documented ones and 16 that stand in its code only, in ingress-nginx 1.15; and three of ours.
+        assert_eq!(rows().count(), 208 + OURS.len());
+        assert!(OURS.iter().all(|ours| find(ours).is_some()));
+    }
+
+    const OURS: [&str; 3] = ["enable-zstd", "snippets", "trailing-slash-redirect"];
+
+    #[test]
+    fn a_key_that_has_an_annotation_of_its_name_means_the_same() {
+        // These have one meaning for a host and another for all of them.
+        const APART: [&str; 3] = ["modsecurity-snippet", "server-snippet", "ssl-ciphers"];
+        for row in rows().filter(|row| !APART.contains(&row.name)) {
+            let has_annotation = annotations().any(|annotation| annotation.name == row.name);
+            assert_eq!(matches!(row.effect, Effect::Annotation), has_annotation, "{}", row.name);
+        }
+    }
+
+    #[test]
+    fn what_sets_something_says_which_values_are_right_and_what_it_means() {
+        for row in rows().filter(|row| matches!(row.effect, Effect::Sets(_))) {
+            assert!(!row.values.is_empty() && !row.meaning.is_empty(), "{}", row.name);
+        }
+    }
+}

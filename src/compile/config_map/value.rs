@@ -1,0 +1,61 @@
+//! The grammar of values that annotations do not have.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::compile::ingress::annotations::{Refusal, Value, shorten};
+use crate::ir::Networks;
+use crate::ir::networks::network;
+use crate::settings::units;
+
+pub(super) const NETWORKS: &str = "write addresses and networks, as in 10.0.0.0/8, 192.0.2.7, fd00::/8";
+pub(super) const NUMBER: &str = "write a whole number";
+pub(super) const PATHS: &str = "write paths with commas between, as in /a,/b";
+pub(super) const SWITCH: &str = "one of: true, false";
+pub(super) const TIME: &str = "write a time, as in 60, 250ms, 10s, 5m, 1h";
+
+/// A time longer than 0; a bare number is seconds.
+pub(super) fn time(value: &Value<'_>) -> Result<Duration, Refusal> {
+    match time_or_zero(value)? {
+        Duration::ZERO => Err(Refusal::Invalid("is no time at all".to_owned())),
+        time => Ok(time),
+    }
+}
+
+/// A time, 0 included.
+pub(super) fn time_or_zero(value: &Value<'_>) -> Result<Duration, Refusal> {
+    units::duration(value.plain()?).map_err(|_| Refusal::Invalid("is not a time".to_owned()))
+}
+
+/// Paths by comma.
+pub(super) fn paths(value: &Value<'_>) -> Result<Box<[Arc<str>]>, Refusal> {
+    let wrong = |part: &&str| Refusal::Invalid(format!("has {:?}, which does not begin with /", shorten(part)));
+    let parts = value.list()?;
+    let read = parts.iter().map(|part| if part.starts_with('/') { Ok(Arc::from(*part)) } else { Err(wrong(part)) });
+    read.collect()
+}
+
+/// Networks by comma. One wrong part makes the whole wrong.
+pub(super) fn networks(value: &Value<'_>) -> Result<Networks, Refusal> {
+    let wrong = |part: &&str| Refusal::Invalid(format!("has {:?}, which is no address and no network", shorten(part)));
+    let parts = value.list()?;
+    let read = parts.iter().map(|part| network(part).ok_or_else(|| wrong(part)));
+    Ok(Networks::new(read.collect::<Result<Vec<_>, _>>()?))
+}
+
+/// A name of a header field (RFC 9110 5.1).
+pub(super) fn is_field_name(text: &str) -> bool {
+    let is_token = |octet: u8| octet.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&octet);
+    !text.is_empty() && text.len() <= 256 && text.bytes().all(is_token)
+}
+
+/// Names of header fields by comma, in lower case.
+pub(super) fn field_names(value: &Value<'_>) -> Result<Box<[Arc<str>]>, Refusal> {
+    let wrong = |part: &&str| Refusal::Invalid(format!("has {:?}, which is no name of a field", shorten(part)));
+    let parts = value.list()?;
+    let read = parts.iter().map(|part| match is_field_name(part) {
+        true => Ok(Arc::from(part.to_ascii_lowercase())),
+        false => Err(wrong(part)),
+    });
+    read.collect()
+}

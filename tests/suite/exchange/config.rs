@@ -1,0 +1,185 @@
+//! What the ConfigMap of `--configmap` sets for all hosts, over the wire.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use super::plain::{answer_once, talk};
+use crate::bed::{Bed, ingress, service};
+use crate::origin::Origin;
+
+const ANSWER: &[u8] =
+    b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nServer: apache\r\nX-Powered-By: php\r\nX-Set: theirs\r\n\r\n";
+
+/// The ConfigMap of the bed, with `data` as YAML flow text.
+fn global(data: &str) -> String {
+    map("global", data)
+}
+
+fn map(name: &str, data: &str) -> String {
+    format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}}}\ndata: {{{data}}}\n---\n")
+}
+
+fn web(address: SocketAddr) -> String {
+    service("web", &[address]) + &ingress("web", "a.example", "/", "web", "")
+}
+
+/// What the back end receives for a request with these lines, and what the client gets.
+fn exchange(config: &str, lines: &str) -> (String, String) {
+    let (address, backend) = answer_once(ANSWER, 0);
+    let bed = Bed::start(&(web(address) + config));
+    let answer = talk(bed.http, &format!("GET /x?y HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n{lines}\r\n"));
+    (backend.join().unwrap(), answer)
+}
+
+const TOLD: &str = "X-Forwarded-For: 6.6.6.6, 203.0.113.9, 127.0.0.2\r\nX-Forwarded-Proto: https\r\n\
+                    X-Forwarded-Host: public.example:8443\r\nX-Forwarded-Port: 8443\r\nX-Forwarded-Prefix: /app\r\n";
+
+#[test]
+fn a_proxy_that_is_trusted_is_believed_and_the_client_is_the_right_most_stranger() {
+    let config = "use-forwarded-headers: 'true', proxy-real-ip-cidr: '127.0.0.0/8,10.0.0.0/8'";
+    let (received, _) = exchange(&global(config), TOLD);
+    for line in [
+        "Host: public.example:8443",
+        "X-Real-IP: 203.0.113.9",
+        "X-Forwarded-For: 203.0.113.9",
+        "X-Forwarded-Host: public.example:8443",
+        "X-Forwarded-Port: 8443",
+        "X-Forwarded-Proto: https",
+        "X-Scheme: https",
+        "X-Forwarded-Prefix: /app",
+        "X-Original-Forwarded-For: 6.6.6.6, 203.0.113.9, 127.0.0.2",
+    ] {
+        assert!(received.contains(&format!("\r\n{line}\r\n")), "{line}: {received}");
+    }
+    let (received, _) = exchange(&global(&format!("{config}, compute-full-forwarded-for: 'true'")), TOLD);
+    let list = "\r\nX-Forwarded-For: 6.6.6.6, 203.0.113.9, 127.0.0.2, 127.0.0.1\r\n";
+    assert!(received.contains(list) && received.contains("\r\nX-Real-IP: 203.0.113.9\r\n"), "{received}");
+}
+
+#[test]
+fn who_is_not_trusted_is_not_believed_and_an_address_alone_is_no_scheme() {
+    for config in ["use-forwarded-headers: 'true', proxy-real-ip-cidr: 10.0.0.0/8", "use-forwarded-headers: 'false'"] {
+        let (received, _) = exchange(&global(config), TOLD);
+        for line in ["Host: a.example", "X-Real-IP: 127.0.0.1", "X-Forwarded-For: 127.0.0.1", "X-Scheme: http"] {
+            assert!(received.contains(&format!("\r\n{line}\r\n")), "{config} {line}: {received}");
+        }
+        assert!(!received.contains("X-Forwarded-Prefix"), "{config}: {received}");
+    }
+    let config = "enable-real-ip: 'true', proxy-real-ip-cidr: 127.0.0.0/8, forwarded-for-header: X-Client";
+    let (received, _) = exchange(&global(config), &format!("{TOLD}X-Client: 198.51.100.4\r\n"));
+    for line in ["X-Real-IP: 198.51.100.4", "X-Scheme: http", "Host: a.example"] {
+        assert!(received.contains(&format!("\r\n{line}\r\n")), "{line}: {received}");
+    }
+}
+
+#[test]
+fn fields_are_set_hidden_and_passed_as_the_keys_say() {
+    let config = global(
+        "add-headers: default/added, proxy-set-headers: default/set, hide-headers: 'x-powered-by', server-tokens: 'true', \
+         proxy-add-original-uri-header: 'true', generate-request-id: 'false', enable-underscores-in-headers: 'true'",
+    ) + &map("added", "X-Set: ours, X-Frame-Options: DENY")
+        + &map("set", "X-User: 'from $remote_addr', x-real-ip: none, X-Mine: ''");
+    let (received, answer) = exchange(&config, "foo_bar: 1\r\nX_Real_IP: 6.6.6.6\r\nX-User: admin\r\nX-Mine: 1\r\n");
+    for line in ["X-User: from 127.0.0.1", "x-real-ip: none", "X-Original-URI: /x?y", "foo_bar: 1"] {
+        assert!(received.contains(&format!("\r\n{line}\r\n")), "{line}: {received}");
+    }
+    for absent in ["X-Request-ID", "admin", "X-Mine", "X_Real_IP", "X-Real-IP"] {
+        assert!(!received.contains(absent), "{absent}: {received}");
+    }
+    for line in ["X-Set: ours", "X-Frame-Options: DENY", "Server: fairlead"] {
+        assert!(answer.contains(&format!("\r\n{line}\r\n")), "{line}: {answer}");
+    }
+    assert!(!answer.contains("php") && !answer.contains("theirs") && !answer.contains("apache"), "{answer}");
+
+    let (_, answer) = exchange(&global("allow-backend-server-header: 'true'"), "");
+    assert!(answer.contains("\r\nServer: apache\r\n"), "{answer}");
+    // Ours too.
+    let bed = Bed::start(&(global("add-headers: default/added") + &map("added", "X-Set: ours")));
+    let answer = talk(bed.http, "GET / HTTP/1.1\r\nHost: b.example\r\nConnection: close\r\n\r\n");
+    assert!(answer.starts_with("HTTP/1.1 404 ") && answer.contains("\r\nX-Set: ours\r\n"), "{answer}");
+}
+
+#[test]
+fn a_connection_begins_with_a_proxy_header_where_one_is_expected() {
+    let origin = Origin::start("web");
+    let bed =
+        Bed::start(&(web(origin.address) + &global("use-proxy-protocol: 'true', proxy-real-ip-cidr: 127.0.0.0/8")));
+    let request = "GET / HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n";
+    for header in ["PROXY TCP4 203.0.113.9 198.51.100.1 5000 80\r\n", "PROXY UNKNOWN\r\n"] {
+        let answer = talk(bed.http, &format!("{header}{request}"));
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    }
+    let mut socket = TcpStream::connect(bed.http).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    socket.write_all(request.as_bytes()).unwrap();
+    let mut answer = Vec::new();
+    let _reset = socket.read_to_end(&mut answer);
+    assert!(answer.is_empty(), "{}", answer.escape_ascii());
+    drop(bed);
+
+    let received = |config: &str| {
+        let (address, backend) = answer_once(ANSWER, 0);
+        let bed = Bed::start(&(web(address) + &global(config)));
+        let header = [
+            &b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c"[..],
+            &[203, 0, 113, 9, 198, 51, 100, 1, 0x13, 0x88, 0x01, 0xbb],
+            request.as_bytes(),
+        ];
+        let mut socket = TcpStream::connect(bed.http).unwrap();
+        socket.write_all(&header.concat()).unwrap();
+        backend.join().unwrap()
+    };
+    let told = received("use-proxy-protocol: 'true', proxy-real-ip-cidr: 127.0.0.0/8");
+    for line in ["X-Real-IP: 203.0.113.9", "X-Forwarded-Port: 443", "X-Forwarded-Proto: https"] {
+        assert!(told.contains(&format!("\r\n{line}\r\n")), "{line}: {told}");
+    }
+    let told = received("use-proxy-protocol: 'true', proxy-real-ip-cidr: 10.0.0.0/8");
+    assert!(told.contains("\r\nX-Real-IP: 127.0.0.1\r\n") && told.contains("\r\nX-Scheme: http\r\n"), "{told}");
+}
+
+#[test]
+fn a_proxy_header_that_does_not_come_ends_the_connection_in_time() {
+    let bed = Bed::start(&global("use-proxy-protocol: 'true', proxy-protocol-header-timeout: 50ms"));
+    let mut socket = TcpStream::connect(bed.http).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    socket.write_all(b"PROXY TCP4 ").unwrap();
+    assert!(matches!(socket.read(&mut [0]), Ok(0) | Err(_)));
+}
+
+#[test]
+fn keys_about_connections_act_on_the_connections_that_come_next() {
+    let origin = Origin::start("web");
+    let mut bed = Bed::start(&(web(origin.address) + &global("keep-alive: '75'")));
+    let ask = |bed: &Bed, more: &str| {
+        let mut socket = TcpStream::connect(bed.http).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        socket.write_all(format!("GET / HTTP/1.1\r\nHost: a.example\r\n{more}\r\n").as_bytes()).unwrap();
+        let mut piece = [0; 4096];
+        let length = socket.read(&mut piece).unwrap();
+        String::from_utf8(piece[..length].to_vec()).unwrap()
+    };
+    assert!(!ask(&bed, "").contains("Connection: close"));
+    bed.apply(&(web(origin.address) + &global("keep-alive: '0', large-client-header-buffers: 4 64k")));
+    let answer = ask(&bed, "");
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("\r\nConnection: close\r\n"), "{answer}");
+    let answer = ask(&bed, &format!("X-Long: {}\r\n", "a".repeat(40 << 10)));
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    bed.apply(&(web(origin.address) + &global("client-header-timeout: 50ms, upstream-keepalive-connections: '0'")));
+    let mut socket = TcpStream::connect(bed.http).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    socket.write_all(b"GET / HTTP/1.1\r\n").unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    let answer = ask(&bed, &format!("X-Long: {}\r\n", "a".repeat(40 << 10)));
+    assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
+}
+
+#[test]
+fn without_http2_its_preface_is_no_request() {
+    let bed = Bed::start(&global("use-http2: 'false'"));
+    let answer = talk(bed.http, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+    assert!(!answer.contains("\0\0"), "no SETTINGS frame: {}", answer.escape_debug());
+    assert!(answer.starts_with("HTTP/1.1 4") || answer.starts_with("HTTP/1.1 505"), "{answer}");
+}
