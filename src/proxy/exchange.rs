@@ -155,7 +155,7 @@ async fn serve<C: Client>(
         return Err(Reply::plain(response.status).into());
     }
     let cache_status = match &route.rule.policy.cache {
-        Some(caching) => cached::passed_by(&table, route, caching, &outgoing, &path, &identity, response),
+        Some(caching) => cached::passed_by(table, route, backend, caching, &outgoing, &path, &identity, response),
         None => None,
     };
     let close = last || worker.is_draining() || !upload.is_sent();

@@ -154,7 +154,7 @@ mod tests {
             peer: &peer,
             framing: Framing::None,
             upgrade: None,
-            prefix: None,
+            prefix: Some(b"/shop"),
             rules: &Requests::default(),
             te_trailers: false,
         };

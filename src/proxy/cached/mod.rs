@@ -28,7 +28,7 @@ use crate::filter::text;
 use crate::http1::{Framing, RequestHead, ResponseHead};
 use crate::ir::{Caching, Template};
 use crate::live::{Cache, Fetch, Joined, Outcome, Place, Slot, Stored};
-use crate::table::{BackendRef, Pinned, Route, RouteRef, RoutingTable, Target};
+use crate::table::{BackendRef, Pinned, Route, RouteRef, RoutingTable};
 use crate::uri::host;
 use crate::uri::path::RoutingPath;
 
@@ -87,7 +87,7 @@ impl<'a> Ask<'a> {
 
     fn key(&self) -> Key {
         let query = Query::new(self.caching, self.head());
-        key(self.route, self.request, self.path.forward.as_bytes(), query, self.identity)
+        key(self.route, self.backend, self.request, self.path.forward.as_bytes(), query, self.identity)
     }
 }
 
@@ -103,9 +103,16 @@ pub fn identity(edits: &Edits) -> Vec<u8> {
     identity
 }
 
-/// The key of a URL on a route. Answers are shared by nothing that differs in Ingress, scheme, host, port, path or query, nor
-/// in who asks, where the backend is told.
-fn key(route: &Route, request: &Outgoing<'_>, path: &[u8], query: Query<'_>, identity: &[u8]) -> Key {
+/// The key of a URL on a route. Answers are shared by nothing that differs in Ingress, backend (of a canary), scheme, host,
+/// port, path or query, nor in who asks, where the backend is told.
+fn key(
+    route: &Route,
+    backend: &BackendRef,
+    request: &Outgoing<'_>,
+    path: &[u8],
+    query: Query<'_>,
+    identity: &[u8],
+) -> Key {
     let Outgoing { head, peer, forwarded_host, prefix, .. } = request;
     let ingress = &route.rule.origin.object.name;
     let authority = head.part(head.authority).to_ascii_lowercase();
@@ -115,6 +122,7 @@ fn key(route: &Route, request: &Outgoing<'_>, path: &[u8], query: Query<'_>, ide
     for part in [
         ingress.namespace.as_bytes(),
         ingress.name.as_bytes(),
+        backend.settings.id.to_string().as_bytes(),
         peer.scheme().as_bytes(),
         &authority,
         &told,
@@ -304,6 +312,7 @@ async fn follow<C: Client>(client: &C, fetch: &Fetch) -> Result<Outcome, Stop> {
 fn revalidate(worker: &Rc<Worker>, ask: &Ask<'_>, key: &Key, stored: &Arc<Stored>) {
     let Joined::Leader(lead) = ask.cache.join(key) else { return };
     let (worker, table, at, request) = (Rc::clone(worker), Rc::clone(ask.table), ask.at, ask.request);
+    let backend = ask.backend.clone();
     let (head, edits, method) = (request.head.clone(), request.edits.clone(), request.method.clone());
     let octets = [request.path, request.query, request.host, request.forwarded_host, request.request_id];
     let [path, query, host, forwarded_host, request_id] = octets.map(<[u8]>::to_vec);
@@ -311,7 +320,7 @@ fn revalidate(worker: &Rc<Worker>, ask: &Ask<'_>, key: &Key, stored: &Arc<Stored
     let (key, stale, nobody) = (key.clone(), Arc::clone(stored), Nobody::new(request.peer));
     tokio::task::spawn_local(async move {
         let route = table.route(at);
-        let (Target::Backend(backend), Some(caching)) = (&route.target, &route.rule.policy.cache) else { return };
+        let Some(caching) = &route.rule.policy.cache else { return };
         let outgoing = Outgoing {
             head: &head,
             edits: &edits,
@@ -328,7 +337,7 @@ fn revalidate(worker: &Rc<Worker>, ask: &Ask<'_>, key: &Key, stored: &Arc<Stored
             upgrade: None,
             te_trailers: false,
         };
-        let ask = Ask::new(caching, &table, at, backend, &outgoing, &routing, &identity, false);
+        let ask = Ask::new(caching, &table, at, &backend, &outgoing, &routing, &identity, false);
         let Some(ask) = ask else { return };
         let mut note = Note::new(tokio::time::Instant::now());
         let errand = Errand { lead: Some(lead), stale: Some(stale), as_is: false };
@@ -344,9 +353,11 @@ fn owned(path: &RoutingPath<'_>) -> RoutingPath<'static> {
 
 /// A request on a route with a cache that went by it. One that changed something makes worthless what is kept of it
 /// (RFC 9111 4.4). Gives the `Cache-Status`.
+#[expect(clippy::too_many_arguments, reason = "what a request is, as its exchange knows it")]
 pub fn passed_by(
     table: &RoutingTable,
     route: &Route,
+    backend: &BackendRef,
     caching: &Caching,
     request: &Outgoing<'_>,
     path: &RoutingPath<'_>,
@@ -360,7 +371,7 @@ pub fn passed_by(
         let own = |path: &[u8], query: Query<'_>| {
             // For whoever asks without being known, and for the one who changed it.
             for who in [&[][..], identity] {
-                cache.remove(&key(route, request, path, query, who));
+                cache.remove(&key(route, backend, request, path, query, who));
             }
         };
         own(path, Query::new(caching, head));
