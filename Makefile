@@ -123,7 +123,7 @@ bench-peers: ## The same load side by side with nginx, one worker each on one co
 	$(CARGO) build --release --bin fairlead --bench peers
 	python3 benches/peers/side_by_side.py $(RELEASE)
 
-bench-balancing: ## Ten real back ends, one of them sick, behind HAProxy and behind Fairlead: p99 and errors; half an hour
+bench-balancing: ## Ten real back ends, one of them sick, behind HAProxy and behind Fairlead: p99 and errors; over an hour
 	@scripts/setup.sh bench
 	$(CARGO) build --release --bin fairlead --bench peers
 	python3 benches/peers/balancing.py $(RELEASE)

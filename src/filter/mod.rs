@@ -2,6 +2,7 @@
 
 mod access;
 pub mod answer;
+pub mod canary;
 pub mod cache;
 pub mod compress;
 mod cors;

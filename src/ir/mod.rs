@@ -5,6 +5,7 @@
 
 mod backend;
 mod balancing;
+mod canary;
 mod caching;
 mod certificate;
 mod compression;
@@ -31,6 +32,7 @@ pub use self::balancing::{
     ActiveCheck, Affinity, Algorithm, Balancing, Cookie, Part, PassiveCheck, Probe, SameSite, Template,
 };
 pub use self::caching::Caching;
+pub use self::canary::{Canary, CanaryRule, HeaderTest};
 pub use self::certificate::{Certificate, CertificateOrigin};
 pub use self::compression::{Coding, Compression, Tuning};
 pub use self::filters::{

@@ -104,6 +104,15 @@ impl PathMatch {
         }
     }
 
+    /// What every path that is taken begins with, if not in letter case: where a cookie of the route is sent back to.
+    pub fn start(&self) -> &str {
+        match &self.kind {
+            PathKind::Exact | PathKind::Prefix => &self.path,
+            PathKind::Regex(pattern) if pattern.start().is_empty() => "/",
+            PathKind::Regex(pattern) => pattern.start(),
+        }
+    }
+
     /// Precedence among the routes of one host that match `request`; the least rank answers, and of equal ones the first.
     pub fn rank(&self, request: &str) -> Rank {
         let trimmed = self.path.strip_suffix('/').unwrap_or(&self.path);

@@ -121,7 +121,7 @@ fn hex(octets: &[u8]) -> String {
 }
 
 fn describe(backend: &Backend) -> Vec<String> {
-    let Backend { id, protocol, balancing, affinity, source, origin: _ } = backend;
+    let Backend { id, protocol, balancing, affinity, canary, source, origin: _ } = backend;
     let source = match source {
         EndpointSource::Fixed(address) => format!("service {address}"),
         EndpointSource::None => "nowhere".to_owned(),
@@ -140,6 +140,10 @@ fn describe(backend: &Backend) -> Vec<String> {
     let mut words = Vec::new();
     backend::balancing(&mut words, balancing);
     backend::affinity(&mut words, affinity.as_ref());
+    words.extend(canary.as_ref().map(|canary| {
+        let legacy = if affinity.is_some() && canary.affinity.is_none() { ";legacy" } else { "" };
+        format!("canary={}({}{legacy})", canary.backend, canary.rule)
+    }));
     vec![id.to_string(), protocol.as_str().to_owned(), balancing.algorithm.as_str().to_owned(), source, words.join(" ")]
 }
 

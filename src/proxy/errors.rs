@@ -81,6 +81,7 @@ pub async fn answer<C: Client>(
         answered.response.status = reply.status;
     }
     note.attempt_ended(Instant::now());
-    let way = Way { table: table.table(), head, route, close, cookies: &[], cache_status: None };
+    let globals = table.table().globals();
+    let way = Way { head, route, globals, close, cookies: &[], cache_status: None };
     respond::forward(worker, client, way, answered, &mut upload, note).await
 }

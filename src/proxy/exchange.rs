@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::attempt::{self, Answered};
 use super::cached;
+use super::canary;
 use super::downstream::{Client, ClientFault, Part};
 use super::errors;
 use super::forward::Outgoing;
@@ -95,13 +96,19 @@ async fn serve<C: Client>(
         _ => Admitted::default(),
     };
     let (mut backend, rewritten) = backend(outcome)?;
-    let mut is_fallback = false;
+    // Answers of others than the route's own backend are not kept.
+    let mut is_other = false;
     if let Some(fallback) = route.aside.as_ref().and_then(|aside| aside.fallback.as_ref())
         && backend.live.endpoints.load().candidates.is_empty()
     {
         errors::tell(&mut admitted.edits, head, route, 503);
         backend = fallback;
-        is_fallback = true;
+        is_other = true;
+    }
+    if let Some(canary) = canary::choose(backend, &request) {
+        note.alternative = Some(Arc::clone(&canary.upstream_name));
+        backend = &canary.backend;
+        is_other = true;
     }
     // What the back end is told of who asks, before what it is told of every request.
     let identity = route.rule.policy.cache.as_ref().map(|_| cached::identity(&admitted.edits)).unwrap_or_default();
@@ -137,8 +144,8 @@ async fn serve<C: Client>(
         upgrade: upgrade.as_deref(),
         te_trailers: route.rule.policy.is_grpc,
     };
-    if let Some(caching) = route.rule.policy.cache.as_deref().filter(|_| !is_fallback)
-        && let Some(ask) = cached::Ask::new(caching, &table, at, backend, &outgoing, &path, &identity, last)
+    if let Some(caching) = route.rule.policy.cache.as_deref().filter(|_| !is_other)
+        && let Some(ask) = cached::Ask::new(caching, table, at, backend, &outgoing, &path, &identity, last)
     {
         // Boxed: most routes keep no answers.
         return Box::pin(cached::serve(worker, client, &ask, note)).await.map(|()| None);
@@ -155,11 +162,11 @@ async fn serve<C: Client>(
         return Err(Reply::plain(response.status).into());
     }
     let cache_status = match &route.rule.policy.cache {
-        Some(caching) => cached::passed_by(table, route, backend, caching, &outgoing, &path, &identity, response),
+        Some(caching) => cached::passed_by(table, route, caching, &outgoing, &path, &identity, response),
         None => None,
     };
     let close = last || worker.is_draining() || !upload.is_sent();
-    let way = Way { table, head, route, close, cookies: &admitted.edits.cookies, cache_status };
+    let way = Way { head, route, globals, close, cookies: &admitted.edits.cookies, cache_status };
     respond::forward(worker, client, way, answered, &mut upload, note).await?;
     Ok(None)
 }

@@ -3,6 +3,7 @@
 mod affinity;
 mod attempt;
 pub mod balance;
+mod canary;
 mod bind;
 mod cached;
 mod checks;
@@ -18,8 +19,8 @@ mod errors;
 mod exchange;
 mod external;
 mod forward;
-mod guard;
 mod forwarded;
+mod guard;
 mod io;
 mod listener;
 mod note;

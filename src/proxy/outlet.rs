@@ -13,8 +13,8 @@ use super::worker::Worker;
 use crate::filter;
 use crate::filter::compress::{self, Verdict};
 use crate::http1::{Fields, Framing, Known, RequestHead, ResponseHead, Version};
-use crate::ir::Answers;
-use crate::table::{Pinned, Route};
+use crate::ir::{Answers, Globals};
+use crate::table::Route;
 
 /// Answers with these statuses carry the cookies of a service that was asked who may come in, as nginx adds fields to them.
 const CARRY_COOKIES: [u16; 10] = [200, 201, 204, 206, 301, 302, 303, 304, 307, 308];
@@ -24,12 +24,12 @@ const TURN: usize = 64 << 10;
 /// What an answer leaves by.
 #[derive(Clone, Copy)]
 pub struct Way<'a> {
-    /// The table that is served.
-    pub table: &'a Pinned,
     /// The request.
     pub head: &'a RequestHead,
     /// Its route.
     pub route: &'a Route,
+    /// What holds for all answers.
+    pub globals: &'a Globals,
     /// The connection ends after it.
     pub close: bool,
     /// `Set-Cookie` of a service that was asked who may come in.
@@ -90,10 +90,10 @@ impl<'a, C: Client> Outlet<'a, C> {
         additions: &compress::Additions,
         more: &[(&str, &[u8])],
     ) {
-        let Way { table, head, route, close, cookies, cache_status } = way;
+        let Way { head, route, globals, close, cookies, cache_status } = way;
         let mut rewritten: SmallVec<[(&str, Bytes); 1]> = SmallVec::new();
         let mut extra: SmallVec<[(&str, &[u8]); 4]> = SmallVec::new();
-        if let Some(answers) = &table.globals().answers {
+        if let Some(answers) = &globals.answers {
             hide(&mut response.fields, answers);
             filter::everywhere(answers, |field| {
                 response.fields.skip_named(field.name.as_bytes());
@@ -196,6 +196,11 @@ impl<'a, C: Client> Outlet<'a, C> {
     }
 }
 
+/// An encoder fails only where memory does.
+fn broken(_: io::Error) -> Stop {
+    Stop::Cut(UpstreamFault::Exhausted)
+}
+
 /// Which fields of the back end are passed on, after what is set for all.
 fn hide(fields: &mut Fields, answers: &Answers) {
     if answers.keeps_server {
@@ -204,9 +209,4 @@ fn hide(fields: &mut Fields, answers: &Answers) {
     for name in &answers.hidden {
         fields.skip_named(name.as_bytes());
     }
-}
-
-/// An encoder fails only where memory does.
-fn broken(_: io::Error) -> Stop {
-    Stop::Cut(UpstreamFault::Exhausted)
 }

@@ -99,6 +99,7 @@ pub(crate) fn backend(id: &ir::BackendId, algorithm: ir::Algorithm) -> Arc<ir::B
         protocol: ir::Protocol::Http1,
         balancing: Arc::new(ir::Balancing { algorithm, ..ir::Balancing::default() }),
         affinity: None,
+        canary: None,
         source: ir::EndpointSource::None,
         origin: origin(),
     })

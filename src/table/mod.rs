@@ -95,6 +95,18 @@ pub struct BackendRef {
     pub settings: Arc<ir::Backend>,
     /// Endpoints and counters.
     pub live: Arc<live::Backend>,
+    /// What takes a share of its requests.
+    pub canary: Option<Arc<CanaryRef>>,
+}
+
+/// An alternative to a backend.
+pub struct CanaryRef {
+    /// Which requests it takes.
+    pub rule: Arc<ir::CanaryRule>,
+    /// Where they go. Its settings are those that count here.
+    pub backend: BackendRef,
+    /// Its name for the log.
+    pub upstream_name: Arc<str>,
 }
 
 impl Route {
@@ -183,14 +195,14 @@ impl RoutingTable {
         self.certificates.is_self_made(server_name)
     }
 
-    /// Where answers are kept; `None` before the first configuration.
-    pub fn cache(&self) -> Option<&Arc<live::Cache>> {
-        self.cache.as_ref()
-    }
-
     /// What is set for all hosts at once.
     pub fn globals(&self) -> &ir::Globals {
         &self.config.globals
+    }
+
+    /// Where answers are kept; `None` before the first configuration.
+    pub fn cache(&self) -> Option<&Arc<live::Cache>> {
+        self.cache.as_ref()
     }
 
     /// The configuration it was built from.

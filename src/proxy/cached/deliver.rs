@@ -58,8 +58,9 @@ pub(super) async fn deliver<C: Client>(
     extra.extend(cookie.as_ref().map(|cookie| ("Set-Cookie", &**cookie)));
     let close = ask.last || worker.is_draining();
     let cookies = &ask.request.edits.cookies;
-    let way =
-        Way { table: ask.table, head: ask.head(), route: ask.route, close, cookies, cache_status: status.as_deref() };
+    let cache_status = status.as_deref();
+    let globals = ask.table.globals();
+    let way = Way { head: ask.head(), route: ask.route, globals, close, cookies, cache_status };
     let mut outlet = Outlet::open(worker, client, way, &mut response, &extra);
     note.status = response.status;
     let (from, until) = match wanted {

@@ -28,7 +28,7 @@ use crate::filter::text;
 use crate::http1::{Framing, RequestHead, ResponseHead};
 use crate::ir::{Caching, Template};
 use crate::live::{Cache, Fetch, Joined, Outcome, Place, Slot, Stored};
-use crate::table::{BackendRef, Pinned, Route, RouteRef, RoutingTable};
+use crate::table::{BackendRef, Pinned, Route, RouteRef, RoutingTable, Target};
 use crate::uri::host;
 use crate::uri::path::RoutingPath;
 
@@ -87,7 +87,7 @@ impl<'a> Ask<'a> {
 
     fn key(&self) -> Key {
         let query = Query::new(self.caching, self.head());
-        key(self.route, self.backend, self.request, self.path.forward.as_bytes(), query, self.identity)
+        key(self.route, self.request, self.path.forward.as_bytes(), query, self.identity)
     }
 }
 
@@ -103,16 +103,9 @@ pub fn identity(edits: &Edits) -> Vec<u8> {
     identity
 }
 
-/// The key of a URL on a route. Answers are shared by nothing that differs in Ingress, backend (of a canary), scheme, host,
-/// port, path or query, nor in who asks, where the backend is told.
-fn key(
-    route: &Route,
-    backend: &BackendRef,
-    request: &Outgoing<'_>,
-    path: &[u8],
-    query: Query<'_>,
-    identity: &[u8],
-) -> Key {
+/// The key of a URL on a route. Answers are shared by nothing that differs in Ingress, scheme, host, port, path or query, nor
+/// in who asks, where the backend is told.
+fn key(route: &Route, request: &Outgoing<'_>, path: &[u8], query: Query<'_>, identity: &[u8]) -> Key {
     let Outgoing { head, peer, forwarded_host, prefix, .. } = request;
     let ingress = &route.rule.origin.object.name;
     let authority = head.part(head.authority).to_ascii_lowercase();
@@ -122,7 +115,6 @@ fn key(
     for part in [
         ingress.namespace.as_bytes(),
         ingress.name.as_bytes(),
-        backend.settings.id.to_string().as_bytes(),
         peer.scheme().as_bytes(),
         &authority,
         &told,
@@ -268,14 +260,9 @@ async fn send<C: Client>(
             let status = told(ask, || format!("fairlead; fwd={why}; fwd-status={status}"));
             let close = ask.last || worker.is_draining();
             let cookies = &ask.request.edits.cookies;
-            let way = Way {
-                table: ask.table,
-                head: ask.head(),
-                route: ask.route,
-                close,
-                cookies,
-                cache_status: status.as_deref(),
-            };
+            let cache_status = status.as_deref();
+            let globals = ask.table.globals();
+            let way = Way { head: ask.head(), route: ask.route, globals, close, cookies, cache_status };
             respond::forward(worker, client, way, *answered, &mut upload, note).await
         }
     }
@@ -312,7 +299,6 @@ async fn follow<C: Client>(client: &C, fetch: &Fetch) -> Result<Outcome, Stop> {
 fn revalidate(worker: &Rc<Worker>, ask: &Ask<'_>, key: &Key, stored: &Arc<Stored>) {
     let Joined::Leader(lead) = ask.cache.join(key) else { return };
     let (worker, table, at, request) = (Rc::clone(worker), Rc::clone(ask.table), ask.at, ask.request);
-    let backend = ask.backend.clone();
     let (head, edits, method) = (request.head.clone(), request.edits.clone(), request.method.clone());
     let octets = [request.path, request.query, request.host, request.forwarded_host, request.request_id];
     let [path, query, host, forwarded_host, request_id] = octets.map(<[u8]>::to_vec);
@@ -320,11 +306,10 @@ fn revalidate(worker: &Rc<Worker>, ask: &Ask<'_>, key: &Key, stored: &Arc<Stored
     let (key, stale, nobody) = (key.clone(), Arc::clone(stored), Nobody::new(request.peer));
     tokio::task::spawn_local(async move {
         let route = table.route(at);
-        let Some(caching) = &route.rule.policy.cache else { return };
+        let (Target::Backend(backend), Some(caching)) = (&route.target, &route.rule.policy.cache) else { return };
         let outgoing = Outgoing {
             head: &head,
             edits: &edits,
-            rules: &table.globals().requests,
             method: &method,
             path: &path,
             query: &query,
@@ -333,11 +318,12 @@ fn revalidate(worker: &Rc<Worker>, ask: &Ask<'_>, key: &Key, stored: &Arc<Stored
             forwarded_host: &forwarded_host,
             request_id: &request_id,
             peer: nobody.peer(),
+            rules: &table.globals().requests,
             framing: Framing::None,
             upgrade: None,
             te_trailers: false,
         };
-        let ask = Ask::new(caching, &table, at, &backend, &outgoing, &routing, &identity, false);
+        let ask = Ask::new(caching, &table, at, backend, &outgoing, &routing, &identity, false);
         let Some(ask) = ask else { return };
         let mut note = Note::new(tokio::time::Instant::now());
         let errand = Errand { lead: Some(lead), stale: Some(stale), as_is: false };
@@ -353,11 +339,9 @@ fn owned(path: &RoutingPath<'_>) -> RoutingPath<'static> {
 
 /// A request on a route with a cache that went by it. One that changed something makes worthless what is kept of it
 /// (RFC 9111 4.4). Gives the `Cache-Status`.
-#[expect(clippy::too_many_arguments, reason = "what a request is, as its exchange knows it")]
 pub fn passed_by(
     table: &RoutingTable,
     route: &Route,
-    backend: &BackendRef,
     caching: &Caching,
     request: &Outgoing<'_>,
     path: &RoutingPath<'_>,
@@ -371,7 +355,7 @@ pub fn passed_by(
         let own = |path: &[u8], query: Query<'_>| {
             // For whoever asks without being known, and for the one who changed it.
             for who in [&[][..], identity] {
-                cache.remove(&key(route, backend, request, path, query, who));
+                cache.remove(&key(route, request, path, query, who));
             }
         };
         own(path, Query::new(caching, head));

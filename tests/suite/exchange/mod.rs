@@ -1,9 +1,10 @@
 //! Client, proxy and back end over loopback, one file for each feature.
 
+mod canary;
+mod config;
 mod cache;
 mod compress;
 pub mod filters;
-mod config;
 mod health;
 mod hosts;
 pub mod late;

@@ -1,6 +1,6 @@
 //! Annotations about answers, logs and TLS that are known and not honoured.
 
-use super::table::{Row, both, differs, differs_unless, nginx, ours, tunes_nothing};
+use super::table::{Row, both, differs, differs_unless, nginx, tunes_nothing};
 use crate::ir::Kind;
 
 const FASTCGI: &str = "FastCGI is not spoken to backends";

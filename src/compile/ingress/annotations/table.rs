@@ -5,8 +5,8 @@ use std::sync::LazyLock;
 
 use super::value::{Refusal, Value};
 use super::{
-    Settings, access, answers, balance, basic, cache, compress, cors, exchange, external, health, hosts, known, limits,
-    raw, redirect, rewrite, sticky,
+    Settings, access, answers, balance, basic, cache, canary, compress, cors, exchange, external, health, hosts, known,
+    limits, raw, redirect, rewrite, sticky,
 };
 use crate::ir::{Kind, Reason, Severity};
 use crate::settings::suggest::{did_you_mean, distance};
@@ -139,7 +139,8 @@ pub(super) fn find(name: &str) -> Option<&'static Row> {
     TABLE.get(name).copied()
 }
 
-const SUBJECTS: [&[Row]; 17] = [
+const SUBJECTS: [&[Row]; 18] = [
+    canary::ROWS,
     redirect::ROWS,
     hosts::ROWS,
     rewrite::ROWS,
