@@ -201,3 +201,101 @@ impl Drop for Reserved {
         self.cache.coming.fetch_sub(self.octets, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::BytesMut;
+
+    use super::*;
+    use crate::http1::ResponseHead;
+
+    const PLACE: Place<'_> = Place { host: b"a.example", path: b"/x" };
+
+    fn stored(selecting: &str, octets: usize) -> Arc<Stored> {
+        let head = "HTTP/1.1 200 OK\r\nX-A: b\r\n\r\n";
+        let head = ResponseHead::parse(&mut BytesMut::from(head), head.len(), false).unwrap();
+        let body = Arc::new(Body::default());
+        body.push(&vec![b'x'; octets]);
+        body.end(Next::End);
+        let life = Life {
+            received: 0,
+            initial_age: 0,
+            fresh: 0,
+            while_revalidate: 0,
+            if_error: 0,
+            must_revalidate: false,
+            no_cache: false,
+        };
+        let selecting = [(b"foo"[..].into(), Some(selecting.as_bytes().into()))].into();
+        Arc::new(Stored { head, body, selecting, life })
+    }
+
+    fn variants(cache: &Cache, key: &[u8]) -> usize {
+        cache.find(key).map_or(0, |slot| slot.variants.len())
+    }
+
+    #[test]
+    fn an_answer_takes_the_place_of_the_one_for_the_same_requests() {
+        let cache = Cache::new(64 << 20);
+        for selecting in ["1", "2", "1"] {
+            cache.insert(b"k", PLACE, stored(selecting, 10));
+        }
+        assert_eq!(variants(&cache, b"k"), 2);
+        for number in 0..100 {
+            cache.insert(b"k", PLACE, stored(&number.to_string(), 10));
+        }
+        assert_eq!(variants(&cache, b"k"), VARIANTS);
+        let newest = cache.find(b"k").unwrap().variants.last().cloned().unwrap();
+        assert_eq!(newest.selecting[0].1.as_deref(), Some(&b"99"[..]));
+    }
+
+    #[test]
+    fn a_sign_that_nothing_is_kept_never_replaces_what_is() {
+        let cache = Cache::new(64 << 20);
+        cache.pass(b"k", PLACE, 1000);
+        let slot = cache.find(b"k").unwrap();
+        assert!(slot.is_pass(1000 + PASS - 1) && !slot.is_pass(1000 + PASS));
+        cache.insert(b"k", PLACE, stored("1", 10));
+        cache.pass(b"k", PLACE, 1000);
+        assert_eq!(variants(&cache, b"k"), 1);
+        assert!(!cache.find(b"k").unwrap().is_pass(1000));
+        cache.remove(b"k");
+        assert!(cache.find(b"k").is_none());
+    }
+
+    #[test]
+    fn memory_is_bounded_and_one_pass_over_many_keys_does_not_take_what_is_in_use() {
+        let cache = Cache::new(64 << 20);
+        let kept = |cache: &Cache| (0..20u32).filter(|key| cache.find(&key.to_le_bytes()).is_some()).count();
+        for key in 0..20u32 {
+            cache.insert(&key.to_le_bytes(), PLACE, stored("1", 100_000));
+        }
+        for _ in 0..10 {
+            assert_eq!(kept(&cache), 20);
+        }
+        for key in 1000..6000u32 {
+            cache.insert(&key.to_le_bytes(), PLACE, stored("1", 100_000));
+        }
+        assert!(cache.octets() <= 48 << 20, "{}", cache.octets());
+        assert!(kept(&cache) >= 18, "{} of 20 are left after a scan", kept(&cache));
+    }
+
+    #[test]
+    fn bodies_that_come_in_have_a_quarter_and_give_it_back() {
+        let cache = Arc::new(Cache::new(1 << 20));
+        let mut first = cache.reserve(200 << 10).unwrap();
+        assert!(cache.reserve(100 << 10).is_none());
+        assert!(first.grow(50 << 10) && !first.grow(50 << 10));
+        drop(first);
+        assert!(cache.reserve(256 << 10).is_some());
+        assert_eq!(cache.largest(), 256 << 10);
+    }
+
+    #[test]
+    fn a_cache_without_memory_keeps_nothing() {
+        let cache = Arc::new(Cache::new(0));
+        cache.insert(b"k", PLACE, stored("1", 10));
+        assert!(cache.find(b"k").is_none() && cache.reserve(1).is_none());
+        assert_eq!((cache.octets(), cache.purge(b"a.example", None)), (0, 0));
+    }
+}

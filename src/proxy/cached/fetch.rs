@@ -141,8 +141,11 @@ fn keep(ask: &Ask<'_>, key: &Key, answered: &Answered, now: u64) -> Option<Fill>
     let response = &answered.response;
     let plan = cache::keep(ask.caching, &ask.head().fields, response, now)?;
     // What the backend saw of these fields is not what the client sent.
-    let is_edited =
-        |name: &[u8]| ask.request.edits.added().iter().any(|(own, _)| own.as_bytes().eq_ignore_ascii_case(name));
+    let request = ask.request;
+    let edited = request.edits.added().iter().map(|(name, _)| &**name);
+    let set = request.rules.set.as_deref().unwrap_or_default().iter().map(|field| &*field.name);
+    let edited: Vec<&str> = edited.chain(set).collect();
+    let is_edited = |name: &[u8]| edited.iter().any(|own| own.as_bytes().eq_ignore_ascii_case(name));
     if plan.selecting.iter().any(|(name, _)| is_edited(name)) {
         return None;
     }

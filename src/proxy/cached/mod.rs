@@ -106,11 +106,21 @@ pub fn identity(edits: &Edits) -> Vec<u8> {
 /// The key of a URL on a route. Answers are shared by nothing that differs in Ingress, scheme, host, port, path or query, nor
 /// in who asks, where the backend is told.
 fn key(route: &Route, request: &Outgoing<'_>, path: &[u8], query: Query<'_>, identity: &[u8]) -> Key {
-    let Outgoing { head, peer, .. } = request;
+    let Outgoing { head, peer, forwarded_host, prefix, .. } = request;
     let ingress = &route.rule.origin.object.name;
     let authority = head.part(head.authority).to_ascii_lowercase();
     let mut key = Key::new();
-    for part in [ingress.namespace.as_bytes(), ingress.name.as_bytes(), peer.scheme().as_bytes(), &authority, path] {
+    // What a proxy before us says of host and prefix, and the backend is told.
+    let told = forwarded_host.to_ascii_lowercase();
+    for part in [
+        ingress.namespace.as_bytes(),
+        ingress.name.as_bytes(),
+        peer.scheme().as_bytes(),
+        &authority,
+        &told,
+        prefix.unwrap_or_default(),
+        path,
+    ] {
         key.extend_from_slice(part);
         key.push(0);
     }

@@ -17,7 +17,7 @@ pub(super) struct Nobody {
 impl Nobody {
     /// In place of `peer`.
     pub(super) fn new(peer: &Peer) -> Nobody {
-        Nobody { timer: Timer::default(), peer: peer.twin() }
+        Nobody { timer: Timer::default(), peer: peer.clone() }
     }
 }
 

@@ -16,7 +16,7 @@ use crate::http1::{Fields, Refusal, RequestHead, ResponseHead, serialise};
 use crate::proxy::timer::Timer;
 
 /// What is known of a client connection from its start.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Peer {
     /// Client address and port.
     pub address: SocketAddr,
@@ -110,11 +110,6 @@ impl Peer {
         let client_lines = lines(&self.client_fields());
         let way_lines = lines(&self.way_fields());
         Peer { client_lines, way_lines, ..self }
-    }
-
-    /// The same client on the same way, for what goes on without it.
-    pub fn twin(&self) -> Peer {
-        Peer::new(self.address, self.local, self.tls.clone())
     }
 
     /// The fields of [`Peer::client_lines`].
