@@ -233,6 +233,9 @@ fn from_dns(
     resolved: &Resolved,
 ) -> (EndpointSet, Vec<Problem>) {
     let object = blamed(snapshot, backend);
+    // The backend of a URL has no Service.
+    let is_url = backend.id.service.namespace.is_empty();
+    let field = if is_url { &*backend.origin.field } else { "spec.externalName" };
     let literal = name.parse::<IpAddr>().ok().map(|address| vec![address]);
     let addresses = literal.as_ref().or_else(|| resolved.get(name)).map_or(&[] as &[IpAddr], Vec::as_slice);
     if addresses.is_empty() {
@@ -240,7 +243,7 @@ fn from_dns(
             &object,
             Severity::Error,
             Reason::ExternalNameUnresolved,
-            "spec.externalName",
+            field,
             format!("{name} has no address, so requests get 503"),
             "check the name, and that DNS answers here",
         );
@@ -255,7 +258,7 @@ fn from_dns(
                 &object,
                 Severity::Error,
                 Reason::ExternalNameRefused,
-                "spec.externalName",
+                field,
                 format!("{name} resolves to {address}, which {why}"),
                 "name a host outside this machine and its link",
             ));

@@ -175,7 +175,7 @@ mod tests {
             }
         });
         let total: u64 = (0..17)
-            .map(|key| match keyed.change(key + 1, 100_000, |_| false, |value| Err::<(u64, u64), u64>(value)) {
+            .map(|key| match keyed.change(key + 1, 100_000, |_| false, Err::<(u64, u64), u64>) {
                 Change::Refused(value) => value,
                 other => panic!("{other:?}"),
             })

@@ -9,7 +9,7 @@ use super::attempt;
 use super::downstream::Client;
 use super::edits::Edits;
 use super::forward::Outgoing;
-use super::note::{Note, NotedTable};
+use super::note::Note;
 use super::outlet::Way;
 use super::reply::{Reply, Stop};
 use super::respond;
@@ -42,13 +42,13 @@ pub fn instead<'r>(route: &'r Route, reply: &Reply) -> Option<&'r BackendRef> {
 pub async fn answer<C: Client>(
     worker: &Rc<Worker>,
     client: &C,
-    table: &NotedTable,
     head: &RequestHead,
     backend: &BackendRef,
     reply: &Reply,
     close: bool,
     note: &mut Note,
 ) -> Result<(), Stop> {
+    let Some(table) = note.table() else { return Err(Reply::plain(reply.status).into()) };
     let route = table.route();
     let seen = note.seen.clone();
     let mut edits = Edits::default();

@@ -225,7 +225,7 @@ async fn end<C: Client>(worker: &Rc<Worker>, client: &C, head: &RequestHead, las
     if let Some(table) = note.table()
         && let Some(backend) = errors::instead(table.route(), &reply)
     {
-        match errors::answer(worker, client, &table, head, backend, &reply, close, note).await {
+        match errors::answer(worker, client, head, backend, &reply, close, note).await {
             Ok(()) => return,
             Err(Stop::Cut(fault)) => {
                 note.failure = Some(fault.failure());

@@ -12,6 +12,9 @@ use crate::ir::{
 };
 use crate::snapshot::ConfigMap;
 
+/// Names of fields with what they say.
+type Lines<T> = Box<[(Arc<str>, T)]>;
+
 impl Draft<'_, '_, '_> {
     /// The service that says who may come in, if one is asked for and can be asked.
     pub(super) fn external(&mut self) -> Option<Arc<External>> {
@@ -121,7 +124,7 @@ impl Draft<'_, '_, '_> {
     }
 
     /// Fields to send, whose texts may have variables, from a ConfigMap. Closes the paths if they are not there.
-    fn fields_of(&mut self, text: &str, field: &str) -> Option<Box<[(Arc<str>, Template)]>> {
+    fn fields_of(&mut self, text: &str, field: &str) -> Option<Lines<Template>> {
         let map = self.map(text, field, false)?;
         let mut fields = Vec::new();
         for (name, value) in map.data.iter() {
@@ -152,7 +155,7 @@ impl Draft<'_, '_, '_> {
     }
 
     /// Fields to set on answers, from a ConfigMap. Closes the paths if they are not there: they may be what protects a page.
-    pub(super) fn set_fields(&mut self, text: &str, field: &str) -> Option<Box<[(Arc<str>, Arc<str>)]>> {
+    pub(super) fn set_fields(&mut self, text: &str, field: &str) -> Option<Lines<Arc<str>>> {
         let map = self.map(text, field, true)?;
         let mut fields = Vec::new();
         for (name, value) in map.data.iter() {

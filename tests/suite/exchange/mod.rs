@@ -4,6 +4,7 @@ mod canary;
 mod config;
 mod cache;
 mod compress;
+mod external;
 pub mod filters;
 mod health;
 mod hosts;

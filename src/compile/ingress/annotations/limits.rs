@@ -63,9 +63,7 @@ impl Said {
             self;
         let [per_second, per_minute, at_once] =
             [per_second, per_minute, at_once].map(|count| count.filter(|count| *count > 0));
-        if per_second.or(per_minute).or(at_once).is_none() {
-            return None;
-        }
+        per_second.or(per_minute).or(at_once)?;
         Some(Arc::new(RateLimits {
             per_second,
             per_minute,

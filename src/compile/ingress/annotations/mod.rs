@@ -188,7 +188,14 @@ pub(in crate::compile) fn read(
             table::find(name).filter(|row| if is_ours { row.ours } else { row.nginx } || row.fate() == Fate::Refused);
         let value = Value { text: value::trim(text), is_ours, full };
         let Some(row) = row else {
-            problems.push(unknown(full, given, name, is_ours, object));
+            if let Some(guard) = table::find(name).and_then(|row| row.guard)
+                && !value.text.is_empty()
+            {
+                settings.guards.push(guard);
+                problems.push(misplaced(name, guard, if is_ours { prefix } else { OURS }).on(object, full));
+            } else {
+                problems.push(unknown(full, given, name, is_ours, object));
+            }
             continue;
         };
         let is_shadowed = !is_ours && row.ours && is_set(annotations, OURS, name);
@@ -366,6 +373,16 @@ fn refused(row: &Row, shown: &str, why: &str, hint: String, settings: &mut Setti
         reason: guard.reason(),
         message: format!("{name}: {shown:?} {why}, so the paths of this Ingress answer 503"),
         hint,
+    }
+}
+
+/// What is said of a guard under the prefix that does not know it.
+fn misplaced(name: &str, guard: Guard, right: &str) -> Finding {
+    Finding {
+        severity: Severity::Error,
+        reason: guard.reason(),
+        message: format!("{name} is not known under this prefix, so the paths of this Ingress answer 503"),
+        hint: format!("write {right}/{name}"),
     }
 }
 

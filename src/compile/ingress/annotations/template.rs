@@ -6,7 +6,7 @@ use crate::ir::{Part, Template};
 use crate::settings::suggest::nearest;
 
 /// Variables that are one thing of the request.
-const WHOLE: [&str; 14] = [
+const WHOLE: [&str; 12] = [
     "remote_addr",
     "binary_remote_addr",
     "request_uri",
@@ -19,8 +19,6 @@ const WHOLE: [&str; 14] = [
     "http_host",
     "request_method",
     "scheme",
-    "namespace",
-    "ingress_name",
 ];
 /// Beginnings of variables whose rest is a name.
 const NAMED: [&str; 3] = ["arg_", "cookie_", "http_"];

@@ -1,0 +1,181 @@
+//! Services that are asked who may come in, backends that answer errors, and what is changed on the way.
+
+use super::filters::{Echo, ask, field, serving, status};
+use crate::bed::service;
+
+fn nginx(pairs: &[(&str, &str)]) -> String {
+    let pair = |(name, value): &(&str, &str)| format!("nginx.ingress.kubernetes.io/{name}: '{value}'");
+    pairs.iter().map(pair).collect::<Vec<_>>().join(", ")
+}
+
+fn url(echo: &Echo) -> String {
+    format!("http://127.0.0.1:{}/verify?of=$http_x_user", echo.address.port())
+}
+
+#[test]
+fn a_request_goes_on_when_the_service_says_so_with_what_it_says() {
+    let web = Echo::start("");
+    let auth = Echo::start("X-User: ann\r\nSet-Cookie: session=1\r\n");
+    let auth_url = url(&auth);
+    let pairs = [("auth-url", &*auth_url), ("auth-response-headers", "X-User, X-Groups")];
+    let bed = serving(&web, &nginx(&pairs), "");
+    let lines = "X-User: eve\r\nX-Groups: admin\r\nCookie: a=b\r\n";
+    let answer = ask(&bed, "POST /x?y=1", &format!("{lines}Content-Length: 0\r\n"));
+    assert_eq!((status(&answer), field(&answer, "Set-Cookie")), (200, Some("session=1")));
+    let asked = auth.heads().remove(0);
+    assert!(asked.starts_with("GET /verify?of=eve HTTP/1.1\r\nHost: 127.0.0.1\r\n"), "{asked}");
+    for (name, value) in [
+        ("X-Original-URL", "http://a.example/x?y=1"),
+        ("X-Original-Method", "POST"),
+        ("X-Auth-Request-Redirect", "/x?y=1"),
+        ("X-Sent-From", "nginx-ingress-controller"),
+        ("Cookie", "a=b"),
+    ] {
+        assert_eq!(field(&asked, name), Some(value), "{asked}");
+    }
+    assert_eq!(field(&asked, "Content-Length"), None);
+    let sent = web.heads().remove(0);
+    assert_eq!((field(&sent, "X-User"), field(&sent, "X-Groups")), (Some("ann"), None), "what a client says of itself");
+}
+
+#[test]
+fn what_the_service_refuses_is_refused_and_its_faults_let_nobody_in() {
+    let web = Echo::start("");
+    for (says, lines, expected, name, value) in [
+        ("401 No", "WWW-Authenticate: Bearer\r\n", 401, "WWW-Authenticate", Some("Bearer")),
+        ("403 No", "", 403, "Location", None),
+        ("302 Found", "Location: /\r\n", 500, "Location", None),
+        ("500 Broken", "", 500, "Location", None),
+        ("404 None", "", 500, "Location", None),
+    ] {
+        let auth = Echo::answering(says, lines, "no");
+        let bed = serving(&web, &nginx(&[("auth-url", &url(&auth))]), "");
+        let answer = ask(&bed, "GET /", "");
+        assert_eq!((status(&answer), field(&answer, name)), (expected, value), "{says}");
+        assert!(web.heads().is_empty(), "{says}");
+    }
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let bed = serving(&web, &nginx(&[("auth-url", &format!("http://127.0.0.1:{closed}/"))]), "");
+    assert_eq!(status(&ask(&bed, "GET /", "")), 500, "nobody answers");
+    for wrong in [
+        "auth.example/verify",
+        "ftp://auth.example",
+        "http://$host/verify",
+        "http://a..b/",
+        "http://a.example/$nothing",
+    ] {
+        let bed = serving(&web, &nginx(&[("auth-url", wrong)]), "");
+        assert_eq!(status(&ask(&bed, "GET /", "")), 503, "{wrong}");
+    }
+    for (name, value) in
+        [("auth-method", "GETX"), ("auth-response-headers", "a b;"), ("auth-proxy-set-headers", "missing")]
+    {
+        let auth = Echo::start("");
+        let bed = serving(&web, &nginx(&[("auth-url", &url(&auth)), (name, value)]), "");
+        assert_eq!(status(&ask(&bed, "GET /", "")), 503, "{name}");
+    }
+    assert!(web.heads().is_empty());
+}
+
+#[test]
+fn who_is_not_known_is_sent_to_sign_in() {
+    let web = Echo::start("");
+    let auth = Echo::answering("401 No", "", "no");
+    for (more, location) in [
+        (&[("auth-signin", "https://$host/start")][..], "https://a.example/start?rd=http://a.example%2Fx%3Fy%3D1"),
+        (&[("auth-signin", "https://s.example/?a=b")], "https://s.example/?a=b&rd=http://a.example%2Fx%3Fy%3D1"),
+        (&[("auth-signin", "https://s.example/?rd=$escaped_request_uri")], "https://s.example/?rd=%2Fx%3Fy%3D1"),
+        (
+            &[("auth-signin", "https://s.example/"), ("auth-signin-redirect-param", "to")],
+            "https://s.example/?to=http://a.example%2Fx%3Fy%3D1",
+        ),
+    ] {
+        let auth_url = url(&auth);
+        let pairs = [&[("auth-url", &*auth_url)], more].concat();
+        let answer = ask(&serving(&web, &nginx(&pairs), ""), "GET /x?y=1", "");
+        assert_eq!((status(&answer), field(&answer, "Location")), (302, Some(location)));
+    }
+}
+
+#[test]
+fn the_word_of_the_service_is_remembered_by_its_key() {
+    let web = Echo::start("");
+    let auth = Echo::start("");
+    let auth_url = url(&auth);
+    let pairs = [("auth-url", &*auth_url), ("auth-cache-key", "$http_x_user"), ("auth-cache-duration", "200 1h")];
+    let bed = crate::bed::Bed::with(
+        &(service("web", &[web.address]) + &crate::bed::ingress("web", "a.example", "/", "web", &nginx(&pairs))),
+        fairlead::settings::Limits::default(),
+        1,
+        None,
+    );
+    for user in ["ann", "bob", "ann", "ann"] {
+        assert_eq!(status(&ask(&bed, "GET /", &format!("X-User: {user}\r\n"))), 200);
+    }
+    assert_eq!((auth.heads().len(), web.heads().len()), (2, 4));
+}
+
+#[test]
+fn another_backend_answers_errors_and_where_there_is_no_endpoint() {
+    let web = Echo::answering("404 Not Found", "", "theirs");
+    let pages = Echo::answering("200 OK", "X-Page: yes\r\n", "sorry");
+    let more = service("pages", &[pages.address]);
+    let errors = [("custom-http-errors", "404, 503"), ("default-backend", "pages")];
+    let bed = serving(&web, &nginx(&errors), &more);
+    let answer = ask(&bed, "GET /missing", "Accept: text/css\r\n");
+    assert_eq!((status(&answer), field(&answer, "X-Page")), (200, Some("yes")), "its status counts");
+    let told = pages.heads().remove(0);
+    assert!(told.starts_with("GET / HTTP/1.1\r\n"), "{told}");
+    for (name, value) in [
+        ("X-Code", "404"),
+        ("X-Format", "text/css"),
+        ("X-Original-URI", "/missing"),
+        ("X-Namespace", "default"),
+        ("X-Ingress-Name", "web"),
+        ("X-Service-Name", "web"),
+        ("X-Service-Port", "http"),
+    ] {
+        assert_eq!(field(&told, name), Some(value), "{told}");
+    }
+    let own = [errors[0], errors[1], ("disable-proxy-intercept-errors", "true")];
+    assert!(ask(&serving(&web, &nginx(&own), &more), "GET /", "").ends_with("theirs"), "the backend's own passes");
+    let closed = [("custom-http-errors", "403"), errors[1], ("allowlist-source-range", "10.0.0.0/8")];
+    let answer = ask(&serving(&web, &nginx(&closed), &more), "GET /", "");
+    assert_eq!((status(&answer), field(&answer, "X-Page")), (403, Some("yes")), "a refusal stays one");
+    pages.heads();
+    let empty =
+        service("web", &[]) + &crate::bed::ingress("web", "a.example", "/", "web", &nginx(&[errors[1]])) + &more;
+    let answer = ask(&crate::bed::Bed::start(&empty), "GET /x?y", "");
+    assert!(answer.ends_with("sorry"), "{answer}");
+    let told = pages.heads().remove(0);
+    assert!(told.starts_with("GET /x?y HTTP/1.1\r\n"), "{told}");
+    assert_eq!(field(&told, "X-Code"), Some("503"));
+}
+
+#[test]
+fn fields_are_changed_on_the_way() {
+    let web = Echo::start(
+        "Location: http://internal/x\r\nSet-Cookie: a=b; Domain=internal; Path=/app/\r\nX-Frame-Options: no\r\n",
+    );
+    let map = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: set}\ndata: {X-Frame-Options: DENY}\n---\n";
+    let pairs = [
+        ("upstream-vhost", "in.$host"),
+        ("connection-proxy-header", "close"),
+        ("custom-headers", "set"),
+        ("proxy-cookie-domain", "internal a.example"),
+        ("proxy-cookie-path", "/app/ /"),
+        ("proxy-redirect-from", "http://internal/"),
+        ("proxy-redirect-to", "https://a.example/"),
+    ];
+    let bed = serving(&web, &nginx(&pairs), map);
+    let answer = ask(&bed, "GET /", "");
+    assert_eq!(field(&answer, "Location"), Some("https://a.example/x"));
+    assert_eq!(field(&answer, "Set-Cookie"), Some("a=b; Domain=a.example; Path=/"));
+    assert_eq!(answer.matches("X-Frame-Options: DENY").count(), 1);
+    assert!(!answer.contains("X-Frame-Options: no"), "{answer}");
+    let sent = web.heads().remove(0);
+    assert_eq!((field(&sent, "Host"), field(&sent, "X-Forwarded-Host")), (Some("in.a.example"), Some("a.example")));
+    assert_eq!(field(&sent, "Connection"), Some("close"));
+    let bed = serving(&web, &nginx(&[("custom-headers", "missing")]), "");
+    assert_eq!(status(&ask(&bed, "GET /", "")), 503, "they may be what protects a page");
+}
