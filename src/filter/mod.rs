@@ -2,6 +2,7 @@
 
 mod access;
 pub mod answer;
+pub mod certificate;
 mod cors;
 mod host;
 pub mod password;

@@ -10,6 +10,7 @@ mod filters;
 mod front;
 mod globals;
 mod host;
+mod mutual;
 pub mod networks;
 mod object;
 mod password;
@@ -36,6 +37,7 @@ pub use self::filters::{
 pub use self::front::{Alias, Aliases, HostRedirect};
 pub use self::globals::{Answers, Cipher, Clients, Globals, Pool, ProxyProtocol, Requests, SetField, Tls, Trust};
 pub use self::host::HostPattern;
+pub use self::mutual::{Authorities, BackendTls, ClientAuth, ClientMode, Demand, Verified};
 pub use self::networks::Networks;
 pub use self::object::{Kind, Name, Object, Origin};
 pub use self::password::{Password, Users};

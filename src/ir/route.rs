@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{BackendId, Filters, HostPattern, HostRedirect, Origin, PathPattern, Reason};
+use super::{BackendId, ClientAuth, Filters, HostPattern, HostRedirect, Origin, PathPattern, Reason};
 
 /// One host with its routes.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,6 +17,8 @@ pub struct VirtualHost {
     pub routes: Vec<Arc<Route>>,
     /// What is answered before any of them.
     pub redirect: Option<Arc<HostRedirect>>,
+    /// Client certificates, if they are asked for or should be.
+    pub client_auth: Option<Arc<ClientAuth>>,
 }
 
 /// One path of one host.

@@ -5,6 +5,7 @@
 
 mod backend;
 mod filters;
+mod mutual;
 
 use std::fmt::{self, Write};
 use std::time::Duration;
@@ -121,7 +122,7 @@ fn hex(octets: &[u8]) -> String {
 }
 
 fn describe(backend: &Backend) -> Vec<String> {
-    let Backend { id, protocol, balancing, affinity, source, origin: _ } = backend;
+    let Backend { id, protocol, tls, balancing, affinity, source, origin: _ } = backend;
     let source = match source {
         EndpointSource::Fixed(address) => format!("service {address}"),
         EndpointSource::None => "nowhere".to_owned(),
@@ -138,6 +139,7 @@ fn describe(backend: &Backend) -> Vec<String> {
         EndpointSource::Dns { name, port, allow_loopback: _ } => format!("dns {name}, port {port}"),
     };
     let mut words = Vec::new();
+    mutual::backend(&mut words, tls.as_deref());
     backend::balancing(&mut words, balancing);
     backend::affinity(&mut words, affinity.as_ref());
     vec![id.to_string(), protocol.as_str().to_owned(), balancing.algorithm.as_str().to_owned(), source, words.join(" ")]
@@ -149,6 +151,9 @@ fn headline(host: &VirtualHost, config: &Config) -> String {
     let aliases: Vec<_> = config.aliases.of(&host.host).map(|alias| alias.to_string()).collect();
     if !aliases.is_empty() {
         let _ = write!(line, "  also={}", aliases.join(","));
+    }
+    if let Some(auth) = &host.client_auth {
+        let _ = write!(line, "  {}", mutual::client(auth));
     }
     match host.redirect.as_deref() {
         None => {}

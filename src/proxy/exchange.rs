@@ -7,6 +7,7 @@ use std::task::Poll;
 use tokio::time::Instant;
 
 use super::attempt::{self, Answered};
+use super::client_auth;
 use super::downstream::{Client, ClientFault, Part};
 use super::errors;
 use super::forward::Outgoing;
@@ -74,21 +75,24 @@ async fn serve<C: Client>(
     note.seen.clone_from(&peer);
     let peer = peer.as_deref().unwrap_or_else(|| client.peer());
     let request = filter::Request { forwarded_host: host, ..peer.request(head) };
+    let told = client_auth::admit(table, peer, &crate::uri::host::lookup(request.host()));
     let (at, route, path, outcome) = match decide(table, &request) {
         Decision::Health => {
             note.is_silent = true;
             return Err(Reply::plain(if worker.is_draining() { 503 } else { 200 }).into());
         }
         Decision::BadPath(fault) => return Err(Refusal::bad(fault.0).into()),
-        Decision::Redirected(_, reply) => return Err(Reply::from(reply).into()),
-        Decision::NoRoute(_) => return Err(Reply::failed(404, Failure::NoRoute).into()),
+        Decision::Redirected(_, reply) => return Err(told.err().unwrap_or_else(|| Reply::from(reply)).into()),
+        Decision::NoRoute(_) => return Err(told.err().unwrap_or_else(|| Reply::failed(404, Failure::NoRoute)).into()),
         Decision::Routed { at, route, path, outcome } => (at, route, path, outcome),
     };
     note.routed(table, at);
+    let told = told?;
     let filters = &route.rule.filters;
     let mut admitted = match &outcome {
         Outcome::Backend { .. } | Outcome::NotFound if filters.is_guarded() => {
-            Box::pin(guard::admit(&Asker { worker, client, peer, globals, request: &request, route })).await?
+            Box::pin(guard::admit(&Asker { worker, client, peer, globals, request: &request, route, told: &told }))
+                .await?
         }
         _ => Admitted::default(),
     };
@@ -99,6 +103,7 @@ async fn serve<C: Client>(
         errors::tell(&mut admitted.edits, head, route, 503);
         backend = fallback;
     }
+    told.add(&mut admitted.edits);
     if let Some(edits) = &filters.request {
         admitted.edits.apply(edits, &request);
     }

@@ -2,9 +2,11 @@
 
 mod affinity;
 mod attempt;
+mod backend_tls;
 pub mod balance;
 mod bind;
 mod checks;
+mod client_auth;
 mod clock;
 mod connection;
 mod crowd;

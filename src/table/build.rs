@@ -22,6 +22,7 @@ pub(super) fn build(
 ) -> RoutingTable {
     let default_certificate = config.default_certificate.as_ref().unwrap_or(default_certificate);
     let mut builder = Builder { config, registry, metrics, numbers: BTreeMap::new() };
+    let asks_clients = config.hosts.values().any(|host| host.client_auth.is_some());
     let Some(previous) = previous else {
         let hosts: Box<[_]> = config.hosts.values().map(|host| builder.host(host)).collect();
         return RoutingTable {
@@ -30,6 +31,7 @@ pub(super) fn build(
             hosts,
             cells: config.backends.keys().map(|id| registry.backend(id)).collect(),
             certificates: Arc::new(Certificates::new(config, default_certificate)),
+            asks_clients,
             config: Arc::clone(config),
         };
     };
@@ -50,6 +52,7 @@ pub(super) fn build(
         } else {
             Arc::new(Certificates::new(config, default_certificate))
         },
+        asks_clients,
         config: Arc::clone(config),
     }
 }
@@ -104,6 +107,7 @@ impl<'a> Builder<'a> {
             paths: Paths::new(host.routes.iter().map(|route| &route.path)),
             routes: host.routes.iter().map(|route| self.route(route)).collect(),
             redirect: host.redirect.clone(),
+            client_auth: host.client_auth.clone(),
         })
     }
 
@@ -134,7 +138,8 @@ impl<'a> Builder<'a> {
 
     fn backend_ref(&self, id: &ir::BackendId) -> Option<BackendRef> {
         let settings = self.config.backends.get(id)?;
-        Some(BackendRef { settings: Arc::clone(settings), live: self.registry.backend(id) })
+        let tls = settings.tls.as_ref().map(|tls| self.registry.identity(tls));
+        Some(BackendRef { settings: Arc::clone(settings), live: self.registry.backend(id), tls })
     }
 
     fn aside(&self, rule: &ir::Route) -> Option<Arc<Aside>> {

@@ -156,7 +156,7 @@ fn config() -> impl Strategy<Value = Arc<ir::Config>> {
 }
 
 fn add(config: &mut ir::Config, pattern: HostPattern, routes: Routes) {
-    let mut host = ir::VirtualHost { host: pattern.clone(), routes: Vec::new(), redirect: None };
+    let mut host = ir::VirtualHost { host: pattern.clone(), routes: Vec::new(), redirect: None, client_auth: None };
     for (path, (port, balance)) in routes {
         let id = ir::BackendId::new(ir::Name::new("shop", "web"), ir::PortKey::Number(port));
         let target = match port {

@@ -1,11 +1,13 @@
 //! One Ingress into what it asks for: hosts, routes, backends, certificates.
 
 pub(super) mod annotations;
+mod authorities;
 mod basic;
 mod class;
 mod external;
 mod filters;
 mod host;
+mod mutual;
 mod path;
 mod policy;
 pub(super) mod tls;
@@ -49,7 +51,7 @@ pub(super) fn compile(ingress: &Ingress, view: &mut View<'_>, shared: &mut Share
         return set_aside(ingress, "catch-all Ingresses are disabled", Some(refused));
     }
     let mut problems = Vec::new();
-    let settings = annotations::read(&ingress.annotations, view.ground, object, &mut problems);
+    let mut settings = annotations::read(&ingress.annotations, view.ground, object, &mut problems);
     if let Some(canary) = settings.canary.as_ref().filter(|told| told.value) {
         let ignored = problem(
             object,
@@ -61,6 +63,7 @@ pub(super) fn compile(ingress: &Ingress, view: &mut View<'_>, shared: &mut Share
         );
         return set_aside(ingress, "canaries are set aside", Some(ignored));
     }
+    mutual::prepare(&mut settings, ingress, view, &mut problems);
     let policy = shared.policy(policy::policy(&settings, &view.options.limits));
     let said = (settings.backend != BackendSettings::default())
         .then(|| Said { object: Arc::clone(object), settings: shared.backend_settings(settings.backend.clone()) });

@@ -1,5 +1,8 @@
 //! Client, proxy and back end over loopback, one file for each feature.
 
+mod authority;
+mod backend_tls;
+mod client_certificates;
 pub mod filters;
 mod config;
 mod health;
