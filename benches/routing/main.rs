@@ -1,5 +1,5 @@
 //! What routing costs: look-ups, picks, compile and build, memory. Each figure is a median, beside its goal; times are
-//! CPU time of the thread, which does not depend on what else the machine does.
+//! CPU time of the thread, which does not depend on what else the machine does, but for picks.
 
 #![allow(clippy::expect_used, clippy::print_stdout, reason = "a tool that reports on standard output, or stops")]
 

@@ -54,7 +54,7 @@ const PATHS: [&str; 7] = [
 ];
 
 /// A page of another site can make a browser ask us under that site's name (DNS rebinding), never under one of these.
-fn is_local_name<B>(request: &Request<B>) -> bool {
+pub(super) fn is_local_name<B>(request: &Request<B>) -> bool {
     let is_local = |name: &[u8]| {
         uri::host::parse(name).is_some_and(|host| {
             let literal = host.name.trim_start_matches('[').trim_end_matches(']');

@@ -219,6 +219,10 @@ fn finish(story: &mut Explanation, outcome: Outcome<'_>, fields: Vec<String>) {
     let cookie = backend.settings.affinity.as_ref().map(|affinity| &affinity.cookie.name);
     let kept = cookie.map(|name| format!("; who has the cookie {name} stays at its endpoint")).unwrap_or_default();
     tell(story, "backend", format!("{id} over {}, {}{kept}", protocol.as_str(), balance.as_str()));
+    if let Some(canary) = &backend.canary {
+        let id = &canary.backend.settings.id;
+        tell(story, "backend", format!("its canary {id} takes requests by {}", canary.rule));
+    }
     let set = backend.live.endpoints.load();
     story.endpoints = endpoints(backend, &set);
     tell_endpoints(story, backend, &set);
@@ -250,7 +254,7 @@ fn tell_endpoints(story: &mut Explanation, backend: &BackendRef, set: &EndpointS
         let why = history.as_ref().map_or("no reason is known", |history| &*history.reason);
         match cell.standing_by(minded) {
             Standing::Ready => open.push(address),
-            _ if cell.is_open(minded, now) => {
+            _ if cell.is_open(minded, || now) => {
                 others.push(format!("{address} gets one request to see whether it is still {}: {why}", shown.state));
             }
             _ => others.push(format!("not {address}, {}: {why}", shown.state)),

@@ -12,6 +12,8 @@ pub(super) fn page(view: &View, form: Exposition, now: i64) -> String {
     let mut page = Page::new(form);
     view.metrics.write(&mut page, now);
     write_backends(&mut page, view);
+    page.family(Kind::Gauge, "fairlead_cache_bytes", "Memory of the answers that are kept.")
+        .count(&[], view.registry.cache().octets());
     page.finish()
 }
 

@@ -8,6 +8,7 @@ pub mod explain;
 mod health;
 mod lists;
 mod metrics;
+mod purge;
 mod server;
 pub mod shape;
 mod state;

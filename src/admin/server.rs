@@ -18,7 +18,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::answer::Answered;
 use super::webhook::{self, Webhook};
-use super::{View, api, health};
+use super::{View, api, health, purge};
 use crate::proxy::{BindError, bind_one};
 
 /// Longest wait for a request head on the health port. Probes send theirs at once.
@@ -113,11 +113,11 @@ impl Server {
             runtime.block_on(async move {
                 let health_crowd = Arc::new(Crowd::new(HEALTH_CONNECTIONS, HEALTH_HEAD_TIME));
                 for socket in health {
-                    tokio::spawn(accept(socket, Arc::clone(&health_crowd), Arc::clone(&view), health::answer));
+                    tokio::spawn(accept(socket, Arc::clone(&health_crowd), Arc::clone(&view), HEALTH));
                 }
                 let admin_crowd = Arc::new(Crowd::new(ADMIN_CONNECTIONS, ADMIN_HEAD_TIME));
                 for socket in admin {
-                    tokio::spawn(accept(socket, Arc::clone(&admin_crowd), Arc::clone(&view), api::answer));
+                    tokio::spawn(accept(socket, Arc::clone(&admin_crowd), Arc::clone(&view), ADMIN));
                 }
                 // An error means that the sender is gone, which is the order to stop too.
                 let _ = stopped.await;
@@ -137,9 +137,24 @@ impl Drop for Server {
     }
 }
 
-type Answer = fn(&View, &Request<Incoming>) -> Answered;
+/// What one port answers.
+#[derive(Clone, Copy)]
+struct Port {
+    reads: fn(&View, &Request<Incoming>) -> Answered,
+    purges: bool,
+}
 
-async fn accept(socket: tokio::net::TcpListener, crowd: Arc<Crowd>, view: Arc<View>, answer: Answer) {
+const HEALTH: Port = Port { reads: health::answer, purges: false };
+const ADMIN: Port = Port { reads: api::answer, purges: true };
+
+async fn answer(view: Arc<View>, request: Request<Incoming>, port: Port) -> Answered {
+    if port.purges && purge::is_meant(&request) {
+        return purge::answer(&view, request).await;
+    }
+    (port.reads)(&view, &request)
+}
+
+async fn accept(socket: tokio::net::TcpListener, crowd: Arc<Crowd>, view: Arc<View>, port: Port) {
     loop {
         let Ok((stream, _)) = socket.accept().await else {
             tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -151,8 +166,8 @@ async fn accept(socket: tokio::net::TcpListener, crowd: Arc<Crowd>, view: Arc<Vi
             let place = &place;
             let service = service_fn(move |request| {
                 place.head_came();
-                let response = answer(&view, &request);
-                async move { Ok::<_, Infallible>(response) }
+                let answered = answer(Arc::clone(&view), request, port);
+                async move { Ok::<_, Infallible>(answered.await) }
             });
             // One request for each connection: an idle one would hold its place.
             let connection = http1::Builder::new()

@@ -160,7 +160,7 @@ impl Running {
         let default_certificate = Arc::new(secret::self_made(seconds_since_epoch()).map_err(StartError::Certificate)?);
         let outlets = Outlets {
             table: Arc::new(SharedTable::new(Arc::new(RoutingTable::empty(&default_certificate)))),
-            registry: Arc::new(Registry::new(settings.workers)),
+            registry: Arc::new(Registry::with_cache(settings.workers, settings.cache_size)),
             checks: Checks::new(&metrics),
             metrics: Arc::clone(&metrics),
             readiness: Readiness::new(),

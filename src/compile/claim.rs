@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::said::{Said, Told};
 use crate::ir::{
-    Alias, BackendId, Certificate, ClientAuth, EndpointSource, Filters, HostPattern, HostRedirect, Name, Object,
-    Origin, Policy, Problem, Protocol, Reason, Rejected, Route, Severity, Target,
+    Alias, BackendId, CanaryRule, Certificate, ClientAuth, EndpointSource, Filters, HostPattern, HostRedirect, Name,
+    Object, Origin, PathMatch, Policy, Problem, Protocol, Reason, Rejected, Route, Severity, Target,
 };
 
 /// Everything that one Ingress asks for.
@@ -14,6 +14,8 @@ use crate::ir::{
 pub(super) struct Outcome {
     /// Hosts, sorted, each once.
     pub(super) hosts: Box<[Arc<HostClaim>]>,
+    /// What it asks for beside other Ingresses, by host, sorted.
+    pub(super) canaries: Box<[Arc<CanaryClaims>]>,
     /// Backends, sorted, each once.
     pub(super) backends: Box<[Arc<BackendClaim>]>,
     /// What is wrong with it whatever the others say.
@@ -54,6 +56,32 @@ pub(super) struct RouteClaim {
     pub(super) is_catch_all: bool,
     /// Its path is a regular expression, which makes all paths of the host such.
     pub(super) is_regex: bool,
+}
+
+/// What one canary asks for on one host.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct CanaryClaims {
+    /// The host.
+    pub(super) host: HostPattern,
+    /// Its paths, as ordered in the object.
+    pub(super) paths: Box<[Arc<CanaryClaim>]>,
+}
+
+/// One path of one canary.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct CanaryClaim {
+    /// The path of the route beside which it stands: as an ordinary one, and as a regular expression.
+    pub(super) paths: Box<[PathMatch]>,
+    /// The path as written, for people.
+    pub(super) written: Arc<str>,
+    /// The backend that takes the share.
+    pub(super) backend: BackendId,
+    /// Which requests it takes.
+    pub(super) rule: Arc<CanaryRule>,
+    /// The cookie of the mainline does not remember it.
+    pub(super) is_legacy: bool,
+    /// The Ingress and the field.
+    pub(super) origin: Origin,
 }
 
 /// The implicit root as one Ingress would have it.

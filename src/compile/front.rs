@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::claim::{Front, problem};
+use super::ground::Ground;
 use super::ingress::annotations::field;
 use super::said::Told;
 use crate::ir::{
     Alias, Aliases, ClientAuth, HostPattern, HostRedirect, Object, Problem, Reason, Severity, VirtualHost,
 };
-use crate::settings::CompileOptions;
 
 /// What is said of one host together.
 #[derive(Default)]
@@ -135,12 +135,13 @@ fn other_name(host: &HostPattern) -> Option<HostPattern> {
 }
 
 /// The host `from` that sends everybody to `to`.
-pub(super) fn moved(from: &HostPattern, to: &HostPattern, options: &CompileOptions) -> VirtualHost {
+pub(super) fn moved(from: &HostPattern, to: &HostPattern, ground: &Ground) -> VirtualHost {
+    let options = &ground.options;
     // In a cluster the ports that clients see are the load balancer's.
     let port = |own: Option<u16>, usual| own.filter(|_| options.folder).unwrap_or(usual);
     let redirect = HostRedirect::Moved {
         to: to.to_string().into(),
-        status: 308,
+        status: ground.keys.redirect_code,
         http_port: port(options.http_port, 80),
         https_port: port(options.https_port, 443),
     };

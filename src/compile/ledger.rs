@@ -10,6 +10,8 @@ use crate::ir::{BackendId, HostPattern, Name, Problem, Rejected};
 pub(super) enum Source {
     /// Claims on one backend.
     Backend(BackendId),
+    /// Canaries beside one backend.
+    Canaries(BackendId),
     /// Flags and IngressClasses.
     Flags,
     /// Claims on one host.

@@ -10,21 +10,20 @@ use std::sync::Arc;
 
 use super::Compiled;
 use super::age::Age;
+use super::alternatives::{Alternatives, Chosen};
+use super::canary;
 use super::changes::{Change, Seen};
-use super::claim::{BackendClaim, HostClaim, Outcome, problem};
+use super::claim::{BackendClaim, CanaryClaims, HostClaim, Outcome};
 use super::few::Few;
+use super::flags::Flags;
 use super::front::{self, Names};
 use super::ground::Ground;
-use super::ingress::{self, tls};
+use super::ingress;
 use super::ledger::{Ledger, Source};
-use super::merge::{self, Choice, Claimant, Fallback};
-use super::resolve::{Resolution, first_port, resolve};
+use super::merge::{self, Choice, Claimant};
 use super::shared::Shared;
-use super::view::{Classes, Lookup, View, is_ours};
-use crate::ir::{
-    BackendId, Certificate, Config, HostPattern, Kind, Name, Object, Origin, PortKey, Problem, Reason, Rejected,
-    Severity, Target, VirtualHost,
-};
+use super::view::{Classes, Lookup, View};
+use crate::ir::{Backend, BackendId, Certificate, Config, HostPattern, Name, Problem, Rejected, Target, VirtualHost};
 use crate::snapshot::{ConfigMap, Ingress, IngressClass, Secret, Service, Snapshot};
 
 /// Everything remembered.
@@ -40,6 +39,10 @@ pub(super) struct Memory {
     readers: BTreeMap<Lookup, Few<Name, ()>>,
     hosts: BTreeMap<HostPattern, Few<Arc<Age>, Arc<HostClaim>>>,
     backends: BTreeMap<BackendId, Named>,
+    /// What canaries ask for.
+    canaries: BTreeMap<HostPattern, Few<Arc<Age>, Arc<CanaryClaims>>>,
+    /// What that comes to.
+    alternatives: Alternatives<Arc<Age>>,
     /// Hosts that ask for further names.
     names: BTreeMap<HostPattern, Names>,
     /// The further names that they got.
@@ -54,6 +57,7 @@ pub(super) struct Memory {
 struct Remembered {
     age: Arc<Age>,
     hosts: Box<[Arc<HostClaim>]>,
+    canaries: Box<[Arc<CanaryClaims>]>,
     backends: Box<[Arc<BackendClaim>]>,
     lookups: Box<[Lookup]>,
 }
@@ -68,20 +72,13 @@ struct Named {
     is_grpc: bool,
 }
 
-/// What the flags and IngressClasses come to.
-#[derive(PartialEq)]
-struct Flags {
-    fallback: Fallback,
-    backend: Option<Arc<BackendClaim>>,
-    certificate: Option<Arc<Certificate>>,
-    problems: Vec<Problem>,
-}
-
 /// Hosts and backends whose claims changed.
 #[derive(Default)]
 struct Dirty {
     hosts: BTreeSet<HostPattern>,
     backends: BTreeSet<BackendId>,
+    /// Backends beside which a canary came or went.
+    mains: BTreeSet<BackendId>,
     ledger: bool,
 }
 
@@ -101,9 +98,11 @@ impl Memory {
             readers: BTreeMap::new(),
             hosts: BTreeMap::new(),
             backends: BTreeMap::new(),
+            canaries: BTreeMap::new(),
+            alternatives: Alternatives::new(),
             names: BTreeMap::new(),
             given: BTreeSet::new(),
-            flags: Flags { fallback: no_fallback(), backend: None, certificate: None, problems: Vec::new() },
+            flags: Flags::none(),
             ledger: Ledger::default(),
             shared: Shared::default(),
             config,
@@ -192,9 +191,10 @@ impl Memory {
 
     fn compile(&mut self, ingress: &Ingress, snapshot: &Snapshot) -> (Remembered, Vec<Problem>, Vec<Arc<Rejected>>) {
         let mut view = View::new(snapshot, self.class_summary, &self.ground);
-        let Outcome { hosts, backends, problems, rejected } = ingress::compile(ingress, &mut view, &mut self.shared);
+        let Outcome { hosts, canaries, backends, problems, rejected } =
+            ingress::compile(ingress, &mut view, &mut self.shared);
         let age = Arc::new(Age::of(&ingress.meta));
-        (Remembered { age, hosts, backends, lookups: view.into_lookups() }, problems, rejected)
+        (Remembered { age, hosts, canaries, backends, lookups: view.into_lookups() }, problems, rejected)
     }
 
     /// Takes claims back, but those that are made again unchanged.
@@ -203,6 +203,13 @@ impl Memory {
         for claim in &old.hosts {
             let same = new.is_some_and(|new| new.hosts.contains(claim));
             if !same && let Some(claims) = self.hosts.get_mut(&claim.host) {
+                claims.remove(&old.age);
+                dirty.hosts.insert(claim.host.clone());
+            }
+        }
+        for claim in &old.canaries {
+            let same = new.is_some_and(|new| new.canaries.contains(claim));
+            if !same && let Some(claims) = self.canaries.get_mut(&claim.host) {
                 claims.remove(&old.age);
                 dirty.hosts.insert(claim.host.clone());
             }
@@ -225,6 +232,13 @@ impl Memory {
                 dirty.hosts.insert(claim.host.clone());
             }
         }
+        for claim in &new.canaries {
+            let claims = self.canaries.entry(claim.host.clone()).or_default();
+            if !claims.contains_key(&new.age) {
+                claims.insert(Arc::clone(&new.age), Arc::clone(claim));
+                dirty.hosts.insert(claim.host.clone());
+            }
+        }
         for claim in &new.backends {
             let claims = &mut self.backends.entry(claim.id.clone()).or_default().claims;
             let claimant = Claimant::Ingress(Arc::clone(&new.age));
@@ -237,7 +251,7 @@ impl Memory {
 
     /// `--default-backend-service`, `--default-ssl-certificate` and what is said of IngressClasses; looked at each time.
     fn flags(&mut self, snapshot: &Snapshot, dirty: &mut Dirty) {
-        let new = read_flags(snapshot, self.class_summary, &self.ground);
+        let new = Flags::read(snapshot, self.class_summary, &self.ground);
         if new == self.flags {
             return;
         }
@@ -271,7 +285,7 @@ impl Memory {
         self.turn_protocols(&mut dirty, &next.hosts);
         for pattern in &dirty.hosts {
             let old = next.hosts.get(pattern).cloned();
-            dirty.ledger |= self.rebuild_host(pattern, next);
+            dirty.ledger |= self.rebuild_host(pattern, next, &mut dirty.mains);
             let new = next.hosts.get(pattern);
             if old.as_ref() != new {
                 count(&mut self.backends, old.as_ref(), new, &mut dirty.backends);
@@ -280,8 +294,13 @@ impl Memory {
         if !dirty.hosts.is_empty() {
             dirty.ledger |= self.give_names(next);
         }
+        self.choose_canaries(&mut dirty);
         for id in &dirty.backends {
             self.rebuild_backend(id, next);
+        }
+        // Canaries are remembered by the cookies of those beside which they stand, which are known now.
+        for id in &dirty.backends {
+            self.remember_canary(id, next);
         }
         if dirty.ledger {
             next.rejected = self.ledger.rejected();
@@ -319,13 +338,48 @@ impl Memory {
         self.shared.sweep();
     }
 
+    /// Chooses anew which canaries count, and tells which backends are concerned.
+    fn choose_canaries(&mut self, dirty: &mut Dirty) {
+        let mut mains = mem::take(&mut dirty.mains);
+        mains.extend(dirty.backends.iter().filter(|id| self.alternatives.of(id).is_some()).cloned());
+        for main in mains {
+            let Chosen { before, now, problems } = self.alternatives.choose(&main);
+            self.ledger.set(Source::Canaries(main.clone()), problems, Vec::new());
+            if before != now {
+                if let Some(named) = before.as_ref().and_then(|before| self.backends.get_mut(before)) {
+                    named.uses -= 1;
+                }
+                if let Some(now) = &now {
+                    self.backends.entry(now.clone()).or_default().uses += 1;
+                }
+            }
+            dirty.backends.extend(before.into_iter().chain(now).chain([main]));
+        }
+    }
+
+    /// Gives a canary without a cookie of its own the keys that the cookie of the mainline needs.
+    fn remember_canary(&self, id: &BackendId, config: &mut Config) {
+        let Some(own) = config.backends.get(id).filter(|own| own.affinity.is_none()) else { return };
+        let canary = |main: &BackendId| config.backends.get(main)?.canary.as_ref()?.affinity.clone();
+        let Some(affinity) = self.alternatives.mains(id).find_map(canary) else { return };
+        let remembered = Arc::new(Backend { affinity: Some(affinity), ..Backend::clone(own) });
+        Arc::make_mut(&mut config.backends).insert(id.clone(), remembered);
+    }
+
     /// Whether what is wrong with it changed.
-    fn rebuild_host(&mut self, pattern: &HostPattern, config: &mut Config) -> bool {
+    fn rebuild_host(&mut self, pattern: &HostPattern, config: &mut Config, mains: &mut BTreeSet<BackendId>) -> bool {
         let source = Source::Host(pattern.clone());
         let fallback = &self.flags.fallback;
         let is_grpc = |id: &BackendId| self.backends.get(id).is_some_and(|named| named.is_grpc);
+        if self.canaries.get(pattern).is_some_and(Few::is_empty) {
+            self.canaries.remove(pattern);
+        }
+        let canaries = self.canaries.get(pattern).into_iter().flat_map(Few::iter);
+        let canaries = canaries.flat_map(|(age, claims)| claims.paths.iter().map(move |claim| (age, claim)));
         config.defaulted.remove(pattern);
         let Some(claims) = self.hosts.get(pattern).filter(|claims| !claims.is_empty()) else {
+            let alone = canaries.map(|(_, claim)| canary::alone(pattern, claim));
+            let (problems, rejected) = alone.map(|(problem, rejected)| (problem, Arc::new(rejected))).unzip();
             self.hosts.remove(pattern);
             self.names.remove(pattern);
             certify(config, pattern, None);
@@ -335,12 +389,14 @@ impl Memory {
             } else {
                 config.hosts.remove(pattern);
             }
-            return self.ledger.set(source, Vec::new(), Vec::new());
+            self.alternatives.set(pattern, Vec::new(), mains);
+            return self.ledger.set(source, problems, rejected);
         };
         let previous = config.hosts.get(pattern);
         let claims = claims.iter().map(|(_, claim)| claim);
         let previous_host = previous.map(Arc::as_ref);
-        let merged = merge::host(pattern, claims, fallback, &self.ground, &mut self.shared, is_grpc, previous_host);
+        let merged =
+            merge::host(pattern, claims, canaries, fallback, &self.ground, &mut self.shared, is_grpc, previous_host);
         if previous.is_none_or(|previous| *previous != merged.host) {
             config.hosts.insert(pattern.clone(), merged.host);
         }
@@ -354,6 +410,7 @@ impl Memory {
             Choice::Default | Choice::Unsaid => None,
         };
         certify(config, pattern, own);
+        self.alternatives.set(pattern, merged.canaries, mains);
         match merged.names {
             Some(names) => drop(self.names.insert(pattern.clone(), names)),
             None => drop(self.names.remove(pattern)),
@@ -377,7 +434,7 @@ impl Memory {
             certify(config, name, own);
             match resolved.moved.get(name) {
                 Some(to) => {
-                    let host = front::moved(name, to, &self.ground.options);
+                    let host = front::moved(name, to, &self.ground);
                     if config.hosts.get(name).is_none_or(|old| **old != host) {
                         config.hosts.insert(name.clone(), Arc::new(host));
                     }
@@ -398,7 +455,9 @@ impl Memory {
 
     fn rebuild_backend(&mut self, id: &BackendId, config: &mut Config) {
         let named = self.backends.get(id);
-        let merged = named.and_then(|named| merge::backend(named.claims.iter(), &self.ground, &mut self.shared));
+        let merged = named.and_then(|named| {
+            merge::backend(named.claims.iter(), self.alternatives.of(id), &self.ground, &mut self.shared)
+        });
         let is_used = named.is_some_and(|named| named.uses > 0);
         if !is_used && merged.is_none() {
             self.backends.remove(id);
@@ -468,77 +527,4 @@ fn backends(host: &VirtualHost) -> impl Iterator<Item = &BackendId> {
         };
         own.into_iter().chain(route.filters.backends())
     })
-}
-
-fn read_flags(snapshot: &Snapshot, classes: Classes, ground: &Ground) -> Flags {
-    let mut view = View::new(snapshot, classes, ground);
-    let options = &ground.options;
-    let mut problems = ground.problems.clone();
-    let mut fallback = no_fallback();
-    let mut backend = None;
-    if let Some(name) = &options.default_backend_service {
-        let flag = flag("--default-backend-service");
-        fallback.origin.object = Arc::clone(&flag);
-        let found = default_backend(name, &mut view);
-        problems.extend(found.notes);
-        if let Some(fault) = found.fault {
-            let message = format!("{}; unknown hosts and paths get 404", fault.message);
-            problems.push(problem(&flag, fault.severity, fault.reason, "", message, fault.hint));
-        } else {
-            fallback.target = Target::Backend(found.id.clone());
-            backend = Some(Arc::new(BackendClaim {
-                id: found.id,
-                origin: fallback.origin.clone(),
-                facts: found.facts,
-                said: None,
-            }));
-        }
-    }
-    let mut certificate = None;
-    if let Some(name) = &options.default_ssl_certificate {
-        let flag = flag("--default-ssl-certificate");
-        let (found, mut more) = tls::default_certificate(view.secret(name), name, &flag);
-        certificate = found;
-        problems.append(&mut more);
-    }
-    if let Some(name) = options.config_map.as_ref().filter(|name| view.config_map(name).is_none()) {
-        problems.push(problem(
-            &flag("--configmap"),
-            Severity::Warning,
-            Reason::ConfigKeyInvalid,
-            "",
-            format!("no ConfigMap {name}; the defaults of its keys serve"),
-            "create it, or name another",
-        ));
-    }
-    for class in snapshot.classes.values().filter(|class| class.has_parameters && is_ours(class, options)) {
-        problems.push(problem(
-            &class.meta.object,
-            Severity::Info,
-            Reason::ClassParametersIgnored,
-            "spec.parameters",
-            "spec.parameters has no effect",
-            "set what it asks for in the controller's ConfigMap or flags",
-        ));
-    }
-    Flags { fallback, backend, certificate, problems }
-}
-
-fn default_backend(name: &Name, view: &mut View<'_>) -> Resolution {
-    let port = view.service(name).map_or(PortKey::Number(80), first_port);
-    let mut found = resolve(view, name, &port);
-    // That the Host is kept is known to whoever makes an external default backend.
-    found.fault = found.fault.filter(|fault| fault.severity != Severity::Info);
-    found
-}
-
-fn no_fallback() -> Fallback {
-    Fallback {
-        target: Target::NotFound,
-        origin: Origin { object: flag("--default-backend-service"), field: "".into() },
-    }
-}
-
-fn flag(name: &str) -> Arc<Object> {
-    Arc::new(Object { kind: Kind::Flag, name: Name::new("", name), file: None, line: None })
 }

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use super::affinity::affinity;
 use super::age::Age;
 use super::balancing::balancing;
-use super::claim::{BackendClaim, HostClaim, Redirect, RouteClaim, problem};
+use super::canary;
+use super::claim::{BackendClaim, CanaryClaim, HostClaim, Redirect, RouteClaim, problem};
 use super::filters::{plain, tls_redirect};
 use super::front::{self, Names};
 use super::ground::Ground;
@@ -32,6 +33,8 @@ pub(super) struct MergedHost {
     pub(super) rejected: Vec<Arc<Rejected>>,
     /// Further names that it asks for.
     pub(super) names: Option<Names>,
+    /// Canaries by the backends beside which they stand.
+    pub(super) canaries: Vec<(BackendId, Arc<Age>, Arc<CanaryClaim>)>,
 }
 
 /// Which certificate a host gets.
@@ -58,6 +61,7 @@ pub(super) struct Fallback {
 pub(super) fn host<'a>(
     pattern: &HostPattern,
     claims: impl Iterator<Item = &'a Arc<HostClaim>> + Clone,
+    canaries: impl Iterator<Item = (&'a Arc<Age>, &'a Arc<CanaryClaim>)>,
     fallback: &Fallback,
     ground: &Ground,
     shared: &mut Shared,
@@ -81,10 +85,24 @@ pub(super) fn host<'a>(
         }
     }
     merge.root(pattern, claims.clone().next(), fallback);
+    let (mut attached, mut alone) = (Vec::new(), Vec::new());
+    for (age, claim) in canaries {
+        let beside = claim.paths.iter().find_map(|path| merge.taken.get(path)).filter(|taken| !taken.route.implicit);
+        match beside.map(|taken| &taken.route.target) {
+            Some(Target::Backend(main)) => attached.push((main.clone(), Arc::clone(age), Arc::clone(claim))),
+            // Why it answers nobody was told.
+            Some(Target::Closed(_)) => {}
+            Some(Target::NotFound) | None => alone.push(canary::alone(pattern, claim)),
+        }
+    }
     let fronts = claims.clone().filter_map(|claim| Some((&claim.origin.object, claim.front.as_ref()?)));
     let (certificate, problems) = certificate(pattern, claims);
     merge.problems.extend(problems);
     let mut rejected = Vec::new();
+    for (lonely, why) in alone {
+        merge.problems.push(lonely);
+        rejected.push(Arc::new(why));
+    }
     for (loser, winner) in &merge.losers {
         let (conflict, shadowed) = shadowed(pattern, loser, winner);
         merge.problems.push(conflict);
@@ -108,7 +126,7 @@ pub(super) fn host<'a>(
         redirect: front.app_root,
         client_auth: front.client_auth.map(|auth| shared.client_auth(auth)),
     };
-    MergedHost { host: Arc::new(host), certificate, problems, rejected, names: front.names }
+    MergedHost { host: Arc::new(host), certificate, problems, rejected, names: front.names, canaries: attached }
 }
 
 /// The host of all unknown names where no Ingress speaks for it: everything goes to the default backend.
@@ -358,6 +376,7 @@ fn share(routes: &mut [Arc<Route>], previous: &[Arc<Route>]) {
 /// Merges claims on one backend, oldest first.
 pub(super) fn backend<'a>(
     claims: impl Iterator<Item = (&'a Claimant, &'a Arc<BackendClaim>)> + Clone,
+    canary: Option<&CanaryClaim>,
     ground: &Ground,
     shared: &mut Shared,
 ) -> Option<(Backend, Vec<Problem>)> {
@@ -368,12 +387,14 @@ pub(super) fn backend<'a>(
     let sources = sources.chain(&ground.backend);
     let decided = Decided::of(&first.id, &sources.collect::<Vec<_>>(), &mut problems);
     let protocol = decided.protocol.map_or(first.facts.protocol, |word| word.value.protocol);
+    let affinity = affinity(&first.id, &decided, shared);
     let merged = Backend {
         id: first.id.clone(),
         protocol,
         tls: backend_tls(&first.id, protocol, &first.facts.source, decided.tls.map(|word| word.value), shared),
         balancing: shared.balancing(balancing(&decided, &ground.options, &mut problems)),
-        affinity: affinity(&first.id, &decided, shared),
+        canary: canary.map(|claim| Arc::new(canary::beside(claim, &decided, affinity.as_ref()))),
+        affinity,
         source: match first.facts.own_address.filter(|_| decided.own_address.is_some_and(|word| *word.value)) {
             Some(address) => EndpointSource::Fixed(address),
             None => first.facts.source.clone(),

@@ -2,7 +2,9 @@
 
 mod affinity;
 mod age;
+mod alternatives;
 mod balancing;
+mod canary;
 mod changes;
 mod claim;
 mod config_map;
@@ -10,6 +12,7 @@ mod endpoints;
 mod few;
 mod fields;
 mod filters;
+mod flags;
 mod front;
 mod ground;
 mod ingress;

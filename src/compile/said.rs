@@ -139,6 +139,19 @@ settings! {
     cookie_change_on_failure: bool,
 }
 
+impl BackendSettings {
+    /// What of it counts on a canary.
+    pub(super) fn of_canary(&self) -> BackendSettings {
+        BackendSettings {
+            way: self.way.clone(),
+            hash_by: self.hash_by.clone(),
+            subset: self.subset.clone(),
+            subset_size: self.subset_size.clone(),
+            ..BackendSettings::default()
+        }
+    }
+}
+
 impl<T> Clone for Word<'_, T> {
     fn clone(&self) -> Self {
         *self

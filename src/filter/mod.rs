@@ -2,7 +2,10 @@
 
 mod access;
 pub mod answer;
+pub mod cache;
+pub mod canary;
 pub mod certificate;
+pub mod compress;
 mod cors;
 mod host;
 pub mod password;

@@ -192,6 +192,15 @@ impl Fields {
         }
     }
 
+    /// Marks every line whose name and value are `meant` as not passed on.
+    pub fn skip_where(&mut self, mut meant: impl FnMut(&[u8], &[u8]) -> bool) {
+        let Fields { bytes, list } = self;
+        for field in list.iter_mut().filter(|field| !field.skip) {
+            let name = slice(bytes, field.name_start, field.name_len);
+            field.skip = meant(name, slice(bytes, field.value_start, field.value_len));
+        }
+    }
+
     /// Marks the lines that a `Connection` option names, unless the option would hit the host, the framing or a field
     /// that we set ourselves.
     pub(super) fn skip_option(&mut self, option: &[u8]) {

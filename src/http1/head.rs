@@ -24,7 +24,7 @@ pub enum Version {
 }
 
 /// A request head. Both front protocols fill it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct RequestHead {
     /// Field lines and the buffer.
     pub fields: Fields,
@@ -381,7 +381,7 @@ fn refusal(error: httparse::Error) -> Refusal {
 }
 
 /// A response head.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ResponseHead {
     /// Field lines and the buffer.
     pub fields: Fields,

@@ -14,7 +14,7 @@ pub mod serialise;
 pub use self::body::{BodyLimits, Decoder, Step, is_token_octet};
 pub use self::fields::{Field, Fields, Known, Span};
 pub use self::framing::Framing;
-pub use self::head::{HeadBuilder, METHOD_REFUSED, RequestHead, ResponseHead, Version, is_refused};
+pub use self::head::{HeadBuilder, METHOD_REFUSED, RequestHead, ResponseHead, Version, is_refused, options};
 pub use self::scan::{HeadLimits, HeadScan};
 use crate::telemetry::Failure;
 

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use super::{Affinity, BackendTls, Balancing, Name, Origin};
+use super::{Affinity, BackendTls, Balancing, Canary, Name, Origin};
 
 /// A Service port by the name or number that identifies it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -150,6 +150,8 @@ pub struct Backend {
     pub balancing: Arc<Balancing>,
     /// What keeps a client at its endpoint.
     pub affinity: Option<Affinity>,
+    /// What takes a share of the requests that routes send here.
+    pub canary: Option<Arc<Canary>>,
     /// Where the endpoints come from.
     pub source: EndpointSource,
     /// The first field that names it.

@@ -5,7 +5,10 @@
 
 mod backend;
 mod balancing;
+mod canary;
+mod caching;
 mod certificate;
+mod compression;
 mod filters;
 mod front;
 mod globals;
@@ -29,7 +32,10 @@ pub use self::backend::{
 pub use self::balancing::{
     ActiveCheck, Affinity, Algorithm, Balancing, Cookie, Part, PassiveCheck, Probe, SameSite, Template,
 };
+pub use self::caching::Caching;
+pub use self::canary::{Canary, CanaryRule, HeaderTest};
 pub use self::certificate::{Certificate, CertificateOrigin};
+pub use self::compression::{Coding, Compression, Tuning};
 pub use self::filters::{
     Access, AuthCache, Basic, Cors, ErrorPages, External, Filters, Hsts, LimitBy, OriginPattern, Origins, RateLimits,
     Redirect, RequestEdits, ResponseEdits, SignIn, SlashRedirect, TlsRedirect,

@@ -5,7 +5,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{BackendId, ClientAuth, Filters, HostPattern, HostRedirect, Origin, PathPattern, Reason};
+use super::{
+    BackendId, Caching, ClientAuth, Compression, Filters, HostPattern, HostRedirect, Origin, PathPattern, Reason,
+};
 
 /// One host with its routes.
 #[derive(Clone, Debug, PartialEq)]
@@ -106,6 +108,15 @@ impl PathMatch {
         }
     }
 
+    /// What every path that is taken begins with, if not in letter case: where a cookie of the route is sent back to.
+    pub fn start(&self) -> &str {
+        match &self.kind {
+            PathKind::Exact | PathKind::Prefix => &self.path,
+            PathKind::Regex(pattern) if pattern.start().is_empty() => "/",
+            PathKind::Regex(pattern) => pattern.start(),
+        }
+    }
+
     /// Precedence among the routes of one host that match `request`; the least rank answers, and of equal ones the first.
     pub fn rank(&self, request: &str) -> Rank {
         let trimmed = self.path.strip_suffix('/').unwrap_or(&self.path);
@@ -155,6 +166,10 @@ pub struct Policy {
     pub request_trailers: bool,
     /// gRPC: no body limit, and the gap between body reads does not end a request.
     pub is_grpc: bool,
+    /// How answers are compressed; `None` = not at all.
+    pub compress: Option<Arc<Compression>>,
+    /// Answers are kept and served again; `None` = never.
+    pub cache: Option<Arc<Caching>>,
     /// The Ingress asks for the backend's sticky cookie (`affinity: cookie`); else none is given out on the route.
     pub sticky: bool,
 }

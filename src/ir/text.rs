@@ -11,8 +11,8 @@ use std::fmt::{self, Write};
 use std::time::Duration;
 
 use super::{
-    Backend, BodyLimit, Config, EndpointSets, EndpointSource, Filters, HostRedirect, Policy, Problem, Rejected, Retry,
-    RetryOn, Route, Target, Timeouts, Upgrade, VirtualHost,
+    Backend, BodyLimit, Caching, Compression, Config, EndpointSets, EndpointSource, Filters, HostRedirect, Policy,
+    Problem, Rejected, Retry, RetryOn, Route, Target, Timeouts, Upgrade, VirtualHost,
 };
 
 /// What the text form needs to know besides the configuration.
@@ -122,7 +122,7 @@ fn hex(octets: &[u8]) -> String {
 }
 
 fn describe(backend: &Backend) -> Vec<String> {
-    let Backend { id, protocol, tls, balancing, affinity, source, origin: _ } = backend;
+    let Backend { id, protocol, tls, balancing, affinity, canary, source, origin: _ } = backend;
     let source = match source {
         EndpointSource::Fixed(address) => format!("service {address}"),
         EndpointSource::None => "nowhere".to_owned(),
@@ -142,6 +142,10 @@ fn describe(backend: &Backend) -> Vec<String> {
     mutual::backend(&mut words, tls.as_deref());
     backend::balancing(&mut words, balancing);
     backend::affinity(&mut words, affinity.as_ref());
+    words.extend(canary.as_ref().map(|canary| {
+        let legacy = if affinity.is_some() && canary.affinity.is_none() { ";legacy" } else { "" };
+        format!("canary={}({}{legacy})", canary.backend, canary.rule)
+    }));
     vec![id.to_string(), protocol.as_str().to_owned(), balancing.algorithm.as_str().to_owned(), source, words.join(" ")]
 }
 
@@ -174,7 +178,18 @@ fn reject(rejected: &Rejected) -> Vec<String> {
 }
 
 fn policy(words: &mut Vec<String>, policy: &Policy, plain: &Policy) {
-    let Policy { timeouts, body_limit, buffer_request, retry, upgrade, request_trailers, is_grpc, sticky } = policy;
+    let Policy {
+        timeouts,
+        body_limit,
+        buffer_request,
+        retry,
+        upgrade,
+        request_trailers,
+        is_grpc,
+        compress,
+        cache,
+        sticky,
+    } = policy;
     let Timeouts { connect, read, send, tunnel_idle } = timeouts;
     let times = [
         ("connect", connect, &plain.timeouts.connect),
@@ -208,9 +223,36 @@ fn policy(words: &mut Vec<String>, policy: &Policy, plain: &Policy) {
     if *is_grpc != plain.is_grpc {
         words.push("grpc".to_owned());
     }
+    if *compress != plain.compress {
+        words.push(compressed(compress.as_deref()));
+    }
+    if *cache != plain.cache {
+        words.push(cache.as_deref().map_or("cache=off".to_owned(), cached));
+    }
     if *sticky != plain.sticky {
         words.push("sticky".to_owned());
     }
+}
+
+/// `cache(key="$args" ttl=10s max=1m stale-if-error=60s status)`: only what differs from the defaults.
+fn cached(cache: &Caching) -> String {
+    let Caching { key, ttl, max_object, stale_if_error, status } = cache;
+    let mut words = Vec::new();
+    words.extend(key.as_ref().map(|key| format!("key=\"{key}\"")));
+    words.extend(ttl.map(|time| format!("ttl={time:?}")));
+    if *max_object != Caching::MAX_OBJECT {
+        words.push(format!("max={}", Size(&BodyLimit { bytes: *max_object })));
+    }
+    words.extend(stale_if_error.map(|time| format!("stale-if-error={time:?}")));
+    words.extend(status.then(|| "status".to_owned()));
+    if words.is_empty() { "cache".to_owned() } else { format!("cache({})", words.join(" ")) }
+}
+
+/// `compress=br:4,gzip:1`: codings in order, each with its level.
+fn compressed(compress: Option<&Compression>) -> String {
+    let Some(compress) = compress else { return "compress=off".to_owned() };
+    let coding = |coding: &super::Coding| format!("{coding}:{}", compress.tuning(*coding).level);
+    format!("compress={}", compress.codings.iter().map(coding).collect::<Vec<_>>().join(","))
 }
 
 /// `retry=error,timeout,http_503 tries=3 retry-time=10s`.

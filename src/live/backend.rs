@@ -21,8 +21,9 @@ pub struct Backend {
     pub retries: RetryBudget,
     cursors: PerWorker<AtomicU32>,
     epoch: Instant,
-    /// Requests in flight at all endpoints by the worker that picked, where the algorithm asks for the mean.
-    picked: PerWorker<Arc<Count>>,
+    /// Requests in flight at all endpoints by the worker that picked, where the algorithm asks for the mean: each holds a
+    /// ticket.
+    picked: PerWorker<Arc<Ticket>>,
     /// Requests that a limit counts. Made where there is one: it costs every request a word that all workers write.
     admitted: OnceLock<Box<Count>>,
     /// Whoever sets an endpoint aside, takes it back or replaces the set holds it. No request waits for it but the one
@@ -34,12 +35,25 @@ pub struct Backend {
 /// Requests in flight. On a cache line of its own.
 #[derive(Default)]
 #[repr(align(64))]
-pub(super) struct Count(AtomicU32);
+struct Count(AtomicU32);
 
 impl Count {
     /// One less.
-    pub(super) fn end(&self) {
+    fn end(&self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// What the requests in flight of one worker hold: the references to it are their count, so that one write both counts a
+/// request and keeps the counter. On a cache line of its own.
+#[derive(Default)]
+#[repr(align(64))]
+pub(super) struct Ticket;
+
+impl Ticket {
+    /// How many hold it, but for the backend itself.
+    fn held(ticket: &Arc<Ticket>) -> u64 {
+        Arc::strong_count(ticket).saturating_sub(1) as u64
     }
 }
 
@@ -84,20 +98,18 @@ impl Backend {
     }
 
     /// Requests in flight that were counted by all workers: reads a word of each.
-    pub fn counted(&self) -> u32 {
-        self.picked.used().map(|count| count.0.load(Ordering::Relaxed)).fold(0, u32::wrapping_add)
+    pub fn counted(&self) -> u64 {
+        self.picked.used().map(Ticket::held).sum()
     }
 
     /// Those that `worker` counted.
-    pub fn counted_by(&self, worker: usize) -> u32 {
-        self.picked.cell(worker, Arc::default).map_or(0, |count| count.0.load(Ordering::Relaxed))
+    pub fn counted_by(&self, worker: usize) -> u64 {
+        self.picked.cell(worker, Arc::default).map_or(0, Ticket::held)
     }
 
-    /// Counts one more request that `worker` picked an endpoint for.
-    pub(super) fn count(&self, worker: usize) -> Option<Arc<Count>> {
-        let count = self.picked.cell(worker, Arc::default)?;
-        count.0.fetch_add(1, Ordering::Relaxed);
-        Some(Arc::clone(count))
+    /// Counts one more request that `worker` picked an endpoint for, until the ticket is dropped.
+    pub(super) fn ticket(&self, worker: usize) -> Option<Arc<Ticket>> {
+        self.picked.cell(worker, Arc::default).cloned()
     }
 
     fn admitted(&self) -> &Count {
@@ -106,7 +118,8 @@ impl Backend {
 
     /// Microseconds since the epoch.
     pub fn micros(&self, now: Instant) -> u64 {
-        u64::try_from(now.saturating_duration_since(self.epoch).as_micros()).unwrap_or(u64::MAX)
+        let since = now.saturating_duration_since(self.epoch);
+        since.as_secs().saturating_mul(1_000_000).saturating_add(since.subsec_micros().into())
     }
 
     /// Milliseconds since the epoch.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 
-use super::backend::{Backend, Count};
+use super::backend::{Backend, Ticket};
 use super::latency::{Aged, Latency};
 use super::standing::{ASIDE, EJECTED, History, PROBING, Standing};
 use crate::ir;
@@ -201,12 +201,12 @@ impl Endpoint {
     }
 
     /// Whether it may be picked, where the bits of `minded` count: it is not set aside, or its ejection is over and nobody
-    /// tries it right now.
-    pub fn is_open(&self, minded: u32, now: u64) -> bool {
+    /// tries it right now. `now`, in microseconds of the backend, is only asked for where it was ejected.
+    pub fn is_open(&self, minded: u32, now: impl FnOnce() -> u64) -> bool {
         let standing = self.standing.load(Ordering::Relaxed);
         match standing & minded & ASIDE {
             0 => true,
-            EJECTED => standing & PROBING == 0 && self.until.load(Ordering::Relaxed) <= now,
+            EJECTED => standing & PROBING == 0 && self.until.load(Ordering::Relaxed) <= now(),
             _ => false,
         }
     }
@@ -222,14 +222,14 @@ impl Endpoint {
         Some(InFlight {
             endpoint: Arc::clone(self),
             is_probe,
-            counted: total.and_then(|(backend, worker)| backend.count(worker)),
+            _ticket: total.and_then(|(backend, worker)| backend.ticket(worker)),
         })
     }
 
     /// Counts a request in; it counts until the guard is dropped.
     pub fn begin(self: Arc<Self>) -> InFlight {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
-        InFlight { endpoint: self, is_probe: false, counted: None }
+        InFlight { endpoint: self, is_probe: false, _ticket: None }
     }
 }
 
@@ -238,8 +238,8 @@ pub struct InFlight {
     endpoint: Arc<Endpoint>,
     /// It decides whether an ejected endpoint comes back.
     is_probe: bool,
-    /// The total in which it counts.
-    counted: Option<Arc<Count>>,
+    /// Held so that it counts in the total of the backend.
+    _ticket: Option<Arc<Ticket>>,
 }
 
 impl InFlight {
@@ -260,8 +260,5 @@ impl Drop for InFlight {
     fn drop(&mut self) {
         self.endpoint.in_flight.fetch_sub(1, Ordering::Relaxed);
         self.end_probe();
-        if let Some(count) = &self.counted {
-            count.end();
-        }
     }
 }

@@ -3,6 +3,7 @@
 mod alias;
 mod backend;
 mod budget;
+mod cache;
 mod endpoint;
 mod health;
 mod identity;
@@ -19,6 +20,9 @@ mod turns;
 pub use self::alias::Alias;
 pub use self::backend::{Admitted, Backend};
 pub use self::budget::RetryBudget;
+pub use self::cache::{
+    Body, Cache, Fetch, Joined, Lead, Life, Next, Outcome, Place, Reserved, Selecting, Slot, Stored, compact, join,
+};
 pub use self::endpoint::{Endpoint, FULL, InFlight, Key};
 pub use self::identity::TlsIdentity;
 pub use self::limits::Limits;

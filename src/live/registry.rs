@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 use super::transition::{News, Transition};
-use super::{Backend, Endpoint, EndpointSet, Limits, TlsIdentity};
+use super::{Backend, Cache, Endpoint, EndpointSet, Limits, TlsIdentity};
 use crate::ir;
 
 /// Every live cell, by identity. Used by the control thread; workers reach cells through the table, so they never meet
@@ -18,6 +18,7 @@ pub struct Registry {
     workers: usize,
     epoch: Instant,
     news: Arc<News>,
+    cache: Arc<Cache>,
     entries: Mutex<Entries>,
     limits: Mutex<HashMap<ir::Name, Arc<Limits>, foldhash::fast::RandomState>>,
     identities: Mutex<Identities>,
@@ -30,6 +31,9 @@ struct Identities {
     made: u32,
 }
 
+/// `--cache-size`, where nobody says another.
+const DEFAULT_CACHE: u64 = 64 << 20;
+
 type Entries = HashMap<ir::BackendId, Entry, foldhash::fast::RandomState>;
 
 struct Entry {
@@ -41,14 +45,25 @@ struct Entry {
 impl Registry {
     /// No cells; each cell made later has room for `workers` workers.
     pub fn new(workers: usize) -> Registry {
+        Registry::with_cache(workers, DEFAULT_CACHE)
+    }
+
+    /// The same, with a response cache of so many octets.
+    pub fn with_cache(workers: usize, octets: u64) -> Registry {
         Registry {
             workers,
             epoch: Instant::now(),
             news: Arc::new(News::new()),
+            cache: Arc::new(Cache::new(octets)),
             entries: Mutex::default(),
             limits: Mutex::default(),
             identities: Mutex::default(),
         }
+    }
+
+    /// The response cache.
+    pub fn cache(&self) -> &Arc<Cache> {
+        &self.cache
     }
 
     /// Where changes of standing are heard. There is one such end: `None` if somebody has it.

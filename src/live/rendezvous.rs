@@ -5,7 +5,7 @@
 use std::array;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use foldhash::fast::FixedState;
@@ -14,6 +14,9 @@ use foldhash::fast::FixedState;
 const SLOT_BITS: u32 = 18;
 /// Up to so many endpoints all are compared for each hash; above that a slot is worked out once and remembered.
 const COMPARED: usize = 16;
+/// Above so many too: a remembered slot has two bytes, so that all slots of one backend fit into half a megabyte of the
+/// processor's cache. A cluster is not made for Services of that size.
+const MOST_REMEMBERED: usize = u16::MAX as usize - 1;
 /// Remembered slots are allocated a page at a time.
 const PAGE: usize = 1_024;
 
@@ -22,11 +25,11 @@ pub struct Rendezvous {
     endpoints: Box<[Seat]>,
     /// All weigh the same.
     is_even: bool,
-    /// Place + 1 by slot; 0 is not worked out yet. Empty for few endpoints.
+    /// Place + 1 by slot; 0 is not worked out yet. Empty for few endpoints, and for far too many.
     pages: Box<[Page]>,
 }
 
-type Page = OnceLock<Box<[AtomicU32; PAGE]>>;
+type Page = OnceLock<Box<[AtomicU16; PAGE]>>;
 
 /// What an endpoint brings to the contest for a slot.
 #[derive(Clone, Copy, PartialEq)]
@@ -41,7 +44,8 @@ impl Rendezvous {
         let endpoints: Box<[Seat]> =
             endpoints.map(|(address, weight)| Seat { seed: seed(address), weight: weight.max(1).into() }).collect();
         let is_even = endpoints.windows(2).all(|pair| matches!(pair, [a, b] if a.weight.total_cmp(&b.weight).is_eq()));
-        let pages = if endpoints.len() <= COMPARED { 0 } else { (1 << SLOT_BITS) / PAGE };
+        let is_remembered = (COMPARED + 1..=MOST_REMEMBERED).contains(&endpoints.len());
+        let pages = if is_remembered { (1 << SLOT_BITS) / PAGE } else { 0 };
         Rendezvous { endpoints, is_even, pages: (0..pages).map(|_| Page::new()).collect() }
     }
 
@@ -75,13 +79,13 @@ impl Rendezvous {
         }
         for ((slots, old), new) in (0..).zip(&before.pages).zip(&next.pages) {
             let Some(old) = old.get() else { continue };
-            let owner = |(slot, cell): (u64, &AtomicU32)| {
+            let owner = |(slot, cell): (u64, &AtomicU16)| {
                 let owner = (cell.load(Ordering::Relaxed) as usize).checked_sub(1)?;
                 let kept = kept.get(owner).copied().flatten()?;
                 next.best(slots * PAGE as u64 + slot, challengers.iter().copied().chain([kept]))
             };
             let mut owners = (0..).zip(old.iter()).map(owner);
-            let page = array::from_fn(|_| AtomicU32::new(owners.next().flatten().map_or(0, |owner| owner as u32 + 1)));
+            let page = array::from_fn(|_| AtomicU16::new(owners.next().flatten().map_or(0, |owner| owner as u16 + 1)));
             // Nobody else has the new set as yet.
             let _is_first = new.set(Box::new(page));
         }
@@ -92,13 +96,13 @@ impl Rendezvous {
     pub fn owner(&self, hash: u64) -> Option<usize> {
         let slot = hash >> (u64::BITS - SLOT_BITS);
         let Some(page) = self.pages.get(slot as usize / PAGE) else { return self.winner(slot) };
-        let page = page.get_or_init(|| Box::new(array::from_fn(|_| AtomicU32::new(0))));
+        let page = page.get_or_init(|| Box::new(array::from_fn(|_| AtomicU16::new(0))));
         let cell = page.get(slot as usize % PAGE)?;
         // Whoever works it out finds the same, so nobody has to wait for another.
         match cell.load(Ordering::Relaxed) {
             0 => {
                 let winner = self.winner(slot)?;
-                cell.store(winner as u32 + 1, Ordering::Relaxed);
+                cell.store(winner as u16 + 1, Ordering::Relaxed);
                 Some(winner)
             }
             known => Some(known as usize - 1),

@@ -55,7 +55,7 @@ pub fn cookie(
     }
     let agent = request.head.fields.get(Known::UserAgent).unwrap_or_default();
     let is_tls = request.peer.is_https();
-    let text = write(affinity, &key, &route.rule.path.path, is_tls, agent, SystemTime::now());
+    let text = write(affinity, &key, route.rule.path.start(), is_tls, agent, SystemTime::now());
     Some(text.into_bytes().into())
 }
 

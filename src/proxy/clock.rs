@@ -22,6 +22,11 @@ impl Clock {
         (since.as_secs() * 1_000_000_000 + u64::from(since.subsec_nanos())).cast_signed()
     }
 
+    /// Milliseconds since the epoch.
+    pub fn now_millis(&self) -> u64 {
+        self.now_nanos().cast_unsigned() / 1_000_000
+    }
+
     /// Calls `with` with the present `Date` (RFC 9110 5.6.7).
     pub fn with_date(&self, with: impl FnOnce(&[u8])) {
         let second = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());

@@ -10,7 +10,7 @@ use crate::http1::{Fields, RequestHead};
 use crate::ir::RequestEdits;
 
 /// Changes to the fields that a client sent. Nothing is copied until something changes.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Edits {
     fields: Option<Fields>,
     added: Vec<(Cow<'static, str>, Bytes)>,

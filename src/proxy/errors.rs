@@ -10,6 +10,7 @@ use super::downstream::Client;
 use super::edits::Edits;
 use super::forward::Outgoing;
 use super::note::{Note, NotedTable};
+use super::outlet::Way;
 use super::reply::{Reply, Stop};
 use super::respond;
 use super::upload::{BodyRules, Upload};
@@ -80,5 +81,7 @@ pub async fn answer<C: Client>(
         answered.response.status = reply.status;
     }
     note.attempt_ended(Instant::now());
-    respond::forward(worker, client, table.table(), head, route, answered, &mut upload, &[], close, note).await
+    let globals = table.table().globals();
+    let way = Way { head, route, globals, close, cookies: &[], cache_status: None };
+    respond::forward(worker, client, way, answered, &mut upload, note).await
 }

@@ -7,6 +7,8 @@ use std::task::Poll;
 use tokio::time::Instant;
 
 use super::attempt::{self, Answered};
+use super::cached;
+use super::canary;
 use super::client_auth;
 use super::downstream::{Client, ClientFault, Part};
 use super::errors;
@@ -14,6 +16,7 @@ use super::forward::Outgoing;
 use super::forwarded::{self, Seen};
 use super::guard::{self, Admitted, Asker};
 use super::note::Note;
+use super::outlet::Way;
 use super::reply::{self, Reply, Stop};
 use super::respond;
 use super::tunnel::{self, Tunnel};
@@ -97,13 +100,23 @@ async fn serve<C: Client>(
         _ => Admitted::default(),
     };
     let (mut backend, rewritten) = backend(outcome)?;
+    // Answers of others than the route's own backend are not kept.
+    let mut is_other = false;
     if let Some(fallback) = route.aside.as_ref().and_then(|aside| aside.fallback.as_ref())
         && backend.live.endpoints.load().candidates.is_empty()
     {
         errors::tell(&mut admitted.edits, head, route, 503);
         backend = fallback;
+        is_other = true;
     }
     told.add(&mut admitted.edits);
+    if let Some(canary) = canary::choose(backend, &request) {
+        note.alternative = Some(Arc::clone(&canary.upstream_name));
+        backend = &canary.backend;
+        is_other = true;
+    }
+    // What the back end is told of who asks, before what it is told of every request.
+    let identity = route.rule.policy.cache.as_ref().map(|_| cached::identity(&admitted.edits)).unwrap_or_default();
     if let Some(edits) = &filters.request {
         admitted.edits.apply(edits, &request);
     }
@@ -136,6 +149,12 @@ async fn serve<C: Client>(
         upgrade: upgrade.as_deref(),
         te_trailers: route.rule.policy.is_grpc,
     };
+    if let Some(caching) = route.rule.policy.cache.as_deref().filter(|_| !is_other)
+        && let Some(ask) = cached::Ask::new(caching, table, at, backend, &outgoing, &path, &identity, last)
+    {
+        // Boxed: most routes keep no answers.
+        return Box::pin(cached::serve(worker, client, &ask, note)).await.map(|()| None);
+    }
     let answered = attempt::reach(worker, client, route, backend, &outgoing, &mut upload, note).await?;
     note.bytes_in += upload.received();
     let Answered { response, .. } = &answered;
@@ -147,9 +166,13 @@ async fn serve<C: Client>(
     if filters.errors.as_ref().is_some_and(is_replaced) {
         return Err(Reply::plain(response.status).into());
     }
+    let cache_status = match &route.rule.policy.cache {
+        Some(caching) => cached::passed_by(table, route, caching, &outgoing, &path, &identity, response),
+        None => None,
+    };
     let close = last || worker.is_draining() || !upload.is_sent();
-    respond::forward(worker, client, table, head, route, answered, &mut upload, &admitted.edits.cookies, close, note)
-        .await?;
+    let way = Way { head, route, globals, close, cookies: &admitted.edits.cookies, cache_status };
+    respond::forward(worker, client, way, answered, &mut upload, note).await?;
     Ok(None)
 }
 

@@ -9,6 +9,7 @@ use crate::http1::{Fields, Framing, Known, RequestHead, serialise};
 use crate::ir::{Requests, SetField};
 
 /// A request on its way to an endpoint.
+#[derive(Clone, Copy)]
 pub struct Outgoing<'a> {
     /// The client's head.
     pub head: &'a RequestHead,
@@ -153,7 +154,7 @@ mod tests {
             peer: &peer,
             framing: Framing::None,
             upgrade: None,
-            prefix: None,
+            prefix: Some(b"/shop"),
             rules: &Requests::default(),
             te_trailers: false,
         };

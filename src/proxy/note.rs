@@ -28,6 +28,8 @@ pub struct Note {
     /// Body bytes of the answer.
     pub bytes_out: u64,
     route: NotedRoute,
+    /// Name of the canary that took the request.
+    pub alternative: Option<Arc<str>>,
     /// Attempts.
     pub attempts: SmallVec<[AttemptNote; 1]>,
     /// X-Request-ID.
@@ -109,6 +111,7 @@ impl Note {
             bytes_in: 0,
             bytes_out: 0,
             route: NotedRoute::None,
+            alternative: None,
             attempts: SmallVec::new(),
             id: RequestId::make(),
             seen: None,
@@ -257,6 +260,7 @@ impl Note {
                 (&*ingress.namespace, &*ingress.name, &**service, &**port)
             }),
             upstream_name: route.and_then(|route| route.upstream_name.as_deref()),
+            alternative: self.alternative.as_deref(),
             attempts: &attempts,
             tls: peer.tls.as_ref().map(|tls| tls.version),
             sni: peer.tls.as_ref().and_then(|tls| tls.server_name.as_deref()),

@@ -3,36 +3,34 @@
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::attempt::Answered;
-use super::downstream::{Answer, BodySize, Client, ClientFault, Part};
+use super::downstream::{Client, ClientFault, Part};
 use super::error::UpstreamFault;
 use super::note::Note;
+use super::outlet::{Outlet, Way};
 use super::reply::Stop;
 use super::timer::Wait;
 use super::upload::{Upload, UploadFault};
 use super::worker::Worker;
-use crate::filter;
-use crate::http1::{Fields, Framing, Known, RequestHead, ResponseHead};
-use crate::ir::Answers;
 use crate::settings::Limit;
-use crate::table::{Pinned, Route};
-
-/// Answers with these statuses carry the cookies of a service that was asked who may come in, as nginx adds fields to them.
-const CARRY_COOKIES: [u16; 10] = [200, 201, 204, 206, 301, 302, 303, 304, 307, 308];
 
 /// The client's end of an answer: what it takes, and how long it took nothing. Judged apart from the upstream, or a back
 /// end that drips would keep a client that does not read.
 #[derive(Default)]
-struct Outflow {
+pub(super) struct Outflow {
     wait: Wait<()>,
 }
 
 impl Outflow {
     /// Writes what is queued, as long as the client takes it.
-    fn poll<C: Client>(&mut self, cx: &mut Context<'_>, worker: &Worker, client: &C) -> Poll<Result<(), Stop>> {
+    pub(super) fn poll<C: Client>(
+        &mut self,
+        cx: &mut Context<'_>,
+        worker: &Worker,
+        client: &C,
+    ) -> Poll<Result<(), Stop>> {
         let before = client.queued();
         let flushed = client.poll_flush(cx);
         if client.queued() < before {
@@ -59,21 +57,18 @@ impl Outflow {
 pub async fn forward<C: Client>(
     worker: &Rc<Worker>,
     client: &C,
-    table: &Pinned,
-    head: &RequestHead,
-    route: &Route,
+    way: Way<'_>,
     answered: Answered,
     upload: &mut Upload,
-    cookies: &[Bytes],
-    close: bool,
     note: &mut Note,
 ) -> Result<(), Stop> {
     let Answered { upstream, mut response, in_flight, admitted, cookie } = answered;
-    queue_head(client, table, head, route, &mut response, cookie.as_deref(), cookies, close);
+    let cookie = cookie.as_deref().map(|cookie| ("Set-Cookie", cookie));
+    let mut outlet = Outlet::open(worker, client, way, &mut response, cookie.as_slice());
     note.status = response.status;
     upload.answer_began();
 
-    let timeouts = &route.rule.policy.timeouts;
+    let timeouts = &way.route.rule.policy.timeouts;
     let buffer = worker.limits().buffer.bytes();
     let mut outflow = Outflow::default();
     let mut wait = Wait::default();
@@ -99,21 +94,31 @@ pub async fn forward<C: Client>(
                 ready!(outflow.poll(cx, worker, client))?;
                 wait.progress();
             }
+            if outlet.is_spent() {
+                cx.waker().wake_by_ref();
+                ready!(outflow.poll(cx, worker, client))?;
+                return Poll::Pending;
+            }
             match upstream.poll_body(cx) {
                 Poll::Ready(Ok(Part::Data(data))) => {
                     wait.progress();
                     received += data.len() as u64;
-                    client.queue_data(data);
+                    outlet.data(data)?;
                 }
                 Poll::Ready(Ok(Part::End(trailers))) => {
-                    client.queue_end(trailers.as_deref());
-                    return Poll::Ready(Ok(()));
+                    return Poll::Ready(outlet.end(trailers.as_deref()));
                 }
                 Poll::Ready(Err(fault)) => return Poll::Ready(Err(Stop::Cut(fault))),
                 Poll::Pending => break,
             }
         }
-        ready!(outflow.poll(cx, worker, client))?;
+        // What an encoder holds back goes out once the client has what came before.
+        loop {
+            ready!(outflow.poll(cx, worker, client))?;
+            if !outlet.flush()? {
+                break;
+            }
+        }
         if !is_uploading && client.poll_gone(cx).is_ready() {
             return Poll::Ready(Err(Stop::ClientGone));
         }
@@ -121,7 +126,7 @@ pub async fn forward<C: Client>(
         late.map(|_| Err(Stop::Cut(UpstreamFault::BodyTimeout)))
     })
     .await;
-    note.bytes_out = received;
+    note.bytes_out = outlet.sent();
     if let Some(attempt) = note.last_attempt() {
         attempt.bytes = received;
     }
@@ -133,68 +138,6 @@ pub async fn forward<C: Client>(
     }
     drop((in_flight, admitted));
     flush(worker, client).await
-}
-
-fn queue_head<C: Client>(
-    client: &C,
-    table: &Pinned,
-    head: &RequestHead,
-    route: &Route,
-    response: &mut ResponseHead,
-    cookie: Option<&[u8]>,
-    cookies: &[Bytes],
-    close: bool,
-) {
-    let mut rewritten: smallvec::SmallVec<[(&str, Bytes); 1]> = smallvec::SmallVec::new();
-    let mut extra: smallvec::SmallVec<[(&str, &[u8]); 2]> = smallvec::SmallVec::new();
-    if let Some(answers) = &table.globals().answers {
-        hide(&mut response.fields, answers);
-        filter::everywhere(answers, |field| {
-            response.fields.skip_named(field.name.as_bytes());
-            extra.push((field.name, field.value));
-        });
-    }
-    filter::after(&route.rule.filters, Some(head), client.peer().way(), |field| {
-        if field.replaces {
-            response.fields.skip_named(field.name.as_bytes());
-        }
-        extra.push((field.name, field.value));
-    });
-    if let Some(edits) = &route.rule.filters.response {
-        filter::answer::rewrite(edits, &mut response.fields, |name, value| rewritten.push((name, value)));
-    }
-    extra.extend(rewritten.iter().map(|(name, value)| (*name, &**value)));
-    let takes_cookies = route.rule.filters.access.as_ref().and_then(|access| access.external.as_ref());
-    if takes_cookies.is_some_and(|external| external.always_cookies || CARRY_COOKIES.contains(&response.status)) {
-        extra.extend(cookies.iter().map(|cookie| ("Set-Cookie", &**cookie)));
-    }
-    extra.extend(cookie.map(|cookie| ("Set-Cookie", cookie)));
-    let body = match response.framing {
-        Framing::None => BodySize::None { length: response.named_length.filter(|_| response.status != 204) },
-        Framing::Length(0) if response.named_length.is_none() => BodySize::Empty,
-        Framing::Length(length) => BodySize::Length(length),
-        Framing::Chunked | Framing::UntilClose => BodySize::Unknown,
-    };
-    let answer = Answer {
-        status: response.status,
-        reason: response.reason.of(&response.fields.bytes),
-        fields: Some(&response.fields),
-        extra: &extra,
-        body,
-        has_date: response.has_date,
-        upgrade: None,
-    };
-    client.queue_head(&answer, close);
-}
-
-/// Which fields of the back end are passed on, after what is set for all.
-fn hide(fields: &mut Fields, answers: &Answers) {
-    if answers.keeps_server {
-        fields.pass(Known::Server);
-    }
-    for name in &answers.hidden {
-        fields.skip_named(name.as_bytes());
-    }
 }
 
 /// Writes what is queued, as long as the client takes it.

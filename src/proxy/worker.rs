@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::clock::Clock;
 use super::drain::{Drain, Phase};
+use super::encode::Encoders;
 use super::external::Remembered;
 use super::io::Watches;
 use super::passwords::Passwords;
@@ -40,6 +41,7 @@ pub struct Worker {
     http2_pool: Http2Pool,
     clock: Clock,
     spare: Spare,
+    encoders: Encoders,
     passwords: Passwords,
     remembered: Remembered,
     watches: Watches,
@@ -80,6 +82,7 @@ impl Worker {
             http2_pool: Http2Pool::default(),
             clock: Clock::default(),
             spare: Spare::default(),
+            encoders: Encoders::default(),
             passwords: Passwords::new(),
             remembered: Remembered::default(),
             watches: Watches::new(0),
@@ -139,6 +142,11 @@ impl Worker {
     /// Buffers to lend.
     pub fn spare(&self) -> &Spare {
         &self.spare
+    }
+
+    /// What compresses answers.
+    pub(super) fn encoders(&self) -> &Encoders {
+        &self.encoders
     }
 
     /// Passwords that were right.

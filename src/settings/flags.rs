@@ -43,7 +43,7 @@ pub const SERVE: &[Flag] = &[
         PORTS,
         "change a limit in time or size; repeatable; docs/defaults.md lists them",
     ),
-    Flag::new("cache-size", Size, "64m", PORTS, "memory of the response cache").later(),
+    Flag::new("cache-size", Size, "64m", PORTS, "memory of the response cache"),
     Flag::new(
         "ingress-class",
         Text("NAME"),

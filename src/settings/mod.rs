@@ -43,6 +43,8 @@ pub struct Settings {
     pub workers: usize,
     /// `--limit`.
     pub limits: Limits,
+    /// `--cache-size`, octets.
+    pub cache_size: u64,
     /// `--validating-webhook`; `None` = off.
     pub webhook: Option<WebhookSettings>,
     /// What the compiler needs to know.

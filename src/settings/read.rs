@@ -35,6 +35,7 @@ impl Settings {
                 Some(workers) => workers,
                 None => available_parallelism().map_or(1, usize::from),
             },
+            cache_size: given.read("cache-size", units::size)?.unwrap_or_default(),
             limits: options.limits.clone(),
             webhook: webhook(given)?,
             options,
@@ -348,9 +349,10 @@ mod tests {
 
     #[test]
     fn a_flag_without_effect_is_one_warning_that_says_why() {
-        let settings = read(&["--profiling=false", "--sync-period", "10h", "--kubeconfig=x", "--cache-size=1m"]);
+        let settings =
+            read(&["--profiling=false", "--sync-period", "10h", "--kubeconfig=x", "--metrics-per-host=false"]);
         let names: Vec<String> = settings.problems.iter().map(|problem| problem.object.to_string()).collect();
-        assert_eq!(names, ["flag --cache-size", "flag --sync-period", "flag --profiling"]);
+        assert_eq!(names, ["flag --metrics-per-host", "flag --sync-period", "flag --profiling"]);
         assert!(settings.problems.iter().all(|problem| problem.reason == Reason::FlagIgnored));
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::certificates::Certificates;
 use super::host::{ByName, Host};
 use super::paths::Paths;
-use super::{Aside, BackendRef, Route, RoutingTable, Target};
+use super::{Aside, BackendRef, CanaryRef, Route, RoutingTable, Target};
 use crate::ir;
 use crate::live::{self, Registry};
 use crate::telemetry::{Metrics, upstream_name};
@@ -32,6 +32,7 @@ pub(super) fn build(
             cells: config.backends.keys().map(|id| registry.backend(id)).collect(),
             certificates: Arc::new(Certificates::new(config, default_certificate)),
             asks_clients,
+            cache: Some(Arc::clone(registry.cache())),
             config: Arc::clone(config),
         };
     };
@@ -53,6 +54,7 @@ pub(super) fn build(
             Arc::new(Certificates::new(config, default_certificate))
         },
         asks_clients,
+        cache: Some(Arc::clone(registry.cache())),
         config: Arc::clone(config),
     }
 }
@@ -80,6 +82,11 @@ impl<'a> Builder<'a> {
                 changed.insert(id);
             }
         }
+        let canary =
+            |backend: &ir::Backend| backend.canary.as_ref().is_some_and(|canary| changed.contains(&canary.backend));
+        let beside: Vec<_> =
+            self.config.backends.iter().filter(|(_, backend)| canary(backend)).map(|(id, _)| id).collect();
+        changed.extend(beside);
         if same {
             return (Arc::clone(&previous.cells), changed);
         }
@@ -132,14 +139,17 @@ impl<'a> Builder<'a> {
     }
 
     /// A configuration holds every backend that its routes name; a route to another one is closed.
-    fn backend(&self, id: &ir::BackendId) -> Target {
-        self.backend_ref(id).map_or(Target::Closed(ir::Reason::ServiceNotFound), Target::Backend)
+    fn backend(&mut self, id: &ir::BackendId) -> Target {
+        let Some(mut found) = self.backend_ref(id) else { return Target::Closed(ir::Reason::ServiceNotFound) };
+        let canary = found.settings.canary.clone();
+        found.canary = canary.and_then(|canary| self.canary(&canary, found.tls.as_ref()));
+        Target::Backend(found)
     }
 
     fn backend_ref(&self, id: &ir::BackendId) -> Option<BackendRef> {
         let settings = self.config.backends.get(id)?;
         let tls = settings.tls.as_ref().map(|tls| self.registry.identity(tls));
-        Some(BackendRef { settings: Arc::clone(settings), live: self.registry.backend(id), tls })
+        Some(BackendRef { settings: Arc::clone(settings), live: self.registry.backend(id), tls, canary: None })
     }
 
     fn aside(&self, rule: &ir::Route) -> Option<Arc<Aside>> {
@@ -154,6 +164,18 @@ impl<'a> Builder<'a> {
             fallback: filters.fallback.as_ref().and_then(|id| self.backend_ref(id)),
             errors: filters.errors.as_ref().and_then(|errors| self.backend_ref(&errors.backend)),
         }))
+    }
+
+    /// What the Ingress beside which it stands says of protocol, TLS and cookie goes before what is said of the canary.
+    fn canary(&mut self, canary: &ir::Canary, tls: Option<&Arc<live::TlsIdentity>>) -> Option<Arc<CanaryRef>> {
+        let ir::Canary { backend: id, rule, protocol, affinity, origin: _ } = canary;
+        let own = self.config.backends.get(id)?;
+        let tls = tls.map(Arc::clone).or_else(|| own.tls.as_ref().map(|tls| self.registry.identity(tls)));
+        let protocol = protocol.unwrap_or(own.protocol);
+        let settings = ir::Backend { protocol, affinity: affinity.clone(), canary: None, ..ir::Backend::clone(own) };
+        let upstream_name = upstream_name(&id.service.namespace, &id.service.name, &self.port(&id.port));
+        let backend = BackendRef { settings: Arc::new(settings), live: self.registry.backend(id), tls, canary: None };
+        Some(Arc::new(CanaryRef { rule: Arc::clone(rule), backend, upstream_name }))
     }
 
     fn port(&mut self, port: &ir::PortKey) -> Arc<str> {

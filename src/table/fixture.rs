@@ -99,6 +99,7 @@ pub(crate) fn backend(id: &ir::BackendId, algorithm: ir::Algorithm) -> Arc<ir::B
         tls: None,
         balancing: Arc::new(ir::Balancing { algorithm, ..ir::Balancing::default() }),
         affinity: None,
+        canary: None,
         source: ir::EndpointSource::None,
         origin: origin(),
     })
@@ -126,6 +127,8 @@ pub(crate) fn route(path: ir::PathMatch, implicit: bool, target: ir::Target) -> 
             upgrade: ir::Upgrade::Any,
             request_trailers: false,
             is_grpc: false,
+            cache: None,
+            compress: None,
             sticky: false,
         }),
     }

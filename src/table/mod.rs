@@ -37,6 +37,7 @@ pub struct RoutingTable {
     certificates: Arc<Certificates>,
     /// Some host asks its clients for certificates.
     asks_clients: bool,
+    cache: Option<Arc<live::Cache>>,
     config: Arc<ir::Config>,
 }
 
@@ -98,6 +99,18 @@ pub struct BackendRef {
     pub live: Arc<live::Backend>,
     /// TLS, where that is more than a connection to whoever answers.
     pub tls: Option<Arc<live::TlsIdentity>>,
+    /// What takes a share of its requests.
+    pub canary: Option<Arc<CanaryRef>>,
+}
+
+/// An alternative to a backend.
+pub struct CanaryRef {
+    /// Which requests it takes.
+    pub rule: Arc<ir::CanaryRule>,
+    /// Where they go. Its settings are those that count here.
+    pub backend: BackendRef,
+    /// Its name for the log.
+    pub upstream_name: Arc<str>,
 }
 
 impl Route {
@@ -118,6 +131,7 @@ impl RoutingTable {
             cells: Arc::default(),
             certificates: Arc::new(Certificates::new(&ir::Config::default(), default_certificate)),
             asks_clients: false,
+            cache: None,
             config: Arc::default(),
         }
     }
@@ -199,6 +213,11 @@ impl RoutingTable {
     /// What is set for all hosts at once.
     pub fn globals(&self) -> &ir::Globals {
         &self.config.globals
+    }
+
+    /// Where answers are kept; `None` before the first configuration.
+    pub fn cache(&self) -> Option<&Arc<live::Cache>> {
+        self.cache.as_ref()
     }
 
     /// The configuration it was built from.

@@ -127,14 +127,22 @@ class Fairlead:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that were free a moment ago."""
-    sockets = [socket.socket() for _ in range(count)]
-    for each in sockets:
-        each.bind(("127.0.0.1", 0))
-    ports = [each.getsockname()[1] for each in sockets]
+    """Ports that were free a moment ago. None is given out twice: a second caller could else get one on which the first
+    has not listened yet."""
+    sockets, ports = [], []
+    while len(ports) < count:
+        sockets.append(socket.socket())
+        sockets[-1].bind(("127.0.0.1", 0))
+        port = sockets[-1].getsockname()[1]
+        if port not in _given:
+            ports.append(port)
+    _given.update(ports)
     for each in sockets:
         each.close()
     return ports
+
+
+_given: set[int] = set()
 
 
 def service(backend: Backend, name: str | None = None, ready: bool = True) -> str:

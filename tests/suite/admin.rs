@@ -6,8 +6,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
+use bytes::BytesMut;
 use fairlead::admin::{AnswerSettings, Listener, Listeners, Server, View};
-use fairlead::live::Registry;
+use fairlead::http1::ResponseHead;
+use fairlead::live::{Life, Place, Registry, Stored};
 use fairlead::snapshot::secret;
 use fairlead::table::{RoutingTable, SharedTable};
 use fairlead::telemetry::{Metrics, Readiness};
@@ -60,6 +62,45 @@ fn clients_that_send_nothing_keep_no_probe_waiting() {
     assert!(get(running.health[0], "/healthz").starts_with("HTTP/1.1 200 "));
     assert!(begin.elapsed() < Duration::from_secs(1), "{:?}", begin.elapsed());
     drop(silent);
+}
+
+#[test]
+fn a_purge_is_posted_as_json_and_tells_how_much_is_gone() {
+    let running = Running::loopback();
+    let cache = running.view.registry.cache();
+    let life = Life {
+        received: 0,
+        initial_age: 0,
+        fresh: 0,
+        while_revalidate: 0,
+        if_error: 0,
+        must_revalidate: false,
+        no_cache: false,
+    };
+    for path in ["/x", "/y", "/%5C"] {
+        let head = "HTTP/1.1 200 OK\r\n\r\n";
+        let head = ResponseHead::parse(&mut BytesMut::from(head), head.len(), false).unwrap();
+        let stored = Stored { head, body: Arc::default(), selecting: Box::default(), life };
+        cache.insert(path.as_bytes(), Place { host: b"a.example", path: path.as_bytes() }, Arc::new(stored));
+    }
+    let post = |body: &str| {
+        let head = "POST /api/v1/cache/purge HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n";
+        ask(running.admin[0], &format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()))
+    };
+    for (body, end) in [
+        (r#"{"host":"A.example:8080","path":"/x"}"#, r#"{"purged":1}"#),
+        (r#"{"host":"a.example","path":"/x"}"#, r#"{"purged":0}"#),
+        (r#"{"host":"a.example","path":"/%5c"}"#, r#"{"purged":1}"#),
+        (r#"{"host":"a.example"}"#, r#"{"purged":1}"#),
+    ] {
+        let answer = post(body);
+        assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with(end), "{body}: {answer}");
+    }
+    assert!(post(r#"{"hots":"a.example"}"#).starts_with("HTTP/1.1 400 "));
+    assert!(post(r#"{"host":"a b"}"#).starts_with("HTTP/1.1 400 "));
+    assert!(post(&" ".repeat(40 << 10)).starts_with("HTTP/1.1 413 "));
+    assert!(get(running.admin[0], "/api/v1/cache/purge").starts_with("HTTP/1.1 405 "));
+    assert!(get(running.health[0], "/api/v1/cache/purge").starts_with("HTTP/1.1 404 "));
 }
 
 #[test]

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use fairlead::controller::{Controller, Outlets};
-use fairlead::ir::{Balancing, Config, Name};
-use fairlead::live::Registry;
+use fairlead::ir::{Balancing, Config, Name, Policy};
+use fairlead::live::{Cache, Registry};
 use fairlead::proxy::{Checks, Phase, Shared, Sockets, Workers};
 use fairlead::settings::{CompileOptions, Limits};
 use fairlead::snapshot::{Snapshot, secret, yaml};
@@ -87,14 +87,29 @@ impl Bed {
 
     /// Serves the same with other settings of every backend, whatever the objects say.
     pub fn balance(&self, change: impl FnOnce(&mut Balancing)) {
-        let Outlets { table, registry, checks, metrics, default_certificate, .. } = &self.outlets;
-        let mut config = Config::clone(table.load().config());
+        let mut config = Config::clone(self.outlets.table.load().config());
         let mut balancing = Balancing::default();
         change(&mut balancing);
         let balancing = Arc::new(balancing);
         for backend in Arc::make_mut(&mut config.backends).values_mut() {
             Arc::make_mut(backend).balancing = Arc::clone(&balancing);
         }
+        self.publish(config);
+    }
+
+    /// Serves the same with another policy of every route, whatever the objects say.
+    pub fn tune(&self, change: impl Fn(&mut Policy)) {
+        let mut config = Config::clone(self.outlets.table.load().config());
+        for host in config.hosts.values_mut() {
+            for route in &mut Arc::make_mut(host).routes {
+                change(Arc::make_mut(&mut Arc::make_mut(route).policy));
+            }
+        }
+        self.publish(config);
+    }
+
+    fn publish(&self, config: Config) {
+        let Outlets { table, registry, checks, metrics, default_certificate, .. } = &self.outlets;
         let config = Arc::new(config);
         let next = RoutingTable::build(&config, Some(&table.load()), registry, metrics, default_certificate);
         table.publish(Arc::new(next));
@@ -118,6 +133,11 @@ impl Bed {
             let endpoint = set.iter().find(|endpoint| endpoint.address == address)?;
             backend.last_check(endpoint)
         })
+    }
+
+    /// The response cache.
+    pub fn cache(&self) -> &Arc<Cache> {
+        self.outlets.registry.cache()
     }
 
     /// Tables served so far.

@@ -120,6 +120,8 @@ fn ingress(index: u8, variant: u32) -> String {
             "nginx.ingress.kubernetes.io/load-balance: least_conn",
             "nginx.ingress.kubernetes.io/auth-url: x",
             "nginx.ingress.kubernetes.io/canary: \"true\"",
+            "fairlead.dev/canary: \"true\", fairlead.dev/canary-weight: \"10\", fairlead.dev/load-balance: random",
+            "fairlead.dev/canary: \"true\", fairlead.dev/affinity-canary-behavior: legacy, fairlead.dev/canary-by-header: x",
             "nginx.ingress.kubernetes.io/force-ssl-redirect: \"true\"",
             "nginx.ingress.kubernetes.io/backend-protocol: HTTPS",
             "nginx.ingress.kubernetes.io/backend-protocol: GRPC",

@@ -174,6 +174,7 @@ fn record() -> Record<'static> {
         elapsed: Duration::ZERO,
         route: Some(("n", "i", "s", "80")),
         upstream_name: Some("n-s-80"),
+        alternative: None,
         attempts: &[],
         tls: None,
         sni: None,

@@ -129,7 +129,7 @@ fn request_field(name: &str, text: &str) -> Result<SetField, Wrong> {
     let text = value(name, text)?;
     let value = match text.contains('$') {
         false => Template { parts: [Part::Text(text.into())].into_iter().filter(|_| !text.is_empty()).collect() },
-        true => template::parse(text).map_err(|refusal| match refusal {
+        true => template::read(text).map_err(|refusal| match refusal {
             Refusal::Mistaken(why, hint) => (why, hint),
             Refusal::Invalid(why) => (why, "write text and variables, as in $remote_addr".to_owned()),
             Refusal::Ignored(why, hint) => (why, hint.to_owned()),

@@ -16,7 +16,7 @@ use std::sync::Arc;
 pub use self::document::page;
 use self::table::{Effect, Row};
 use crate::compile::claim::problem;
-use crate::compile::ingress::annotations::{self, Refusal, Settings, Value, refused_hint, shorten};
+use crate::compile::ingress::annotations::{self, Guard, Refusal, Settings, Value, refused_hint, shorten};
 use crate::ir::{Answers, Globals, Name, Object, Problem, Reason, Severity};
 use crate::settings::suggest::did_you_mean;
 use crate::snapshot::ConfigMap;
@@ -98,7 +98,7 @@ fn apply(row: &Row, value: &Value<'_>, read: &mut Read, object: &Arc<Object>) ->
     match row.effect {
         Effect::Annotation => annotations::apply_key(value, &mut read.base, object),
         Effect::Guards(instead) => {
-            annotations::close(&mut read.base);
+            read.base.close(Guard::Access);
             let message = format!("{key} guards access and is not honoured, so all paths answer 503");
             found(Severity::Error, Reason::AccessRuleBroken, message, instead.to_owned())
         }

@@ -3,6 +3,7 @@
 pub(super) mod annotations;
 mod authorities;
 mod basic;
+mod canary;
 mod class;
 mod external;
 mod filters;
@@ -52,16 +53,9 @@ pub(super) fn compile(ingress: &Ingress, view: &mut View<'_>, shared: &mut Share
     }
     let mut problems = Vec::new();
     let mut settings = annotations::read(&ingress.annotations, view.ground, object, &mut problems);
-    if let Some(canary) = settings.canary.as_ref().filter(|told| told.value) {
-        let ignored = problem(
-            object,
-            Severity::Warning,
-            Reason::AnnotationIgnored,
-            annotations::field(&canary.annotation),
-            "a canary takes no share of the requests; the Ingress it stands beside gets them all",
-            "remove the Ingress, or use weights on Pods (label fairlead.dev/weight)",
-        );
-        return set_aside(ingress, "canaries are set aside", Some(ignored));
+    let rule = settings.canary.rule();
+    if rule.is_some() {
+        settings.backend = settings.backend.of_canary();
     }
     mutual::prepare(&mut settings, ingress, view, &mut problems);
     let policy = shared.policy(policy::policy(&settings, &view.options.limits));
@@ -81,6 +75,9 @@ pub(super) fn compile(ingress: &Ingress, view: &mut View<'_>, shared: &mut Share
         backends: BTreeMap::new(),
         resolved: BTreeMap::new(),
     };
+    if let Some(rule) = rule {
+        return canary::compile(draft, rule);
+    }
     draft.prepare();
     draft.default_backend();
     for index in 0..ingress.rules.len() {
@@ -108,6 +105,7 @@ fn set_aside(ingress: &Ingress, why: &str, problem: Option<Problem>) -> Outcome 
     let reject = |host| Arc::new(Rejected { host, path: None, origin: origin.clone(), why: why.to_owned() });
     Outcome {
         hosts: Box::default(),
+        canaries: Box::default(),
         backends: Box::default(),
         problems: problem.into_iter().collect(),
         rejected: hosts.into_iter().map(reject).collect(),
@@ -156,23 +154,27 @@ impl Draft<'_, '_, '_> {
         self.claim_host(&HostPattern::Any, Some(route));
     }
 
-    fn rule(&mut self, index: usize) {
-        let Some(rule) = self.ingress.rules.get(index) else { return };
-        let pattern = match host::parse(rule.host.as_deref()) {
-            Ok(pattern) => pattern,
+    /// The host of a rule; what is wrong with it is told.
+    fn host(&mut self, index: usize) -> Option<HostPattern> {
+        let written = self.ingress.rules.get(index)?.host.as_deref();
+        match host::parse(written) {
+            Ok(pattern) => Some(pattern),
             Err((why, hint)) => {
-                let written = rule.host.as_deref().unwrap_or_default();
                 self.problems.push(problem(
                     &self.ingress.meta.object,
                     Severity::Error,
                     Reason::HostInvalid,
                     format!("spec.rules[{index}].host"),
-                    format!("host {written:?} {why}"),
+                    format!("host {:?} {why}", written.unwrap_or_default()),
                     hint,
                 ));
-                return;
+                None
             }
-        };
+        }
+    }
+
+    fn rule(&mut self, index: usize) {
+        let (Some(rule), Some(pattern)) = (self.ingress.rules.get(index), self.host(index)) else { return };
         self.claim_host(&pattern, None);
         for (number, path) in rule.paths.iter().enumerate() {
             let field = self.shared.fields.path(index, number);
@@ -408,6 +410,7 @@ impl Draft<'_, '_, '_> {
         };
         Outcome {
             hosts: self.hosts.into_iter().map(claim).collect(),
+            canaries: Box::default(),
             backends: self.backends.into_values().map(Arc::new).collect(),
             problems: self.problems,
             rejected: self.rejected,

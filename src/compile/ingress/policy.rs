@@ -1,10 +1,11 @@
 //! Times, sizes and retries of a route: the settings of its Ingress over the limits.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::annotations::Settings;
 use crate::compile::ground::Ground;
-use crate::ir::{BodyLimit, Policy, Retry, RetryOn, Timeouts};
+use crate::ir::{BodyLimit, Compression, Policy, Retry, RetryOn, Timeouts};
 use crate::settings::Limits;
 
 /// Attempts in all (`proxy-next-upstream-tries`).
@@ -39,6 +40,14 @@ pub(super) fn policy(settings: &Settings, limits: &Limits) -> Policy {
         upgrade: settings.upgrade.unwrap_or_default(),
         request_trailers: settings.request_trailers.unwrap_or(false),
         is_grpc: false,
+        cache: settings.cache.caching(),
+        compress: compression(settings),
         sticky: settings.backend.affinity.is_some(),
     }
+}
+
+/// The codings that the Ingress asks for, with ingress-nginx's tuning.
+fn compression(settings: &Settings) -> Option<Arc<Compression>> {
+    let codings = settings.compress.clone().filter(|codings| !codings.is_empty())?;
+    Some(Arc::new(Compression { codings, ..Compression::default() }))
 }

@@ -38,7 +38,7 @@ impl Bed {
     /// A request to an endpoint, if it may be picked.
     fn pick(&self, place: usize) -> Option<InFlight> {
         let endpoint = self.endpoint(place);
-        let is_open = endpoint.is_open(ASIDE, self.backend.micros(self.now));
+        let is_open = endpoint.is_open(ASIDE, || self.backend.micros(self.now));
         is_open.then(|| endpoint.claim(ASIDE, None)).flatten()
     }
 
@@ -63,7 +63,7 @@ impl Bed {
         let start = self.now;
         let found = (0..1_000).find(|seconds| {
             self.now = start + Duration::from_secs(*seconds);
-            self.endpoint(place).is_open(ASIDE, self.backend.micros(self.now))
+            self.endpoint(place).is_open(ASIDE, || self.backend.micros(self.now))
         });
         self.now = start;
         found.unwrap()

@@ -103,12 +103,9 @@ impl<const CLEAR: bool> Choice<'_, CLEAR> {
     }
 
     /// The bound where there are `counted` requests and this one: [`BOUND`] times all, by the weight that is in use.
-    fn bound(&self, counted: u32) -> Bound {
+    fn bound(&self, counted: u64) -> Bound {
         let aside = if self.minded == 0 { 0 } else { self.set.weight_aside(self.minded) };
-        Bound {
-            requests: BOUND.0 * (u64::from(counted) + 1),
-            weight: BOUND.1 * self.set.weight.saturating_sub(aside).max(1),
-        }
+        Bound { requests: BOUND.0 * (counted + 1), weight: BOUND.1 * self.set.weight.saturating_sub(aside).max(1) }
     }
 }
 

@@ -46,7 +46,7 @@ pub fn pick(backend: &BackendRef, ask: &Ask<'_>) -> Option<InFlight> {
     if let [only] = &*set.candidates {
         return only.claim(0, hash::total(algorithm, backend, ask));
     }
-    let choice = Choice::<true> { live: &backend.live, set: &set, ask, tried: &[], minded: 0, now: 0 };
+    let choice = Choice::<true> { live: &backend.live, set: &set, ask, tried: &[], minded: 0 };
     let endpoint = set.candidates.get(choice.place(algorithm)?)?;
     endpoint.claim(0, hash::total(algorithm, backend, ask))
 }
@@ -61,7 +61,8 @@ fn pick_with_care(backend: &BackendRef, set: &EndpointSet, ask: &Ask<'_>) -> Opt
     if let Some(((endpoint, is_candidate), _)) = pinned {
         // Those that drain do not count as candidates that are set aside.
         let minded = if is_candidate { minded } else { judged(balancing) };
-        let is_open = !ask.tried.contains(&endpoint.address) && endpoint.is_open(minded, backend.live.micros(ask.now));
+        let is_open =
+            !ask.tried.contains(&endpoint.address) && endpoint.is_open(minded, || backend.live.micros(ask.now));
         if let Some(flight) = is_open.then(|| endpoint.claim(minded, total)).flatten() {
             return Some(flight);
         }
@@ -71,8 +72,7 @@ fn pick_with_care(backend: &BackendRef, set: &EndpointSet, ask: &Ask<'_>) -> Opt
     let substitute = pinned.map(|(_, key)| hash::of_key(key) ^ (ask.hash)(None).unwrap_or_default());
     // What else there is, when all that are in use were tried, or none is open.
     for (tried, minded) in [(ask.tried, minded), (&[], minded), (ask.tried, 0), (&[], 0)] {
-        let now = if minded == 0 { 0 } else { backend.live.micros(ask.now) };
-        let choice = Choice::<false> { live: &backend.live, set, ask, tried, minded, now };
+        let choice = Choice::<false> { live: &backend.live, set, ask, tried, minded };
         while let Some(place) = match substitute {
             Some(hash) => choice.on_chain(hash),
             None => choice.place(&balancing.algorithm),
@@ -108,8 +108,6 @@ struct Choice<'a, const CLEAR: bool> {
     ask: &'a Ask<'a>,
     tried: &'a [SocketAddr],
     minded: u32,
-    /// Microseconds of the backend, where bits are minded.
-    now: u64,
 }
 
 impl<const CLEAR: bool> Choice<'_, CLEAR> {
@@ -130,7 +128,7 @@ impl<const CLEAR: bool> Choice<'_, CLEAR> {
     fn open(&self, place: usize) -> Option<&Arc<Endpoint>> {
         let is_open = |endpoint: &&Arc<Endpoint>| {
             CLEAR
-                || ((self.minded == 0 || endpoint.is_open(self.minded, self.now))
+                || ((self.minded == 0 || endpoint.is_open(self.minded, || self.live.micros(self.ask.now)))
                     && !self.tried.contains(&endpoint.address))
         };
         self.set.candidates.get(place).filter(is_open)

@@ -114,6 +114,11 @@ impl Peer {
         Peer { client_lines, way_lines, ..self }
     }
 
+    /// The same client on the same way, for what goes on without it.
+    pub fn twin(&self) -> Peer {
+        Peer::new(self.address, self.local, self.tls.clone())
+    }
+
     /// The fields of [`Peer::client_lines`].
     pub fn client_fields(&self) -> [(&'static str, &str); 2] {
         let list = self.chain.as_deref().unwrap_or(&self.client_text);

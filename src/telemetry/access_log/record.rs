@@ -53,6 +53,8 @@ pub struct Record<'a> {
     pub route: Option<(&'a str, &'a str, &'a str, &'a str)>,
     /// [`upstream_name`](super::upstream_name) of the Service port; `None` without one.
     pub upstream_name: Option<&'a str>,
+    /// The same of the canary that took the request.
+    pub alternative: Option<&'a str>,
     /// Attempts in order.
     pub attempts: &'a [Attempt<'a>],
     /// `TLSv1.3`, over TLS.

@@ -25,6 +25,7 @@ fn record<'a>(attempts: &'a [Attempt<'a>]) -> Record<'a> {
         elapsed: Duration::from_micros(12_345),
         route: Some(("shop", "web", "api", "80")),
         upstream_name: Some("shop-api-80"),
+        alternative: None,
         attempts,
         tls: Some("TLSv1.3"),
         sni: Some("a.example"),

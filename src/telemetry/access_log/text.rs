@@ -45,8 +45,10 @@ pub(super) fn line(out: &mut Vec<u8>, record: &Record<'_>, stamp: &[u8]) {
     seconds(out, record.elapsed);
     out.extend_from_slice(b" [");
     out.extend_from_slice(record.upstream_name.unwrap_or("-").as_bytes());
-    // The alternative upstream of a canary: ingress-nginx prints an empty text without one.
-    out.extend_from_slice(b"] [] ");
+    // ingress-nginx prints an empty text without a canary.
+    out.extend_from_slice(b"] [");
+    out.extend_from_slice(record.alternative.unwrap_or_default().as_bytes());
+    out.extend_from_slice(b"] ");
     each(out, record.attempts, |out, attempt| out.extend_from_slice(attempt.address.as_bytes()));
     out.push(b' ');
     each(out, record.attempts, |out, attempt| number(out, attempt.bytes));

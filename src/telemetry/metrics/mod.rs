@@ -203,6 +203,10 @@ impl Metrics {
         for (limit, count) in totals.limits() {
             limits.count(&[("limit", limit)], count);
         }
+        let (hits, misses) = totals.lookups();
+        page.family(Kind::Counter, "fairlead_cache_hits_total", "Requests that the cache answered.").count(&[], hits);
+        let help = "Requests on routes with a cache that the backend was asked for.";
+        page.family(Kind::Counter, "fairlead_cache_misses_total", help).count(&[], misses);
         let mut handshakes = page.family(Kind::Counter, "fairlead_tls_handshakes_total", "TLS handshakes of clients.");
         for (version, resumed, result, count) in totals.handshakes() {
             handshakes.count(&[("version", version), ("resumed", resumed), ("result", result)], count);

@@ -15,6 +15,8 @@ pub struct WorkerMetrics {
     listeners: [Connections; 2],
     handshakes: [Cell; VERSIONS.len() * 4],
     panics: Cell,
+    /// Requests that the cache answered, and those that it could not answer by itself.
+    cache: [Cell; 2],
 }
 
 /// Connections of one listener, both counted upwards: the present number is a difference, which holds over workers too
@@ -65,6 +67,7 @@ impl WorkerMetrics {
             listeners: Default::default(),
             handshakes: Default::default(),
             panics: Cell::default(),
+            cache: Default::default(),
         }
     }
 
@@ -103,6 +106,11 @@ impl WorkerMetrics {
     /// Counts a panic that ended one connection.
     pub fn panicked(&self) {
         self.panics.add(1);
+    }
+
+    /// Counts a request that the cache answered by itself, or did not.
+    pub fn looked_up(&self, is_hit: bool) {
+        add(&self.cache, usize::from(!is_hit));
     }
 
     fn listener(&self, is_tls: bool) -> &Connections {
@@ -167,6 +175,12 @@ impl Totals<'_> {
     /// Panics that ended a connection.
     pub(super) fn panics(&self) -> u64 {
         self.sum(|worker| worker.panics.load())
+    }
+
+    /// Requests that caches answered by themselves, and others that they might have answered.
+    pub(super) fn lookups(&self) -> (u64, u64) {
+        let count = |place: usize| self.sum(|worker| worker.cache.get(place).map_or(0, Cell::load));
+        (count(0), count(1))
     }
 
     fn sum(&self, cell: impl Fn(&WorkerMetrics) -> u64) -> u64 {

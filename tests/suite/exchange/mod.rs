@@ -2,12 +2,16 @@
 
 mod authority;
 mod backend_tls;
+mod canary;
 mod client_certificates;
-pub mod filters;
 mod config;
+mod cache;
+mod compress;
+pub mod filters;
 mod health;
 mod hosts;
 pub mod late;
 pub mod plain;
+pub mod scripted;
 mod regex;
 mod seen;

@@ -3,23 +3,14 @@
 use std::sync::Arc;
 
 use super::table::Effect::Honoured;
-use super::table::{Row, both, nginx, ours, tunes_nothing};
+use super::table::{Row, both, nginx, ours};
 use super::value::{Refusal, Value};
 use super::{Settings, Way, template};
 use crate::ir::Algorithm;
 
 const VARIABLES: &str = "write a text with variables, as in $request_uri, $arg_NAME, $cookie_NAME, $http_NAME";
-const MAINLINE: &str = "it means something on a canary only";
 
 pub(super) const ROWS: &[Row] = &[
-    both("canary", Honoured(|value, to| value.boolean().map(|is| to.canary = Some(value.told(is)))))
-        .takes("one of: true, false"),
-    both("canary-by-cookie", tunes_nothing(MAINLINE)),
-    both("canary-by-header", tunes_nothing(MAINLINE)),
-    both("canary-by-header-pattern", tunes_nothing(MAINLINE)),
-    both("canary-by-header-value", tunes_nothing(MAINLINE)),
-    both("canary-weight", tunes_nothing(MAINLINE)),
-    both("canary-weight-total", tunes_nothing(MAINLINE)),
     ours("hash-by", Honoured(hash_by)).takes(VARIABLES).and_on_services(),
     both("load-balance", Honoured(load_balance))
         .takes("one of: least_conn, round_robin, random, random_two, ewma, ip_hash, hash")

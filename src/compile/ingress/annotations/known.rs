@@ -1,21 +1,13 @@
 //! Annotations about answers, logs and TLS that are known and not honoured.
 
-use super::table::{Row, both, differs, differs_unless, nginx, ours, tunes_nothing};
+use super::table::{Row, both, differs, differs_unless, nginx, tunes_nothing};
 use crate::ir::Kind;
 
-const CACHE: &str = "nothing is cached";
 const FASTCGI: &str = "FastCGI is not spoken to backends";
 const MIRROR: &str = "requests are not copied";
 const TRACES: &str = "no spans are sent";
 
 pub(super) const ROWS: &[Row] = &[
-    ours("cache", differs_unless("off", CACHE)),
-    ours("cache-key", differs(CACHE)),
-    ours("cache-max-object", differs(CACHE)),
-    ours("cache-stale-if-error", differs(CACHE)),
-    ours("cache-status", differs_unless("false", CACHE)),
-    ours("cache-ttl", differs(CACHE)),
-    ours("compress", differs_unless("off", "have the backend compress its answers")),
     both("enable-opentelemetry", differs_unless("false", TRACES)),
     both("enable-rewrite-log", tunes_nothing("remove it; fairlead explain says how a request is routed")),
     both("fastcgi-index", differs(FASTCGI)),

@@ -8,7 +8,10 @@ mod answers;
 mod backend_tls;
 mod balance;
 mod basic;
+mod cache;
+mod canary;
 mod client_auth;
+mod compress;
 mod cors;
 mod exchange;
 mod external;
@@ -34,8 +37,8 @@ use crate::compile::claim::{Front, problem};
 use crate::compile::config_map;
 use crate::compile::ground::Ground;
 use crate::compile::resolve::Resolution;
-use crate::compile::said::{BackendSettings, Said, Told};
-use crate::ir::{Algorithm, Kind, Name, Object, Problem, Protocol, Reason, RetryOn, Severity, Upgrade};
+use crate::compile::said::{BackendSettings, Said};
+use crate::ir::{Algorithm, Coding, Kind, Name, Object, Problem, Protocol, Reason, RetryOn, Severity, Upgrade};
 use crate::settings::suggest::did_you_mean;
 use crate::snapshot::{Annotations, Ingress, Service};
 
@@ -101,8 +104,12 @@ pub(in crate::compile) struct Settings {
     pub(in crate::compile) upgrade: Option<Upgrade>,
     /// `request-trailers`: pass them.
     pub(in crate::compile) request_trailers: Option<bool>,
-    /// `canary`: an alternative to another Ingress, which is not served.
-    pub(in crate::compile) canary: Option<Told<bool>>,
+    /// What it is beside another Ingress.
+    pub(in crate::compile) canary: canary::Said,
+    /// `cache` and what stands beside it.
+    pub(in crate::compile) cache: cache::Said,
+    /// `compress`: codings in order of preference; empty = off.
+    pub(in crate::compile) compress: Option<Vec<Coding>>,
     /// Why paths are closed; see [`Settings::closed`].
     guards: Vec<Guard>,
 }
@@ -201,6 +208,12 @@ pub(in crate::compile) fn read(
         }
     }
     settings.rewrite.settle();
+    for full in settings.canary.idle() {
+        let name = full.split_once('/').map_or(&**full, |(_, name)| name);
+        let idle =
+            Finding::ignored(Severity::Info, format!("{name} has no effect"), "it means something on a canary only");
+        problems.push(idle.on(object, full));
+    }
     for full in sticky::take_idle(&mut settings.backend) {
         let name = full.split_once('/').map_or(&*full, |(_, name)| name);
         let message = format!("{name}: has no effect without affinity: cookie");
@@ -216,11 +229,6 @@ pub(in crate::compile) fn apply_key(value: &Value<'_>, base: &mut Settings, obje
     let Finding { severity, reason, message, hint } = apply(row, value, base)?;
     let message = message.replace("the paths of this Ingress answer", "all paths answer");
     Some(problem(object, severity, config_map::reason(reason), config_map::field(value.full), message, hint))
-}
-
-/// Closes the paths of all who start from these settings.
-pub(in crate::compile) fn close(base: &mut Settings) {
-    base.guards.push(Guard::Access);
 }
 
 /// The objects that the annotations of an Ingress name, as far as it may name them.

@@ -15,7 +15,6 @@ const SWITCH: &str = "one of: true, false";
 
 pub(super) const ROWS: &[Row] = &[
     both("affinity", Honoured(affinity)).takes("one of: cookie"),
-    both("affinity-canary-behavior", Honoured(canary_behavior)).takes("one of: sticky, legacy"),
     both("affinity-mode", Honoured(mode)).takes("one of: balanced, persistent"),
     both(
         "session-cookie-change-on-failure",
@@ -75,14 +74,6 @@ fn affinity(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
     }
     to.backend.affinity = Some(value.told(()));
     Ok(())
-}
-
-/// It is meant for a canary. The Ingress beside which that stands has nothing to do with it, so a right word says nothing.
-fn canary_behavior(value: &Value<'_>, _: &mut Settings) -> Result<(), Refusal> {
-    match value.word()?.as_str() {
-        "legacy" | "sticky" => Ok(()),
-        _ => Err(Refusal::Invalid("is neither sticky nor legacy".to_owned())),
-    }
 }
 
 /// The two are one here: a client stays as long as its endpoint lives.

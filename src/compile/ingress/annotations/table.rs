@@ -5,8 +5,8 @@ use std::sync::LazyLock;
 
 use super::value::{Refusal, Value};
 use super::{
-    Settings, access, answers, backend_tls, balance, basic, client_auth, cors, exchange, external, health, hosts,
-    known, limits, raw, redirect, rewrite, sticky,
+    Settings, access, answers, backend_tls, balance, basic, cache, canary, client_auth, compress, cors, exchange,
+    external, health, hosts, known, limits, raw, redirect, rewrite, sticky,
 };
 use crate::ir::{Kind, Reason, Severity};
 use crate::settings::suggest::{did_you_mean, distance};
@@ -139,7 +139,8 @@ pub(super) fn find(name: &str) -> Option<&'static Row> {
     TABLE.get(name).copied()
 }
 
-const SUBJECTS: [&[Row]; 17] = [
+const SUBJECTS: [&[Row]; 20] = [
+    canary::ROWS,
     redirect::ROWS,
     hosts::ROWS,
     rewrite::ROWS,
@@ -150,6 +151,8 @@ const SUBJECTS: [&[Row]; 17] = [
     balance::ROWS,
     health::ROWS,
     sticky::ROWS,
+    compress::ROWS,
+    cache::ROWS,
     limits::ROWS,
     access::ROWS,
     basic::ROWS,

@@ -1,0 +1,128 @@
+//! Annotations of an Ingress that takes a share of the requests of another one.
+
+use std::sync::Arc;
+
+use super::Settings;
+use super::table::Effect::Honoured;
+use super::table::{Row, both};
+use super::value::{Refusal, Value};
+use crate::compile::said::Told;
+use crate::ir::{CanaryRule, HeaderTest, Regex};
+
+/// Totals below this count as this.
+const LEAST_TOTAL: u32 = 100;
+
+pub(super) const ROWS: &[Row] = &[
+    both("affinity-canary-behavior", Honoured(behavior)).takes("one of: sticky, legacy"),
+    both("canary", Honoured(|value, to| value.boolean().map(|is| to.canary.is_canary = Some(value.told(is)))))
+        .takes("one of: true, false"),
+    both("canary-by-cookie", Honoured(cookie)).takes("write the name of a cookie"),
+    both("canary-by-header", Honoured(header)).takes("write the name of a header field, as in X-Canary"),
+    both("canary-by-header-pattern", Honoured(pattern)).takes("write a regular expression"),
+    both("canary-by-header-value", Honoured(header_value)).takes("write the value that the field has to have"),
+    both("canary-weight", Honoured(weight)).takes("write a whole number, 0 or more"),
+    both("canary-weight-total", Honoured(total)).takes("write a whole number, 100 or more"),
+];
+
+/// What an Ingress says about being a canary.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(in crate::compile) struct Said {
+    /// `canary`.
+    pub(in crate::compile) is_canary: Option<Told<bool>>,
+    /// `affinity-canary-behavior: legacy`: its requests are nothing that a cookie remembers.
+    pub(in crate::compile) is_legacy: bool,
+    header: Option<Arc<str>>,
+    value: Option<Arc<str>>,
+    pattern: Option<HeaderTest>,
+    cookie: Option<Arc<str>>,
+    weight: u32,
+    total: u32,
+    /// Annotations that mean something on a canary only, by their full names.
+    said: Vec<Arc<str>>,
+}
+
+impl Said {
+    /// Which requests it takes. `None` = it is no canary.
+    pub(in crate::compile) fn rule(&self) -> Option<CanaryRule> {
+        self.is_canary.as_ref().filter(|told| told.value)?;
+        let test = match (&self.value, &self.pattern) {
+            (Some(value), _) => HeaderTest::Value(Arc::clone(value)),
+            (None, Some(pattern)) => pattern.clone(),
+            (None, None) => HeaderTest::Word,
+        };
+        Some(CanaryRule {
+            header: self.header.clone().map(|name| (name, test)),
+            cookie: self.cookie.clone(),
+            weight: self.weight,
+            total: self.total.max(LEAST_TOTAL),
+        })
+    }
+
+    /// The annotations that mean nothing, as it is no canary.
+    pub(super) fn idle(&self) -> &[Arc<str>] {
+        if self.is_canary.as_ref().is_some_and(|told| told.value) { &[] } else { &self.said }
+    }
+}
+
+fn note(value: &Value<'_>, to: &mut Settings) {
+    to.canary.said.push(Arc::clone(value.full));
+}
+
+/// The Ingress beside which a canary stands has nothing to do with it, so a right word says nothing there.
+fn behavior(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
+    to.canary.is_legacy = match value.word()?.as_str() {
+        "legacy" => true,
+        "sticky" => false,
+        _ => return Err(Refusal::Invalid("is neither sticky nor legacy".to_owned())),
+    };
+    Ok(())
+}
+
+/// A token (RFC 9110 5.6.2), as names of fields and cookies are.
+fn token<'a>(value: &Value<'a>) -> Result<&'a str, Refusal> {
+    let text = value.plain()?;
+    let is_part = |octet: u8| octet.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&octet);
+    if text.len() > 255 || !text.bytes().all(is_part) {
+        return Err(Refusal::Invalid("is no such name".to_owned()));
+    }
+    Ok(text)
+}
+
+fn cookie(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
+    note(value, to);
+    to.canary.cookie = Some(token(value)?.into());
+    Ok(())
+}
+
+fn header(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
+    note(value, to);
+    to.canary.header = Some(token(value)?.to_ascii_lowercase().into());
+    Ok(())
+}
+
+fn header_value(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
+    note(value, to);
+    to.canary.value = Some(value.plain()?.into());
+    Ok(())
+}
+
+/// One that cannot be compiled makes everybody who has the field stay with the mainline, as in ingress-nginx.
+fn pattern(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
+    note(value, to);
+    to.canary.pattern = Some(HeaderTest::Broken);
+    let invalid = |why: String| Refusal::Invalid(format!("is no regular expression here: {why}"));
+    to.canary.pattern = Some(HeaderTest::Pattern(Regex::new(value.plain()?, false).map_err(invalid)?));
+    Ok(())
+}
+
+fn weight(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
+    note(value, to);
+    to.canary.weight = value.count()?;
+    Ok(())
+}
+
+fn total(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
+    note(value, to);
+    to.canary.total = value.count()?;
+    Ok(())
+}

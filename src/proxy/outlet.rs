@@ -1,0 +1,212 @@
+//! Where an answer leaves: its head with what the route adds, and its body, compressed on the way if the client likes that.
+
+use std::io;
+
+use bytes::Bytes;
+use smallvec::SmallVec;
+
+use super::downstream::{Answer, BodySize, Client};
+use super::encode::Encoder;
+use super::error::UpstreamFault;
+use super::reply::Stop;
+use super::worker::Worker;
+use crate::filter;
+use crate::filter::compress::{self, Verdict};
+use crate::http1::{Fields, Framing, Known, RequestHead, ResponseHead, Version};
+use crate::ir::{Answers, Globals};
+use crate::table::Route;
+
+/// Answers with these statuses carry the cookies of a service that was asked who may come in, as nginx adds fields to them.
+const CARRY_COOKIES: [u16; 10] = [200, 201, 204, 206, 301, 302, 303, 304, 307, 308];
+/// Octets that one turn of a request may compress before others get theirs: about a millisecond.
+const TURN: usize = 64 << 10;
+
+/// What an answer leaves by.
+#[derive(Clone, Copy)]
+pub struct Way<'a> {
+    /// The request.
+    pub head: &'a RequestHead,
+    /// Its route.
+    pub route: &'a Route,
+    /// What holds for all answers.
+    pub globals: &'a Globals,
+    /// The connection ends after it.
+    pub close: bool,
+    /// `Set-Cookie` of a service that was asked who may come in.
+    pub cookies: &'a [Bytes],
+    /// `Cache-Status`, where it is sent.
+    pub cache_status: Option<&'a str>,
+}
+
+/// An answer on its way out.
+pub struct Outlet<'a, C> {
+    client: &'a C,
+    encoder: Option<Encoder<'a>>,
+    /// Every part must reach the client at once.
+    is_event_stream: bool,
+    sent: u64,
+    spent: usize,
+}
+
+impl<'a, C: Client> Outlet<'a, C> {
+    /// Queues the head of `response` with the fields that the route sets and `extra`.
+    pub fn open(
+        worker: &'a Worker,
+        client: &'a C,
+        way: Way<'_>,
+        response: &mut ResponseHead,
+        extra: &[(&str, &[u8])],
+    ) -> Outlet<'a, C> {
+        let Way { head, route, .. } = way;
+        let mut outlet = Outlet { client, encoder: None, is_event_stream: false, sent: 0, spent: 0 };
+        let mut additions = compress::Additions::new();
+        if let Some(compression) = &route.rule.policy.compress {
+            let length = match response.framing {
+                Framing::Length(length) => Some(length),
+                Framing::None => response.named_length,
+                Framing::Chunked | Framing::UntilClose => None,
+            };
+            let has_body = response.framing != Framing::None;
+            let answer = compress::Answer { status: response.status, fields: &response.fields, length, has_body };
+            let is_modern = head.version > Version::Http10;
+            let mut verdict = compress::judge(compression, &head.fields, is_modern, &answer);
+            if let Verdict::Encode(coding) = verdict {
+                outlet.encoder = worker.encoders().encoder(coding, compression.tuning(coding), length);
+                outlet.is_event_stream = compress::is_event_stream(&response.fields);
+                if outlet.encoder.is_none() {
+                    verdict = Verdict::Vary;
+                }
+            }
+            additions = compress::apply(verdict, &mut response.fields);
+        }
+        outlet.queue_head(way, response, &additions, extra);
+        outlet
+    }
+
+    fn queue_head(
+        &self,
+        way: Way<'_>,
+        response: &mut ResponseHead,
+        additions: &compress::Additions,
+        more: &[(&str, &[u8])],
+    ) {
+        let Way { head, route, globals, close, cookies, cache_status } = way;
+        let mut rewritten: SmallVec<[(&str, Bytes); 1]> = SmallVec::new();
+        let mut extra: SmallVec<[(&str, &[u8]); 4]> = SmallVec::new();
+        if let Some(answers) = &globals.answers {
+            hide(&mut response.fields, answers);
+            filter::everywhere(answers, |field| {
+                response.fields.skip_named(field.name.as_bytes());
+                extra.push((field.name, field.value));
+            });
+        }
+        filter::after(&route.rule.filters, Some(head), self.client.peer().way(), |field| {
+            if field.replaces {
+                response.fields.skip_named(field.name.as_bytes());
+            }
+            extra.push((field.name, field.value));
+        });
+        if let Some(edits) = &route.rule.filters.response {
+            filter::answer::rewrite(edits, &mut response.fields, |name, value| rewritten.push((name, value)));
+        }
+        extra.extend(rewritten.iter().map(|(name, value)| (*name, &**value)));
+        extra.extend(additions.iter().map(|(name, value)| (*name, &**value)));
+        let takes_cookies = route.rule.filters.access.as_ref().and_then(|access| access.external.as_ref());
+        if takes_cookies.is_some_and(|external| external.always_cookies || CARRY_COOKIES.contains(&response.status)) {
+            extra.extend(cookies.iter().map(|cookie| ("Set-Cookie", &**cookie)));
+        }
+        extra.extend_from_slice(more);
+        extra.extend(cache_status.map(|status| ("Cache-Status", status.as_bytes())));
+        let body = match response.framing {
+            Framing::None => BodySize::None { length: response.named_length.filter(|_| response.status != 204) },
+            _ if self.encoder.is_some() => BodySize::Unknown,
+            Framing::Length(0) if response.named_length.is_none() => BodySize::Empty,
+            Framing::Length(length) => BodySize::Length(length),
+            Framing::Chunked | Framing::UntilClose => BodySize::Unknown,
+        };
+        let answer = Answer {
+            status: response.status,
+            reason: response.reason.of(&response.fields.bytes),
+            fields: Some(&response.fields),
+            extra: &extra,
+            body,
+            has_date: response.has_date,
+            upgrade: None,
+        };
+        self.client.queue_head(&answer, close);
+    }
+
+    /// Queues a part of the body.
+    pub fn data(&mut self, data: Bytes) -> Result<(), Stop> {
+        let Some(encoder) = &mut self.encoder else {
+            self.queue(data);
+            return Ok(());
+        };
+        self.spent += data.len();
+        encoder.write(&data).map_err(broken)?;
+        if self.is_event_stream {
+            encoder.flush().map_err(broken)?;
+        }
+        let coded = encoder.take();
+        self.queue(coded);
+        Ok(())
+    }
+
+    /// Queues what the encoder holds back; whether there was anything. For when nothing more is there at once.
+    pub fn flush(&mut self) -> Result<bool, Stop> {
+        let Some(encoder) = &mut self.encoder else { return Ok(false) };
+        if !encoder.flush().map_err(broken)? {
+            return Ok(false);
+        }
+        let coded = encoder.take();
+        self.queue(coded);
+        Ok(true)
+    }
+
+    /// Queues the end of the body.
+    pub fn end(&mut self, trailers: Option<&Fields>) -> Result<(), Stop> {
+        if let Some(mut encoder) = self.encoder.take() {
+            encoder.finish().map_err(broken)?;
+            let coded = encoder.take();
+            self.queue(coded);
+        }
+        self.client.queue_end(trailers);
+        Ok(())
+    }
+
+    fn queue(&mut self, data: Bytes) {
+        if !data.is_empty() {
+            self.sent += data.len() as u64;
+            self.client.queue_data(data);
+        }
+    }
+
+    /// Octets of body queued so far.
+    pub fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    /// Whether others should get a turn first; asked once, the next turn begins.
+    pub fn is_spent(&mut self) -> bool {
+        let is_spent = self.spent >= TURN;
+        if is_spent {
+            self.spent = 0;
+        }
+        is_spent
+    }
+}
+
+/// An encoder fails only where memory does.
+fn broken(_: io::Error) -> Stop {
+    Stop::Cut(UpstreamFault::Exhausted)
+}
+
+/// Which fields of the back end are passed on, after what is set for all.
+fn hide(fields: &mut Fields, answers: &Answers) {
+    if answers.keeps_server {
+        fields.pass(Known::Server);
+    }
+    for name in &answers.hidden {
+        fields.skip_named(name.as_bytes());
+    }
+}
