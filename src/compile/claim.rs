@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::said::{Said, Told};
 use crate::ir::{
-    Alias, BackendId, CanaryRule, Certificate, EndpointSource, Filters, HostPattern, HostRedirect, Name, Object,
-    Origin, PathMatch, Policy, Problem, Protocol, Reason, Rejected, Route, Severity, Target,
+    Alias, BackendId, CanaryRule, Certificate, ClientAuth, EndpointSource, Filters, HostPattern, HostRedirect, Name,
+    Object, Origin, PathMatch, Policy, Problem, Protocol, Reason, Rejected, Route, Severity, Target,
 };
 
 /// Everything that one Ingress asks for.
@@ -106,6 +106,8 @@ pub(super) struct Front {
     pub(super) app_root: Option<Told<Arc<HostRedirect>>>,
     /// `server-alias`.
     pub(super) aliases: Option<Told<Box<[Alias]>>>,
+    /// `auth-tls-secret` and what belongs to it.
+    pub(super) client_auth: Option<Told<Arc<ClientAuth>>>,
     /// `from-to-www-redirect`.
     pub(super) www: bool,
 }

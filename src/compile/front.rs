@@ -8,13 +8,17 @@ use super::claim::{Front, problem};
 use super::ground::Ground;
 use super::ingress::annotations::field;
 use super::said::Told;
-use crate::ir::{Alias, Aliases, HostPattern, HostRedirect, Object, Problem, Reason, Severity, VirtualHost};
+use crate::ir::{
+    Alias, Aliases, ClientAuth, HostPattern, HostRedirect, Object, Problem, Reason, Severity, VirtualHost,
+};
 
 /// What is said of one host together.
 #[derive(Default)]
 pub(super) struct Decided {
     /// What requests for `/` get.
     pub(super) app_root: Option<Arc<HostRedirect>>,
+    /// Client certificates.
+    pub(super) client_auth: Option<Arc<ClientAuth>>,
     /// Further names.
     pub(super) names: Option<Names>,
 }
@@ -34,16 +38,18 @@ pub(super) fn decide<'a>(
     fronts: impl Iterator<Item = (&'a Arc<Object>, &'a Arc<Front>)>,
     problems: &mut Vec<Problem>,
 ) -> Decided {
-    let (mut app_root, mut aliases, mut www) = (None, None, false);
+    let (mut app_root, mut aliases, mut client_auth, mut www) = (None, None, None, false);
     for (object, front) in fronts {
-        let Front { app_root: own_root, aliases: own_aliases, www: own_www } = &**front;
+        let Front { app_root: own_root, aliases: own_aliases, client_auth: own_auth, www: own_www } = &**front;
         first(&mut app_root, object, own_root.as_ref(), problems);
         first(&mut aliases, object, own_aliases.as_ref(), problems);
+        first(&mut client_auth, object, own_auth.as_ref(), problems);
         www |= own_www;
     }
     let aliases = aliases.map(|(object, told)| (Arc::clone(object), told.clone()));
     Decided {
         app_root: app_root.map(|(_, told): (_, &Told<Arc<HostRedirect>>)| Arc::clone(&told.value)),
+        client_auth: client_auth.map(|(_, told): (_, &Told<Arc<ClientAuth>>)| Arc::clone(&told.value)),
         names: (aliases.is_some() || www).then_some(Names { aliases, www }),
     }
 }
@@ -142,5 +148,5 @@ pub(super) fn moved(from: &HostPattern, to: &HostPattern, ground: &Ground) -> Vi
         http_port: port(options.http_port, 80),
         https_port: port(options.https_port, 443),
     };
-    VirtualHost { host: from.clone(), routes: Vec::new(), redirect: Some(Arc::new(redirect)) }
+    VirtualHost { host: from.clone(), routes: Vec::new(), redirect: Some(Arc::new(redirect)), client_auth: None }
 }

@@ -13,11 +13,11 @@ use super::filters::{plain, tls_redirect};
 use super::front::{self, Names};
 use super::ground::Ground;
 use super::ingress::default_policy;
-use super::said::Decided;
+use super::said::{AskedTls, Decided};
 use super::shared::Shared;
 use crate::ir::{
-    Backend, BackendId, BodyLimit, Certificate, EndpointSource, Filters, HostPattern, Origin, PathKind, PathMatch,
-    PathPattern, Policy, Problem, Reason, Rejected, Route, Severity, Target, VirtualHost,
+    Backend, BackendId, BackendTls, BodyLimit, Certificate, EndpointSource, Filters, HostPattern, Origin, PathKind,
+    PathMatch, PathPattern, Policy, Problem, Protocol, Reason, Rejected, Route, Severity, Target, VirtualHost,
 };
 
 /// One host with everything that was decided about it.
@@ -122,7 +122,12 @@ pub(super) fn host<'a>(
     }
     let mut problems = merge.problems;
     let front = front::decide(fronts, &mut problems);
-    let host = VirtualHost { host: pattern.clone(), routes, redirect: front.app_root };
+    let host = VirtualHost {
+        host: pattern.clone(),
+        routes,
+        redirect: front.app_root,
+        client_auth: front.client_auth.map(|auth| shared.client_auth(auth)),
+    };
     MergedHost { host: Arc::new(host), certificate, problems, rejected, names: front.names, canaries: attached }
 }
 
@@ -142,7 +147,7 @@ pub(super) fn unclaimed(
         filters: shared.filters(plain(ground)),
         policy: policy_towards(&fallback.target, policy, &is_grpc, shared),
     };
-    VirtualHost { host: HostPattern::Any, routes: vec![Arc::new(route)], redirect: None }
+    VirtualHost { host: HostPattern::Any, routes: vec![Arc::new(route)], redirect: None, client_auth: None }
 }
 
 struct Merge<'a> {
@@ -383,10 +388,12 @@ pub(super) fn backend<'a>(
     let sources = first.facts.said.iter().chain(claims.filter_map(|(_, claim)| claim.said.as_ref()));
     let sources = sources.chain(&ground.backend);
     let decided = Decided::of(&first.id, &sources.collect::<Vec<_>>(), &mut problems);
+    let protocol = decided.protocol.map_or(first.facts.protocol, |word| word.value.protocol);
     let affinity = affinity(&first.id, &decided, shared);
     let merged = Backend {
         id: first.id.clone(),
-        protocol: decided.protocol.map_or(first.facts.protocol, |word| word.value.protocol),
+        protocol,
+        tls: backend_tls(&first.id, protocol, &first.facts.source, decided.tls.map(|word| word.value), shared),
         balancing: shared.balancing(balancing(&decided, &ground.options, &mut problems)),
         canary: canary.map(|claim| Arc::new(canary::beside(claim, &decided, affinity.as_ref()))),
         affinity,
@@ -397,6 +404,31 @@ pub(super) fn backend<'a>(
         origin: first.origin.clone(),
     };
     Some((merged, problems))
+}
+
+/// TLS towards a backend, where that is more than a connection to whoever answers. An external name is sent, since a server
+/// of many names needs it; of pods some refuse a name that they do not know.
+fn backend_tls(
+    id: &BackendId,
+    protocol: Protocol,
+    source: &EndpointSource,
+    asked: Option<&AskedTls>,
+    shared: &mut Shared,
+) -> Option<Arc<BackendTls>> {
+    if !protocol.is_tls() && protocol != Protocol::Auto {
+        return None;
+    }
+    let (mut tls, sends_name) = asked.map(|asked| (asked.tls.clone(), asked.sends_name)).unwrap_or_default();
+    let external = match source {
+        EndpointSource::Dns { name, .. } => Some(name),
+        EndpointSource::Fixed(_) | EndpointSource::None | EndpointSource::Slices { .. } => None,
+    };
+    tls.sends_name = sends_name.unwrap_or(external.is_some());
+    if tls.name.is_none() && (tls.sends_name || tls.verified.is_some()) {
+        let service = || format!("{}.{}.svc", id.service.name, id.service.namespace).into();
+        tls.name = Some(external.map_or_else(service, Arc::clone));
+    }
+    (tls != BackendTls::default()).then(|| shared.backend_tls(tls))
 }
 
 /// Whether the claims on one backend, oldest first, come to gRPC.

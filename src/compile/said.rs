@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::claim::problem;
 use super::config_map::{field as key_field, reason as in_config_map};
 use super::ingress::annotations::{BackendProtocol, CheckProtocol, Way, field, is_ours};
-use crate::ir::{BackendId, Kind, Object, PassiveCheck, Problem, Reason, SameSite, Severity, Template};
+use crate::ir::{BackendId, BackendTls, Kind, Object, PassiveCheck, Problem, Reason, SameSite, Severity, Template};
 
 /// One setting with the annotation that says it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -15,6 +15,15 @@ pub(super) struct Told<T> {
     pub(super) value: T,
     /// The annotation's full name.
     pub(super) annotation: Arc<str>,
+}
+
+/// TLS towards a Service port, as annotations ask for it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct AskedTls {
+    /// All but whether the name is sent, which also depends on where the endpoints come from.
+    pub(super) tls: BackendTls,
+    /// `proxy-ssl-server-name`.
+    pub(super) sends_name: Option<bool>,
 }
 
 /// Who says something about a Service port, and what.
@@ -68,6 +77,8 @@ macro_rules! settings {
 settings! {
     /// `backend-protocol`.
     protocol: BackendProtocol,
+    /// `proxy-ssl-*`.
+    tls: AskedTls,
     /// `load-balance`.
     way: Way,
     /// `hash-by`, `upstream-hash-by`.

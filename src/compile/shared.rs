@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::fields::Fields;
 use super::said::BackendSettings;
-use crate::ir::{Balancing, Cookie, Filters, PathPattern, Policy};
+use crate::ir::{BackendTls, Balancing, ClientAuth, Cookie, Demand, Filters, PathPattern, Policy};
 
 /// Values in use by the routes and backends.
 #[derive(Default)]
@@ -13,7 +13,9 @@ pub(super) struct Shared {
     pub(super) fields: Fields,
     balancings: BTreeSet<Arc<Balancing>>,
     backend_settings: BTreeSet<Arc<BackendSettings>>,
+    backend_tls: BTreeSet<Arc<BackendTls>>,
     cookies: BTreeSet<Arc<Cookie>>,
+    demands: BTreeSet<Arc<Demand>>,
     filters: BTreeSet<Arc<Filters>>,
     patterns: BTreeMap<Arc<str>, Pattern>,
     policies: BTreeSet<Arc<Policy>>,
@@ -49,6 +51,18 @@ impl Shared {
         share(&mut self.filters, filters)
     }
 
+    /// The one copy of `tls`.
+    pub(super) fn backend_tls(&mut self, tls: BackendTls) -> Arc<BackendTls> {
+        share(&mut self.backend_tls, tls)
+    }
+
+    /// The same, with the one copy of what is asked of clients.
+    pub(super) fn client_auth(&mut self, auth: Arc<ClientAuth>) -> Arc<ClientAuth> {
+        let Some(demand) = &auth.demand else { return auth };
+        let demand = Some(share(&mut self.demands, Demand::clone(demand)));
+        Arc::new(ClientAuth { demand, ..ClientAuth::clone(&auth) })
+    }
+
     /// The one copy of `policy`.
     pub(super) fn policy(&mut self, policy: Policy) -> Arc<Policy> {
         share(&mut self.policies, policy)
@@ -56,6 +70,8 @@ impl Shared {
 
     /// Forgets what nothing has any more.
     pub(super) fn sweep(&mut self) {
+        self.backend_tls.retain(|value| Arc::strong_count(value) > 1);
+        self.demands.retain(|value| Arc::strong_count(value) > 1);
         self.cookies.retain(|value| Arc::strong_count(value) > 1);
         self.balancings.retain(|value| Arc::strong_count(value) > 1);
         self.backend_settings.retain(|value| Arc::strong_count(value) > 1);

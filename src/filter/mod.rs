@@ -3,8 +3,9 @@
 mod access;
 mod blocked;
 pub mod answer;
-pub mod canary;
 pub mod cache;
+pub mod canary;
+pub mod certificate;
 pub mod compress;
 mod cors;
 mod host;

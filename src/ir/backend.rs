@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use super::{Affinity, Balancing, Canary, Name, Origin};
+use super::{Affinity, BackendTls, Balancing, Canary, Name, Origin};
 
 /// A Service port by the name or number that identifies it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -74,16 +74,28 @@ pub enum Protocol {
     Https,
     /// HTTP/2 over TLS.
     H2,
+    /// HTTP/1.1, over TLS for requests that came over TLS.
+    Auto,
 }
 
 impl Protocol {
-    /// The word of the admin API: `http1`, `h2c`, `https`, `h2`.
+    /// The word of the admin API: `http1`, `h2c`, `https`, `h2`, `auto`.
     pub fn as_str(self) -> &'static str {
         match self {
             Protocol::Http1 => "http1",
             Protocol::H2c => "h2c",
             Protocol::Https => "https",
             Protocol::H2 => "h2",
+            Protocol::Auto => "auto",
+        }
+    }
+
+    /// What is spoken for a request that came over TLS, or not: never [`Protocol::Auto`].
+    pub fn of_request(self, is_tls: bool) -> Protocol {
+        match self {
+            Protocol::Auto if is_tls => Protocol::Https,
+            Protocol::Auto => Protocol::Http1,
+            protocol => protocol,
         }
     }
 
@@ -132,6 +144,8 @@ pub struct Backend {
     pub id: BackendId,
     /// What the endpoints speak.
     pub protocol: Protocol,
+    /// TLS, where that is more than a connection to whoever answers.
+    pub tls: Option<Arc<BackendTls>>,
     /// How an endpoint is chosen and judged.
     pub balancing: Arc<Balancing>,
     /// What keeps a client at its endpoint.

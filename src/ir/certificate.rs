@@ -1,5 +1,6 @@
 //! A served certificate with its key.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::sync::Arc;
 
@@ -58,6 +59,20 @@ impl Certificate {
 impl PartialEq for Certificate {
     fn eq(&self, other: &Self) -> bool {
         self.fingerprint == other.fingerprint && self.origin == other.origin
+    }
+}
+
+impl Eq for Certificate {}
+
+impl PartialOrd for Certificate {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Certificate {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (&self.fingerprint, &self.origin).cmp(&(&other.fingerprint, &other.origin))
     }
 }
 

@@ -5,7 +5,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{BackendId, Caching, Compression, Filters, HostPattern, HostRedirect, Origin, PathPattern, Reason};
+use super::{
+    BackendId, Caching, ClientAuth, Compression, Filters, HostPattern, HostRedirect, Origin, PathPattern, Reason,
+};
 
 /// One host with its routes.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,6 +19,8 @@ pub struct VirtualHost {
     pub routes: Vec<Arc<Route>>,
     /// What is answered before any of them.
     pub redirect: Option<Arc<HostRedirect>>,
+    /// Client certificates, if they are asked for or should be.
+    pub client_auth: Option<Arc<ClientAuth>>,
 }
 
 /// One path of one host.

@@ -6,6 +6,7 @@
 mod backend;
 mod filters;
 mod globals;
+mod mutual;
 
 use std::fmt::{self, Write};
 use std::time::Duration;
@@ -127,7 +128,7 @@ fn hex(octets: &[u8]) -> String {
 }
 
 fn describe(backend: &Backend) -> Vec<String> {
-    let Backend { id, protocol, balancing, affinity, canary, source, origin: _ } = backend;
+    let Backend { id, protocol, tls, balancing, affinity, canary, source, origin: _ } = backend;
     let source = match source {
         EndpointSource::Fixed(address) => format!("service {address}"),
         EndpointSource::None => "nowhere".to_owned(),
@@ -144,6 +145,7 @@ fn describe(backend: &Backend) -> Vec<String> {
         EndpointSource::Dns { name, port, allow_loopback: _ } => format!("dns {name}, port {port}"),
     };
     let mut words = Vec::new();
+    mutual::backend(&mut words, tls.as_deref());
     backend::balancing(&mut words, balancing);
     backend::affinity(&mut words, affinity.as_ref());
     words.extend(canary.as_ref().map(|canary| {
@@ -159,6 +161,9 @@ fn headline(host: &VirtualHost, config: &Config) -> String {
     let aliases: Vec<_> = config.aliases.of(&host.host).map(|alias| alias.to_string()).collect();
     if !aliases.is_empty() {
         let _ = write!(line, "  also={}", aliases.join(","));
+    }
+    if let Some(auth) = &host.client_auth {
+        let _ = write!(line, "  {}", mutual::client(auth));
     }
     match host.redirect.as_deref() {
         None => {}

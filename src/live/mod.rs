@@ -6,6 +6,7 @@ mod budget;
 mod cache;
 mod endpoint;
 mod health;
+mod identity;
 mod keyed;
 mod latency;
 pub mod limits;
@@ -23,6 +24,7 @@ pub use self::cache::{
     Body, Cache, Fetch, Joined, Lead, Life, Next, Outcome, Place, Reserved, Selecting, Slot, Stored, compact, join,
 };
 pub use self::endpoint::{Endpoint, FULL, InFlight, Key};
+pub use self::identity::TlsIdentity;
 pub use self::limits::Limits;
 pub use self::registry::Registry;
 pub use self::rendezvous::{Fnv, Rendezvous, next};

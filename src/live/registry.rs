@@ -1,15 +1,15 @@
 //! Finds the cell of an identity again, and forgets it when nothing refers to it any more.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::mem;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
 use super::transition::{News, Transition};
-use super::{Backend, Cache, Endpoint, EndpointSet, Limits};
+use super::{Backend, Cache, Endpoint, EndpointSet, Limits, TlsIdentity};
 use crate::ir;
 
 /// Every live cell, by identity. Used by the control thread; workers reach cells through the table, so they never meet
@@ -21,6 +21,14 @@ pub struct Registry {
     cache: Arc<Cache>,
     entries: Mutex<Entries>,
     limits: Mutex<HashMap<ir::Name, Arc<Limits>, foldhash::fast::RandomState>>,
+    identities: Mutex<Identities>,
+}
+
+/// What is spoken to backends over TLS, and how many there were so far.
+#[derive(Default)]
+struct Identities {
+    known: BTreeMap<Arc<ir::BackendTls>, Weak<TlsIdentity>>,
+    made: u32,
 }
 
 /// `--cache-size`, where nobody says another.
@@ -49,6 +57,7 @@ impl Registry {
             cache: Arc::new(Cache::new(octets)),
             entries: Mutex::default(),
             limits: Mutex::default(),
+            identities: Mutex::default(),
         }
     }
 
@@ -139,12 +148,29 @@ impl Registry {
             Arc::strong_count(backend) > 1 || !leavers.is_empty() || backend.in_flight() > 0
         });
         self.limits.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, limits| Arc::strong_count(limits) > 1);
+        self.identities().known.retain(|_, identity| identity.strong_count() > 0);
     }
 
     /// What clients have used of the limits of an Ingress, made if nobody has used any.
     pub fn limits(&self, ingress: &ir::Name) -> Arc<Limits> {
         let mut limits = self.limits.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(limits.entry(ingress.clone()).or_insert_with(|| Arc::new(Limits::new(self.epoch))))
+    }
+
+    /// The identity that has these settings, made if there is none. One that is back after it was forgotten is another.
+    pub fn identity(&self, settings: &Arc<ir::BackendTls>) -> Arc<TlsIdentity> {
+        let mut identities = self.identities();
+        if let Some(known) = identities.known.get(settings).and_then(Weak::upgrade) {
+            return known;
+        }
+        identities.made += 1;
+        let made = Arc::new(TlsIdentity::new(identities.made, Arc::clone(settings)));
+        identities.known.insert(Arc::clone(settings), Arc::downgrade(&made));
+        made
+    }
+
+    fn identities(&self) -> MutexGuard<'_, Identities> {
+        self.identities.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Every backend, sorted by identity.

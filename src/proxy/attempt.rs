@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Poll;
 
 use http::Method;
@@ -20,11 +21,11 @@ use super::reply::{Reply, Stop};
 use super::timer::Wait;
 use super::tunnel;
 use super::upload::{Upload, UploadFault};
-use super::upstream::{self, Upstream};
+use super::upstream::{self, Far, Upstream};
 use super::worker::Worker;
 use crate::http1::ResponseHead;
 use crate::ir;
-use crate::live::{Admitted, Fault, InFlight};
+use crate::live::{Admitted, Fault, InFlight, TlsIdentity};
 use crate::settings::Limit;
 use crate::table::{BackendRef, Route};
 use crate::telemetry::Failure;
@@ -64,7 +65,9 @@ pub async fn reach<C: Client>(
     let retry = &route.rule.policy.retry;
     // Most requests need one attempt.
     let mut tried: SmallVec<[SocketAddr; 1]> = SmallVec::new();
-    let plan = Plan { timeouts: &route.rule.policy.timeouts, protocol: backend.settings.protocol, request };
+    let protocol = backend.settings.protocol.of_request(request.peer.tls.is_some());
+    let identity = backend.tls.as_ref();
+    let plan = Plan { timeouts: &route.rule.policy.timeouts, protocol, identity, request };
     let pinned = backend.settings.affinity.as_ref().and_then(|affinity| affinity::named(request.head, affinity));
     let mut last = None;
     let mut now = began;
@@ -202,6 +205,7 @@ fn is_idempotent(method: &Method) -> bool {
 struct Plan<'a> {
     timeouts: &'a ir::Timeouts,
     protocol: ir::Protocol,
+    identity: Option<&'a Arc<TlsIdentity>>,
     request: &'a Outgoing<'a>,
 }
 
@@ -215,15 +219,16 @@ async fn attempt<C: Client>(
     now: Instant,
     sight: &mut Sight,
 ) -> Result<(Upstream, ResponseHead), UploadFault> {
-    let Plan { timeouts, protocol, request } = *plan;
+    let Plan { timeouts, protocol, identity, request } = *plan;
+    let far = Far { address, protocol, identity };
     let wants_fresh = request.upgrade.is_some();
-    let pooled = if wants_fresh { None } else { upstream::pooled(worker, address, protocol, now) };
+    let pooled = if wants_fresh { None } else { upstream::pooled(worker, far, now) };
     sight.is_reused = pooled.is_some();
     let upstream = match pooled {
         Some(upstream) => upstream,
         None => {
             // Boxed: most requests find a connection, and should not make room for making one.
-            let mut connect = Box::pin(upstream::connect(worker, address, protocol, timeouts.connect, &sight.is_news));
+            let mut connect = Box::pin(upstream::connect(worker, far, timeouts.connect, &sight.is_news));
             let opened = std::future::poll_fn(|cx| match connect.as_mut().poll(cx) {
                 Poll::Ready(opened) => Poll::Ready(opened.map_err(UploadFault::Upstream)),
                 Poll::Pending if upload.is_complete() => {

@@ -9,6 +9,7 @@ use bytes::BytesMut;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 
+use super::client_auth::Presented;
 use super::downstream::proxy_header::{self, Step};
 use super::downstream::{Peer, TlsFacts, http1};
 use super::io::Stream;
@@ -59,7 +60,14 @@ async fn begin(worker: &Rc<Worker>, config: Arc<ServerConfigs>, arrival: Arrival
         return http1(Stream::Plain(stream), Peer::new(address, local, None).told(told));
     }
     let longest = worker.limits().tls_handshake_time;
-    let accepted = match tls::accept(&config.config(), stream, longest, worker.metrics()).await {
+    let mut demand = None;
+    let choose = |name: Option<&str>| {
+        let table = worker.table();
+        let auth = if table.asks_clients() { table.client_auth(name.unwrap_or_default()) } else { None };
+        demand = auth.and_then(|auth| auth.asked()).cloned();
+        demand.as_ref().map_or_else(|| config.config(), |demand| config.asking(demand))
+    };
+    let accepted = match tls::accept(choose, stream, longest, worker.metrics()).await {
         Ok(accepted) => accepted,
         Err(tls::HandshakeError::Late) => {
             worker.metrics().limit_hit(Limit::tls_handshake_time);
@@ -69,7 +77,11 @@ async fn begin(worker: &Rc<Worker>, config: Arc<ServerConfigs>, arrival: Arrival
     };
     let tls::Accepted { stream, version, server_name, is_http2 } = accepted;
     let is_self_made = worker.table().is_self_made(server_name.as_deref());
-    let facts = TlsFacts { version, server_name, is_self_made };
+    let presented = demand.map(|demand| {
+        let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
+        Rc::new(Presented::new(demand, chain))
+    });
+    let facts = TlsFacts { version, server_name, is_self_made, presented };
     let peer = Peer::new(address, local, Some(facts)).told(told);
     let stream = Stream::Tls(Box::new(stream.into()));
     if is_http2 { Some(Begun::Http2(Box::new((stream, peer, BytesMut::new())))) } else { http1(stream, peer) }

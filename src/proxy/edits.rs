@@ -37,6 +37,11 @@ impl Edits {
         self.added.push((name, value));
     }
 
+    /// Sends this too. No client may send anything under that name.
+    pub fn add(&mut self, name: &'static str, value: Bytes) {
+        self.added.push((name.into(), value));
+    }
+
     /// Makes the changes that a route asks for.
     pub fn apply(&mut self, asked: &RequestEdits, request: &Request<'_>) {
         self.host = asked.host.as_ref().map(|host| text::visible(text::expand(host, request)).into());

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::attempt::{self, Answered};
 use super::cached;
 use super::canary;
+use super::client_auth;
 use super::downstream::{Client, ClientFault, Part};
 use super::errors;
 use super::forward::Outgoing;
@@ -77,6 +78,7 @@ async fn serve<C: Client>(
     note.seen.clone_from(&peer);
     let peer = peer.as_deref().unwrap_or_else(|| client.peer());
     let request = filter::Request { forwarded_host: host, ..peer.request(head) };
+    let told = client_auth::admit(table, peer, &crate::uri::host::lookup(request.host()));
     let (at, route, path, outcome) = match decide(table, &request) {
         Decision::Health => {
             note.is_silent = true;
@@ -84,15 +86,17 @@ async fn serve<C: Client>(
         }
         Decision::Blocked(reply) => return Err(Reply::from(reply).into()),
         Decision::BadPath(fault) => return Err(Refusal::bad(fault.0).into()),
-        Decision::Redirected(_, reply) => return Err(Reply::from(reply).into()),
-        Decision::NoRoute(_) => return Err(Reply::failed(404, Failure::NoRoute).into()),
+        Decision::Redirected(_, reply) => return Err(told.err().unwrap_or_else(|| Reply::from(reply)).into()),
+        Decision::NoRoute(_) => return Err(told.err().unwrap_or_else(|| Reply::failed(404, Failure::NoRoute)).into()),
         Decision::Routed { at, route, path, outcome } => (at, route, path, outcome),
     };
     note.routed(table, at);
+    let told = told?;
     let filters = &route.rule.filters;
     let mut admitted = match &outcome {
         Outcome::Backend { .. } | Outcome::NotFound if filters.is_guarded() => {
-            Box::pin(guard::admit(&Asker { worker, client, peer, globals, request: &request, route })).await?
+            Box::pin(guard::admit(&Asker { worker, client, peer, globals, request: &request, route, told: &told }))
+                .await?
         }
         _ => Admitted::default(),
     };
@@ -106,6 +110,7 @@ async fn serve<C: Client>(
         backend = fallback;
         is_other = true;
     }
+    told.add(&mut admitted.edits);
     if let Some(canary) = canary::choose(backend, &request) {
         note.alternative = Some(Arc::clone(&canary.upstream_name));
         backend = &canary.backend;

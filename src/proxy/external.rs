@@ -126,9 +126,10 @@ fn cache_key(cache: &AuthCache, request: &Request<'_>, route: &Route, external: 
 }
 
 async fn fetch<C: Client>(asker: &Asker<'_, C>, external: &External, backend: &BackendRef) -> Result<Word, ()> {
-    let Asker { worker, client, peer, globals, request, route } = *asker;
+    let Asker { worker, client, peer, globals, request, route, told } = *asker;
     let head = request.head;
     let mut edits = Edits::default();
+    told.add(&mut edits);
     let authority = request.authority();
     let target = [head.path(), head.query()].concat();
     let url = [request.scheme().as_bytes(), b"://", authority, &target].concat();

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+use super::client_auth::Told;
 use super::downstream::{Client, Peer};
 use super::edits::Edits;
 use super::reply::{Reply, Stop};
@@ -40,6 +41,8 @@ pub struct Asker<'a, C> {
     pub request: &'a Request<'a>,
     /// The route.
     pub route: &'a Route,
+    /// What is told of the client's certificate.
+    pub told: &'a Told,
 }
 
 /// Lets the request in, or says what it gets instead.

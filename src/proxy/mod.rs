@@ -2,11 +2,13 @@
 
 mod affinity;
 mod attempt;
+mod backend_tls;
 pub mod balance;
 mod canary;
 mod bind;
 mod cached;
 mod checks;
+mod client_auth;
 mod clock;
 mod connection;
 mod crowd;

@@ -38,6 +38,8 @@ pub struct Reply {
     pub fields: SmallVec<[(&'static str, Bytes); 2]>,
     /// A line for the body's reader, under the title.
     pub detail: Option<String>,
+    /// The whole body, in the place of the page of the status.
+    pub body: Option<&'static str>,
     /// The connection must end, since its next bytes cannot be trusted.
     pub closes: bool,
 }
@@ -70,7 +72,7 @@ impl From<Refusal> for Reply {
             // RFC 9110 15.5.6 asks for Allow; what a path allows only its back end knows.
             fields.push(("Allow", Bytes::from_static(b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")));
         }
-        Reply { status, failure: Some(failure), limit, fields, detail: None, closes: true }
+        Reply { status, failure: Some(failure), limit, fields, detail: None, body: None, closes: true }
     }
 }
 
@@ -95,6 +97,9 @@ impl From<Refusal> for Stop {
 
 /// The page of a status: nothing in it but the code and its phrase, and a detail if there is one.
 fn page(reply: &Reply) -> Bytes {
+    if let Some(body) = reply.body {
+        return Bytes::from_static(body.as_bytes());
+    }
     let title = format!("{} {}", reply.status, serialise::phrase(reply.status));
     let detail = reply.detail.as_ref().map(|detail| format!("<p>{detail}</p>")).unwrap_or_default();
     let body = format!(

@@ -1,24 +1,28 @@
-//! TLS on both sides: one configuration for all clients, and connections to backends that nobody verifies.
+//! TLS on both sides: configurations for clients by what is asked of them, and connections to backends.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert, ServerSessionMemoryCache};
+use rustls::server::{Acceptor, ClientHello, NoServerSessionStorage, ResolvesServerCert, ServerSessionMemoryCache};
 use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
 use rustls::{
     CipherSuite, ClientConfig, DigitallySignedStruct, HandshakeKind, ProtocolVersion, ServerConfig, SignatureScheme,
 };
 use tokio::net::TcpStream;
-use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
+use tokio_rustls::{LazyConfigAcceptor, TlsConnector, client, server};
 
+use super::backend_tls;
+use super::client_auth::AnyClient;
 use crate::ir;
+use crate::live::TlsIdentity;
 use crate::table::RoutingTable;
 use crate::telemetry::WorkerMetrics;
 
@@ -27,6 +31,16 @@ use crate::telemetry::WorkerMetrics;
 pub(crate) struct ServerConfigs {
     current: Current,
     made: ArcSwap<(Made, Arc<ServerConfig>)>,
+    /// Those by which clients are asked for certificates, each with tickets of its own: no session passes from one to the
+    /// other.
+    asking: Mutex<BTreeMap<ir::Demand, Asking>>,
+}
+
+/// A configuration, as long as a table has its demand.
+struct Asking {
+    used: Weak<ir::Demand>,
+    made: Made,
+    config: Arc<ServerConfig>,
 }
 
 /// What a configuration was made from.
@@ -40,8 +54,9 @@ impl ServerConfigs {
     pub(crate) fn new(current: Current) -> Result<ServerConfigs, rustls::Error> {
         let made = Made::default();
         let asked = Arc::clone(&current);
-        let config = server_config(move || asked(), &made.0, made.1)?;
-        Ok(ServerConfigs { current, made: ArcSwap::from_pointee((made, config)) })
+        let config = server_config(move || asked(), &made.0, made.1, None)?;
+        let asking = Mutex::default();
+        Ok(ServerConfigs { current, made: ArcSwap::from_pointee((made, config)), asking })
     }
 
     /// The configuration for the next handshake. What cannot be made is not taken over.
@@ -55,7 +70,7 @@ impl ServerConfigs {
         }
         let made = (globals.tls.clone(), globals.clients.no_http2);
         let current = Arc::clone(&self.current);
-        match server_config(move || current(), &made.0, made.1) {
+        match server_config(move || current(), &made.0, made.1, None) {
             Ok(config) => {
                 self.made.store(Arc::new((made, Arc::clone(&config))));
                 config
@@ -65,19 +80,52 @@ impl ServerConfigs {
     }
 }
 
+impl ServerConfigs {
+    /// The configuration for a handshake in which the client is asked for a certificate. One that cannot be made is that of
+    /// other handshakes: then no certificate comes, and requests are refused.
+    pub(crate) fn asking(&self, demand: &Arc<ir::Demand>) -> Arc<ServerConfig> {
+        let Some(table) = (self.current)() else { return self.config() };
+        let globals = table.globals();
+        let mut known = self.asking.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(asking) = known.get_mut(&**demand)
+            && asking.made.0 == globals.tls
+            && asking.made.1 == globals.clients.no_http2
+        {
+            // An equal demand of a later table keeps it.
+            asking.used = Arc::downgrade(demand);
+            return Arc::clone(&asking.config);
+        }
+        let made = (globals.tls.clone(), globals.clients.no_http2);
+        let current = Arc::clone(&self.current);
+        let Ok(config) = server_config(move || current(), &made.0, made.1, Some(demand)) else { return self.config() };
+        known.retain(|_, asking| asking.used.strong_count() > 0);
+        let asking = Asking { used: Arc::downgrade(demand), made, config: Arc::clone(&config) };
+        known.insert(ir::Demand::clone(demand), asking);
+        config
+    }
+}
+
 /// TLS 1.2 and 1.3, tickets with keys that change every six hours, no early data, but for what is set. `current` is asked for
-/// the table at each handshake.
-pub(crate) fn server_config<F>(current: F, tls: &ir::Tls, no_http2: bool) -> Result<Arc<ServerConfig>, rustls::Error>
+/// the table at each handshake. With a `demand` clients are asked for certificates.
+pub(crate) fn server_config<F>(
+    current: F,
+    tls: &ir::Tls,
+    no_http2: bool,
+    demand: Option<&ir::Demand>,
+) -> Result<Arc<ServerConfig>, rustls::Error>
 where
     F: Fn() -> Option<Arc<RoutingTable>> + Send + Sync + 'static,
 {
     let versions: Vec<_> =
         [(&TLS13, tls.no_tls13), (&TLS12, tls.no_tls12)].into_iter().filter(|(_, is_off)| !is_off).collect();
     let versions: Vec<_> = versions.into_iter().map(|(version, _)| version).collect();
-    let mut config = ServerConfig::builder_with_provider(limited(tls))
-        .with_protocol_versions(&versions)?
-        .with_no_client_auth()
-        .with_cert_resolver(Arc::new(ByServerName { current }));
+    let provider = limited(tls.ciphers.as_deref());
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider)).with_protocol_versions(&versions)?;
+    let builder = match demand {
+        None => builder.with_no_client_auth(),
+        Some(demand) => builder.with_client_cert_verifier(Arc::new(AnyClient::new(demand, provider))),
+    };
+    let mut config = builder.with_cert_resolver(Arc::new(ByServerName { current }));
     config.alpn_protocols = vec![HTTP2.to_vec(), HTTP11.to_vec()];
     if no_http2 {
         config.alpn_protocols.remove(0);
@@ -99,9 +147,9 @@ where
 const SESSIONS: usize = 4096;
 
 /// The provider with the cipher suites that are set.
-fn limited(tls: &ir::Tls) -> Arc<CryptoProvider> {
+pub(super) fn limited(ciphers: Option<&[ir::Cipher]>) -> Arc<CryptoProvider> {
     let all = provider();
-    let Some(ciphers) = &tls.ciphers else { return all };
+    let Some(ciphers) = ciphers else { return all };
     let mut provider = CryptoProvider::clone(&all);
     let is_set = |suite: u16| ciphers.iter().any(|cipher| cipher.number == suite);
     provider.cipher_suites.retain(|suite| suite.tls13().is_some() || is_set(u16::from(suite.suite())));
@@ -131,23 +179,36 @@ pub(crate) enum HandshakeError {
     Failed(#[from] std::io::Error),
 }
 
-/// The server side of a handshake, ended after `time`; counted in `metrics`.
+/// The server side of a handshake, ended after `time`; counted in `metrics`. `choose` gets the server name, in lower case and
+/// without a dot at its end.
 pub(crate) async fn accept(
-    config: &Arc<ServerConfig>,
+    choose: impl FnOnce(Option<&str>) -> Arc<ServerConfig>,
     stream: TcpStream,
     time: Duration,
     metrics: &WorkerMetrics,
 ) -> Result<Accepted, HandshakeError> {
-    let handshake = tokio::time::timeout(time, TlsAcceptor::from(Arc::clone(config)).accept(stream)).await;
-    let stream = handshake.map_err(|_| HandshakeError::Late).and_then(|done| Ok(done?)).inspect_err(|_| {
-        metrics.handshake("", false, false);
-    })?;
+    let handshake = async {
+        let started = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
+        let name = started.client_hello().server_name().map(lookup_form);
+        started.into_stream(choose(name.as_deref())).await
+    };
+    let stream = tokio::time::timeout(time, handshake)
+        .await
+        .map_err(|_| HandshakeError::Late)
+        .and_then(|done| Ok(done?))
+        .inspect_err(|_| {
+            metrics.handshake("", false, false);
+        })?;
     let session = stream.get_ref().1;
     let version = version_name(session.protocol_version());
     metrics.handshake(version, session.handshake_kind() == Some(HandshakeKind::Resumed), true);
-    let server_name = session.server_name().map(|name| name.to_ascii_lowercase().into());
+    let server_name = session.server_name().map(|name| lookup_form(name).into());
     let is_http2 = session.alpn_protocol() == Some(HTTP2);
     Ok(Accepted { stream, version, server_name, is_http2 })
+}
+
+fn lookup_form(name: &str) -> String {
+    name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase()
 }
 
 fn version_name(version: Option<ProtocolVersion>) -> &'static str {
@@ -171,7 +232,7 @@ impl<F> fmt::Debug for ByServerName<F> {
 
 impl<F: Fn() -> Option<Arc<RoutingTable>> + Send + Sync> ResolvesServerCert for ByServerName<F> {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let name = hello.server_name().map(|name| name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase());
+        let name = hello.server_name().map(lookup_form);
         let table = (self.current)()?;
         let is_known = || name.as_deref().is_some_and(|name| table.owns_host(name));
         if table.globals().tls.rejects_unknown && !is_known() {
@@ -181,7 +242,8 @@ impl<F: Fn() -> Option<Arc<RoutingTable>> + Send + Sync> ResolvesServerCert for 
     }
 }
 
-/// Connections to backends over TLS: any certificate, any signature, no server name (as ingress-nginx does).
+/// Connections to backends over TLS. Where nothing is asked for: any certificate, any signature, no server name (as
+/// ingress-nginx does).
 #[derive(Clone)]
 pub(crate) struct BackendTls {
     http1: TlsConnector,
@@ -210,10 +272,19 @@ impl BackendTls {
         stream: TcpStream,
         address: IpAddr,
         is_http2: bool,
+        identity: Option<&TlsIdentity>,
     ) -> std::io::Result<client::TlsStream<TcpStream>> {
-        let connector = if is_http2 { &self.http2 } else { &self.http1 };
-        // The name is the key of the session cache; it is not sent.
-        connector.connect(ServerName::IpAddress(address.into()), stream).await
+        // Where it is not sent, the name is the key of the session cache.
+        let address = ServerName::IpAddress(address.into());
+        let Some(identity) = identity else {
+            let connector = if is_http2 { &self.http2 } else { &self.http1 };
+            return connector.connect(address, stream).await;
+        };
+        let made = identity.configs(backend_tls::configs);
+        let Some([http1, http2]) = made else { return Err(std::io::ErrorKind::Unsupported.into()) };
+        let name = identity.settings.name.as_deref().and_then(|name| ServerName::try_from(name.to_owned()).ok());
+        let config = if is_http2 { http2 } else { http1 };
+        TlsConnector::from(Arc::clone(config)).connect(name.unwrap_or(address), stream).await
     }
 }
 
@@ -285,8 +356,8 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::new(provider)
 }
 
-const HTTP2: &[u8] = b"h2";
-const HTTP11: &[u8] = b"http/1.1";
+pub(super) const HTTP2: &[u8] = b"h2";
+pub(super) const HTTP11: &[u8] = b"http/1.1";
 
 #[cfg(test)]
 mod tests {
@@ -305,7 +376,7 @@ mod tests {
         let mut config = Config::default();
         Arc::make_mut(&mut config.certificates).insert(pattern("*.shop.example"), own);
         let table = Arc::new(world.build(&Arc::new(config), None));
-        (server_config(move || Some(Arc::clone(&table)), &ir::Tls::default(), false).unwrap(), keys)
+        (server_config(move || Some(Arc::clone(&table)), &ir::Tls::default(), false, None).unwrap(), keys)
     }
 
     /// A client that prefers what we like least.
@@ -338,7 +409,7 @@ mod tests {
         let (near, far) = pair().await;
         let connector = TlsConnector::from(Arc::clone(client));
         let name = ServerName::try_from(name.to_owned()).unwrap();
-        let accept = accept(server, far, Duration::from_secs(10), metrics.worker(0));
+        let accept = accept(|_| Arc::clone(server), far, Duration::from_secs(10), metrics.worker(0));
         let (near, far) = tokio::join!(connector.connect(name, near), accept);
         (near.unwrap(), far.unwrap())
     }
@@ -398,12 +469,12 @@ mod tests {
         let (server, _) = config(&world);
         let (_near, far) = pair().await;
         tokio::time::pause();
-        let late = accept(&server, far, Duration::from_secs(10), world.metrics.worker(0)).await;
+        let late = accept(|_| Arc::clone(&server), far, Duration::from_secs(10), world.metrics.worker(0)).await;
         assert!(matches!(late, Err(HandshakeError::Late)));
         tokio::time::resume();
         let (near, far) = pair().await;
         near.try_write(b"GET / HTTP/1.1\r\n\r\n").unwrap();
-        let failed = accept(&server, far, Duration::from_secs(10), world.metrics.worker(0)).await;
+        let failed = accept(|_| Arc::clone(&server), far, Duration::from_secs(10), world.metrics.worker(0)).await;
         assert!(matches!(failed, Err(HandshakeError::Failed(_))));
     }
 
@@ -415,8 +486,8 @@ mod tests {
         for is_http2 in [false, true] {
             let (near, far) = pair().await;
             let address = near.peer_addr().unwrap().ip();
-            let accept = accept(&server, far, Duration::from_secs(10), world.metrics.worker(0));
-            let (near, far) = tokio::join!(backends.connect(near, address, is_http2), accept);
+            let accept = accept(|_| Arc::clone(&server), far, Duration::from_secs(10), world.metrics.worker(0));
+            let (near, far) = tokio::join!(backends.connect(near, address, is_http2, None), accept);
             near.unwrap();
             let far = far.unwrap();
             assert_eq!((far.server_name, far.is_http2), (None, is_http2));

@@ -22,6 +22,7 @@ pub(super) fn build(
 ) -> RoutingTable {
     let default_certificate = config.default_certificate.as_ref().unwrap_or(default_certificate);
     let mut builder = Builder { config, registry, metrics, numbers: BTreeMap::new() };
+    let asks_clients = config.hosts.values().any(|host| host.client_auth.is_some());
     let Some(previous) = previous else {
         let hosts: Box<[_]> = config.hosts.values().map(|host| builder.host(host)).collect();
         return RoutingTable {
@@ -30,6 +31,7 @@ pub(super) fn build(
             hosts,
             cells: config.backends.keys().map(|id| registry.backend(id)).collect(),
             certificates: Arc::new(Certificates::new(config, default_certificate)),
+            asks_clients,
             cache: Some(Arc::clone(registry.cache())),
             config: Arc::clone(config),
         };
@@ -51,6 +53,7 @@ pub(super) fn build(
         } else {
             Arc::new(Certificates::new(config, default_certificate))
         },
+        asks_clients,
         cache: Some(Arc::clone(registry.cache())),
         config: Arc::clone(config),
     }
@@ -111,6 +114,7 @@ impl<'a> Builder<'a> {
             paths: Paths::new(host.routes.iter().map(|route| &route.path)),
             routes: host.routes.iter().map(|route| self.route(route)).collect(),
             redirect: host.redirect.clone(),
+            client_auth: host.client_auth.clone(),
         })
     }
 
@@ -138,13 +142,14 @@ impl<'a> Builder<'a> {
     fn backend(&mut self, id: &ir::BackendId) -> Target {
         let Some(mut found) = self.backend_ref(id) else { return Target::Closed(ir::Reason::ServiceNotFound) };
         let canary = found.settings.canary.clone();
-        found.canary = canary.and_then(|canary| self.canary(&canary));
+        found.canary = canary.and_then(|canary| self.canary(&canary, found.tls.as_ref()));
         Target::Backend(found)
     }
 
     fn backend_ref(&self, id: &ir::BackendId) -> Option<BackendRef> {
         let settings = self.config.backends.get(id)?;
-        Some(BackendRef { settings: Arc::clone(settings), live: self.registry.backend(id), canary: None })
+        let tls = settings.tls.as_ref().map(|tls| self.registry.identity(tls));
+        Some(BackendRef { settings: Arc::clone(settings), live: self.registry.backend(id), tls, canary: None })
     }
 
     fn aside(&self, rule: &ir::Route) -> Option<Arc<Aside>> {
@@ -161,14 +166,15 @@ impl<'a> Builder<'a> {
         }))
     }
 
-    /// What the Ingress beside which it stands says of protocol and cookie goes before what is said of the canary.
-    fn canary(&mut self, canary: &ir::Canary) -> Option<Arc<CanaryRef>> {
+    /// What the Ingress beside which it stands says of protocol, TLS and cookie goes before what is said of the canary.
+    fn canary(&mut self, canary: &ir::Canary, tls: Option<&Arc<live::TlsIdentity>>) -> Option<Arc<CanaryRef>> {
         let ir::Canary { backend: id, rule, protocol, affinity, origin: _ } = canary;
         let own = self.config.backends.get(id)?;
+        let tls = tls.map(Arc::clone).or_else(|| own.tls.as_ref().map(|tls| self.registry.identity(tls)));
         let protocol = protocol.unwrap_or(own.protocol);
         let settings = ir::Backend { protocol, affinity: affinity.clone(), canary: None, ..ir::Backend::clone(own) };
         let upstream_name = upstream_name(&id.service.namespace, &id.service.name, &self.port(&id.port));
-        let backend = BackendRef { settings: Arc::new(settings), live: self.registry.backend(id), canary: None };
+        let backend = BackendRef { settings: Arc::new(settings), live: self.registry.backend(id), tls, canary: None };
         Some(Arc::new(CanaryRef { rule: Arc::clone(rule), backend, upstream_name }))
     }
 

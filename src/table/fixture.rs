@@ -72,10 +72,9 @@ pub(crate) fn config(algorithm: ir::Algorithm, lines: &str) -> Arc<ir::Config> {
             Arc::make_mut(&mut config.backends).insert(id.clone(), backend(id, algorithm.clone()));
         }
         let route = route(ir::PathMatch { kind, path: path.into() }, service == "-", target);
-        let host = config
-            .hosts
-            .entry(pattern.clone())
-            .or_insert_with(|| Arc::new(ir::VirtualHost { host: pattern, routes: Vec::new(), redirect: None }));
+        let host = config.hosts.entry(pattern.clone()).or_insert_with(|| {
+            Arc::new(ir::VirtualHost { host: pattern, routes: Vec::new(), redirect: None, client_auth: None })
+        });
         Arc::make_mut(host).routes.push(Arc::new(route));
     }
     Arc::new(config)
@@ -97,6 +96,7 @@ pub(crate) fn backend(id: &ir::BackendId, algorithm: ir::Algorithm) -> Arc<ir::B
     Arc::new(ir::Backend {
         id: id.clone(),
         protocol: ir::Protocol::Http1,
+        tls: None,
         balancing: Arc::new(ir::Balancing { algorithm, ..ir::Balancing::default() }),
         affinity: None,
         canary: None,

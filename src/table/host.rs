@@ -7,7 +7,7 @@ use foldhash::fast::RandomState;
 
 use super::Route;
 use super::paths::Paths;
-use crate::ir::{HostPattern, HostRedirect, Regex};
+use crate::ir::{ClientAuth, HostPattern, HostRedirect, Regex};
 
 /// One virtual host, compiled. Tables share it as long as nothing about it changes.
 pub(super) struct Host {
@@ -17,6 +17,8 @@ pub(super) struct Host {
     pub(super) routes: Box<[Route]>,
     /// What is answered before any of them.
     pub(super) redirect: Option<Arc<HostRedirect>>,
+    /// What is asked of clients.
+    pub(super) client_auth: Option<Arc<ClientAuth>>,
 }
 
 /// Values by host pattern: exact, then wildcard of one label, then expressions in order, then any.

@@ -35,6 +35,8 @@ pub struct RoutingTable {
     /// By the backends of the configuration: a cell lives as long as a table has its backend, with or without a route.
     cells: Arc<[Arc<live::Backend>]>,
     certificates: Arc<Certificates>,
+    /// Some host asks its clients for certificates.
+    asks_clients: bool,
     cache: Option<Arc<live::Cache>>,
     config: Arc<ir::Config>,
 }
@@ -95,6 +97,8 @@ pub struct BackendRef {
     pub settings: Arc<ir::Backend>,
     /// Endpoints and counters.
     pub live: Arc<live::Backend>,
+    /// TLS, where that is more than a connection to whoever answers.
+    pub tls: Option<Arc<live::TlsIdentity>>,
     /// What takes a share of its requests.
     pub canary: Option<Arc<CanaryRef>>,
 }
@@ -126,6 +130,7 @@ impl RoutingTable {
             names: Arc::new(ByName::new([].into_iter())),
             cells: Arc::default(),
             certificates: Arc::new(Certificates::new(&ir::Config::default(), default_certificate)),
+            asks_clients: false,
             cache: None,
             config: Arc::default(),
         }
@@ -193,6 +198,16 @@ impl RoutingTable {
     /// Whether the certificate for this name is the one made at start (no HSTS is sent on it).
     pub fn is_self_made(&self, server_name: Option<&str>) -> bool {
         self.certificates.is_self_made(server_name)
+    }
+
+    /// Whether any host has to do with certificates of clients.
+    pub fn asks_clients(&self) -> bool {
+        self.asks_clients
+    }
+
+    /// What a host (lower case, no trailing dot; empty: none was named) asks of its clients.
+    pub fn client_auth(&self, host: &str) -> Option<&Arc<ir::ClientAuth>> {
+        self.host(host)?.1.client_auth.as_ref()
     }
 
     /// What is set for all hosts at once.

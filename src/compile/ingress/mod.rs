@@ -1,12 +1,14 @@
 //! One Ingress into what it asks for: hosts, routes, backends, certificates.
 
 pub(super) mod annotations;
+mod authorities;
 mod basic;
 mod canary;
 mod class;
 mod external;
 mod filters;
 mod host;
+mod mutual;
 mod path;
 mod policy;
 pub(super) mod tls;
@@ -54,6 +56,8 @@ pub(super) fn compile(ingress: &Ingress, view: &mut View<'_>, shared: &mut Share
     let rule = settings.canary.rule();
     if rule.is_some() {
         settings.backend = settings.backend.of_canary();
+    } else {
+        mutual::prepare(&mut settings, ingress, view, &mut problems);
     }
     let policy = shared.policy(policy::policy(&settings, &view.options.limits));
     let said = (settings.backend != BackendSettings::default())

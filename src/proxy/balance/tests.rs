@@ -41,7 +41,7 @@ fn many(world: &World, algorithm: &Algorithm, count: usize) -> BackendRef {
 fn with(backend: &BackendRef, change: impl FnOnce(&mut Balancing)) -> BackendRef {
     let mut settings = ir::Backend::clone(&backend.settings);
     change(Arc::make_mut(&mut settings.balancing));
-    BackendRef { settings: Arc::new(settings), live: Arc::clone(&backend.live), canary: None }
+    BackendRef { settings: Arc::new(settings), live: Arc::clone(&backend.live), tls: None, canary: None }
 }
 
 /// A pick for a client that was never seen before.

@@ -7,12 +7,14 @@ pub mod proxy_header;
 pub(super) mod wire;
 
 use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 
 use crate::filter::{self, Way};
 use crate::http1::{Fields, Refusal, RequestHead, ResponseHead, serialise};
+use crate::proxy::client_auth::Presented;
 use crate::proxy::timer::Timer;
 
 /// What is known of a client connection from its start.
@@ -191,6 +193,8 @@ pub struct TlsFacts {
     pub server_name: Option<Box<str>>,
     /// The certificate served is the one we made ourselves.
     pub is_self_made: bool,
+    /// What the client showed, where it was asked for a certificate.
+    pub presented: Option<Rc<Presented>>,
 }
 
 /// A part of a body, of either direction.

@@ -8,6 +8,7 @@ pub mod pool;
 use std::cell::Cell;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -23,12 +24,32 @@ use super::forward::Outgoing;
 use super::worker::Worker;
 use crate::http1::{Fields, ResponseHead};
 use crate::ir::Protocol;
+use crate::live::TlsIdentity;
 use crate::settings::limits::POOL_IDLE_CONNECTIONS;
 
+/// The other end of a connection.
+#[derive(Clone, Copy)]
+pub struct Far<'a> {
+    /// Address of the endpoint.
+    pub address: SocketAddr,
+    /// What is spoken there.
+    pub protocol: Protocol,
+    /// TLS, where that is more than a connection to whoever answers.
+    pub identity: Option<&'a Arc<TlsIdentity>>,
+}
+
+impl Far<'_> {
+    /// Which connections are alike.
+    fn key(&self) -> PoolKey {
+        let identity = self.identity.filter(|_| self.protocol.is_tls()).map_or(0, |identity| identity.number);
+        PoolKey { address: self.address, protocol: self.protocol, identity }
+    }
+}
+
 /// An exchange on a connection that is there already, if one is usable and has room.
-pub fn pooled(worker: &Worker, address: SocketAddr, protocol: Protocol, now: Instant) -> Option<Upstream> {
-    let key = PoolKey { address, protocol };
-    if protocol.is_http2() {
+pub fn pooled(worker: &Worker, far: Far<'_>, now: Instant) -> Option<Upstream> {
+    let key = far.key();
+    if key.protocol.is_http2() {
         return worker.http2_pool().take(&key, worker.limits()).map(|upstream| Upstream::Http2(Box::new(upstream)));
     }
     let mut upstream = worker.pool().take(&key, now)?;
@@ -40,17 +61,16 @@ pub fn pooled(worker: &Worker, address: SocketAddr, protocol: Protocol, now: Ins
 /// told by another request already.
 pub async fn connect(
     worker: &Rc<Worker>,
-    address: SocketAddr,
-    protocol: Protocol,
+    far: Far<'_>,
     longest: Duration,
     is_news: &Cell<bool>,
 ) -> Result<Upstream, UpstreamFault> {
-    let key = PoolKey { address, protocol };
-    if protocol.is_http2() {
-        let upstream = worker.http2_pool().stream(worker, key, longest, is_news).await?;
+    let key = far.key();
+    if key.protocol.is_http2() {
+        let upstream = worker.http2_pool().stream(worker, key, far.identity, longest, is_news).await?;
         return Ok(Upstream::Http2(Box::new(upstream)));
     }
-    let stream = connect::connect(worker, address, protocol, longest).await?;
+    let stream = connect::connect(worker, &key, far.identity.map(Arc::as_ref), longest).await?;
     let mut upstream = Box::new(Http1Upstream::new(stream, key, worker.limits(), Instant::now()));
     upstream.lend(worker.spare());
     Ok(Upstream::Http1(upstream))

@@ -14,8 +14,10 @@ use crate::ir::Protocol;
 pub struct PoolKey {
     /// Address of the endpoint.
     pub address: SocketAddr,
-    /// What is spoken on it; TLS without verification and without a name has one identity.
+    /// What is spoken on it.
     pub protocol: Protocol,
+    /// Who we are on it and whom we take the other end for: the number of its identity; 0: nobody is asked.
+    pub identity: u32,
 }
 
 /// Connections that are alike, the last used on top. Boxed, since each is put and taken as it is: once a request.
@@ -85,7 +87,8 @@ mod tests {
     #[tokio::test]
     async fn a_full_pool_closes_what_is_oldest_and_keeps_what_was_just_used() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let key = |port| PoolKey { address: SocketAddr::from(([10, 0, 0, 1], port)), protocol: Protocol::Http1 };
+        let key =
+            |port| PoolKey { address: SocketAddr::from(([10, 0, 0, 1], port)), protocol: Protocol::Http1, identity: 0 };
         let began = Instant::now();
         let pool = Pool::default();
         let mut accepted = Vec::new();

@@ -152,7 +152,7 @@ fn backend(world: &World, algorithm: &Algorithm, on_5xx: bool) -> BackendRef {
     let mut settings = ir::Backend::clone(&backend.settings);
     let balancing = std::sync::Arc::make_mut(&mut settings.balancing);
     balancing.passive = Some(PassiveCheck { on_5xx, ..PassiveCheck::default() });
-    BackendRef { settings: std::sync::Arc::new(settings), live: backend.live, canary: None }
+    BackendRef { settings: std::sync::Arc::new(settings), live: backend.live, tls: None, canary: None }
 }
 
 fn judge(backend: &BackendRef, request: &mut Request, epoch: Instant, now: Instant) {

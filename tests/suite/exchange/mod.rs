@@ -1,6 +1,9 @@
 //! Client, proxy and back end over loopback, one file for each feature.
 
+mod authority;
+mod backend_tls;
 mod canary;
+mod client_certificates;
 mod config;
 mod cache;
 mod compress;

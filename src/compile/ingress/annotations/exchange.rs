@@ -1,7 +1,7 @@
 //! Annotations about the exchange with a backend: times, sizes, retries, upgrades.
 
 use super::table::Effect::Honoured;
-use super::table::{Row, both, differs, differs_unless, nginx, ours, tunes_nothing};
+use super::table::{Row, both, differs, differs_unless, ours, tunes_nothing};
 use super::value::{Refusal, Value};
 use super::{BackendProtocol, Settings};
 use crate::ir::{Protocol, RetryOn, Upgrade};
@@ -9,7 +9,7 @@ use crate::ir::{Protocol, RetryOn, Upgrade};
 const SECONDS: &str = "write whole seconds, as in 60; under fairlead.dev/ also 250ms, 10s, 5m, 1h";
 
 pub(super) const ROWS: &[Row] = &[
-    both("backend-protocol", Honoured(backend_protocol)).takes("one of: HTTP, HTTPS, GRPC, GRPCS"),
+    both("backend-protocol", Honoured(backend_protocol)).takes("one of: HTTP, HTTPS, AUTO_HTTP, GRPC, GRPCS"),
     both("client-body-buffer-size", tunes_nothing("remove it; request bodies never go to disk")),
     ours("client-body-min-rate", differs("remove it")),
     both("proxy-body-size", Honoured(|value, to| value.size().map(|size| to.body_size = Some(size))))
@@ -39,13 +39,6 @@ pub(super) const ROWS: &[Row] = &[
         .takes("one of: on, off"),
     both("proxy-send-timeout", Honoured(|value, to| value.duration().map(|time| to.send_timeout = Some(time))))
         .takes(SECONDS),
-    both("proxy-ssl-ciphers", differs("backends are not verified")),
-    nginx("proxy-ssl-name", differs("backends are not verified")),
-    both("proxy-ssl-protocols", differs("TLS 1.2 and 1.3 are spoken to backends")),
-    both("proxy-ssl-secret", differs("backends are not verified, and no client certificate is sent")),
-    both("proxy-ssl-server-name", differs_unless("off", "no server name is sent to backends")),
-    both("proxy-ssl-verify", differs_unless("off", "backends are not verified")),
-    both("proxy-ssl-verify-depth", differs("backends are not verified")),
     ours("request-trailers", Honoured(request_trailers)).takes("one of: drop, pass"),
     ours(
         "tunnel-idle-timeout",
@@ -59,8 +52,13 @@ fn backend_protocol(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal>
     let (protocol, is_grpc) = match value.word()?.as_str() {
         "http" => (Protocol::Http1, false),
         "https" => (Protocol::Https, false),
+        "auto_http" => (Protocol::Auto, false),
         "grpc" => (Protocol::H2c, true),
         "grpcs" => (Protocol::H2, true),
+        "fcgi" => {
+            let why = "FCGI is not there yet; the default serves".to_owned();
+            return Err(Refusal::Ignored(why, "put a server that speaks HTTP before the FastCGI application"));
+        }
         _ => return Err(Refusal::Invalid("is not spoken to backends".to_owned())),
     };
     to.backend.protocol = Some(value.told(BackendProtocol { protocol, is_grpc }));

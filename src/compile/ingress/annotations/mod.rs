@@ -5,10 +5,12 @@
 
 mod access;
 mod answers;
+mod backend_tls;
 mod balance;
 mod basic;
-mod canary;
 mod cache;
+mod canary;
+mod client_auth;
 mod compress;
 mod cors;
 mod exchange;
@@ -40,6 +42,8 @@ use crate::ir::{Algorithm, Coding, Kind, Name, Object, Problem, Protocol, Reason
 use crate::settings::suggest::did_you_mean;
 use crate::snapshot::{Annotations, Ingress, Service};
 
+pub(in crate::compile) use self::backend_tls::Said as BackendTlsSaid;
+pub(in crate::compile) use self::client_auth::Said as ClientAuthSaid;
 pub(in crate::compile) use self::external::{Url, default_times};
 pub(in crate::compile) use self::table::Guard;
 pub(in crate::compile) use self::table::hint as refused_hint;
@@ -66,6 +70,10 @@ pub(in crate::compile) struct Settings {
     pub(in crate::compile) limits: limits::Said,
     /// Who may come in.
     pub(in crate::compile) access: access::Said,
+    /// TLS towards backends.
+    pub(in crate::compile) backend_tls: backend_tls::Said,
+    /// Certificates of clients.
+    pub(in crate::compile) client_auth: client_auth::Said,
     /// Passwords.
     pub(in crate::compile) basic: basic::Said,
     /// Whom else is to be asked.

@@ -5,12 +5,6 @@ use super::table::{Row, both, guards, guards_unless, nginx, ours, tunes_nothing}
 
 pub(super) const ROWS: &[Row] = &[
     nginx("auth-snippet", guards(Snippet)),
-    both("auth-tls-error-page", guards(Access)),
-    both("auth-tls-match-cn", guards(Access)),
-    both("auth-tls-pass-certificate-to-upstream", guards(Access)),
-    both("auth-tls-secret", guards(Access)),
-    both("auth-tls-verify-client", guards(Access)),
-    both("auth-tls-verify-depth", guards(Access)),
     nginx("configuration-snippet", guards(Snippet)),
     ours("connections-per-client", guards_unless("0", Access)),
     both("enable-global-auth", tunes_nothing("there is no global authentication")),

@@ -5,8 +5,8 @@ use std::sync::LazyLock;
 
 use super::value::{Refusal, Value};
 use super::{
-    Settings, access, answers, balance, basic, cache, canary, compress, cors, exchange, external, health, hosts, known,
-    limits, raw, redirect, rewrite, sticky,
+    Settings, access, answers, backend_tls, balance, basic, cache, canary, client_auth, compress, cors, exchange,
+    external, health, hosts, known, limits, raw, redirect, rewrite, sticky,
 };
 use crate::ir::{Kind, Reason, Severity};
 use crate::settings::suggest::{did_you_mean, distance};
@@ -139,13 +139,15 @@ pub(super) fn find(name: &str) -> Option<&'static Row> {
     TABLE.get(name).copied()
 }
 
-const SUBJECTS: [&[Row]; 18] = [
+const SUBJECTS: [&[Row]; 20] = [
     canary::ROWS,
     redirect::ROWS,
     hosts::ROWS,
     rewrite::ROWS,
     cors::ROWS,
     exchange::ROWS,
+    backend_tls::ROWS,
+    client_auth::ROWS,
     balance::ROWS,
     health::ROWS,
     sticky::ROWS,

@@ -74,7 +74,7 @@ async fn ask(probe: &Probe, address: SocketAddr, tls: &BackendTls) -> Result<(),
         Probe::Http { is_tls, path, host, expected } => {
             let host = Authority { given: host.as_deref(), address, default_port: if *is_tls { 443 } else { 80 } };
             let status = if *is_tls {
-                let mut stream = tls.connect(tcp, address.ip(), false).await.map_err(|_| Failure::Tls)?;
+                let mut stream = tls.connect(tcp, address.ip(), false, None).await.map_err(|_| Failure::Tls)?;
                 http1::status(&mut stream, path, &host).await?
             } else {
                 http1::status(&mut tcp, path, &host).await?

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use tokio::time::Instant;
 
 use super::Http2Upstream;
 use crate::ir::Pool;
+use crate::live::TlsIdentity;
 use crate::proxy::downstream::wire::{self, Tap, Wire};
 use crate::proxy::error::UpstreamFault;
 use crate::proxy::io::Stream;
@@ -143,6 +145,7 @@ impl Http2Pool {
         &self,
         worker: &Rc<Worker>,
         key: PoolKey,
+        identity: Option<&Arc<TlsIdentity>>,
         longest: Duration,
         is_news: &Cell<bool>,
     ) -> Result<Http2Upstream, UpstreamFault> {
@@ -167,7 +170,7 @@ impl Http2Pool {
                     // The connection that was just made is gone already: another would fare no better.
                     Room::Elsewhere if has_waited && !self.has_links(&key) => return Err(UpstreamFault::Connect),
                     Room::Elsewhere => {
-                        let (attempt, is_begun) = self.attempt(worker, key, longest);
+                        let (attempt, is_begun) = self.attempt(worker, key, identity, longest);
                         is_news.set(is_begun);
                         while attempt.outcome.get().is_none() {
                             attempt.ended.notified().await;
@@ -211,7 +214,13 @@ impl Http2Pool {
     }
 
     /// The attempt under way, begun if there is none, and whether it was. It does not end with the request that began it.
-    fn attempt(&self, worker: &Rc<Worker>, key: PoolKey, longest: Duration) -> (Rc<Attempt>, bool) {
+    fn attempt(
+        &self,
+        worker: &Rc<Worker>,
+        key: PoolKey,
+        identity: Option<&Arc<TlsIdentity>>,
+        longest: Duration,
+    ) -> (Rc<Attempt>, bool) {
         let mut slots = self.slots.borrow_mut();
         let slot = slots.entry(key).or_default();
         if let Some(attempt) = &slot.attempt {
@@ -221,8 +230,9 @@ impl Http2Pool {
         slot.attempt = Some(Rc::clone(&attempt));
         let line = Rc::clone(&slot.line);
         let (worker, ended) = (Rc::clone(worker), Rc::clone(&attempt));
+        let identity = identity.cloned();
         tokio::task::spawn_local(async move {
-            let made = make(&worker, key, line, longest).await;
+            let made = make(&worker, key, identity.as_deref(), line, longest).await;
             let outcome = made.as_ref().map(|_| ()).map_err(|fault| *fault);
             if let Some(slot) = worker.http2_pool().slots.borrow_mut().get_mut(&key) {
                 slot.attempt = None;
@@ -281,9 +291,15 @@ impl Link {
     }
 }
 
-async fn make(worker: &Rc<Worker>, key: PoolKey, line: Rc<Line>, longest: Duration) -> Result<Rc<Link>, UpstreamFault> {
+async fn make(
+    worker: &Rc<Worker>,
+    key: PoolKey,
+    identity: Option<&TlsIdentity>,
+    line: Rc<Line>,
+    longest: Duration,
+) -> Result<Rc<Link>, UpstreamFault> {
     let deadline = Instant::now() + longest;
-    let stream = connect(worker, key.address, key.protocol, longest).await?;
+    let stream = connect(worker, &key, identity, longest).await?;
     let (io, tap) = wire::split(stream, Bytes::new(), None);
     let handshake = builder(worker.limits()).handshake::<_, Bytes>(io);
     let (send, connection) = tokio::time::timeout_at(deadline, handshake)
