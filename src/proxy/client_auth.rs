@@ -20,6 +20,7 @@ use crate::filter::certificate::{self, Verdict};
 use crate::ir::{ClientAuth, ClientMode, Demand};
 use crate::table::RoutingTable;
 use crate::telemetry::Failure;
+use crate::uri;
 
 /// Takes any certificate whose key the client has.
 pub(super) struct AnyClient {
@@ -161,17 +162,17 @@ impl Told {
 }
 
 /// Whether a request to `host` may come in, by the certificate of its client. To be asked before anything else about the
-/// host (NGINX-COMPAT's order is nginx's: the certificate, then the subject, then the Secret).
-pub fn admit(table: &RoutingTable, peer: &Peer, host: &str) -> Result<Told, Reply> {
+/// host (the order is nginx's: the certificate, then the subject, then the Secret).
+pub fn admit(table: &RoutingTable, peer: &Peer, host: &str) -> Result<Told, Box<Reply>> {
     if !table.asks_clients() {
         return Ok(Told::default());
     }
-    let auth = table.client_auth(host);
+    let auth = table.client_auth(&uri::host::lookup(host));
     let Some(tls) = &peer.tls else {
         // In clear text nobody can show anything; who wants that refused redirects to https.
         return match auth {
             Some(auth) if auth.subject.is_some() => Err(unauthorized()),
-            Some(auth) if auth.demand.is_none() => Err(Reply::failed(403, Failure::Denied)),
+            Some(auth) if auth.demand.is_none() => Err(Box::new(Reply::failed(403, Failure::Denied))),
             Some(_) | None => Ok(Told::default()),
         };
     };
@@ -181,7 +182,7 @@ pub fn admit(table: &RoutingTable, peer: &Peer, host: &str) -> Result<Told, Repl
     let is_misled = greeted != asked && (tls.server_name.is_some() || must);
     // A connection from before somebody asked cannot answer.
     if is_misled || (must && tls.presented.is_none()) {
-        return Err(Reply::failed(421, Failure::Misdirected));
+        return Err(Box::new(Reply::failed(421, Failure::Misdirected)));
     }
     let Some(auth) = auth else { return Ok(Told::default()) };
     let judged = asked.zip(tls.presented.as_ref()).map(|(demand, presented)| (presented.judged(demand), presented));
@@ -194,7 +195,7 @@ pub fn admit(table: &RoutingTable, peer: &Peer, host: &str) -> Result<Told, Repl
         return Err(unauthorized());
     }
     if auth.demand.is_none() {
-        return Err(Reply::failed(403, Failure::Denied));
+        return Err(Box::new(Reply::failed(403, Failure::Denied)));
     }
     Ok(Told(Some(Rc::new(Shown {
         verify: match verdict {
@@ -209,7 +210,7 @@ pub fn admit(table: &RoutingTable, peer: &Peer, host: &str) -> Result<Told, Repl
 }
 
 /// Refuses what the mode does not let in.
-fn refused(auth: &ClientAuth, mode: ClientMode, verdict: &Verdict) -> Result<(), Reply> {
+fn refused(auth: &ClientAuth, mode: ClientMode, verdict: &Verdict) -> Result<(), Box<Reply>> {
     let detail = match (mode, verdict) {
         (_, Verdict::Good) | (ClientMode::Off, _) => return Ok(()),
         (ClientMode::Optional | ClientMode::OptionalNoCa, Verdict::Missing) => return Ok(()),
@@ -222,9 +223,9 @@ fn refused(auth: &ClientAuth, mode: ClientMode, verdict: &Verdict) -> Result<(),
         Some(page) => reply.fields.push(("Location", Bytes::copy_from_slice(page.as_bytes()))),
         None => reply.detail = Some(detail.to_owned()),
     }
-    Err(reply)
+    Err(Box::new(reply))
 }
 
-fn unauthorized() -> Reply {
-    Reply { body: Some("client certificate unauthorized"), ..Reply::failed(403, Failure::Denied) }
+fn unauthorized() -> Box<Reply> {
+    Box::new(Reply { body: Some("client certificate unauthorized"), ..Reply::failed(403, Failure::Denied) })
 }

@@ -78,7 +78,7 @@ async fn serve<C: Client>(
     note.seen.clone_from(&peer);
     let peer = peer.as_deref().unwrap_or_else(|| client.peer());
     let request = filter::Request { forwarded_host: host, ..peer.request(head) };
-    let told = client_auth::admit(table, peer, &crate::uri::host::lookup(request.host()));
+    let told = client_auth::admit(table, peer, request.host());
     let (at, route, path, outcome) = match decide(table, &request) {
         Decision::Health => {
             note.is_silent = true;
@@ -86,8 +86,10 @@ async fn serve<C: Client>(
         }
         Decision::Blocked(reply) => return Err(Reply::from(reply).into()),
         Decision::BadPath(fault) => return Err(Refusal::bad(fault.0).into()),
-        Decision::Redirected(_, reply) => return Err(told.err().unwrap_or_else(|| Reply::from(reply)).into()),
-        Decision::NoRoute(_) => return Err(told.err().unwrap_or_else(|| Reply::failed(404, Failure::NoRoute)).into()),
+        Decision::Redirected(_, reply) => return Err(told.err().unwrap_or_else(|| Box::new(reply.into())).into()),
+        Decision::NoRoute(_) => {
+            return Err(told.err().unwrap_or_else(|| Box::new(Reply::failed(404, Failure::NoRoute))).into());
+        }
         Decision::Routed { at, route, path, outcome } => (at, route, path, outcome),
     };
     note.routed(table, at);

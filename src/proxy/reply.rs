@@ -89,6 +89,12 @@ impl From<Reply> for Stop {
     }
 }
 
+impl From<Box<Reply>> for Stop {
+    fn from(reply: Box<Reply>) -> Stop {
+        Stop::Reply(reply)
+    }
+}
+
 impl From<Refusal> for Stop {
     fn from(refusal: Refusal) -> Stop {
         Stop::Reply(Box::new(refusal.into()))
