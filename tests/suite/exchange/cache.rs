@@ -206,8 +206,11 @@ fn stale_answers_are_served_while_others_are_fetched() {
     ask(bed.http, "GET", "/", "");
     until("a stale answer is served at once", || told(&ask(bed.http, "GET", "/", "")).contains("hit; ttl=-"));
     let before = origin.count();
-    ask(bed.http, "GET", "/", "");
-    until("the origin is asked meanwhile", || origin.count() > before);
+    until("the origin is asked meanwhile", || {
+        // One that finds another under way asks for nothing.
+        ask(bed.http, "GET", "/", "");
+        origin.count() > before
+    });
 }
 
 #[test]
