@@ -54,6 +54,15 @@ pub async fn answer<C: Client>(
     let mut edits = Edits::default();
     tell(&mut edits, head, route, reply.status);
     edits.set(head, "X-Original-URI", [head.path(), head.query()].concat().into());
+    if let Some(access) = &route.rule.filters.access {
+        // Neither a password nor what a client says in the place of a service is for the pages.
+        if access.basic.is_some() {
+            edits.remove(head, "Authorization");
+        }
+        for name in access.external.iter().flat_map(|external| &external.fields) {
+            edits.remove(head, name);
+        }
+    }
     let authority = head.part(head.authority);
     let (id, method) = (note.id, &head.method);
     let outgoing = Outgoing {
@@ -82,6 +91,6 @@ pub async fn answer<C: Client>(
     }
     note.attempt_ended(Instant::now());
     let globals = table.table().globals();
-    let way = Way { head, route, globals, close, cookies: &[], cache_status: None };
+    let way = Way { head, route, globals, close, refusal: &reply.fields, cookies: &[], cache_status: None };
     respond::forward(worker, client, way, answered, &mut upload, note).await
 }

@@ -163,7 +163,7 @@ async fn serve<C: Client>(
     let Answered { response, .. } = &answered;
     if response.status == 101 {
         note.unpin();
-        return Ok(Some(Box::new(Tunnel::begin(client, answered, &route.rule.policy, note))));
+        return Ok(Some(Box::new(Tunnel::begin(client, answered, admitted.held, &route.rule.policy, note))));
     }
     let is_replaced = |errors: &Arc<ErrorPages>| errors.intercepts && errors.statuses.contains(&response.status);
     if filters.errors.as_ref().is_some_and(is_replaced) {
@@ -174,7 +174,7 @@ async fn serve<C: Client>(
         None => None,
     };
     let close = last || worker.is_draining() || !upload.is_sent();
-    let way = Way { head, route, globals, close, cookies: &admitted.edits.cookies, cache_status };
+    let way = Way { head, route, globals, close, refusal: &[], cookies: &admitted.edits.cookies, cache_status };
     respond::forward(worker, client, way, answered, &mut upload, note).await?;
     Ok(None)
 }

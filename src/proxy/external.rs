@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::task::Poll;
 
+use aws_lc_rs::digest::{SHA256, digest};
 use bytes::Bytes;
 use http::Method;
 use smallvec::SmallVec;
@@ -17,6 +18,7 @@ use super::guard::Asker;
 use super::note::Note;
 use super::reply::{Reply, Stop};
 use super::upload::{BodyRules, Upload};
+use crate::filter::cache::Control;
 use crate::filter::{Request, text};
 use crate::http1::{Framing, ResponseHead};
 use crate::ir::{AuthCache, External, SignIn};
@@ -25,6 +27,8 @@ use crate::telemetry::Failure;
 
 /// So many answers are remembered by a worker; then all are forgotten.
 const REMEMBERED: usize = 10_000;
+/// Longer words are not remembered, in octets.
+const LONGEST: usize = 16 << 10;
 /// So much of the body of an answer is read to use its connection again.
 const DRAINED: usize = 64 << 10;
 
@@ -37,11 +41,21 @@ struct Word {
     /// Of `auth-response-headers`, in their order.
     fields: Box<[Option<Bytes>]>,
     cookies: SmallVec<[Bytes; 1]>,
+    /// `Cache-Control` says that it is for one client, or not to be kept.
+    is_private: bool,
+}
+
+impl Word {
+    /// Whether others with the same key may be told the same: a cookie is one client's.
+    fn is_for_all(&self) -> bool {
+        let octets: usize = self.fields.iter().flatten().chain(&self.challenge).map(Bytes::len).sum();
+        self.cookies.is_empty() && !self.is_private && octets <= LONGEST
+    }
 }
 
 /// Answers that one worker remembers.
 #[derive(Default)]
-pub struct Remembered(RefCell<HashMap<Vec<u8>, (Instant, Word)>>);
+pub struct Remembered(RefCell<HashMap<[u8; 32], (Instant, Word)>>);
 
 /// Asks, and lets the request in or says what it gets instead.
 pub async fn ask<C: Client>(asker: &Asker<'_, C>, external: &External, edits: &mut Edits) -> Result<(), Reply> {
@@ -102,8 +116,11 @@ async fn word<C: Client>(asker: &Asker<'_, C>, external: &External) -> Result<Wo
     }
     let word = fetch(asker, external, backend).await?;
     let time = cache.times.iter().find(|(statuses, _)| statuses.is_empty() || statuses.contains(&word.status));
-    if let Some((_, time)) = time {
+    if let Some((_, time)) = time.filter(|_| word.is_for_all()) {
         let mut remembered = worker.remembered().0.borrow_mut();
+        if remembered.len() >= REMEMBERED {
+            remembered.retain(|_, (until, _)| *until > now);
+        }
         if remembered.len() >= REMEMBERED {
             remembered.clear();
         }
@@ -112,8 +129,8 @@ async fn word<C: Client>(asker: &Asker<'_, C>, external: &External) -> Result<Wo
     Ok(word)
 }
 
-/// Never shared between routes, hosts or services.
-fn cache_key(cache: &AuthCache, request: &Request<'_>, route: &Route, external: &External) -> Vec<u8> {
+/// Never shared between routes, hosts or services. A hash, since the texts are the client's, and as long as it likes.
+fn cache_key(cache: &AuthCache, request: &Request<'_>, route: &Route, external: &External) -> [u8; 32] {
     let rule = &route.rule;
     let own = format!("{}\0{}\0{}\0{}\0", rule.origin.object, rule.origin.field, rule.path, external.target);
     let mut key = own.into_bytes();
@@ -122,7 +139,7 @@ fn cache_key(cache: &AuthCache, request: &Request<'_>, route: &Route, external: 
     key.extend_from_slice(request.host().as_bytes());
     key.push(0);
     text::each(&cache.key, request, |piece| key.extend_from_slice(piece));
-    key
+    digest(&SHA256, &key).as_ref().try_into().unwrap_or_default()
 }
 
 async fn fetch<C: Client>(asker: &Asker<'_, C>, external: &External, backend: &BackendRef) -> Result<Word, ()> {
@@ -205,5 +222,9 @@ fn read(response: &ResponseHead, external: &External) -> Word {
         challenge: joined("www-authenticate"),
         fields: external.fields.iter().map(|name| joined(name)).collect(),
         cookies: all("set-cookie"),
+        is_private: {
+            let control = Control::read(&response.fields);
+            control.no_store || control.private || control.no_cache
+        },
     }
 }

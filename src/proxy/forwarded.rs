@@ -28,7 +28,11 @@ pub fn seen<'a>(trust: &Trust, peer: &Peer, head: &'a RequestHead) -> Option<See
     };
     // The address of a PROXY header is nearer to the client's socket than any field.
     let chain: Vec<&[u8]> = named(head, &trust.field).flat_map(|value| value.split(|octet| *octet == b',')).collect();
-    let client = if peer.is_told { None } else { client(trust, chain.iter().filter_map(|part| address(part))) };
+    let client = if peer.is_told {
+        None
+    } else {
+        client(trust, chain.iter().rev().filter(|part| !part.trim_ascii().is_empty()).map_while(|part| address(part)))
+    };
     let mut way = Told::default();
     let (mut host, mut prefix) = (None, None);
     if trust.forwarded {
@@ -58,10 +62,11 @@ fn named<'a>(head: &'a RequestHead, name: &str) -> impl Iterator<Item = &'a [u8]
     fields.map(|(_, _, value)| value)
 }
 
-/// The right-most address that is not one of ours, else the left-most: everybody may write what stands left of it.
-fn client(trust: &Trust, chain: impl DoubleEndedIterator<Item = IpAddr>) -> Option<IpAddr> {
+/// The first address that is not one of ours, else the last, of the chain from the right: everybody may write what stands left
+/// of it, and of what is no address.
+fn client(trust: &Trust, chain: impl Iterator<Item = IpAddr>) -> Option<IpAddr> {
     let mut last = None;
-    for address in chain.rev() {
+    for address in chain {
         last = Some(address);
         if !trust.networks.contains(address) {
             break;

@@ -122,6 +122,10 @@ async fn judge<C: Client>(asker: &Asker<'_, C>, access: &Access, edits: &mut Edi
         // A password is not the back end's business.
         edits.remove(request.head, "Authorization");
     }
+    // Whoever comes in by another rule must not say of himself what the service would.
+    for name in access.external.iter().flat_map(|external| &external.fields) {
+        edits.remove(request.head, name);
+    }
     let asks = access.basic.is_some() || access.external.is_some();
     if access.denied.is_some() || access.allowed.is_some() {
         match admits(access, request.client) {

@@ -32,6 +32,8 @@ pub struct Way<'a> {
     pub globals: &'a Globals,
     /// The connection ends after it.
     pub close: bool,
+    /// Fields of the answer that this one takes the place of: a challenge, `Retry-After`.
+    pub refusal: &'a [(&'static str, Bytes)],
     /// `Set-Cookie` of a service that was asked who may come in.
     pub cookies: &'a [Bytes],
     /// `Cache-Status`, where it is sent.
@@ -90,7 +92,7 @@ impl<'a, C: Client> Outlet<'a, C> {
         additions: &compress::Additions,
         more: &[(&str, &[u8])],
     ) {
-        let Way { head, route, globals, close, cookies, cache_status } = way;
+        let Way { head, route, globals, close, refusal, cookies, cache_status } = way;
         let mut rewritten: SmallVec<[(&str, Bytes); 1]> = SmallVec::new();
         let mut extra: SmallVec<[(&str, &[u8]); 4]> = SmallVec::new();
         if let Some(answers) = &globals.answers {
@@ -115,6 +117,7 @@ impl<'a, C: Client> Outlet<'a, C> {
         if takes_cookies.is_some_and(|external| external.always_cookies || CARRY_COOKIES.contains(&response.status)) {
             extra.extend(cookies.iter().map(|cookie| ("Set-Cookie", &**cookie)));
         }
+        extra.extend(refusal.iter().map(|(name, value)| (*name, &**value)));
         extra.extend_from_slice(more);
         extra.extend(cache_status.map(|status| ("Cache-Status", status.as_bytes())));
         let body = match response.framing {

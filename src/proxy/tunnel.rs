@@ -17,6 +17,7 @@ use super::worker::Worker;
 use crate::http1::head::options;
 use crate::http1::{Framing, RequestHead, ResponseHead, is_token_octet};
 use crate::ir;
+use crate::live::limits::Held;
 use crate::settings::Limit;
 use crate::table::Route;
 
@@ -67,11 +68,19 @@ pub fn is_agreed(request: &Outgoing<'_>, response: &ResponseHead) -> bool {
 pub struct Tunnel {
     answered: Answered,
     idle: Duration,
+    /// Counts it among the requests under way of its client.
+    held: Option<Held>,
 }
 
 impl Tunnel {
     /// Queues the 101.
-    pub fn begin<C: Client>(client: &C, mut answered: Answered, policy: &ir::Policy, note: &mut Note) -> Tunnel {
+    pub fn begin<C: Client>(
+        client: &C,
+        mut answered: Answered,
+        held: Option<Held>,
+        policy: &ir::Policy,
+        note: &mut Note,
+    ) -> Tunnel {
         // A tunnel may live for hours: the limit is for requests.
         answered.admitted = None;
         let response = &answered.response;
@@ -89,12 +98,12 @@ impl Tunnel {
             },
             false,
         );
-        Tunnel { idle: policy.timeouts.tunnel_idle, answered }
+        Tunnel { idle: policy.timeouts.tunnel_idle, answered, held }
     }
 
     /// Carries bytes until both sides ended, one broke, or nothing moved for too long.
     pub async fn run<C: Client>(self, worker: &Rc<Worker>, client: &C, note: &mut Note) {
-        let Tunnel { answered, idle } = self;
+        let Tunnel { answered, idle, held: _held } = self;
         // `in_flight` counts to the end of the tunnel: for balancing it is a request like others.
         let Answered { upstream, in_flight: _in_flight, .. } = &answered;
         let (Some(down), Some(up)) = (client.http1(), http1(upstream)) else { return };

@@ -59,7 +59,7 @@ pub(super) const ROWS: &[Row] = &[
     sets(
         "proxy-real-ip-cidr",
         "0.0.0.0/0,::/0",
-        |value, to| networks(value).map(|networks| to.forwarding.networks = Some(networks)),
+        believed,
         NETWORKS,
         "peers that are believed, if one of the other keys says so; with the default all are",
     ),
@@ -78,6 +78,13 @@ pub(super) const ROWS: &[Row] = &[
         "connections begin with a PROXY header (version 1 or 2), on both ports; those that do not are closed",
     ),
 ];
+
+/// A list that cannot be read believes nobody: whoever forges an address must not come in by a typing error.
+fn believed(value: &Value<'_>, to: &mut Read) -> Result<(), Refusal> {
+    let read = networks(value);
+    to.forwarding.networks = Some(read.as_ref().map_or_else(|_| Networks::default(), Networks::clone));
+    read.map(drop)
+}
 
 fn field_name(value: &Value<'_>, to: &mut Read) -> Result<(), Refusal> {
     let text = value.plain()?;

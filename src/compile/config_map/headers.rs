@@ -168,8 +168,8 @@ fn value<'a>(name: &str, text: &'a str) -> Result<&'a str, Wrong> {
     Ok(text)
 }
 
-/// Fields that only the proxy writes: what they say is about one connection.
-fn is_ours(name: &str) -> bool {
+/// Fields that only the proxy writes: what they say is about one connection, or about who a client is.
+pub(in crate::compile) fn is_ours(name: &str) -> bool {
     const OURS: [&str; 10] = [
         "connection",
         "content-length",
@@ -182,7 +182,8 @@ fn is_ours(name: &str) -> bool {
         "upgrade",
         "host",
     ];
-    OURS.contains(&name.to_ascii_lowercase().as_str())
+    let name = name.to_ascii_lowercase();
+    OURS.contains(&name.as_str()) || name.starts_with("ssl-client-")
 }
 
 fn wrong(object: &Arc<Object>, key: &str, why: String, hint: String) -> Problem {

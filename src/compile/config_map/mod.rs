@@ -13,6 +13,7 @@ mod table;
 mod tls;
 mod value;
 
+pub(super) use self::headers::is_ours;
 use std::sync::Arc;
 
 pub use self::document::page;
@@ -134,7 +135,7 @@ fn apply(row: &Row, value: &Value<'_>, read: &mut Read, object: &Arc<Object>) ->
     match row.effect {
         Effect::Annotation => annotations::apply_key(value, &mut read.base, object),
         Effect::Guards(instead) => {
-            read.base.close(Guard::Access);
+            read.base.close(if key == "global-auth-url" { Guard::Authentication } else { Guard::Access });
             let message = format!("{key} guards access and is not honoured, so all paths answer 503");
             found(Severity::Error, Reason::AccessRuleBroken, message, instead.to_owned())
         }

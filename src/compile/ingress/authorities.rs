@@ -27,7 +27,7 @@ pub(super) fn secret<'v>(
         let message = format!("{:?} is no name of a Secret", &*told.value);
         return Err((Reason::AccessRuleBroken, message, "write name or namespace/name"));
     };
-    if name.namespace != *own {
+    if name.namespace != *own && !view.ground.keys.crosses_namespaces {
         let message = format!("Secret {name} is in another namespace");
         return Err((Reason::CrossNamespace, message, "name a Secret of the namespace of the Ingress"));
     }

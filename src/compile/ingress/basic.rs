@@ -69,6 +69,11 @@ pub(super) fn basic(
     Ok(Some(Arc::new(Basic { challenge: challenge.into(), users })))
 }
 
+/// A comparison that costs more would keep all other users waiting for seconds: 2^14 rounds of bcrypt.
+const MOST_COST: u32 = 14;
+/// The same for SHA-crypt.
+const MOST_ROUNDS: u32 = 1_000_000;
+
 const HINT: &str = "write its key auth with htpasswd, or set auth-secret-type: auth-map for one key a user";
 
 fn unreadable(object: &Arc<Object>, field: &str, message: String) -> Problem {
@@ -125,9 +130,12 @@ fn password(stored: &[u8]) -> Option<Password> {
     }
     let starts = |magics: &[&str]| magics.iter().any(|magic| text.starts_with(magic)) && text.is_ascii();
     if starts(&["$2a$", "$2b$", "$2y$", "$2x$"]) {
-        return (text.len() == 60).then(|| Password::Bcrypt(text.into()));
+        let cost: u32 = text.get(4..6)?.parse().ok()?;
+        return (text.len() == 60 && cost <= MOST_COST).then(|| Password::Bcrypt(text.into()));
     }
-    starts(&["$5$", "$6$"]).then(|| Password::ShaCrypt(text.into()))
+    let rounds = text.get(3..)?.strip_prefix("rounds=").and_then(|rest| rest.split('$').next());
+    let is_bounded = rounds.is_none_or(|rounds| rounds.parse::<u32>().is_ok_and(|rounds| rounds <= MOST_ROUNDS));
+    (starts(&["$5$", "$6$"]) && is_bounded).then(|| Password::ShaCrypt(text.into()))
 }
 
 #[cfg(test)]
@@ -143,6 +151,9 @@ mod tests {
             ("$apr1$ninechars$h9FWgUz3n9YxylKLlR5SQ/", false),
             ("$2y$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW", true),
             ("$2y$04$abc", false),
+            ("$2y$31$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW", false),
+            ("$6$rounds=999999999$saltsalt$x", false),
+            ("$6$rounds=5000$saltsalt$x", true),
             ("{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=", true),
             ("{SHA}5en6", false),
             ("{SSHA}5en6G6MezRroT3XKqkdPOmY/BfRzYWx0", true),

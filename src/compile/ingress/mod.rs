@@ -193,7 +193,11 @@ impl Draft<'_, '_, '_> {
             Err((why, hint)) => {
                 self.problems.push(problem(self.object(), Severity::Error, Reason::PathInvalid, &**field, why, hint));
                 self.reject(host.clone(), written, field, "the path is invalid");
-                return None;
+                // What it guards must not fall to a wider path of somebody else.
+                let is_guarded = self.filters.is_guarded() || self.settings.closed(false).is_some();
+                let beginning = path::beginning(written).filter(|_| is_guarded)?;
+                let target = Target::Closed(Reason::PathInvalid);
+                return Some(self.route(beginning, written, field, target, false));
             }
         };
         let closed = self.settings.closed(path::begins(&matched, &self.view.ground.keys.no_auth));
@@ -220,15 +224,17 @@ impl Draft<'_, '_, '_> {
             Target::Backend(_) | Target::NotFound => self.redirect(),
         };
         let tls_redirect = tls_redirect(redirect, !self.ingress.tls.is_empty(), self.view.ground);
-        let filters = match path::begins(&path, &self.view.ground.keys.no_auth) {
-            true => filters::without_login(&self.filters),
-            false if is_catch_all => filters::of_catch_all(&self.filters),
+        let mut filters = match is_catch_all {
+            true => filters::of_catch_all(&self.filters),
             false => Filters {
                 slash_redirect: self.slash_redirect(&path),
                 rewrite: self.settings.rewrite.of(written).cloned(),
                 ..self.filters.clone()
             },
         };
+        if path::begins(&path, &self.view.ground.keys.no_auth) {
+            filters = filters::without_login(&filters);
+        }
         let route = Route {
             path,
             implicit: false,

@@ -36,6 +36,14 @@ pub(super) fn parse_regex(written: &str, kind: &PathType) -> Result<PathMatch, (
     Ok(PathMatch { kind, path: escape_regex(written).as_ref().into() })
 }
 
+/// What a path that cannot be read begins with, as a prefix, up to its last whole segment.
+pub(super) fn beginning(written: &str) -> Option<PathMatch> {
+    let is_plain = |octet: u8| octet.is_ascii_alphanumeric() || b"/-_.~".contains(&octet);
+    let end = written.bytes().position(|octet| !is_plain(octet)).unwrap_or(written.len());
+    let plain = written.get(..end)?;
+    parse(plain, &PathType::Prefix).ok()
+}
+
 fn kind(written: &str, kind: &PathType) -> Result<PathKind, (String, &'static str)> {
     if !written.starts_with('/') {
         return Err((format!("path {written:?} does not begin with /"), HINT));

@@ -151,6 +151,13 @@ fn put_aside(fields: &mut Fields, reason: &[u8]) -> crate::http1::Span {
     crate::http1::Span { start: number(start), len: number(reason.len()) }
 }
 
+/// Whether what a 304 says may be kept with the answer that it is about: what is for one client must not reach others.
+pub fn may_refresh(stored: &Stored, answer: &ResponseHead) -> bool {
+    let (said, kept) = (Control::read(&answer.fields), Control::read(&stored.head.fields));
+    let has_cookie = answer.fields.find("set-cookie").is_some();
+    !said.private && !said.no_store && (!has_cookie || said.public || kept.public)
+}
+
 /// What is kept, after the backend said with a 304 that it still holds: fields that the 304 has replace those kept, but for
 /// those that tell about the very octets (RFC 9111 3.2, 4.3.4).
 pub fn refreshed(caching: &Caching, stored: &Stored, answer: &ResponseHead, now: u64) -> Stored {

@@ -8,7 +8,7 @@ mod reuse;
 mod vary;
 
 pub use self::control::Control;
-pub use self::keep::{Plan, keep, refreshed};
+pub use self::keep::{Plan, keep, may_refresh, refreshed};
 pub use self::range::{Part, part};
 pub use self::reuse::{CONDITIONAL, Use, conditions, is_not_modified, may_stand_in, usable};
 pub use self::vary::{matches, selecting};

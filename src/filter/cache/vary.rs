@@ -37,8 +37,7 @@ fn is_ours(name: &[u8]) -> bool {
     match Known::of(name) {
         Known::Forwarded | Known::SslClient | Known::XForwardedFor | Known::XRequestId => true,
         Known::XForwardedOther => {
-            let of_the_key: [&[u8]; 4] =
-                [b"x-forwarded-proto", b"x-forwarded-scheme", b"x-forwarded-port", b"x-scheme"];
+            let of_the_key: [&[u8]; 3] = [b"x-forwarded-proto", b"x-forwarded-scheme", b"x-scheme"];
             !of_the_key.iter().any(|known| name.eq_ignore_ascii_case(known))
         }
         _ => false,
@@ -48,7 +47,8 @@ fn is_ours(name: &[u8]) -> bool {
 /// All lines of a field as one list without optional white space; `None` without one. What a client accepts is in lower
 /// case and ordered by weight, since order means nothing there (RFC 9110 12.5).
 fn normal(request: &Fields, name: &[u8]) -> Option<Box<[u8]>> {
-    let mut lines = request.iter().filter(|(_, own, _)| own.eq_ignore_ascii_case(name)).peekable();
+    // A line that the client took out with `Connection` does not reach the backend.
+    let mut lines = request.passed().filter(|(_, own, _)| own.eq_ignore_ascii_case(name)).peekable();
     lines.peek()?;
     let mut members: Vec<Vec<u8>> = lines.flat_map(|(_, _, value)| options(value)).map(<[u8]>::to_vec).collect();
     if matches!(name, b"accept-language" | b"accept-encoding" | b"accept-charset") {

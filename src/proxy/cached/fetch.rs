@@ -95,8 +95,13 @@ pub(super) async fn fetch<C: Client>(
     }
     if let Some(stale) = stale.as_ref().filter(|_| status == 304 && !conditions.is_empty()) {
         let stored = Arc::new(cache::refreshed(ask.caching, stale, &answered.response, now));
-        ask.cache.insert(key, ask.place(), Arc::clone(&stored));
-        tell(Outcome::Ready(Arc::clone(&stored)));
+        if cache::may_refresh(stale, &answered.response) {
+            ask.cache.insert(key, ask.place(), Arc::clone(&stored));
+            tell(Outcome::Ready(Arc::clone(&stored)));
+        } else {
+            ask.cache.remove(key);
+            tell(Outcome::Alone);
+        }
         let cookie = answered.cookie.clone();
         settle(worker, answered).await;
         return Ok(Fetched::Kept { stored, rest: None, cookie, status });

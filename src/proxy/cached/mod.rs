@@ -26,7 +26,7 @@ use super::worker::Worker;
 use crate::filter::cache::{self, Control, Use};
 use crate::filter::text;
 use crate::http1::{Framing, RequestHead, ResponseHead};
-use crate::ir::{Caching, Template};
+use crate::ir::{Caching, Part, Template};
 use crate::live::{Cache, Fetch, Joined, Outcome, Place, Slot, Stored};
 use crate::table::{BackendRef, Pinned, Route, RouteRef, RoutingTable, Target};
 use crate::uri::host;
@@ -74,6 +74,12 @@ impl<'a> Ask<'a> {
         }
         let host = host::lookup(str::from_utf8(head.part(head.host)).ok()?).into_owned();
         let route = table.route(at);
+        // A name that is made of more than the host is not in the key.
+        let vhost = route.rule.filters.request.as_ref().and_then(|edits| edits.host.as_ref());
+        let is_in_key = |part: &Part| matches!(part, Part::Text(_) | Part::Host);
+        if vhost.is_some_and(|vhost| !vhost.parts.iter().all(is_in_key)) {
+            return None;
+        }
         Some(Ask { request, control, table, at, route, backend, caching, cache, path, host, identity, last })
     }
 
@@ -262,7 +268,7 @@ async fn send<C: Client>(
             let cookies = &ask.request.edits.cookies;
             let cache_status = status.as_deref();
             let globals = ask.table.globals();
-            let way = Way { head: ask.head(), route: ask.route, globals, close, cookies, cache_status };
+            let way = Way { head: ask.head(), route: ask.route, globals, close, refusal: &[], cookies, cache_status };
             respond::forward(worker, client, way, *answered, &mut upload, note).await
         }
     }

@@ -179,3 +179,77 @@ fn fields_are_changed_on_the_way() {
     let bed = serving(&web, &nginx(&[("custom-headers", "missing")]), "");
     assert_eq!(status(&ask(&bed, "GET /", "")), 503, "they may be what protects a page");
 }
+
+#[test]
+fn whoever_comes_in_by_another_rule_says_nothing_in_the_place_of_the_service() {
+    let web = Echo::start("");
+    let auth = Echo::start("X-User: ann\r\n");
+    let auth_url = url(&auth);
+    let pairs = [
+        ("auth-url", &*auth_url),
+        ("auth-response-headers", "X-User"),
+        ("satisfy", "any"),
+        ("allowlist-source-range", "127.0.0.0/8"),
+    ];
+    assert_eq!(status(&ask(&serving(&web, &nginx(&pairs), ""), "GET /", "X-User: eve\r\n")), 200);
+    assert_eq!(field(&web.heads().remove(0), "X-User"), None);
+    assert!(auth.heads().is_empty());
+}
+
+#[test]
+fn a_cookie_of_the_service_is_for_one_client() {
+    let web = Echo::start("");
+    let auth = Echo::start("Set-Cookie: session=1\r\n");
+    let auth_url = url(&auth);
+    let bed = serving(&web, &nginx(&[("auth-url", &*auth_url), ("auth-cache-key", "$http_x_user")]), "");
+    for _ in 0..3 {
+        assert_eq!(status(&ask(&bed, "GET /", "")), 200);
+    }
+    assert_eq!(auth.heads().len(), 3, "an answer with a cookie is not remembered");
+}
+
+#[test]
+fn nobody_sets_what_frames_a_message() {
+    let (web, auth) = (Echo::start(""), Echo::start(""));
+    let auth_url = url(&auth);
+    let map = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: set}\ndata: {Transfer-Encoding: chunked}\n---\n";
+    for pairs in [
+        [("auth-url", &*auth_url), ("auth-proxy-set-headers", "set")],
+        [("auth-url", &*auth_url), ("auth-response-headers", "X-User, Content-Length")],
+        [("auth-url", &*auth_url), ("custom-headers", "set")],
+    ] {
+        assert_eq!(status(&ask(&serving(&web, &nginx(&pairs), map), "GET /", "")), 503, "{pairs:?}");
+    }
+    assert!(web.heads().is_empty() && auth.heads().is_empty());
+}
+
+#[test]
+fn a_guarded_path_that_cannot_be_read_does_not_fall_to_a_wider_one() {
+    let web = Echo::start("");
+    let guarded = crate::bed::ingress(
+        "admin",
+        "a.example",
+        "/admin(/.*)?",
+        "web",
+        &nginx(&[("allowlist-source-range", "10.0.0.0/8")]),
+    );
+    let bed = serving(&web, &nginx(&[("use-regex", "true")]), &guarded);
+    assert_eq!(status(&ask(&bed, "GET /other", "")), 200);
+    web.heads();
+    assert_ne!(status(&ask(&bed, "GET /admin/x", "")), 200);
+    assert!(web.heads().is_empty());
+}
+
+#[test]
+fn a_challenge_goes_along_with_the_page_in_its_place() {
+    let web = Echo::start("");
+    let pages = Echo::answering("401 No", "", "sorry");
+    let more = service("pages", &[pages.address])
+        + "apiVersion: v1\nkind: Secret\nmetadata: {name: users}\nstringData: {auth: \"ann:{PLAIN}secret\"}\n---\n";
+    let pairs =
+        [("auth-type", "basic"), ("auth-secret", "users"), ("custom-http-errors", "401"), ("default-backend", "pages")];
+    let answer = ask(&serving(&web, &nginx(&pairs), &more), "GET /", "Authorization: Basic eDp5\r\n");
+    assert_eq!((status(&answer), field(&answer, "WWW-Authenticate")), (401, Some("Basic realm=\"\"")));
+    assert!(answer.ends_with("sorry"));
+    assert_eq!(field(&pages.heads().remove(0), "Authorization"), None);
+}

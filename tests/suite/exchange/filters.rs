@@ -183,6 +183,7 @@ fn clients_of_other_addresses_are_refused() {
         (&[("denylist-source-range", "127.0.0.1")], 403),
         (&[("denylist-source-range", "127.0.0.1"), ("allowlist-source-range", "127.0.0.0/8")], 403),
         (&[("denylist-source-range", "::1")], 200),
+        (&[("limit-rps", "1000"), ("limit-whitelist", "10.0.0.0/8")], 200),
         (&[("allowlist-source-range", "127.0.0.1, 10.0.0.0/33")], 503),
         (&[("denylist-source-range", "everybody")], 503),
     ] {
@@ -191,6 +192,14 @@ fn clients_of_other_addresses_are_refused() {
         assert_eq!(status(&answer), expected, "{annotations:?}");
         assert_eq!(echo.heads().len(), usize::from(expected == 200));
     }
+}
+
+#[test]
+fn our_word_goes_before_the_other_name_under_the_other_prefix() {
+    let echo = Echo::start("");
+    let annotations = "fairlead.dev/whitelist-source-range: '10.0.0.0/8', \
+                       nginx.ingress.kubernetes.io/allowlist-source-range: '0.0.0.0/0'";
+    assert_eq!(status(&ask(&serving(&echo, annotations, ""), "GET /", "")), 403);
 }
 
 #[test]

@@ -46,7 +46,7 @@ pub(super) const ROWS: &[Row] = &[
     both("custom-headers", Honoured(custom_headers))
         .takes("write the name of a ConfigMap")
         .guarding(Guard::Access)
-        .names_anywhere(Kind::ConfigMap),
+        .names(Kind::ConfigMap),
     both("custom-http-errors", Honoured(statuses)).takes("write statuses from 400 to 599, as in 404, 503"),
     both("default-backend", Honoured(default_backend)).takes("write the name of a Service of the namespace"),
     both(

@@ -7,6 +7,7 @@ use super::table::Effect::Honoured;
 use super::table::{Guard, Row, both, nginx, tunes_nothing};
 use super::value::{Refusal, Value, shorten};
 use super::{Settings, template};
+use crate::compile::config_map;
 use crate::compile::said::Told;
 use crate::ir::{Kind, Template};
 use crate::uri;
@@ -145,6 +146,10 @@ fn fields(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
     for name in value.plain()?.split(',').map(str::trim).filter(|name| !name.is_empty()) {
         if !name.bytes().all(|octet| octet.is_ascii_alphanumeric() || b"-_".contains(&octet)) {
             return Err(Refusal::Invalid(format!("has {:?}, which is no name of a header field", shorten(name))));
+        }
+        if config_map::is_ours(name) {
+            let hint = format!("leave {name} out; the proxy writes it");
+            return Err(Refusal::Mistaken(format!("has {name}, which is no field to take over"), hint));
         }
         names.push(name.into());
     }

@@ -206,7 +206,8 @@ pub(in crate::compile) fn read(
             }
             continue;
         };
-        let is_shadowed = !is_ours && row.ours && is_set(annotations, OURS, name);
+        let is_ours_set = |name: &str| is_set(annotations, OURS, name);
+        let is_shadowed = !is_ours && row.ours && (is_ours_set(name) || table::alias(name).is_some_and(is_ours_set));
         if value.text.is_empty() || is_shadowed {
             continue;
         }
@@ -249,9 +250,7 @@ pub(in crate::compile) fn references<'a>(
         let row = table::find(name).filter(|row| if given == OURS { row.ours } else { row.nginx })?;
         let own = &ingress.meta.object.name.namespace;
         let named = reference(value::trim(text), own)?;
-        row.names
-            .filter(|names| names.anywhere || crosses_namespaces || named.namespace == *own)
-            .map(|names| (names.kind, named))
+        row.names.filter(|_| crosses_namespaces || named.namespace == *own).map(|names| (names.kind, named))
     })
 }
 

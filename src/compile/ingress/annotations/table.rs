@@ -36,8 +36,6 @@ pub struct Row {
 pub(super) struct Names {
     /// Secret or ConfigMap.
     pub(super) kind: Kind,
-    /// It may stand in another namespace than the Ingress.
-    pub(super) anywhere: bool,
 }
 
 /// What happens to an annotation, as `check` prints it.
@@ -165,6 +163,17 @@ const SUBJECTS: [&[Row]; 20] = [
 static TABLE: LazyLock<BTreeMap<&'static str, &'static Row>> =
     LazyLock::new(|| SUBJECTS.into_iter().flatten().map(|row| (row.name, row)).collect());
 
+/// The other name of what has two.
+pub(super) fn alias(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "allowlist-source-range" => "whitelist-source-range",
+        "whitelist-source-range" => "allowlist-source-range",
+        "limit-allowlist" => "limit-whitelist",
+        "limit-whitelist" => "limit-allowlist",
+        _ => return None,
+    })
+}
+
 /// What to write in place of a name that is seen in the wild and means nothing.
 pub(super) fn replacement(name: &str) -> Option<&'static str> {
     let replacement = match name {
@@ -222,12 +231,7 @@ impl Row {
 
     /// The row, whose value names an object in the namespace of the Ingress.
     pub(super) const fn names(self, kind: Kind) -> Row {
-        Row { names: Some(Names { kind, anywhere: false }), ..self }
-    }
-
-    /// The row, whose value names an object in whatever namespace.
-    pub(super) const fn names_anywhere(self, kind: Kind) -> Row {
-        Row { names: Some(Names { kind, anywhere: true }), ..self }
+        Row { names: Some(Names { kind }), ..self }
     }
 }
 

@@ -2,6 +2,7 @@
 //! be looked up while a request is served.
 
 use super::value::Refusal;
+use crate::compile::config_map;
 use crate::ir::{Part, Template};
 use crate::settings::suggest::nearest;
 
@@ -73,7 +74,7 @@ pub(in crate::compile) fn field_value<'a>(name: &str, text: &'a str) -> Option<&
     let is_name = (1..=256).contains(&name.len()) && name.bytes().all(is_token);
     let text = text.trim();
     let is_text = text.len() <= 4096 && text.bytes().all(|octet| octet == b'\t' || (b' '..=b'~').contains(&octet));
-    (is_name && is_text).then_some(text)
+    (is_name && is_text && !config_map::is_ours(name)).then_some(text)
 }
 
 /// The name behind a dollar sign, and what stands behind the name.
