@@ -238,6 +238,13 @@ pub struct ErrorPages {
     pub intercepts: bool,
 }
 
+impl ErrorPages {
+    /// Whether an answer of the backend with this status is replaced.
+    pub fn replaces(&self, status: u16) -> bool {
+        self.intercepts && self.statuses.contains(&status)
+    }
+}
+
 /// Basic authentication (RFC 7617).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Basic {

@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 
 use crate::filter::{Request, text};
 use crate::http1::{Fields, RequestHead};
-use crate::ir::RequestEdits;
+use crate::ir::{Access, RequestEdits};
 
 /// Changes to the fields that a client sent. Nothing is copied until something changes.
 #[derive(Clone, Debug, Default)]
@@ -40,6 +40,17 @@ impl Edits {
     /// Sends this too. No client may send anything under that name.
     pub fn add(&mut self, name: &'static str, value: Bytes) {
         self.added.push((name.into(), value));
+    }
+
+    /// Leaves behind what is not for a back end of a guarded route: a password, and what a client says of itself in the
+    /// place of the service that is asked.
+    pub fn withhold(&mut self, access: &Access, head: &RequestHead) {
+        if access.basic.is_some() {
+            self.remove(head, "Authorization");
+        }
+        for name in access.external.iter().flat_map(|external| &external.fields) {
+            self.remove(head, name);
+        }
     }
 
     /// Makes the changes that a route asks for.

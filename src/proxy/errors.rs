@@ -55,13 +55,7 @@ pub async fn answer<C: Client>(
     tell(&mut edits, head, route, reply.status);
     edits.set(head, "X-Original-URI", [head.path(), head.query()].concat().into());
     if let Some(access) = &route.rule.filters.access {
-        // Neither a password nor what a client says in the place of a service is for the pages.
-        if access.basic.is_some() {
-            edits.remove(head, "Authorization");
-        }
-        for name in access.external.iter().flat_map(|external| &external.fields) {
-            edits.remove(head, name);
-        }
+        edits.withhold(access, head);
     }
     let authority = head.part(head.authority);
     let (id, method) = (note.id, &head.method);

@@ -25,7 +25,7 @@ use super::upload::{self, BodyRules, Upload};
 use super::worker::Worker;
 use crate::filter;
 use crate::http1::{Refusal, RequestHead};
-use crate::ir::{ErrorPages, Globals};
+use crate::ir::Globals;
 use crate::table::{BackendRef, Decision, Outcome, Pinned, Route, decide};
 use crate::telemetry::Failure;
 
@@ -165,8 +165,7 @@ async fn serve<C: Client>(
         note.unpin();
         return Ok(Some(Box::new(Tunnel::begin(client, answered, admitted.held, &route.rule.policy, note))));
     }
-    let is_replaced = |errors: &Arc<ErrorPages>| errors.intercepts && errors.statuses.contains(&response.status);
-    if filters.errors.as_ref().is_some_and(is_replaced) {
+    if filters.errors.as_ref().is_some_and(|errors| errors.replaces(response.status)) {
         return Err(Reply::plain(response.status).into());
     }
     let cache_status = match &route.rule.policy.cache {

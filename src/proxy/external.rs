@@ -67,10 +67,9 @@ pub async fn ask<C: Client>(asker: &Asker<'_, C>, external: &External, edits: &m
     match word.status {
         200..300 => {
             for (name, value) in external.fields.iter().zip(word.fields) {
-                match value {
-                    Some(value) => edits.set(request.head, name.to_string(), value),
-                    // What the service does not say a client must not say in its place.
-                    None => edits.remove(request.head, name),
+                // What a client says in its place was withheld.
+                if let Some(value) = value {
+                    edits.set(request.head, name.to_string(), value);
                 }
             }
             edits.cookies = word.cookies;

@@ -118,21 +118,14 @@ fn at_once(limits: &RateLimits, most: u32) -> Reply {
 /// All rules must let the request in, or with `satisfy: any` one.
 async fn judge<C: Client>(asker: &Asker<'_, C>, access: &Access, edits: &mut Edits) -> Result<(), Stop> {
     let Asker { worker, request, .. } = *asker;
-    if access.basic.is_some() {
-        // A password is not the back end's business.
-        edits.remove(request.head, "Authorization");
-    }
-    // Whoever comes in by another rule must not say of himself what the service would.
-    for name in access.external.iter().flat_map(|external| &external.fields) {
-        edits.remove(request.head, name);
-    }
+    edits.withhold(access, request.head);
     let asks = access.basic.is_some() || access.external.is_some();
     if access.denied.is_some() || access.allowed.is_some() {
         match admits(access, request.client) {
-            Ok(()) if access.any => return Ok(()),
-            Ok(()) => {}
-            Err(_) if access.any && asks => {}
-            Err(_) => return Err(Reply::failed(403, Failure::Denied).into()),
+            true if access.any => return Ok(()),
+            true => {}
+            false if access.any && asks => {}
+            false => return Err(Reply::failed(403, Failure::Denied).into()),
         }
     }
     let mut refused = None;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Read;
 use super::table::{Row, guarding, sets};
-use super::value::{NETWORKS, SWITCH, networks};
+use crate::compile::ingress::annotations::{NETWORKS, SWITCH};
 use crate::compile::ingress::annotations::{Refusal, Value, shorten};
 use crate::ir::{Pattern, Regex};
 
@@ -14,7 +14,7 @@ const PATTERNS: &str =
 pub(super) const ROWS: &[Row] = &[
     guarding(
         "block-cidrs",
-        |value, to| networks(value).map(|networks| to.blocked.clients = Some(networks)),
+        |value, to| value.networks().map(|networks| to.blocked.clients = Some(networks)),
         NETWORKS,
         "clients that get 403 on every host",
     ),

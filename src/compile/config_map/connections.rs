@@ -2,7 +2,8 @@
 
 use super::Read;
 use super::table::{Row, sets};
-use super::value::{NUMBER, SWITCH, TIME, time, time_or_zero};
+use super::value::{NUMBER, TIME, time, time_or_zero};
+use crate::compile::ingress::annotations::SWITCH;
 use crate::compile::ingress::annotations::{Refusal, Value};
 use crate::settings::units;
 

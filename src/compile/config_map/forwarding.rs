@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use super::table::{Row, sets};
-use super::value::{NETWORKS, SWITCH, TIME, is_field_name, networks, time};
+use super::value::{TIME, is_field_name, time};
 use super::{Read, field};
 use crate::compile::claim::problem;
+use crate::compile::ingress::annotations::{NETWORKS, SWITCH};
 use crate::compile::ingress::annotations::{Refusal, Value};
 use crate::ir::networks::network;
 use crate::ir::{Networks, Object, Problem, ProxyProtocol, Reason, Severity, Trust};
@@ -81,7 +82,7 @@ pub(super) const ROWS: &[Row] = &[
 
 /// A list that cannot be read believes nobody: whoever forges an address must not come in by a typing error.
 fn believed(value: &Value<'_>, to: &mut Read) -> Result<(), Refusal> {
-    let read = networks(value);
+    let read = value.networks();
     to.forwarding.networks = Some(read.as_ref().map_or_else(|_| Networks::default(), Networks::clone));
     read.map(drop)
 }

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use super::table::{Row, sets};
-use super::value::{SWITCH, field_names, is_field_name};
+use super::value::{field_names, is_field_name};
 use super::{Read, field};
 use crate::compile::claim::problem;
+use crate::compile::ingress::annotations::SWITCH;
 use crate::compile::ingress::annotations::{Refusal, Value, reference, template};
 use crate::ir::{Name, Object, Part, Problem, Reason, SetField, Severity, Template};
 use crate::snapshot::ConfigMap;

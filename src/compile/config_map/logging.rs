@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::Read;
 use super::table::{Row, sets};
-use super::value::{PATHS, SWITCH};
+use super::value::PATHS;
+use crate::compile::ingress::annotations::SWITCH;
 use crate::compile::ingress::annotations::{Refusal, Value, shorten};
 use crate::ir::{Escape, LineFormat, LogPart};
 use crate::settings::suggest::nearest;

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::Read;
 use super::table::{Row, sets};
-use super::value::{NUMBER, PATHS, SWITCH, paths};
+use super::value::{NUMBER, PATHS, paths};
+use crate::compile::ingress::annotations::SWITCH;
 use crate::compile::ingress::annotations::{Refusal, Value};
 
 pub(super) const ROWS: &[Row] = &[

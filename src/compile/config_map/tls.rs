@@ -2,7 +2,7 @@
 
 use super::Read;
 use super::table::{Row, sets};
-use super::value::SWITCH;
+use crate::compile::ingress::annotations::SWITCH;
 use crate::compile::ingress::annotations::{Refusal, Value, shorten};
 use crate::ir::Cipher;
 

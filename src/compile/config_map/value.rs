@@ -4,14 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::compile::ingress::annotations::{Refusal, Value, shorten};
-use crate::ir::Networks;
-use crate::ir::networks::network;
 use crate::settings::units;
 
-pub(super) const NETWORKS: &str = "write addresses and networks, as in 10.0.0.0/8, 192.0.2.7, fd00::/8";
 pub(super) const NUMBER: &str = "write a whole number";
 pub(super) const PATHS: &str = "write paths with commas between, as in /a,/b";
-pub(super) const SWITCH: &str = "one of: true, false";
 pub(super) const TIME: &str = "write a time, as in 60, 250ms, 10s, 5m, 1h";
 
 /// A time longer than 0; a bare number is seconds.
@@ -33,14 +29,6 @@ pub(super) fn paths(value: &Value<'_>) -> Result<Box<[Arc<str>]>, Refusal> {
     let parts = value.list()?;
     let read = parts.iter().map(|part| if part.starts_with('/') { Ok(Arc::from(*part)) } else { Err(wrong(part)) });
     read.collect()
-}
-
-/// Networks by comma. One wrong part makes the whole wrong.
-pub(super) fn networks(value: &Value<'_>) -> Result<Networks, Refusal> {
-    let wrong = |part: &&str| Refusal::Invalid(format!("has {:?}, which is no address and no network", shorten(part)));
-    let parts = value.list()?;
-    let read = parts.iter().map(|part| network(part).ok_or_else(|| wrong(part)));
-    Ok(Networks::new(read.collect::<Result<Vec<_>, _>>()?))
 }
 
 /// A name of a header field (RFC 9110 5.1).

@@ -89,7 +89,7 @@ pub(super) async fn fetch<C: Client>(
     let now = worker.clock().now_millis();
     let status = answered.response.status;
     let errors = ask.route.rule.filters.errors.as_ref();
-    let is_replaced = errors.is_some_and(|errors| errors.intercepts && errors.statuses.contains(&status));
+    let is_replaced = errors.is_some_and(|errors| errors.replaces(status));
     if as_is && !is_replaced {
         return Ok(Fetched::Passed(Box::new(answered), upload));
     }

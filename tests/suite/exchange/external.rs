@@ -1,12 +1,7 @@
 //! Services that are asked who may come in, backends that answer errors, and what is changed on the way.
 
-use super::filters::{Echo, ask, field, serving, status};
+use super::filters::{Echo, ask, field, nginx, serving, status};
 use crate::bed::service;
-
-fn nginx(pairs: &[(&str, &str)]) -> String {
-    let pair = |(name, value): &(&str, &str)| format!("nginx.ingress.kubernetes.io/{name}: '{value}'");
-    pairs.iter().map(pair).collect::<Vec<_>>().join(", ")
-}
 
 fn url(echo: &Echo) -> String {
     format!("http://127.0.0.1:{}/verify?of=$http_x_user", echo.address.port())

@@ -101,7 +101,8 @@ pub fn serving(echo: &Echo, annotations: &str, more: &str) -> Bed {
     Bed::start(&(service("web", &[echo.address]) + &ingress("web", "a.example", "/", "web", annotations) + more))
 }
 
-fn nginx(pairs: &[(&str, &str)]) -> String {
+/// Annotations under ingress-nginx's prefix.
+pub fn nginx(pairs: &[(&str, &str)]) -> String {
     let pair = |(name, value): &(&str, &str)| format!("nginx.ingress.kubernetes.io/{name}: '{value}'");
     pairs.iter().map(pair).collect::<Vec<_>>().join(", ")
 }

@@ -5,11 +5,8 @@ use std::sync::Arc;
 use super::Settings;
 use super::table::Effect::Honoured;
 use super::table::{Guard, Row, both};
-use super::value::{Refusal, Value, shorten};
-use crate::ir::networks::network;
+use super::value::{NETWORKS, Refusal, Value};
 use crate::ir::{Access, Basic, External, Networks, SignIn};
-
-pub(super) const NETWORKS: &str = "write addresses and networks, as in 10.0.0.0/8, 192.0.2.7, fd00::/8";
 
 /// What they say.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -25,16 +22,16 @@ pub(in crate::compile) struct Said {
 }
 
 pub(super) const ROWS: &[Row] = &[
-    both("allowlist-source-range", Honoured(|value, to| networks(value).map(|set| to.access.allowed = Some(set))))
+    both("allowlist-source-range", Honoured(|value, to| value.networks().map(|set| to.access.allowed = Some(set))))
         .takes(NETWORKS)
         .guarding(Guard::Access),
-    both("denylist-source-range", Honoured(|value, to| networks(value).map(|set| to.access.denied = Some(set))))
+    both("denylist-source-range", Honoured(|value, to| value.networks().map(|set| to.access.denied = Some(set))))
         .takes(NETWORKS)
         .guarding(Guard::Access),
     both("satisfy", Honoured(satisfy)).takes("one of: all, any").guarding(Guard::Access),
     both(
         "whitelist-source-range",
-        Honoured(|value, to| networks(value).map(|set| to.access.allowed_formerly = Some(set))),
+        Honoured(|value, to| value.networks().map(|set| to.access.allowed_formerly = Some(set))),
     )
     .takes(NETWORKS)
     .guarding(Guard::Access),
@@ -65,12 +62,4 @@ fn satisfy(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
         _ => return Err(Refusal::Invalid("is neither all nor any".to_owned())),
     };
     Ok(())
-}
-
-/// A set of networks. One wrong part makes the whole wrong: whoever it was meant to keep out must not come in.
-pub(super) fn networks(value: &Value<'_>) -> Result<Networks, Refusal> {
-    let parts = value.list()?;
-    let wrong = |part: &&str| Refusal::Invalid(format!("has {:?}, which is no address and no network", shorten(part)));
-    let read = parts.iter().map(|part| network(part).ok_or_else(|| wrong(part)));
-    Ok(Networks::new(read.collect::<Result<Vec<_>, _>>()?))
 }

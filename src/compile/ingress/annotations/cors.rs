@@ -5,10 +5,8 @@ use std::sync::Arc;
 use super::Settings;
 use super::table::Effect::Honoured;
 use super::table::{Row, both};
-use super::value::{Refusal, Value, shorten};
+use super::value::{Refusal, SWITCH, Value, shorten};
 use crate::ir::{Cors, OriginPattern, Origins};
-
-const SWITCH: &str = "one of: true, false";
 
 /// What they say.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -5,14 +5,13 @@ use std::time::Duration;
 
 use super::table::Effect::Honoured;
 use super::table::{Guard, Row, both, nginx, tunes_nothing};
-use super::value::{Refusal, Value, shorten};
+use super::value::{Refusal, SWITCH, Value, shorten};
 use super::{Settings, template};
 use crate::compile::config_map;
 use crate::compile::said::Told;
 use crate::ir::{Kind, Template};
 use crate::uri;
 
-const SWITCH: &str = "one of: true, false";
 const KEPT: &str = "remove it; connections to the service are always kept";
 const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 

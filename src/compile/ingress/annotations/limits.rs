@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::table::Effect::Honoured;
 use super::table::{Guard, Row, both, ours};
-use super::value::{Refusal, Value};
-use super::{Settings, access, template};
+use super::value::{NETWORKS, Refusal, Value};
+use super::{Settings, template};
 use crate::ir::{LimitBy, Networks, RateLimits};
 
 const COUNT: &str = "write a whole number; 0 = no limit";
@@ -31,8 +31,8 @@ pub(in crate::compile) struct Said {
 }
 
 pub(super) const ROWS: &[Row] = &[
-    both("limit-allowlist", Honoured(|value, to| access::networks(value).map(|set| to.limits.exempt = Some(set))))
-        .takes(access::NETWORKS)
+    both("limit-allowlist", Honoured(|value, to| value.networks().map(|set| to.limits.exempt = Some(set))))
+        .takes(NETWORKS)
         .guarding(Guard::Access),
     both("limit-burst-multiplier", Honoured(burst)).takes("write a whole number, 1 or more"),
     ours("limit-by", Honoured(by))
@@ -48,12 +48,9 @@ pub(super) const ROWS: &[Row] = &[
         .takes(COUNT)
         .guarding(Guard::Access),
     ours("limit-scope", Honoured(scope)).takes("one of: replica, cluster").guarding(Guard::Access),
-    both(
-        "limit-whitelist",
-        Honoured(|value, to| access::networks(value).map(|set| to.limits.exempt_formerly = Some(set))),
-    )
-    .takes(access::NETWORKS)
-    .guarding(Guard::Access),
+    both("limit-whitelist", Honoured(|value, to| value.networks().map(|set| to.limits.exempt_formerly = Some(set))))
+        .takes(NETWORKS)
+        .guarding(Guard::Access),
 ];
 
 impl Said {

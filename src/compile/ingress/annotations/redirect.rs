@@ -6,10 +6,9 @@ use std::sync::Arc;
 use super::Settings;
 use super::table::Effect::Honoured;
 use super::table::{Row, both, ours};
-use super::value::{Refusal, Value};
+use super::value::{Refusal, SWITCH, Value};
 use crate::ir::Redirect;
 
-const SWITCH: &str = "one of: true, false";
 const PERMANENT: RangeInclusive<u32> = 300..=308;
 const TEMPORAL: RangeInclusive<u32> = 300..=307;
 

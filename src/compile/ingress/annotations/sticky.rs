@@ -6,12 +6,11 @@ use std::time::Duration;
 use super::Settings;
 use super::table::Effect::Honoured;
 use super::table::{Row, both};
-use super::value::{Refusal, Value};
+use super::value::{Refusal, SWITCH, Value};
 use crate::compile::said::{BackendSettings, Told};
 use crate::ir::SameSite;
 
 const SECONDS: &str = "write whole seconds, 0 or more; under fairlead.dev/ also 10s, 5m, 1h";
-const SWITCH: &str = "one of: true, false";
 
 pub(super) const ROWS: &[Row] = &[
     both("affinity", Honoured(affinity)).takes("one of: cookie"),

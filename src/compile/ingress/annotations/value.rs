@@ -5,7 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::compile::said::Told;
+use crate::ir::Networks;
+use crate::ir::networks::network;
 use crate::settings::units;
+
+/// Right values of a boolean, as a hint.
+pub(in crate::compile) const SWITCH: &str = "one of: true, false";
+
+/// Right values of a set of networks, as a hint.
+pub(in crate::compile) const NETWORKS: &str = "write addresses and networks, as in 10.0.0.0/8, 192.0.2.7, fd00::/8";
 
 /// The longest value that is read, in octets.
 const LONGEST: usize = 4096;
@@ -111,6 +119,15 @@ impl<'a> Value<'a> {
             return Err(Refusal::Invalid("has an empty part".to_owned()));
         }
         Ok(parts)
+    }
+
+    /// A set of networks, by comma. One wrong part makes the whole wrong: whoever it was meant to keep out must not come in.
+    pub(in crate::compile) fn networks(&self) -> Result<Networks, Refusal> {
+        let parts = self.list()?;
+        let wrong =
+            |part: &&str| Refusal::Invalid(format!("has {:?}, which is no address and no network", shorten(part)));
+        let read = parts.iter().map(|part| network(part).ok_or_else(|| wrong(part)));
+        Ok(Networks::new(read.collect::<Result<Vec<_>, _>>()?))
     }
 
     /// The same annotation with a part of its value.
