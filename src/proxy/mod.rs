@@ -32,6 +32,7 @@ mod outlet;
 mod port_holder;
 mod reply;
 mod respond;
+mod seats;
 mod spare;
 mod start;
 mod timer;

@@ -1,7 +1,7 @@
 //! Annotations about the exchange with a backend: times, sizes, retries, upgrades.
 
 use super::table::Effect::Honoured;
-use super::table::{Row, both, differs, differs_unless, ours, tunes_nothing};
+use super::table::{Row, both, differs_unless, ours, tunes_nothing};
 use super::value::{Refusal, Value};
 use super::{BackendProtocol, Settings};
 use crate::ir::{Protocol, RetryOn, Upgrade};
@@ -11,7 +11,8 @@ const SECONDS: &str = "write whole seconds, as in 60; under fairlead.dev/ also 2
 pub(super) const ROWS: &[Row] = &[
     both("backend-protocol", Honoured(backend_protocol)).takes("one of: HTTP, HTTPS, AUTO_HTTP, GRPC, GRPCS"),
     both("client-body-buffer-size", tunes_nothing("remove it; request bodies never go to disk")),
-    ours("client-body-min-rate", differs("remove it")),
+    ours("client-body-min-rate", Honoured(|value, to| value.size().map(|octets| to.body_min_rate = Some(octets))))
+        .takes("write octets a second, as in 500 or 1k; 0 = any rate"),
     both("proxy-body-size", Honoured(|value, to| value.size().map(|size| to.body_size = Some(size))))
         .takes("write digits with k, m or g, as in 8m; 0 = unlimited"),
     both("proxy-buffer-size", tunes_nothing("remove it; response heads may be 64 KiB")),

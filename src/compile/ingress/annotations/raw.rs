@@ -1,13 +1,11 @@
 //! Annotations that guard access by what is not here yet, and raw configuration, which often does: each closes the paths.
 
 use super::table::Guard::{Access, Snippet};
-use super::table::{Row, both, guards, guards_unless, nginx, ours, tunes_nothing};
+use super::table::{Row, both, guards, guards_unless, nginx};
 
 pub(super) const ROWS: &[Row] = &[
     nginx("auth-snippet", guards(Snippet)),
     nginx("configuration-snippet", guards(Snippet)),
-    ours("connections-per-client", guards_unless("0", Access)),
-    both("enable-global-auth", tunes_nothing("there is no global authentication")),
     both("enable-modsecurity", guards_unless("false", Access)),
     both("enable-owasp-core-rules", guards_unless("false", Access)),
     both("limit-rate", guards_unless("0", Access)),
