@@ -119,6 +119,7 @@ pub fn explain(table: &RoutingTable, listeners: &[Listener], request: &Request) 
         client_text: &client,
         is_tls: request.is_tls,
         forwarded_host: None,
+        request_id: b"",
     };
     let (path, routed) = match decide(table, &asked) {
         Decision::Health => {

@@ -77,7 +77,8 @@ async fn serve<C: Client>(
     };
     note.seen.clone_from(&peer);
     let peer = peer.as_deref().unwrap_or_else(|| client.peer());
-    let request = filter::Request { forwarded_host: host, ..peer.request(head) };
+    let id = note.id;
+    let request = filter::Request { forwarded_host: host, request_id: id.octets(Some(head)), ..peer.request(head) };
     let told = client_auth::admit(table, peer, request.host());
     let (at, route, path, outcome) = match decide(table, &request) {
         Decision::Health => {
@@ -118,11 +119,11 @@ async fn serve<C: Client>(
         backend = &canary.backend;
         is_other = true;
     }
-    // What the back end is told of who asks, before what it is told of every request.
-    let identity = route.rule.policy.cache.as_ref().map(|_| cached::identity(&admitted.edits)).unwrap_or_default();
     if let Some(edits) = &filters.request {
         admitted.edits.apply(edits, &request);
     }
+    // What the back end is told of who asks: an answer that it gives to one must not go to another.
+    let identity = route.rule.policy.cache.as_ref().map(|_| cached::identity(&admitted.edits)).unwrap_or_default();
     let rules = body_rules(worker, globals, route);
     let mut upload = Upload::new(head.framing, rules);
     upload.hold(client).await.map_err(Stop::from)?;
@@ -131,7 +132,6 @@ async fn serve<C: Client>(
     let local = head.authority.is_empty().then(|| client.peer().local.to_string());
     let own_host = || local.as_deref().map_or_else(|| head.part(head.authority), str::as_bytes);
     let asked_host = host.unwrap_or_else(own_host);
-    let id = note.id;
     let outgoing = Outgoing {
         head,
         edits: &admitted.edits,
@@ -173,7 +173,8 @@ async fn serve<C: Client>(
         None => None,
     };
     let close = last || worker.is_draining() || !upload.is_sent();
-    let way = Way { head, route, globals, close, refusal: &[], cookies: &admitted.edits.cookies, cache_status };
+    let cookies = &admitted.edits.cookies;
+    let way = Way { request: &outgoing, route, globals, close, refusal: &[], cookies, cache_status };
     respond::forward(worker, client, way, answered, &mut upload, note).await?;
     Ok(None)
 }
@@ -278,8 +279,10 @@ async fn send<C: Client>(
     }
     let table = worker.table();
     let fields = note.response_fields(&table, client.peer(), head);
-    let sent = reply::queue(client, head.map(|head| &head.method), reply, note.id.octets(head), &fields, close);
-    drop(fields);
+    let ruled = head.and_then(|head| note.ruled(client.peer(), head, reply.status, reply.media_type()));
+    let method = head.map(|head| &head.method);
+    let sent = reply::queue(client, method, reply, note.id.octets(head), &fields, ruled.as_ref(), close);
+    drop((fields, ruled));
     note.bytes_out = sent;
     if respond::flush(worker, client).await.is_err() {
         note.failure = note.failure.or(Some(Failure::ClientGone));

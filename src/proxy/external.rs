@@ -145,6 +145,9 @@ async fn fetch<C: Client>(asker: &Asker<'_, C>, external: &External, backend: &B
     let Asker { worker, client, peer, globals, request, route, told } = *asker;
     let head = request.head;
     let mut edits = Edits::default();
+    if let Some(asked) = &route.rule.filters.request {
+        edits.input(asked, request);
+    }
     told.add(&mut edits);
     let authority = request.authority();
     let target = [head.path(), head.query()].concat();

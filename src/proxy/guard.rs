@@ -11,7 +11,7 @@ use super::edits::Edits;
 use super::reply::{Reply, Stop};
 use super::worker::Worker;
 use super::{external, passwords};
-use crate::filter::{Request, admits, text};
+use crate::filter::{Request, Standing, standing, text};
 use crate::ir::{Access, Globals, LimitBy, RateLimits};
 use crate::live::limits::{Held, Per, Rate, Verdict};
 use crate::settings::Limit;
@@ -120,13 +120,11 @@ async fn judge<C: Client>(asker: &Asker<'_, C>, access: &Access, edits: &mut Edi
     let Asker { worker, request, .. } = *asker;
     edits.withhold(access, request.head);
     let asks = access.basic.is_some() || access.external.is_some();
-    if access.denied.is_some() || access.allowed.is_some() {
-        match admits(access, request.client) {
-            true if access.any => return Ok(()),
-            true => {}
-            false if access.any && asks => {}
-            false => return Err(Reply::failed(403, Failure::Denied).into()),
-        }
+    match standing(access, request.client) {
+        Standing::Allowed if access.any => return Ok(()),
+        Standing::Allowed | Standing::Unsaid => {}
+        Standing::Denied if access.any && asks => {}
+        Standing::Denied => return Err(Reply::failed(403, Failure::Denied).into()),
     }
     let mut refused = None;
     if let Some(basic) = &access.basic {

@@ -24,15 +24,19 @@ pub(in crate::compile) struct Said {
     pub(in crate::compile) subject: Option<Told<Regex>>,
     /// `auth-tls-pass-certificate-to-upstream`.
     pub(in crate::compile) passes_certificate: Option<Told<bool>>,
+    /// There is an `auth-tls-secret`, right or wrong.
+    pub(in crate::compile) is_asked: bool,
+    /// A value that guards is wrong, so that nobody can be judged: its annotation.
+    pub(in crate::compile) broken: Option<Arc<str>>,
 }
 
 pub(super) const ROWS: &[Row] = &[
     both("auth-tls-error-page", Honoured(error_page))
         .takes("write a URL, as in https://a.example/no-certificate")
-        .guarding(Guard::Access),
+        .guarding(Guard::Clients),
     both("auth-tls-match-cn", Honoured(subject))
         .takes("write CN= and a regular expression, as in CN=(ann|bob)")
-        .guarding(Guard::Access),
+        .guarding(Guard::Clients),
     both(
         "auth-tls-pass-certificate-to-upstream",
         Honoured(|value, to| value.boolean().map(|is| to.client_auth.passes_certificate = Some(value.told(is)))),
@@ -43,7 +47,7 @@ pub(super) const ROWS: &[Row] = &[
         Honoured(|value, to| value.plain().map(|name| to.client_auth.secret = Some(value.told(name.into())))),
     )
     .takes("write the name of a Secret")
-    .guarding(Guard::Access)
+    .guarding(Guard::Clients)
     .names(Kind::Secret),
     both("auth-tls-verify-client", Honoured(mode)).takes("one of: on, off, optional, optional_no_ca"),
     both(

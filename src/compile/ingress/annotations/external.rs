@@ -32,6 +32,8 @@ pub(in crate::compile) struct Said {
     pub(in crate::compile) redirect: Option<Template>,
     /// `auth-proxy-set-headers`: a ConfigMap, as written.
     pub(in crate::compile) sends: Option<Told<Arc<str>>>,
+    /// `auth-snippet`: fields for the service.
+    pub(in crate::compile) lines: Vec<(Arc<str>, Template)>,
     /// `auth-cache-key`.
     pub(in crate::compile) cache_key: Option<Template>,
     /// `auth-cache-duration`.

@@ -30,9 +30,22 @@ fn app_root(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// Memory for the expressions of one value, bytes.
+const MOST_MEMORY: usize = 4 << 20;
+
 fn aliases(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
-    let aliases = value.list()?.into_iter().map(alias).collect::<Result<_, _>>()?;
-    to.front.aliases = Some(value.told(aliases));
+    let (mut aliases, mut spent) = (Vec::new(), 0);
+    for part in value.list()? {
+        let alias = alias(part)?;
+        if let Alias::Expression(expression) = &alias {
+            spent += expression.cost();
+        }
+        if spent > MOST_MEMORY {
+            return Err(Refusal::Invalid("has regular expressions that take too much memory together".to_owned()));
+        }
+        aliases.push(alias);
+    }
+    to.front.aliases = Some(value.told(aliases.into()));
     Ok(())
 }
 

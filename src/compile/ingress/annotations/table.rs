@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use super::value::{Refusal, Value};
 use super::{
     Settings, access, answers, backend_tls, balance, basic, cache, canary, client_auth, compress, cors, exchange,
-    external, health, hosts, known, limits, raw, redirect, rewrite, sticky,
+    external, health, hosts, known, limits, raw, redirect, rewrite, snippet, sticky,
 };
 use crate::ir::{Kind, Reason, Severity};
 use crate::settings::suggest::{did_you_mean, distance};
@@ -95,10 +95,14 @@ pub(super) enum Effect {
 /// What kind of guard is missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::compile) enum Guard {
-    /// Addresses, limits, client certificates, a firewall.
+    /// Addresses and limits.
     Access,
     /// Passwords and external authentication.
     Authentication,
+    /// Certificates of clients, which a host asks for on all its paths, those of other Ingresses too.
+    Clients,
+    /// A web application firewall, which is not there.
+    Firewall,
     /// Raw nginx configuration, which often is the access control.
     Snippet,
 }
@@ -106,22 +110,34 @@ pub(in crate::compile) enum Guard {
 impl Guard {
     pub(super) fn reason(self) -> Reason {
         match self {
-            Guard::Access | Guard::Authentication => Reason::AccessRuleBroken,
+            Guard::Access | Guard::Authentication | Guard::Clients | Guard::Firewall => Reason::AccessRuleBroken,
             Guard::Snippet => Reason::SnippetRefused,
+        }
+    }
+
+    /// Whether `snippets: ignore` serves without it.
+    pub(super) fn is_raw(self) -> bool {
+        match self {
+            Guard::Firewall | Guard::Snippet => true,
+            Guard::Access | Guard::Authentication | Guard::Clients => false,
         }
     }
 
     /// Why it closes the paths, as a sentence part.
     pub(super) fn why(self) -> &'static str {
         match self {
-            Guard::Access | Guard::Authentication => "guards access and is not honoured",
+            Guard::Access | Guard::Authentication | Guard::Clients | Guard::Firewall => {
+                "guards access and is not honoured"
+            }
             Guard::Snippet => "is raw configuration, which is never run",
         }
     }
 
     pub(super) fn hint(self) -> &'static str {
         match self {
-            Guard::Access | Guard::Authentication => "remove it to serve the paths without this guard",
+            Guard::Access | Guard::Authentication | Guard::Clients | Guard::Firewall => {
+                "remove it to serve the paths without this guard"
+            }
             Guard::Snippet => "remove it, or say the same with annotations",
         }
     }
@@ -137,7 +153,7 @@ pub(super) fn find(name: &str) -> Option<&'static Row> {
     TABLE.get(name).copied()
 }
 
-const SUBJECTS: [&[Row]; 20] = [
+const SUBJECTS: [&[Row]; 21] = [
     canary::ROWS,
     redirect::ROWS,
     hosts::ROWS,
@@ -157,6 +173,7 @@ const SUBJECTS: [&[Row]; 20] = [
     external::ROWS,
     answers::ROWS,
     raw::ROWS,
+    snippet::ROWS,
     known::ROWS,
 ];
 
