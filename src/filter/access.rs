@@ -4,8 +4,33 @@ use std::net::IpAddr;
 
 use crate::ir::Access;
 
+/// What the lists of addresses come to for a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ByAddress {
+    /// It is in, whatever else is asked for (`satisfy: any`).
+    Admitted,
+    /// The other rules decide.
+    Open,
+    /// It is not.
+    Refused,
+}
+
+/// Judges by the lists of addresses, where there are any.
+pub fn by_address(access: &Access, client: IpAddr) -> ByAddress {
+    if access.denied.is_none() && access.allowed.is_none() {
+        return ByAddress::Open;
+    }
+    let asks = access.basic.is_some() || access.external.is_some();
+    match admits(access, client) {
+        true if access.any => ByAddress::Admitted,
+        true => ByAddress::Open,
+        false if access.any && asks => ByAddress::Open,
+        false => ByAddress::Refused,
+    }
+}
+
 /// Whether the lists of addresses let the client in: the deny list first, then the allow list.
-pub fn admits(access: &Access, client: IpAddr) -> bool {
+fn admits(access: &Access, client: IpAddr) -> bool {
     let is_denied = access.denied.as_ref().is_some_and(|denied| denied.contains(client));
     let is_allowed = access.allowed.as_ref().is_none_or(|allowed| allowed.contains(client));
     !is_denied && is_allowed

@@ -4,16 +4,16 @@ use super::table::Guard::{Access, Snippet};
 use super::table::{Row, both, guards, guards_unless, nginx, ours, tunes_nothing};
 
 pub(super) const ROWS: &[Row] = &[
-    nginx("auth-snippet", guards(Snippet)),
-    nginx("configuration-snippet", guards(Snippet)),
+    nginx("auth-snippet", guards(Snippet)).critical(),
+    nginx("configuration-snippet", guards(Snippet)).critical(),
     ours("connections-per-client", guards_unless("0", Access)),
     both("enable-global-auth", tunes_nothing("there is no global authentication")),
-    both("enable-modsecurity", guards_unless("false", Access)),
-    both("enable-owasp-core-rules", guards_unless("false", Access)),
+    both("enable-modsecurity", guards_unless("false", Access)).for_ingress(),
+    both("enable-owasp-core-rules", guards_unless("false", Access)).for_ingress(),
     both("limit-rate", guards_unless("0", Access)),
     both("limit-rate-after", guards_unless("0", Access)),
-    nginx("modsecurity-snippet", guards(Snippet)),
-    nginx("modsecurity-transaction-id", guards(Access)),
-    nginx("server-snippet", guards(Snippet)),
-    nginx("stream-snippet", guards(Snippet)),
+    nginx("modsecurity-snippet", guards(Snippet)).for_ingress().critical(),
+    nginx("modsecurity-transaction-id", guards(Access)).for_ingress().high(),
+    nginx("server-snippet", guards(Snippet)).for_host().critical(),
+    nginx("stream-snippet", guards(Snippet)).for_ingress().critical(),
 ];
