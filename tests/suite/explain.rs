@@ -118,8 +118,11 @@ stringData: {auth: 'ann:{PLAIN}secret'}
 ---
 ";
 
+/// Header fields, by name and value.
+type Pairs = &'static [(&'static str, &'static str)];
+
 /// Host, method, fields, status, and for some who answers.
-const FIELDS: [(&str, &str, &[(&str, &str)], u16, &str); 19] = [
+const FIELDS: [(&str, &str, Pairs, u16, &str); 19] = [
     ("list", "GET", &[], 403, ""),
     ("list", "GET", &[("X-Forwarded-For", "192.0.2.9")], 200, "web"),
     ("list", "GET", &[("X-Forwarded-For", "192.0.2.9, 198.51.100.1")], 403, ""),
