@@ -4,9 +4,31 @@ use std::net::IpAddr;
 
 use crate::ir::{Access, AccessRule};
 
+/// What the lists of addresses come to for a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ByAddress {
+    /// It is in, whatever else is asked for (`satisfy: any`).
+    Admitted,
+    /// The other rules decide.
+    Open,
+    /// It is not.
+    Refused,
+}
+
+/// Judges by the lists of addresses, where there are any.
+pub fn by_address(access: &Access, client: IpAddr) -> ByAddress {
+    let asks = access.basic.is_some() || access.external.is_some();
+    match standing(access, client) {
+        Standing::Allowed if access.any => ByAddress::Admitted,
+        Standing::Allowed | Standing::Unsaid => ByAddress::Open,
+        Standing::Denied if access.any && asks => ByAddress::Open,
+        Standing::Denied => ByAddress::Refused,
+    }
+}
+
 /// What lists of addresses say of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+enum Standing {
     /// It may come in.
     Allowed,
     /// It may not.
@@ -16,7 +38,7 @@ pub enum Standing {
 }
 
 /// What the lists say: the deny list first, then the allow list, which decides about everybody, then the rules in their order.
-pub fn standing(access: &Access, client: IpAddr) -> Standing {
+fn standing(access: &Access, client: IpAddr) -> Standing {
     let decided = |allows| if allows { Standing::Allowed } else { Standing::Denied };
     if access.denied.as_ref().is_some_and(|denied| denied.contains(client)) {
         return Standing::Denied;

@@ -21,7 +21,7 @@ pub mod text;
 mod tls_redirect;
 mod wording;
 
-pub use self::access::{Standing, standing};
+pub use self::access::{ByAddress, by_address};
 pub use self::blocked::blocked;
 pub use self::host::at_host;
 pub use self::reply::Reply;

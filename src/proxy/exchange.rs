@@ -25,7 +25,7 @@ use super::upload::{self, BodyRules, Upload};
 use super::worker::Worker;
 use crate::filter;
 use crate::http1::{Refusal, RequestHead};
-use crate::ir::Globals;
+use crate::ir::{Globals, Requests};
 use crate::table::{BackendRef, Decision, Outcome, Pinned, Route, decide};
 use crate::telemetry::Failure;
 
@@ -34,12 +34,7 @@ pub async fn run<C: Client>(worker: &Rc<Worker>, client: &C, mut head: RequestHe
     let mut note = Note::new(started);
     let table = worker.table();
     let requests = &table.globals().requests;
-    if requests.underscores {
-        head.fields.pass_underscored();
-    }
-    for field in requests.set.iter().flat_map(|set| set.iter()) {
-        head.fields.skip_named(field.name.as_bytes());
-    }
+    prepare(requests, &mut head);
     note.id.is_made = !requests.no_request_id;
     let head = &head;
     note.bytes_in = head.fields.bytes.len() as u64;
@@ -50,6 +45,16 @@ pub async fn run<C: Client>(worker: &Rc<Worker>, client: &C, mut head: RequestHe
         Err(stop) => Box::pin(end(worker, client, head, last, stop, &mut note)).await,
     }
     note.finish(worker, client.peer(), Ok(head));
+}
+
+/// Marks which fields of the client count.
+pub fn prepare(requests: &Requests, head: &mut RequestHead) {
+    if requests.underscores {
+        head.fields.pass_underscored();
+    }
+    for field in requests.set.iter().flat_map(|set| set.iter()) {
+        head.fields.skip_named(field.name.as_bytes());
+    }
 }
 
 /// Answers a head that could not be read, and ends the connection.

@@ -35,8 +35,8 @@ pub(super) struct Keys {
     pub(super) hsts: redirect::Hsts,
     /// `no-tls-redirect-locations`.
     pub(super) no_tls_redirect: Box<[Arc<str>]>,
-    /// `global-allowed-response-headers`, in lower case; `None`: all are.
-    pub(super) allowed_fields: Option<Box<[Arc<str>]>>,
+    /// `global-allowed-response-headers`, in lower case.
+    pub(super) allowed_fields: Box<[Arc<str>]>,
     /// `allow-cross-namespace-resources`.
     pub(super) crosses_namespaces: bool,
     /// `no-auth-locations`.
@@ -59,7 +59,7 @@ impl Default for Keys {
             no_tls_redirect: acme.clone(),
             crosses_namespaces: false,
             no_auth: acme,
-            allowed_fields: None,
+            allowed_fields: Box::default(),
             http: Rules::default(),
             location: Rules::default(),
             server: Rules::default(),
@@ -70,8 +70,7 @@ impl Default for Keys {
 impl Keys {
     /// Whether Ingresses may set this field on answers.
     pub(super) fn allows_answer_field(&self, name: &str) -> bool {
-        let allowed = self.allowed_fields.as_deref();
-        allowed.is_none_or(|allowed| allowed.iter().any(|own| own.eq_ignore_ascii_case(name)))
+        self.allowed_fields.iter().any(|own| own.eq_ignore_ascii_case(name))
     }
 }
 

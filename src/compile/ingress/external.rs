@@ -169,7 +169,8 @@ impl Draft<'_, '_, '_> {
             if !self.view.ground.keys.allows_answer_field(name) {
                 let message =
                     format!("its ConfigMap has {name:?}, which global-allowed-response-headers does not list");
-                self.broken(field, &message, "list it in the ConfigMap of the controller");
+                let hint = format!("add {name} to global-allowed-response-headers in the ConfigMap of --configmap");
+                self.broken(field, &message, &hint);
                 return None;
             }
             fields.push((Arc::clone(name), value.into()));

@@ -24,17 +24,26 @@ pub(in crate::compile) struct Said {
 pub(super) const ROWS: &[Row] = &[
     both("allowlist-source-range", Honoured(|value, to| value.networks().map(|set| to.access.allowed = Some(set))))
         .takes(NETWORKS)
-        .guarding(Guard::Access),
+        .guarding(Guard::Access)
+        .medium()
+        .does("", "others get 403"),
     both("denylist-source-range", Honoured(|value, to| value.networks().map(|set| to.access.denied = Some(set))))
         .takes(NETWORKS)
-        .guarding(Guard::Access),
-    both("satisfy", Honoured(satisfy)).takes("one of: all, any").guarding(Guard::Access),
+        .guarding(Guard::Access)
+        .medium()
+        .does("", "these get 403, whatever the other list says"),
+    both("satisfy", Honoured(satisfy))
+        .takes("one of: all, any")
+        .guarding(Guard::Access)
+        .does("all", "`any`: of addresses, password and service one is enough"),
     both(
         "whitelist-source-range",
         Honoured(|value, to| value.networks().map(|set| to.access.allowed_formerly = Some(set))),
     )
     .takes(NETWORKS)
-    .guarding(Guard::Access),
+    .guarding(Guard::Access)
+    .medium()
+    .does("", "the older name of `allowlist-source-range`, which goes before it"),
 ];
 
 impl Said {

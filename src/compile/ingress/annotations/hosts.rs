@@ -10,11 +10,24 @@ use crate::compile::ingress::host;
 use crate::ir::{Alias, HostRedirect, Regex};
 
 pub(super) const ROWS: &[Row] = &[
-    both("app-root", Honoured(app_root)).takes("write an absolute path, as in /app"),
+    both("app-root", Honoured(app_root))
+        .takes("write an absolute path, as in /app")
+        .for_host()
+        .medium()
+        .does("", "requests for `/` are redirected there (302), for the whole host; may have the variables below"),
     both("from-to-www-redirect", Honoured(|value, to| value.boolean().map(|is| to.front.www = is)))
-        .takes("one of: true, false"),
+        .takes("one of: true, false")
+        .for_host()
+        .does(
+            "false",
+            "`www.` and the host's name (or the name without it) redirects to the host, unless it has rules \
+         of its own",
+        ),
     both("server-alias", Honoured(aliases))
-        .takes("write names with commas between them, as in b.example, *.c.example; ~ begins a regular expression"),
+        .takes("write names with commas between them, as in b.example, *.c.example; ~ begins a regular expression")
+        .for_host()
+        .high()
+        .does("", "further names of the host; the oldest Ingress of the host that has it counts"),
 ];
 
 fn app_root(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {

@@ -13,6 +13,7 @@ mod canary;
 mod client_auth;
 mod compress;
 mod cors;
+mod document;
 mod exchange;
 mod external;
 mod health;
@@ -45,6 +46,7 @@ use crate::snapshot::{Annotations, Ingress, Service};
 
 pub(in crate::compile) use self::backend_tls::Said as BackendTlsSaid;
 pub(in crate::compile) use self::client_auth::Said as ClientAuthSaid;
+pub use self::document::page;
 pub(in crate::compile) use self::external::{Url, default_times};
 pub(in crate::compile) use self::table::Guard;
 pub(in crate::compile) use self::table::hint as refused_hint;

@@ -6,11 +6,11 @@ use super::table::{Row, both, guards, guards_unless, nginx, ours, tunes_nothing}
 pub(super) const ROWS: &[Row] = &[
     ours("connections-per-client", guards_unless("0", Access)),
     both("enable-global-auth", tunes_nothing("there is no global authentication")),
-    both("enable-modsecurity", guards_unless("false", Firewall)),
-    both("enable-owasp-core-rules", guards_unless("false", Firewall)),
+    both("enable-modsecurity", guards_unless("false", Firewall)).for_ingress(),
+    both("enable-owasp-core-rules", guards_unless("false", Firewall)).for_ingress(),
     both("limit-rate", guards_unless("0", Access)),
     both("limit-rate-after", guards_unless("0", Access)),
-    nginx("modsecurity-snippet", guards(Snippet)),
-    nginx("modsecurity-transaction-id", guards(Firewall)),
-    nginx("stream-snippet", guards(Snippet)),
+    nginx("modsecurity-snippet", guards(Snippet)).for_ingress().critical(),
+    nginx("modsecurity-transaction-id", guards(Firewall)).for_ingress().high(),
+    nginx("stream-snippet", guards(Snippet)).for_ingress().critical(),
 ];

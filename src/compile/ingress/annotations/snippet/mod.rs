@@ -56,18 +56,30 @@ pub(in crate::compile) struct Said {
     pub(in crate::compile) rules: Rules,
 }
 
-const VALUES: &str = "write statements that are understood; docs/annotations.md has them";
+const VALUES: &str = "write statements of the table in Snippets, docs/annotations.md";
+
+const ONLY: &str = "the usual statements act, others are left out or close the paths; see Snippets";
 
 pub(super) const ROWS: &[Row] = &[
     nginx("auth-snippet", Honoured(|value, to| keep(value, &mut to.snippets.auth)))
         .takes(VALUES)
-        .guarding(Guard::Snippet),
+        .guarding(Guard::Snippet)
+        .critical()
+        .does("", "`proxy_set_header` and `proxy_method` for the service of `auth-url`")
+        .unlike(ONLY),
     nginx("configuration-snippet", Honoured(|value, to| keep(value, &mut to.snippets.location)))
         .takes(VALUES)
-        .guarding(Guard::Snippet),
+        .guarding(Guard::Snippet)
+        .critical()
+        .does("", "what they say, on the paths of the Ingress")
+        .unlike(ONLY),
     nginx("server-snippet", Honoured(|value, to| keep(value, &mut to.snippets.server)))
         .takes(VALUES)
-        .guarding(Guard::Snippet),
+        .guarding(Guard::Snippet)
+        .for_host()
+        .critical()
+        .does("", "what they say, on the paths of all Ingresses of its hosts: that of the oldest of a host counts")
+        .unlike(ONLY),
 ];
 
 /// Keeps the text: what it comes to depends on the other annotations.
