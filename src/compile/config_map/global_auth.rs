@@ -123,7 +123,8 @@ fn always_cookies(value: &Value<'_>, to: &mut Read) -> Result<(), Refusal> {
 
 /// Puts what is said together. `is_asked`: there is a URL, right or wrong.
 pub(super) fn finish(read: &mut Read, is_asked: bool, is_folder: bool, object: &Arc<Object>) {
-    let Said { external: said, is_broken } = std::mem::take(&mut read.global_auth);
+    let Said { external: mut said, is_broken } = std::mem::take(&mut read.global_auth);
+    said.lines = std::mem::take(&mut read.global_lines);
     let host = said.url.as_ref().map(|url| url.value.host.trim_matches(['[', ']']));
     let refused = host.and_then(|host| Some((host, refusal(host, is_folder)?)));
     if let Some((host, why)) = refused {

@@ -8,7 +8,6 @@ const STREAMS: &str = "TCP and UDP are not proxied";
 const TRACES: &str = "no spans are sent";
 
 pub(super) const ROWS: &[Row] = &[
-    later("allow-snippet-annotations", "false", "snippets close their paths"),
     later("bind-address", "", SOCKETS),
     later("disable-ipv6", "false", SOCKETS),
     later("disable-stream-access-log", "false", LOG),
@@ -32,7 +31,6 @@ pub(super) const ROWS: &[Row] = &[
     later("proxy-stream-next-upstream-tries", "3", STREAMS),
     later("proxy-stream-responses", "1", STREAMS),
     later("proxy-stream-timeout", "600s", STREAMS),
-    later("snippets", "", "snippets close their paths"),
     later("ssl-session-ticket-key", "", "each process makes its own ticket keys, new every six hours"),
     later("ssl-session-timeout", "10m", "tickets are good for six hours at least"),
     later("stream-access-log-path", "", LOG),

@@ -11,6 +11,7 @@ mod known;
 mod later;
 mod logging;
 mod redirect;
+mod snippets;
 mod table;
 mod tls;
 mod value;
@@ -22,8 +23,9 @@ use std::sync::Arc;
 pub use self::document::page;
 use self::table::{Closes, Effect, Row};
 use crate::compile::claim::problem;
+use crate::compile::ingress::annotations::snippet::Rules;
 use crate::compile::ingress::annotations::{self, Guard, Refusal, Settings, Value, refused_hint, shorten};
-use crate::ir::{Answers, Blocked, Globals, Name, Object, Problem, Reason, Severity};
+use crate::ir::{Answers, Blocked, Globals, Name, Object, Problem, Reason, Severity, Template};
 use crate::settings::suggest::did_you_mean;
 use crate::snapshot::ConfigMap;
 
@@ -36,14 +38,20 @@ pub(super) struct Keys {
     pub(super) hsts: redirect::Hsts,
     /// `no-tls-redirect-locations`.
     pub(super) no_tls_redirect: Box<[Arc<str>]>,
-    /// `global-allowed-response-headers`, in lower case; `None`: all are.
-    pub(super) allowed_fields: Option<Box<[Arc<str>]>>,
+    /// `global-allowed-response-headers`, in lower case.
+    pub(super) allowed_fields: Box<[Arc<str>]>,
     /// `allow-cross-namespace-resources`.
     pub(super) crosses_namespaces: bool,
     /// `no-auth-locations`.
     pub(super) no_auth: Box<[Arc<str>]>,
     /// `global-auth-*`.
     pub(super) global_auth: GlobalAuth,
+    /// `http-snippet`.
+    pub(super) http: Rules,
+    /// `location-snippet`.
+    pub(super) location: Rules,
+    /// `server-snippet`.
+    pub(super) server: Rules,
 }
 
 impl Default for Keys {
@@ -56,7 +64,10 @@ impl Default for Keys {
             no_tls_redirect: acme.clone(),
             crosses_namespaces: false,
             no_auth: acme,
-            allowed_fields: None,
+            allowed_fields: Box::default(),
+            http: Rules::default(),
+            location: Rules::default(),
+            server: Rules::default(),
             global_auth: GlobalAuth::None,
         }
     }
@@ -65,8 +76,7 @@ impl Default for Keys {
 impl Keys {
     /// Whether Ingresses may set this field on answers.
     pub(super) fn allows_answer_field(&self, name: &str) -> bool {
-        let allowed = self.allowed_fields.as_deref();
-        allowed.is_none_or(|allowed| allowed.iter().any(|own| own.eq_ignore_ascii_case(name)))
+        self.allowed_fields.iter().any(|own| own.eq_ignore_ascii_case(name))
     }
 }
 
@@ -87,6 +97,9 @@ pub(super) struct Read {
     answers: Answers,
     compression: compression::Said,
     global_auth: global_auth::Said,
+    snippets: snippets::Said,
+    /// `global-auth-snippet`: fields for the service.
+    global_lines: Vec<(Arc<str>, Template)>,
 }
 
 /// Keys whose value names another ConfigMap, as `namespace/name`.
@@ -112,6 +125,7 @@ const CROSSES: &str = "allow-cross-namespace-resources";
 pub(super) fn read<'a>(map: &ConfigMap, is_folder: bool, find: impl FnMut(&Name) -> Option<&'a ConfigMap>) -> Read {
     let object = &map.meta.object;
     let mut read = Read::default();
+    read.base.snippets.treatment = snippets::treatment(map);
     for (key, text) in map.data.iter() {
         let value = Value { text: text.trim(), is_ours: false, full: key };
         let Some(row) = table::find(key) else {
@@ -119,6 +133,7 @@ pub(super) fn read<'a>(map: &ConfigMap, is_folder: bool, find: impl FnMut(&Name)
             continue;
         };
         if value.text.is_empty() {
+            none(key, &mut read.keys);
             continue;
         }
         if let Some(found) = apply(row, &value, &mut read, object) {
@@ -128,11 +143,21 @@ pub(super) fn read<'a>(map: &ConfigMap, is_folder: bool, find: impl FnMut(&Name)
     forwarding::finish(&mut read, object);
     access::finish(&mut read);
     compression::finish(&mut read);
-    let is_asked = map.data.get(GlobalAuth::KEY).is_some_and(|url| !url.trim().is_empty());
-    global_auth::finish(&mut read, is_asked, is_folder, object);
     logging::finish(&mut read);
     headers::finish(&mut read, map, find);
+    snippets::finish(&mut read, map, object);
+    let is_asked = map.data.get(GlobalAuth::KEY).is_some_and(|url| !url.trim().is_empty());
+    global_auth::finish(&mut read, is_asked, is_folder, object);
     read
+}
+
+/// Lists that are not empty by themselves: written out empty they are.
+fn none(key: &str, keys: &mut Keys) {
+    match key {
+        "no-auth-locations" => keys.no_auth = Box::default(),
+        "no-tls-redirect-locations" => keys.no_tls_redirect = Box::default(),
+        _ => {}
+    }
 }
 
 fn apply(row: &Row, value: &Value<'_>, read: &mut Read, object: &Arc<Object>) -> Option<Problem> {

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use super::{
-    Read, access, compression, connections, forwarding, global_auth, headers, known, later, logging, redirect, tls,
+    Read, access, compression, connections, forwarding, global_auth, headers, known, later, logging, redirect,
+    snippets, tls,
 };
 use crate::compile::ingress::annotations::{Refusal, Value};
 
@@ -71,7 +72,7 @@ pub(super) fn find(name: &str) -> Option<&'static Row> {
     TABLE.get(name).copied()
 }
 
-const SUBJECTS: [&[Row]; 11] = [
+const SUBJECTS: [&[Row]; 12] = [
     access::ROWS,
     compression::ROWS,
     global_auth::ROWS,
@@ -81,6 +82,7 @@ const SUBJECTS: [&[Row]; 11] = [
     headers::ROWS,
     connections::ROWS,
     redirect::ROWS,
+    snippets::ROWS,
     known::ROWS,
     later::ROWS,
 ];

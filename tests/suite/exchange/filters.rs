@@ -356,6 +356,7 @@ fn objects_of_other_namespaces_count_where_the_config_map_says_so() {
         ("allow-cross-namespace-resources: 'false'", [503, 503]),
         ("allow-cross-namespace-resources: 'yes'", [503, 503]),
     ] {
+        let keys = &format!("{keys}, global-allowed-response-headers: X-Frame-Options");
         let more = [&users, &fields, &config(keys)].map(String::as_str).concat();
         let page = ingress("page", "a.example", "/page", "web", &headers);
         let bed = serving(&echo, &auth, &(more + &page));

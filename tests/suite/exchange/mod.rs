@@ -20,3 +20,4 @@ mod pools;
 pub mod scripted;
 mod regex;
 mod seen;
+mod snippets;

@@ -40,27 +40,48 @@ pub(super) const ROWS: &[Row] = &[
         Honoured(|value, to| value.count().map(|count| to.limits.connections = Some(count))),
     )
     .takes(COUNT)
-    .guarding(Guard::Access),
+    .guarding(Guard::Access)
+    .for_ingress()
+    .does("0", "connections of an address, of IPv6 of a /64; on one more requests get 503, and it is closed"),
     both("limit-allowlist", Honoured(|value, to| value.networks().map(|set| to.limits.exempt = Some(set))))
         .takes(NETWORKS)
-        .guarding(Guard::Access),
-    both("limit-burst-multiplier", Honoured(burst)).takes("write a whole number, 1 or more"),
+        .guarding(Guard::Access)
+        .for_ingress()
+        .does("", "clients without limits"),
+    both("limit-burst-multiplier", Honoured(burst))
+        .takes("write a whole number, 1 or more")
+        .for_ingress()
+        .does("5", "so many times the rate may come at once, beside the request that is due"),
     ours("limit-by", Honoured(by))
         .takes("write client, route, or a text with variables, as in $http_x_user")
-        .guarding(Guard::Access),
+        .guarding(Guard::Access)
+        .for_ingress()
+        .does("client", "`client`: address, of IPv6 the /64; `route`: all together"),
     both("limit-connections", Honoured(|value, to| value.count().map(|count| to.limits.at_once = Some(count))))
         .takes(COUNT)
-        .guarding(Guard::Access),
+        .guarding(Guard::Access)
+        .for_ingress()
+        .does("0", "requests under way"),
     both("limit-rpm", Honoured(|value, to| value.count().map(|count| to.limits.per_minute = Some(count))))
         .takes(COUNT)
-        .guarding(Guard::Access),
+        .guarding(Guard::Access)
+        .for_ingress()
+        .does("0", "requests a minute"),
     both("limit-rps", Honoured(|value, to| value.count().map(|count| to.limits.per_second = Some(count))))
         .takes(COUNT)
-        .guarding(Guard::Access),
-    ours("limit-scope", Honoured(scope)).takes("one of: replica, cluster").guarding(Guard::Access),
+        .guarding(Guard::Access)
+        .for_ingress()
+        .does("0", "requests a second"),
+    ours("limit-scope", Honoured(scope))
+        .takes("one of: replica, cluster")
+        .guarding(Guard::Access)
+        .for_ingress()
+        .does("replica", "`cluster`: rates and `limit-connections` are divided by the number of ready replicas"),
     both("limit-whitelist", Honoured(|value, to| value.networks().map(|set| to.limits.exempt_formerly = Some(set))))
         .takes(NETWORKS)
-        .guarding(Guard::Access),
+        .guarding(Guard::Access)
+        .for_ingress()
+        .does("", "the older name of `limit-allowlist`, which goes before it"),
 ];
 
 impl Said {
