@@ -69,19 +69,13 @@ impl<'a> Lines<'a> {
 
     /// The next field; `None` at the empty line, which must be the end.
     pub(super) fn field(&mut self) -> Result<Option<Line<'a>>, Refusal> {
-        let mut seen = 0;
-        let is_end = |octet: &u8| {
-            let class = CLASSES.get(usize::from(*octet)).copied().unwrap_or(0);
-            seen |= class;
-            class == 0
-        };
-        let length = self.rest.iter().position(is_end).unwrap_or(self.rest.len());
+        let (length, has_underscore) = token_length(self.rest);
         let (name, rest) = self.rest.split_at(length);
         match rest {
             [b':', rest @ ..] if length > 0 => {
                 self.rest = rest.get(rest.iter().take_while(is_space).count()..).unwrap_or_default();
                 let value = self.text()?;
-                Ok(Some(Line { name, value: trim_end(value), has_underscore: seen & UNDERSCORE != 0 }))
+                Ok(Some(Line { name, value: trim_end(value), has_underscore }))
             }
             [b'\r', b'\n'] if length == 0 => Ok(None),
             [b'\r' | b'\n', ..] => Err(NO_LINE),
@@ -105,19 +99,43 @@ impl<'a> Lines<'a> {
 
 const NO_LINE: Refusal = Refusal::bad("line does not end where it must");
 
-/// 0 = not in a token.
-static CLASSES: [u8; 256] = {
-    let mut classes = [0; 256];
-    let mut octet = 0;
-    while octet < 128 {
-        classes[octet] = if is_token_octet(octet as u8) { 1 } else { 0 };
-        octet += 1;
+/// How many octets from the first on may stand in a token (RFC 9110 5.6.2), and whether there is a `_` among them. Eight at a
+/// time, as long as they are letters, digits and hyphens.
+fn token_length(octets: &[u8]) -> (usize, bool) {
+    let (mut at, mut has_underscore) = (0, false);
+    while let Some(rest) = octets.get(at..) {
+        if let Some(word) = rest.first_chunk() {
+            at += match first_rare(u64::from_le_bytes(*word)) {
+                None => {
+                    at += 8;
+                    continue;
+                }
+                Some(place) => place,
+            };
+        }
+        match octets.get(at) {
+            Some(octet) if is_token_octet(*octet) => has_underscore |= *octet == b'_',
+            _ => break,
+        }
+        at += 1;
     }
-    classes[b'_' as usize] = UNDERSCORE;
-    classes
-};
+    (at, has_underscore)
+}
 
-const UNDERSCORE: u8 = 2;
+/// The first of eight octets that is no letter, digit or hyphen, the lowest first. A sum has the highest bit of an octet where
+/// that is at least so much; what an octet above ASCII carries into the next can only show behind it.
+fn first_rare(word: u64) -> Option<usize> {
+    let least = |word: u64, octet: u8| word.wrapping_add(ONES * u64::from(0x80 - octet));
+    let within = |word: u64, first: u8, last: u8| least(word, first) & !least(word, last + 1);
+    let letter = within(word | ONES * 0x20, b'a', b'z');
+    let digit = within(word, b'0', b'9');
+    let hyphen = !least(word ^ ONES * u64::from(b'-'), 1);
+    let rare = !((letter | digit | hyphen) & !word) & HIGHEST;
+    (rare != 0).then_some(rare.trailing_zeros() as usize / 8)
+}
+
+const ONES: u64 = u64::from_ne_bytes([1; 8]);
+const HIGHEST: u64 = ONES * 0x80;
 
 /// How many octets from the first on are tab, visible, space, or above ASCII (RFC 9110 5.5). Eight at a time: values are most
 /// of a head.
@@ -140,11 +158,10 @@ fn text_length(octets: &[u8]) -> usize {
 /// space makes it 1 in those below a space that did not have it, and DEL is the one that the second pattern makes 0. What is
 /// borrowed from the next octet can only show behind one that was found.
 fn first_control(word: u64) -> Option<usize> {
-    const ONES: u64 = u64::from_ne_bytes([1; 8]);
-    let below = word.wrapping_sub(ONES * b' ' as u64) & !word;
+    let below = word.wrapping_sub(ONES * u64::from(b' ')) & !word;
     let delete = word ^ (ONES * 0x7f);
     let delete = delete.wrapping_sub(ONES) & !delete;
-    let found = (below | delete) & (ONES * 0x80);
+    let found = (below | delete) & HIGHEST;
     (found != 0).then_some(found.trailing_zeros() as usize / 8)
 }
 
@@ -178,6 +195,24 @@ mod tests {
                     assert_eq!(text_length(&text), place, "{octet} at {place} of {length}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_token_ends_at_the_first_octet_that_is_none_wherever_it_stands() {
+        for length in 0..40 {
+            let clean: Vec<u8> = (0..length).map(|place| b"Az09-!~_"[place % 8]).collect();
+            assert_eq!(token_length(&clean), (length, length >= 8));
+            for place in 0..length {
+                for octet in (0..=255).filter(|octet| !is_token_octet(*octet)) {
+                    let mut text = clean.clone();
+                    text[place] = octet;
+                    assert_eq!(token_length(&text), (place, place >= 8), "{octet} at {place} of {length}");
+                }
+            }
+        }
+        for octet in (0..=255).filter(|octet| is_token_octet(*octet)) {
+            assert_eq!(token_length(&[octet; 9]), (9, octet == b'_'), "{octet}");
         }
     }
 
