@@ -16,3 +16,4 @@ pub mod plain;
 pub mod scripted;
 mod regex;
 mod seen;
+mod snippets;
