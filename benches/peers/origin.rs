@@ -93,7 +93,7 @@ pub(crate) fn listen(address: SocketAddr) -> std::io::Result<()> {
 async fn answer_all(mut stream: TcpStream) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
     let mut input = BytesMut::with_capacity(16 << 10);
-    let mut answer = None;
+    let mut answer: Option<(Asked, Vec<u8>)> = None;
     loop {
         let Some(end) = memchr::memmem::find(&input, b"\r\n\r\n") else {
             if stream.read_buf(&mut input).await? == 0 {
