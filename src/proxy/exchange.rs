@@ -57,12 +57,13 @@ pub fn run<C: Client>(
 }
 
 /// Marks which fields of the client count.
+#[inline]
 pub fn prepare(requests: &Requests, head: &mut RequestHead) {
     if requests.underscores {
         head.fields.pass_underscored();
     }
-    for field in requests.set.iter().flat_map(|set| set.iter()) {
-        head.fields.skip_named(field.name.as_bytes());
+    if let Some(set) = &requests.set {
+        set.iter().for_each(|field| head.fields.skip_named(field.name.as_bytes()));
     }
 }
 
