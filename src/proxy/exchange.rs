@@ -230,7 +230,7 @@ fn body_rules(worker: &Worker, globals: &Globals, route: &Route) -> BodyRules {
     BodyRules {
         limit: route.body_limit(),
         gap: (!policy.is_grpc).then(|| globals.clients.body_gap.unwrap_or(limits.body_gap)),
-        min_rate: if policy.is_grpc { 0 } else { limits.body_min_rate },
+        min_rate: if policy.is_grpc { 0 } else { policy.body_min_rate },
         hold: if policy.buffer_request && !policy.is_grpc { limits.buffer.bytes() } else { 0 },
         trailers: policy.request_trailers || policy.is_grpc,
     }
