@@ -141,6 +141,11 @@ impl Peer {
         self.address.ip().to_canonical()
     }
 
+    /// The same, printed.
+    pub fn client_text(&self) -> &str {
+        &self.client_text
+    }
+
     /// A request of it, as filters see it.
     pub fn request<'a>(&'a self, head: &'a RequestHead) -> filter::Request<'a> {
         filter::Request {

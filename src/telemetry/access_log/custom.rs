@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::json;
 use super::record::{FieldsOf, Record};
-use super::text::{address, each, escaped as hex_escaped, seconds, stamp as local};
+use super::text::{each, escaped as hex_escaped, seconds, stamp as local};
 use super::write::{number, padded};
 use crate::ir::{Escape, LineFormat, LogPart};
 
@@ -52,7 +52,7 @@ fn value(out: &mut Vec<u8>, part: &LogPart, escape: Escape, record: &Record<'_>,
             }
             write(Some(&request));
         }
-        LogPart::RemoteAddr => address(out, record.client),
+        LogPart::RemoteAddr => out.extend_from_slice(record.client.as_bytes()),
         LogPart::TimeLocal => out.extend_from_slice(&local(record.time.div_euclid(1_000_000_000))),
         LogPart::TimeIso => {
             out.extend_from_slice(&json::stamp(record.time.div_euclid(1_000_000_000)));
