@@ -38,8 +38,8 @@ pub use self::canary::{Canary, CanaryRule, HeaderTest};
 pub use self::certificate::{Certificate, CertificateOrigin};
 pub use self::compression::{Coding, Compression, Tuning};
 pub use self::filters::{
-    Access, AuthCache, Basic, Cors, ErrorPages, External, Filters, Hsts, LimitBy, OriginPattern, Origins, RateLimits,
-    Redirect, RequestEdits, ResponseEdits, SignIn, SlashRedirect, TlsRedirect,
+    Access, AuthCache, Basic, Cors, ErrorPages, External, Filters, Hsts, LimitBy, Mirror, OriginPattern, Origins,
+    RateLimits, Redirect, RequestEdits, ResponseEdits, SignIn, SlashRedirect, TlsRedirect,
 };
 pub use self::front::{Alias, Aliases, HostRedirect};
 pub use self::globals::{
@@ -55,7 +55,7 @@ pub use self::pattern::{Groups, PathPattern, Regex};
 pub use self::problem::{Problem, Reason, Severity};
 pub use self::rewrite::{Piece, Rewrite, Wording};
 pub use self::route::{
-    BodyLimit, PathKind, PathMatch, Policy, Rank, Retry, RetryOn, Route, Target, Timeouts, Upgrade, VirtualHost,
+    BodyLimit, Pace, PathKind, PathMatch, Policy, Rank, Retry, RetryOn, Route, Target, Timeouts, Upgrade, VirtualHost,
 };
 
 /// Everything that is served, compiled from one snapshot.

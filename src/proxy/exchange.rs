@@ -15,6 +15,7 @@ use super::errors;
 use super::forward::Outgoing;
 use super::forwarded::{self, Seen};
 use super::guard::{self, Admitted, Asker};
+use super::mirror;
 use super::note::Note;
 use super::outlet::Way;
 use super::reply::{self, Reply, Stop};
@@ -152,6 +153,11 @@ async fn serve<C: Client>(
         upgrade: upgrade.as_deref(),
         te_trailers: route.rule.policy.is_grpc,
     };
+    if let Some(mirror) = &filters.mirror
+        && !backend.live.endpoints.load().candidates.is_empty()
+    {
+        mirror::send(worker, table, at, mirror, &request, &outgoing, &upload);
+    }
     if let Some(caching) = route.rule.policy.cache.as_deref().filter(|_| !is_other)
         && let Some(ask) = cached::Ask::new(caching, table, at, backend, &outgoing, &path, &identity, last)
     {
@@ -192,11 +198,13 @@ fn backend(outcome: Outcome<'_>) -> Result<(&BackendRef, Option<Box<filter::Rewr
 fn body_rules(worker: &Worker, globals: &Globals, route: &Route) -> BodyRules {
     let policy = &route.rule.policy;
     let limits = worker.limits();
+    // A copy has the whole body.
+    let is_copied = route.rule.filters.mirror.as_ref().is_some_and(|mirror| mirror.has_body);
     BodyRules {
         limit: route.body_limit(),
         gap: (!policy.is_grpc).then(|| globals.clients.body_gap.unwrap_or(limits.body_gap)),
         min_rate: if policy.is_grpc { 0 } else { limits.body_min_rate },
-        hold: if policy.buffer_request && !policy.is_grpc { limits.buffer.bytes() } else { 0 },
+        hold: if (policy.buffer_request || is_copied) && !policy.is_grpc { limits.buffer.bytes() } else { 0 },
         trailers: policy.request_trailers || policy.is_grpc,
     }
 }

@@ -19,6 +19,7 @@ impl Draft<'_, '_, '_> {
         let sign_in = self.sign_in();
         let fallback = self.fallback();
         let errors = self.errors(fallback.as_ref());
+        let mirror = self.mirror();
         let response = self.response();
         let settings = &self.settings;
         self.filters = Filters {
@@ -28,6 +29,7 @@ impl Draft<'_, '_, '_> {
             access: settings.access.filter(basic, external, sign_in),
             fallback,
             errors,
+            mirror,
             request: request(settings),
             response,
             is_silent: settings.answers.is_silent.unwrap_or(false),

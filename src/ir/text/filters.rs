@@ -1,8 +1,8 @@
 //! Filters in the short text form.
 
 use crate::ir::{
-    Access, AuthCache, Cors, ErrorPages, External, Filters, LimitBy, Origins, RateLimits, Redirect, RequestEdits,
-    ResponseEdits, SignIn, TlsRedirect,
+    Access, AuthCache, Cors, ErrorPages, External, Filters, LimitBy, Mirror, Origins, RateLimits, Redirect,
+    RequestEdits, ResponseEdits, SignIn, TlsRedirect,
 };
 
 /// What differs from the filters of a route that nobody set anything for.
@@ -18,6 +18,7 @@ pub(super) fn words(words: &mut Vec<String>, filters: &Filters, plain: &Filters)
         access,
         fallback,
         errors,
+        mirror,
         request,
         response,
         is_silent,
@@ -45,6 +46,11 @@ pub(super) fn words(words: &mut Vec<String>, filters: &Filters, plain: &Filters)
     words.extend(errors.as_deref().map(|ErrorPages { statuses, backend, intercepts }| {
         let own = if *intercepts { "" } else { ";own" };
         format!("errors={}:{backend}{own}", join(statuses))
+    }));
+    words.extend(mirror.as_deref().map(|Mirror { backend, host, target, has_body }| {
+        let own =
+            if backend.service.name.ends_with(&host.to_string()) { String::new() } else { format!(";host {host}") };
+        format!("mirror={backend}{target}{own}{}", if *has_body { "" } else { ";no body" })
     }));
     if let Some(RequestEdits { host, connection, fields }) = request.as_deref() {
         words.extend(host.as_ref().map(|host| format!("host={host}")));

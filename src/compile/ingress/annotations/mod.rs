@@ -19,6 +19,7 @@ mod health;
 mod hosts;
 mod known;
 mod limits;
+mod mirror;
 mod raw;
 mod redirect;
 mod rewrite;
@@ -45,6 +46,7 @@ use crate::snapshot::{Annotations, Ingress, Service};
 pub(in crate::compile) use self::backend_tls::Said as BackendTlsSaid;
 pub(in crate::compile) use self::client_auth::Said as ClientAuthSaid;
 pub(in crate::compile) use self::external::{Url, default_times};
+pub(in crate::compile) use self::mirror::Said as Mirrored;
 pub(in crate::compile) use self::table::Guard;
 pub(in crate::compile) use self::table::hint as refused_hint;
 pub use self::table::{Fate, Row, rows};
@@ -78,6 +80,8 @@ pub(in crate::compile) struct Settings {
     pub(in crate::compile) basic: basic::Said,
     /// Whom else is to be asked.
     pub(in crate::compile) external: external::Said,
+    /// Who gets copies.
+    pub(in crate::compile) mirror: mirror::Said,
     /// What is changed on the way, and who answers in place of errors.
     pub(in crate::compile) answers: answers::Said,
     /// `proxy-body-size`, bytes; 0 = unlimited.

@@ -10,8 +10,6 @@ pub(super) const ROWS: &[Row] = &[
     both("enable-global-auth", tunes_nothing("there is no global authentication")),
     both("enable-modsecurity", guards_unless("false", Access)),
     both("enable-owasp-core-rules", guards_unless("false", Access)),
-    both("limit-rate", guards_unless("0", Access)),
-    both("limit-rate-after", guards_unless("0", Access)),
     nginx("modsecurity-snippet", guards(Snippet)),
     nginx("modsecurity-transaction-id", guards(Access)),
     nginx("server-snippet", guards(Snippet)),

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use super::value::{Refusal, Value};
 use super::{
     Settings, access, answers, backend_tls, balance, basic, cache, canary, client_auth, compress, cors, exchange,
-    external, health, hosts, known, limits, raw, redirect, rewrite, sticky,
+    external, health, hosts, known, limits, mirror, raw, redirect, rewrite, sticky,
 };
 use crate::ir::{Kind, Reason, Severity};
 use crate::settings::suggest::{did_you_mean, distance};
@@ -137,7 +137,7 @@ pub(super) fn find(name: &str) -> Option<&'static Row> {
     TABLE.get(name).copied()
 }
 
-const SUBJECTS: [&[Row]; 20] = [
+const SUBJECTS: [&[Row]; 21] = [
     canary::ROWS,
     redirect::ROWS,
     hosts::ROWS,
@@ -156,6 +156,7 @@ const SUBJECTS: [&[Row]; 20] = [
     basic::ROWS,
     external::ROWS,
     answers::ROWS,
+    mirror::ROWS,
     raw::ROWS,
     known::ROWS,
 ];
