@@ -34,6 +34,7 @@ mod outlet;
 mod pace;
 mod port_holder;
 mod pump;
+pub mod rehearsal;
 mod reply;
 mod respond;
 mod spare;

@@ -19,10 +19,22 @@ pub(in crate::compile) struct Said {
 }
 
 pub(super) const ROWS: &[Row] = &[
-    both("mirror-host", Honoured(host)).takes("write a host name, as in copies.example"),
+    both("mirror-host", Honoured(host))
+        .takes("write a host name, as in copies.example")
+        .for_ingress()
+        .high()
+        .does("", "`Host` of the copies, in place of the host of the target; may have variables"),
     both("mirror-request-body", Honoured(|value, to| value.on_off().map(|is| to.mirror.has_body = Some(is))))
-        .takes("one of: on, off"),
-    nginx("mirror-target", Honoured(target)).takes("write a URL, as in http://copies.example$request_uri"),
+        .takes("one of: on, off")
+        .for_ingress()
+        .does("on", "copies have the body")
+        .unlike("a request whose body is longer than 64 KiB, or one of gRPC, is not copied"),
+    nginx("mirror-target", Honoured(target))
+        .takes("write a URL, as in http://copies.example$request_uri")
+        .for_ingress()
+        .high()
+        .does("", "gets a copy of each request; path and query may have the variables of `auth-url`, the host may not")
+        .unlike("a copy never holds up its client; a target without a path is asked for `/`"),
 ];
 
 fn target(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
