@@ -10,7 +10,7 @@ use super::attempt::{self, Answered};
 use super::cached;
 use super::canary;
 use super::client_auth;
-use super::downstream::{Client, ClientFault, Part};
+use super::downstream::{Client, ClientFault, Part, Peer};
 use super::errors;
 use super::forward::Outgoing;
 use super::forwarded::{self, Seen};
@@ -31,21 +31,30 @@ use crate::table::{BackendRef, Decision, Outcome, Pinned, Route, decide};
 use crate::telemetry::Failure;
 
 /// Serves one request. `started` is when its first byte came; `last`: the connection ends after it.
-pub async fn run<C: Client>(worker: &Rc<Worker>, client: &C, mut head: RequestHead, started: Instant, last: bool) {
-    let mut note = Note::new(started);
-    let table = worker.table();
-    let requests = &table.globals().requests;
-    prepare(requests, &mut head);
-    note.id.is_made = !requests.no_request_id;
-    let head = &head;
-    note.bytes_in = head.fields.bytes.len() as u64;
-    match serve(worker, client, &table, head, last, &mut note).await {
-        Ok(None) => {}
-        // Boxed, as what few requests come to is: every request makes room for the rest.
-        Ok(Some(tunnel)) => Box::pin(tunnel.run(worker, client, &mut note)).await,
-        Err(stop) => Box::pin(end(worker, client, head, last, stop, &mut note)).await,
+#[expect(clippy::manual_async_fn, reason = "an async fn keeps its arguments twice (rust-lang/rust#62958)")]
+pub fn run<C: Client>(
+    worker: &Rc<Worker>,
+    client: &C,
+    mut head: RequestHead,
+    started: Instant,
+    last: bool,
+) -> impl Future<Output = ()> {
+    async move {
+        let mut note = Note::new(started);
+        let table = worker.table();
+        let requests = &table.globals().requests;
+        prepare(requests, &mut head);
+        note.id.is_made = !requests.no_request_id;
+        let head = &head;
+        note.bytes_in = head.fields.bytes.len() as u64;
+        match serve(worker, client, &table, head, last, &mut note).await {
+            Ok(None) => {}
+            // Boxed, as what few requests come to is: every request makes room for the rest.
+            Ok(Some(tunnel)) => Box::pin(tunnel.run(worker, client, &mut note)).await,
+            Err(stop) => Box::pin(end(worker, client, head, last, stop, &mut note)).await,
+        }
+        note.finish(worker, client.peer(), Ok(head));
     }
-    note.finish(worker, client.peer(), Ok(head));
 }
 
 /// Marks which fields of the client count.
@@ -76,16 +85,13 @@ async fn serve<C: Client>(
     note: &mut Note,
 ) -> Result<Option<Box<Tunnel>>, Stop> {
     let globals = table.globals();
-    let seen = globals.trust.as_ref().and_then(|trust| forwarded::seen(trust, client.peer(), head));
-    let (peer, host, prefix) = match seen {
-        None => (None, None, None),
-        Some(Seen { peer, host, prefix }) => (Some(Rc::new(peer)), host, prefix),
-    };
+    let (peer, host, prefix) = seen(globals, client, head);
     note.seen.clone_from(&peer);
     let peer = peer.as_deref().unwrap_or_else(|| client.peer());
     let id = note.id;
-    let request = filter::Request { forwarded_host: host, request_id: id.octets(Some(head)), ..peer.request(head) };
-    let told = client_auth::admit(table, peer, request.host());
+    let request_id = id.octets(Some(head));
+    let request = filter::Request { forwarded_host: host, request_id, ..peer.request(head) };
+    let told = client_auth::admit(table, peer, &request);
     let (at, route, path, outcome) = match decide(table, &request) {
         Decision::Health => {
             note.is_silent = true;
@@ -102,14 +108,13 @@ async fn serve<C: Client>(
     note.routed(table, at);
     let told = told?;
     let filters = &route.rule.filters;
-    let mut admitted = match &outcome {
-        Outcome::Backend { .. } | Outcome::NotFound if filters.is_guarded() => {
-            Box::pin(guard::admit(&Asker { worker, client, peer, globals, request: &request, route, told: &told }))
-                .await?
-        }
-        _ => Admitted::default(),
-    };
-    let (mut backend, rewritten) = backend(outcome)?;
+    let (backend, rewritten) = backend(outcome)?;
+    let mut admitted = Admitted::default();
+    if filters.is_guarded() {
+        let asker = Asker { worker, client, peer, globals, request: &request, route, told: &told };
+        admitted = Box::pin(guard::admit(&asker)).await?;
+    }
+    let Some(mut backend) = backend else { return Err(Reply::failed(404, Failure::NoRoute).into()) };
     // Answers of others than the route's own backend are not kept.
     let mut is_other = false;
     if let Some(fallback) = route.aside.as_ref().and_then(|aside| aside.fallback.as_ref())
@@ -129,7 +134,7 @@ async fn serve<C: Client>(
         admitted.edits.apply(edits, &request);
     }
     // What the back end is told of who asks: an answer that it gives to one must not go to another.
-    let identity = route.rule.policy.cache.as_ref().map(|_| cached::identity(&admitted.edits)).unwrap_or_default();
+    let identity = route.rule.policy.cache.as_ref().map(|_| cached::identity(&admitted.edits));
     let rules = body_rules(worker, globals, route);
     let mut upload = Upload::new(head.framing, rules);
     upload.hold(client).await.map_err(Stop::from)?;
@@ -150,9 +155,9 @@ async fn serve<C: Client>(
         },
         query: rewritten.as_ref().map_or_else(|| head.query(), |rewritten| &rewritten.query),
         prefix: filters.rewrite.as_ref().and_then(|own| own.prefix.as_deref()).map(str::as_bytes).or(prefix),
-        host: admitted.edits.host.as_deref().unwrap_or(asked_host),
+        host: admitted.edits.host().unwrap_or(asked_host),
         forwarded_host: asked_host,
-        request_id: id.octets(Some(head)),
+        request_id,
         peer,
         framing: upload.framing(head.framing),
         upgrade: upgrade.as_deref(),
@@ -164,7 +169,16 @@ async fn serve<C: Client>(
         mirror::send(worker, table, at, mirror, &request, &outgoing, &upload);
     }
     if let Some(caching) = route.rule.policy.cache.as_deref().filter(|_| !is_other)
-        && let Some(ask) = cached::Ask::new(caching, table, at, backend, &outgoing, &path, &identity, last)
+        && let Some(ask) = cached::Ask::new(
+            caching,
+            table,
+            at,
+            backend,
+            &outgoing,
+            &path,
+            identity.as_deref().unwrap_or_default(),
+            last,
+        )
     {
         // Boxed: most routes keep no answers.
         return Box::pin(cached::serve(worker, client, &ask, note)).await.map(|()| None);
@@ -180,24 +194,39 @@ async fn serve<C: Client>(
         return Err(Reply::plain(response.status).into());
     }
     let cache_status = match &route.rule.policy.cache {
-        Some(caching) => cached::passed_by(table, route, caching, &outgoing, &path, &identity, response),
+        Some(caching) => {
+            let identity = identity.as_deref().unwrap_or_default();
+            cached::passed_by(table, route, caching, &outgoing, &path, identity, response)
+        }
         None => None,
     };
     let close = last || worker.is_draining() || !upload.is_sent();
-    let cookies = &admitted.edits.cookies;
+    let cookies = admitted.edits.cookies();
     let way = Way { request: &outgoing, route, globals, close, refusal: &[], cookies, cache_status };
     respond::forward(worker, client, way, answered, &mut upload, note).await?;
     Ok(None)
 }
 
-/// The back end to ask and what it gets in place of path and query, or what is answered without one.
-fn backend(outcome: Outcome<'_>) -> Result<(&BackendRef, Option<Box<filter::Rewritten>>), Stop> {
+/// The client, the host that it asked for and the prefix that was taken off, as far as a proxy that is believed tells of them.
+fn seen<'a, C: Client>(
+    globals: &Globals,
+    client: &C,
+    head: &'a RequestHead,
+) -> (Option<Rc<Peer>>, Option<&'a [u8]>, Option<&'a [u8]>) {
+    match globals.trust.as_ref().and_then(|trust| forwarded::seen(trust, client.peer(), head)) {
+        None => (None, None, None),
+        Some(Seen { peer, host, prefix }) => (Some(Rc::new(peer)), host, prefix),
+    }
+}
+
+/// The back end to ask, if the path has one, and what it gets in place of path and query; or what is answered whoever asks.
+fn backend(outcome: Outcome<'_>) -> Result<(Option<&BackendRef>, Option<Box<filter::Rewritten>>), Stop> {
     Err(match outcome {
-        Outcome::Backend { backend, rewritten } => return Ok((backend, rewritten)),
+        Outcome::Backend { backend, rewritten } => return Ok((Some(backend), rewritten)),
+        Outcome::NotFound => return Ok((None, None)),
         Outcome::TooLarge => upload::too_large().into(),
         Outcome::Closed(_) => Reply::failed(503, Failure::Denied).into(),
         Outcome::Replied(reply) => Reply::from(reply).into(),
-        Outcome::NotFound => Reply::failed(404, Failure::NoRoute).into(),
     })
 }
 

@@ -70,7 +70,7 @@ pub async fn ask<C: Client>(asker: &Asker<'_, C>, external: &External, edits: &m
                     edits.set(request.head, name.to_string(), value);
                 }
             }
-            edits.cookies = word.cookies;
+            edits.give(word.cookies);
             Ok(())
         }
         status @ (401 | 403) => {
@@ -164,7 +164,10 @@ async fn fetch<C: Client>(asker: &Asker<'_, C>, external: &External, backend: &B
         edits.set(head, "X-Original-URI", target.into());
     }
     for (name, template) in &external.sends {
-        edits.set(head, name.to_string(), text::expand(template, request).into());
+        match text::field_value(template, request) {
+            value if value.is_empty() => edits.remove(head, name),
+            value => edits.set(head, name.to_string(), value.into()),
+        }
     }
     let asked = text::visible(text::expand(&external.target, request));
     let (path, query) = asked.split_at(memchr::memchr(b'?', &asked).unwrap_or(asked.len()));

@@ -59,14 +59,11 @@ pub fn send(
         return worker.metrics().copied(Copied::TooMany);
     };
     let expanded = |template| text::visible(text::expand(template, request));
-    // Its `Host` and connection are those of the copy.
-    let mut edits = outgoing.edits.clone();
-    (edits.host, edits.connection) = (None, None);
     let copy = Copy {
         table: Rc::clone(table),
         at,
         head: outgoing.head.clone(),
-        edits,
+        edits: outgoing.edits.elsewhere(),
         method: outgoing.method.clone(),
         target: expanded(&mirror.target),
         host: expanded(&mirror.host),

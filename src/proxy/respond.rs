@@ -40,40 +40,43 @@ impl Source for Direct<'_> {
 
 /// Sends the answer on, part by part, while what is left of the request still goes up. The upstream connection goes back
 /// to the pool when both ended cleanly.
-pub async fn forward<C: Client>(
+#[expect(clippy::manual_async_fn, reason = "an async fn keeps its arguments twice (rust-lang/rust#62958)")]
+pub fn forward<C: Client>(
     worker: &Rc<Worker>,
     client: &C,
     way: Way<'_>,
-    answered: Answered,
+    mut answered: Answered,
     upload: &mut Upload,
     note: &mut Note,
-) -> Result<(), Stop> {
-    let Answered { upstream, mut response, in_flight, admitted, cookie } = answered;
-    let cookie = cookie.as_deref().map(|cookie| ("Set-Cookie", cookie));
-    let mut outlet = Outlet::open(worker, client, way, &mut response, cookie.as_slice());
-    note.status = response.status;
-    upload.answer_began();
+) -> impl Future<Output = Result<(), Stop>> {
+    async move {
+        let cookie = answered.cookie.as_deref().map(|cookie| ("Set-Cookie", cookie));
+        let mut outlet = Outlet::open(worker, client, way, &mut answered.response, cookie.as_slice());
+        let upstream = &answered.upstream;
+        note.status = answered.response.status;
+        upload.answer_began();
 
-    let timeouts = &way.route.rule.policy.timeouts;
-    let mut source = Direct { upstream: &upstream, gap: timeouts.read, received: 0 };
-    let request = match upload.is_sent() {
-        true => None,
-        false => Some(Uphill { upload: &mut *upload, upstream: &upstream, send: timeouts.send }),
-    };
-    let ended = pump(worker, client, &mut source, &mut outlet, request).await;
-    let received = source.received;
-    note.bytes_out = outlet.sent();
-    if let Some(attempt) = note.last_attempt() {
-        attempt.bytes = received;
+        let timeouts = &way.route.rule.policy.timeouts;
+        let mut source = Direct { upstream, gap: timeouts.read, received: 0 };
+        let request = match upload.is_sent() {
+            true => None,
+            false => Some(Uphill { upload: &mut *upload, upstream, send: timeouts.send }),
+        };
+        let ended = pump(worker, client, &mut source, &mut outlet, request).await;
+        let received = source.received;
+        note.bytes_out = outlet.sent();
+        if let Some(attempt) = note.last_attempt() {
+            attempt.bytes = received;
+        }
+        ended?;
+        let now = Instant::now();
+        note.attempt_ended(now);
+        if upload.is_sent() {
+            answered.upstream.give_back(worker, now);
+        }
+        drop((answered.in_flight, answered.admitted));
+        flush(worker, client).await
     }
-    ended?;
-    let now = Instant::now();
-    note.attempt_ended(now);
-    if upload.is_sent() {
-        upstream.give_back(worker, now);
-    }
-    drop((in_flight, admitted));
-    flush(worker, client).await
 }
 
 /// So much of the body of an answer that nobody wants is read to use its connection again.
