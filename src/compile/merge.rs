@@ -9,7 +9,7 @@ use super::age::Age;
 use super::balancing::balancing;
 use super::canary;
 use super::claim::{BackendClaim, CanaryClaim, HostClaim, Redirect, RouteClaim, problem};
-use super::filters::{plain, tls_redirect};
+use super::filters::{of_nobody, plain, tls_redirect};
 use super::front::{self, Names};
 use super::ground::Ground;
 use super::host_rules;
@@ -151,7 +151,7 @@ pub(super) fn unclaimed(
         implicit: true,
         origin: fallback.origin.clone(),
         target: fallback.target.clone(),
-        filters: shared.filters(plain(ground)),
+        filters: shared.filters(of_nobody(ground)),
         policy: policy_towards(&fallback.target, policy, &is_grpc, shared),
     })];
     if let Some(rules) = host_rules::of(None, ground) {

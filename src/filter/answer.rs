@@ -16,8 +16,7 @@ pub fn rewrite(edits: &ResponseEdits, fields: &mut Fields, mut add: impl FnMut(&
     if domain.is_none() && path.is_none() && location.is_none() {
         return;
     }
-    let mut changed = Vec::new();
-    for (place, (_, name, value)) in fields.iter().enumerate() {
+    fields.skip_where(|name, value| {
         let rewritten = match name.len() {
             10 if name.eq_ignore_ascii_case(b"set-cookie") => {
                 cookie(value, domain, path).map(|new| ("Set-Cookie", new))
@@ -26,16 +25,12 @@ pub fn rewrite(edits: &ResponseEdits, fields: &mut Fields, mut add: impl FnMut(&
             7 if name.eq_ignore_ascii_case(b"refresh") => refresh(value, location).map(|new| ("Refresh", new)),
             _ => None,
         };
+        let is_changed = rewritten.is_some();
         if let Some((name, value)) = rewritten {
-            changed.push(place);
             add(name, value.into());
         }
-    }
-    for place in changed {
-        if let Some(field) = fields.list.get_mut(place) {
-            field.skip = true;
-        }
-    }
+        is_changed
+    });
 }
 
 fn text(swap: &Option<(Arc<str>, Arc<str>)>) -> Swap<'_> {

@@ -119,7 +119,7 @@ mod tests {
 
     /// What is sent of `own` fields of the back end and of one that is set, `X-Set`, and what beside.
     fn sent(rules: Vec<AnswerRule>, status: u16, own: &[&str]) -> (String, bool, String) {
-        let head = head("GET /", "a.example", "X-A: b\x01c \r\n");
+        let head = head("GET /", "a.example", "X-A: b c\r\n");
         let edits = ResponseEdits {
             fields: [("X-Fixed".into(), "always".into())].into(),
             rules: rules.into(),

@@ -55,6 +55,10 @@ pub enum Known {
 }
 
 impl Known {
+    fn bit(self) -> u32 {
+        1 << self as u32
+    }
+
     /// Which name this is, in any letter case.
     pub fn of(name: &[u8]) -> Known {
         let is =
@@ -117,11 +121,23 @@ pub struct Field {
 pub struct Fields {
     /// The buffer that every field is a slice of.
     pub bytes: Bytes,
-    /// The lines.
-    pub list: Vec<Field>,
+    pub(super) list: Vec<Field>,
+    /// A bit for each [`Known`] that a line has: most names that are asked for are not there.
+    present: u32,
 }
 
 impl Fields {
+    /// The lines of `list`, which stand in `bytes`.
+    pub fn new(bytes: Bytes, list: Vec<Field>) -> Fields {
+        let present = list.iter().fold(0, |present, field| present | field.known.bit());
+        Fields { bytes, list, present }
+    }
+
+    /// How many lines there are.
+    pub fn count(&self) -> usize {
+        self.list.len()
+    }
+
     /// The name of `field`, as received.
     pub fn name(&self, field: &Field) -> &[u8] {
         slice(&self.bytes, field.name_start, field.name_len)
@@ -149,6 +165,9 @@ impl Fields {
 
     /// The value of the first line with this name.
     pub fn get(&self, known: Known) -> Option<&[u8]> {
+        if self.present & known.bit() == 0 {
+            return None;
+        }
         self.list.iter().find(|field| field.known == known).map(|field| self.value(field))
     }
 
@@ -194,7 +213,7 @@ impl Fields {
 
     /// Marks every line whose name and value are `meant` as not passed on.
     pub fn skip_where(&mut self, mut meant: impl FnMut(&[u8], &[u8]) -> bool) {
-        let Fields { bytes, list } = self;
+        let Fields { bytes, list, present: _ } = self;
         for field in list.iter_mut().filter(|field| !field.skip) {
             let name = slice(bytes, field.name_start, field.name_len);
             field.skip = meant(name, slice(bytes, field.value_start, field.value_len));

@@ -40,7 +40,7 @@ impl Version {
 }
 
 /// Octets of a head for each of its fields that room is made for: few heads have more fields.
-const USUAL_LINE: usize = 36;
+const USUAL_LINE: usize = 24;
 
 /// A request head. Both front protocols fill it.
 #[derive(Clone, Debug)]
@@ -141,7 +141,7 @@ impl RequestHead {
                 skip: is_skipped_in_requests(known) || has_underscore,
             });
         }
-        let mut fields = Fields { bytes: bytes.clone(), list };
+        let mut fields = Fields::new(bytes.clone(), list);
         let parts = Target::parse(bytes, target, &method)?;
         let Authority { authority, host, port } = match (builder.host, parts.authority, version) {
             (None, _, Version::Http11) => return Err(Refusal::bad("no Host")),
@@ -407,7 +407,7 @@ impl ResponseHead {
             });
         }
         let reason = if reason.is_empty() { Span::default() } else { Span::within(&bytes, reason) };
-        let mut fields = Fields { bytes, list };
+        let mut fields = Fields::new(bytes, list);
         let connection = indexer.connection(&mut fields, version);
         Ok(ResponseHead {
             framing: indexer.evidence.response(version, status, to_head)?,
@@ -429,19 +429,19 @@ impl ResponseHead {
 #[derive(Debug)]
 pub struct HeadBuilder {
     buffer: BytesMut,
-    fields: Fields,
+    list: Vec<Field>,
     is_request: bool,
 }
 
 impl HeadBuilder {
     /// For a request.
     pub fn request() -> HeadBuilder {
-        HeadBuilder { buffer: BytesMut::with_capacity(1024), fields: Fields::default(), is_request: true }
+        HeadBuilder { buffer: BytesMut::with_capacity(1024), list: Vec::new(), is_request: true }
     }
 
     /// For a response, or for trailers of either side.
     pub fn response() -> HeadBuilder {
-        HeadBuilder { buffer: BytesMut::with_capacity(1024), fields: Fields::default(), is_request: false }
+        HeadBuilder { buffer: BytesMut::with_capacity(1024), list: Vec::new(), is_request: false }
     }
 
     /// Appends a part that is no field, and says where it stands.
@@ -456,7 +456,7 @@ impl HeadBuilder {
         let known = Known::of(name);
         let name_at = self.part(name);
         let value_at = self.part(value);
-        self.fields.list.push(Field {
+        self.list.push(Field {
             name_start: name_at.start,
             name_len: name_at.len,
             value_start: value_at.start,
@@ -471,8 +471,7 @@ impl HeadBuilder {
     }
 
     /// The fields, with the buffer frozen.
-    pub fn finish(mut self) -> Fields {
-        self.fields.bytes = self.buffer.freeze();
-        self.fields
+    pub fn finish(self) -> Fields {
+        Fields::new(self.buffer.freeze(), self.list)
     }
 }

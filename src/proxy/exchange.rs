@@ -58,12 +58,13 @@ pub fn run<C: Client>(
 }
 
 /// Marks which fields of the client count.
+#[inline]
 pub fn prepare(requests: &Requests, head: &mut RequestHead) {
     if requests.underscores {
         head.fields.pass_underscored();
     }
-    for field in requests.set.iter().flat_map(|set| set.iter()) {
-        head.fields.skip_named(field.name.as_bytes());
+    if let Some(set) = &requests.set {
+        set.iter().for_each(|field| head.fields.skip_named(field.name.as_bytes()));
     }
 }
 
@@ -238,7 +239,7 @@ fn body_rules(worker: &Worker, globals: &Globals, route: &Route) -> BodyRules {
     BodyRules {
         limit: route.body_limit(),
         gap: (!policy.is_grpc).then(|| globals.clients.body_gap.unwrap_or(limits.body_gap)),
-        min_rate: if policy.is_grpc { 0 } else { limits.body_min_rate },
+        min_rate: if policy.is_grpc { 0 } else { policy.body_min_rate },
         hold: if (policy.buffer_request || is_copied) && !policy.is_grpc { limits.buffer.bytes() } else { 0 },
         trailers: policy.request_trailers || policy.is_grpc,
     }

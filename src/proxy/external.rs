@@ -30,6 +30,9 @@ const REMEMBERED: usize = 10_000;
 /// Longer words are not remembered, in octets.
 const LONGEST: usize = 16 << 10;
 
+/// What a service is told of who asks it.
+const SENT_FROM: (&str, &str) = ("X-Sent-From", "nginx-ingress-controller");
+
 /// What the service says.
 #[derive(Clone, Debug)]
 struct Word {
@@ -58,6 +61,9 @@ pub struct Remembered(RefCell<HashMap<[u8; 32], (Instant, Word)>>);
 /// Asks, and lets the request in or says what it gets instead.
 pub async fn ask<C: Client>(asker: &Asker<'_, C>, external: &External, edits: &mut Edits) -> Result<(), Reply> {
     let request = asker.request;
+    if is_ours(request, external) {
+        return Err(Reply::failed(500, Failure::AuthError));
+    }
     let word = match word(asker, external).await {
         Ok(word) => word,
         Err(()) => return Err(Reply::failed(500, Failure::AuthError)),
@@ -81,6 +87,14 @@ pub async fn ask<C: Client>(asker: &Asker<'_, C>, external: &External, edits: &m
         }
         _ => Err(Reply::failed(500, Failure::AuthError)),
     }
+}
+
+/// Whether the request is a question to the very service that is to be asked about it: that would never end. Who only
+/// says so gets nothing by it.
+fn is_ours(request: &Request<'_>, external: &External) -> bool {
+    let (name, value) = SENT_FROM;
+    request.host().eq_ignore_ascii_case(&external.host)
+        && request.head.fields.find(name).is_some_and(|sent| sent == value.as_bytes())
 }
 
 /// The redirect of a client that is not known, to where it can say who it is.
@@ -158,7 +172,7 @@ async fn fetch<C: Client>(asker: &Asker<'_, C>, external: &External, backend: &B
     let redirect = external.redirect.as_ref().map(|template| text::expand(template, request));
     edits.set(head, "X-Original-URL", url.into());
     edits.set(head, "X-Original-Method", Bytes::copy_from_slice(head.method.as_str().as_bytes()));
-    edits.set(head, "X-Sent-From", Bytes::from_static(b"nginx-ingress-controller"));
+    edits.set(head, SENT_FROM.0, Bytes::from_static(SENT_FROM.1.as_bytes()));
     edits.set(head, "X-Auth-Request-Redirect", redirect.unwrap_or_else(|| target.clone()).into());
     if external.method.is_some() {
         edits.set(head, "X-Original-URI", target.into());

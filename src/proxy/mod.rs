@@ -37,6 +37,7 @@ mod pump;
 pub mod rehearsal;
 mod reply;
 mod respond;
+mod seats;
 mod spare;
 mod start;
 mod timer;

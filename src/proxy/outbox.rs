@@ -60,7 +60,7 @@ impl Outbox {
     /// Queues the end.
     pub(crate) fn finish(&mut self, trailers: Option<&Fields>) {
         self.trailers = trailers.filter(|fields| fields.passed().next().is_some()).map(|fields| {
-            let mut map = HeaderMap::with_capacity(fields.list.len());
+            let mut map = HeaderMap::with_capacity(fields.count());
             append(&mut map, fields);
             map
         });

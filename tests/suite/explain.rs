@@ -134,7 +134,8 @@ const FIELDS: [(&str, &str, Pairs, u16, &str); 19] = [
     ("any", "GET", &[("Authorization", "Basic YW5uOnNlY3JldA==")], 200, "web"),
     ("basic", "GET", &[("Authorization", "Basic Ym9iOnNlY3JldA==")], 401, ""),
     ("basic", "GET", &[("Authorization", "Bearer x")], 401, ""),
-    ("signin", "GET", &[], 302, ""),
+    // Without auth-url nobody is sent anywhere, as in ingress-nginx.
+    ("signin", "GET", &[], 401, ""),
     ("cors", "OPTIONS", &[("Origin", "https://b.example"), ("Access-Control-Request-Method", "PUT")], 204, ""),
     ("cors", "GET", &[("Origin", "https://c.example")], 200, "web"),
     ("small", "POST", &[("Content-Length", "2000")], 413, ""),

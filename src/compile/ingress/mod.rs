@@ -21,7 +21,7 @@ use self::class::Owner;
 use super::claim::{
     BackendClaim, CertificateClaim, Front, HostClaim, Outcome, Redirect, RootClaim, RouteClaim, When, problem,
 };
-use super::filters::{plain, tls_redirect};
+use super::filters::{of_nobody, tls_redirect};
 use super::names;
 use super::resolve::{Resolution, resolve};
 use super::said::{BackendSettings, Said};
@@ -321,7 +321,7 @@ impl Draft<'_, '_, '_> {
             own,
             redirect: if is_silent || closed.is_some() { Redirect::NEVER } else { self.redirect() },
             filters: self.shared.filters(if is_silent {
-                plain(self.view.ground)
+                of_nobody(self.view.ground)
             } else {
                 filters::of_implicit_root(&self.filters)
             }),

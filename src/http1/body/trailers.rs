@@ -31,7 +31,7 @@ impl Trailers {
                 }
                 let bytes = buffer.split_to(end + 1).freeze();
                 let list = std::mem::take(&mut self.list);
-                let fields = (!list.is_empty()).then(|| Box::new(Fields { bytes, list }));
+                let fields = (!list.is_empty()).then(|| Box::new(Fields::new(bytes, list)));
                 return Ok(Step::End(fields));
             }
             if end + usize::from(found.is_some()) > limits.trailers {

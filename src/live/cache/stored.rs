@@ -52,7 +52,7 @@ impl Life {
 impl Stored {
     /// Octets of memory, about.
     pub fn weight(&self) -> u64 {
-        let fields = self.head.fields.bytes.len() + self.head.fields.list.len() * size_of::<Field>();
+        let fields = self.head.fields.bytes.len() + self.head.fields.count() * size_of::<Field>();
         let selecting: usize =
             self.selecting.iter().map(|(name, value)| name.len() + value.as_ref().map_or(0, |v| v.len())).sum();
         self.body.length() + (fields + selecting + size_of::<Stored>() + size_of::<Body>()) as u64
@@ -62,11 +62,11 @@ impl Stored {
 /// The lines of `fields` that are passed on and `kept`, in memory of their own and in the form in which they are written.
 pub fn compact(fields: &Fields, mut kept: impl FnMut(&[u8]) -> bool) -> Fields {
     let mut bytes = BytesMut::with_capacity(fields.bytes.len());
-    let mut list = Vec::with_capacity(fields.list.len());
+    let mut list = Vec::with_capacity(fields.count());
     for (field, name, value) in fields.passed().filter(|(_, name, _)| kept(name)) {
         append(&mut bytes, &mut list, field, name, value);
     }
-    Fields { bytes: bytes.freeze(), list }
+    Fields::new(bytes.freeze(), list)
 }
 
 /// Two lists of lines as one, in the form of [`compact`].
@@ -74,7 +74,7 @@ pub fn join<'a>(lines: impl Iterator<Item = (&'a Field, &'a [u8], &'a [u8])>) ->
     let mut bytes = BytesMut::new();
     let mut list = Vec::new();
     lines.for_each(|(field, name, value)| append(&mut bytes, &mut list, field, name, value));
-    Fields { bytes: bytes.freeze(), list }
+    Fields::new(bytes.freeze(), list)
 }
 
 fn append(bytes: &mut BytesMut, list: &mut Vec<Field>, field: &Field, name: &[u8], value: &[u8]) {

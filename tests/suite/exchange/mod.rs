@@ -2,6 +2,7 @@
 
 mod authority;
 mod backend_tls;
+mod broken_guards;
 mod canary;
 mod client_certificates;
 mod config;
@@ -9,13 +10,16 @@ mod cache;
 mod compress;
 mod external;
 pub mod filters;
+mod global_auth;
 mod health;
 mod hosts;
 mod mirror;
 mod pace;
 mod passwords;
 pub mod late;
+mod limits;
 pub mod plain;
+mod pools;
 pub mod scripted;
 mod regex;
 mod seen;

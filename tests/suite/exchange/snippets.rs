@@ -367,6 +367,17 @@ fn snippets_of_the_config_map_act_on_every_host_and_path() {
 }
 
 #[test]
+fn the_service_of_all_gets_the_fields_of_its_snippet() {
+    let (web, auth) = (Echo::start(""), Echo::start(""));
+    let url = format!("global-auth-url: 'http://127.0.0.1:{}/'", auth.address.port());
+    let bed =
+        serving(&web, "", &global(&format!("{url}, global-auth-snippet: 'proxy_set_header My-Custom-Header 42;'")));
+    assert_eq!(status(&ask(&bed, "GET /", "")), 200);
+    assert_eq!(field(&auth.heads().remove(0), "My-Custom-Header"), Some("42"));
+    assert_eq!(field(&web.heads().remove(0), "My-Custom-Header"), None);
+}
+
+#[test]
 fn an_answer_that_a_back_end_gives_to_one_is_not_kept_for_another() {
     let web = Echo::start("Cache-Control: max-age=60\r\n");
     let cached = format!(

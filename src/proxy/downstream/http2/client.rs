@@ -125,7 +125,7 @@ impl Client for Http2Client {
     fn queue_head(&self, answer: &Answer<'_>, _close: bool) {
         self.owes_continue.set(false);
         let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::BAD_GATEWAY);
-        let count = answer.fields.map_or(0, |fields| fields.list.len());
+        let count = answer.fields.map_or(0, |fields| fields.count());
         let mut fields = HeaderMap::with_capacity(count + answer.extra.len() + 2);
         if let Some(upstream) = answer.fields {
             append(&mut fields, upstream);

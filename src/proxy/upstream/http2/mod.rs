@@ -245,7 +245,7 @@ fn head(outgoing: &Outgoing<'_>, scheme: Scheme) -> Option<Request<()>> {
     *request.method_mut() = outgoing.method.clone();
     *request.uri_mut() = uri;
     let fields = request.headers_mut();
-    fields.reserve(outgoing.head.fields.list.len() + ADDITIONS);
+    fields.reserve(outgoing.head.fields.count() + ADDITIONS);
     append(fields, outgoing.fields());
     let mut add = |name: &str, value: &[u8]| {
         if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_bytes(value)) {

@@ -107,7 +107,8 @@ pub(super) fn pattern(text: &str) -> Result<&str, Unread> {
 
 /// Refuses to set a field of answers that says how they are framed or coded.
 pub(super) fn of_answers(name: &str) -> Result<(), Unread> {
-    match config_map::is_ours(name) || name.eq_ignore_ascii_case("content-encoding") {
+    let is_ours = ["content-encoding", "date"].iter().any(|own| name.eq_ignore_ascii_case(own));
+    match is_ours || config_map::is_ours(name) {
         true => Err(Unread::new("names a field that only the proxy writes", words::SET)),
         false => Ok(()),
     }

@@ -28,6 +28,7 @@ fn a_statement_is_done_left_out_or_refused() {
         ("add_header X-A 1 never;", 0, 1, false),
         ("add_header Content-Length 1 always;", 0, 1, false),
         ("add_header Content-Encoding gzip;", 0, 1, false),
+        ("more_set_headers 'Date: never';", 0, 1, false),
         ("proxy_hide_header;", 0, 1, false),
         ("proxy_hide_header \"X-A\\r\\n\";", 0, 1, false),
         ("proxy_set_header Content-Length 1;", 0, 1, false),
