@@ -8,9 +8,8 @@ use crate::compile::claim::{BackendClaim, BackendFacts, problem};
 use crate::compile::config_map::{self, GlobalAuth};
 use crate::compile::resolve::{first_port, refusal, resolve};
 use crate::ir::{
-    AuthCache, BackendId, EndpointSource, ErrorPages, External, Mirror, Name, Object, Origin, Part, PortKey,
-    Protocol, Reason,
-    Severity, SignIn, Template,
+    AuthCache, BackendId, EndpointSource, ErrorPages, External, Mirror, Name, Object, Origin, Part, PortKey, Protocol,
+    Reason, Severity, SignIn, Template,
 };
 use crate::snapshot::{ConfigMap, IngressRule};
 

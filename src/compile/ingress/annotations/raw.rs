@@ -1,6 +1,6 @@
 //! Annotations that guard access by what is not here yet, and raw configuration, which often does: each closes the paths.
 
-use super::table::Guard::{Access, Firewall, Snippet};
+use super::table::Guard::{Firewall, Snippet};
 use super::table::{Row, both, guards, guards_unless, nginx};
 
 pub(super) const ROWS: &[Row] = &[
