@@ -172,6 +172,8 @@ pub struct Policy {
     pub compress: Option<Arc<Compression>>,
     /// Answers are kept and served again; `None` = never.
     pub cache: Option<Arc<Caching>>,
+    /// How fast the body of an answer goes; `None` = as fast as the client takes it.
+    pub pace: Option<Pace>,
     /// The Ingress asks for the backend's sticky cookie (`affinity: cookie`); else none is given out on the route.
     pub sticky: bool,
 }
@@ -187,6 +189,15 @@ pub struct Timeouts {
     pub send: Duration,
     /// A tunnel without bytes in either direction.
     pub tunnel_idle: Duration,
+}
+
+/// How fast the body of one answer goes to its client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Pace {
+    /// `limit-rate`, octets a second; not 0.
+    pub rate: u64,
+    /// `limit-rate-after`: so many octets go before that counts.
+    pub after: u64,
 }
 
 /// Largest request body, and the annotation to name when it is exceeded.

@@ -13,8 +13,8 @@ use std::fmt::{self, Write};
 use std::time::Duration;
 
 use super::{
-    Backend, BodyLimit, Caching, Compression, Config, EndpointSets, EndpointSource, Filters, HostRedirect, Policy,
-    Problem, Rejected, Retry, RetryOn, Route, Target, Timeouts, Upgrade, VirtualHost,
+    Backend, BodyLimit, Caching, Compression, Config, EndpointSets, EndpointSource, Filters, HostRedirect, Pace,
+    Policy, Problem, Rejected, Retry, RetryOn, Route, Target, Timeouts, Upgrade, VirtualHost,
 };
 
 /// What the text form needs to know besides the configuration.
@@ -196,6 +196,7 @@ fn policy(words: &mut Vec<String>, policy: &Policy, plain: &Policy) {
         is_grpc,
         compress,
         cache,
+        pace,
         sticky,
     } = policy;
     let Timeouts { connect, read, send, tunnel_idle } = timeouts;
@@ -239,6 +240,14 @@ fn policy(words: &mut Vec<String>, policy: &Policy, plain: &Policy) {
     }
     if *cache != plain.cache {
         words.push(cache.as_deref().map_or("cache=off".to_owned(), cached));
+    }
+    if *pace != plain.pace {
+        let size = |octets: u64| Size(&BodyLimit { bytes: octets }).to_string();
+        let after = |pace: &Pace| if pace.after == 0 { String::new() } else { format!(" after {}", size(pace.after)) };
+        words.push(match pace {
+            Some(pace) => format!("rate={}/s{}", size(pace.rate), after(pace)),
+            None => "rate=unlimited".to_owned(),
+        });
     }
     if *sticky != plain.sticky {
         words.push("sticky".to_owned());

@@ -15,6 +15,7 @@ use super::errors;
 use super::forward::Outgoing;
 use super::forwarded::{self, Seen};
 use super::guard::{self, Admitted, Asker};
+use super::mirror;
 use super::note::Note;
 use super::outlet::Way;
 use super::reply::{self, Reply, Stop};
@@ -163,6 +164,11 @@ async fn serve<C: Client>(
         upgrade: upgrade.as_deref(),
         te_trailers: route.rule.policy.is_grpc,
     };
+    if let Some(mirror) = &filters.mirror
+        && !backend.live.endpoints.load().candidates.is_empty()
+    {
+        mirror::send(worker, table, at, mirror, &request, &outgoing, &upload);
+    }
     if let Some(caching) = route.rule.policy.cache.as_deref().filter(|_| !is_other)
         && let Some(ask) = cached::Ask::new(
             caching,
@@ -202,12 +208,15 @@ async fn serve<C: Client>(
     Ok(None)
 }
 
+/// The client, its host and the prefix.
+type SeenParts<'a> = (Option<Rc<Peer>>, Option<&'a [u8]>, Option<&'a [u8]>);
+
 /// The client, the host that it asked for and the prefix that was taken off, as far as a proxy that is believed tells of them.
 fn seen<'a, C: Client>(
     globals: &Globals,
     client: &C,
     head: &'a RequestHead,
-) -> (Option<Rc<Peer>>, Option<&'a [u8]>, Option<&'a [u8]>) {
+) -> SeenParts<'a> {
     match globals.trust.as_ref().and_then(|trust| forwarded::seen(trust, client.peer(), head)) {
         None => (None, None, None),
         Some(Seen { peer, host, prefix }) => (Some(Rc::new(peer)), host, prefix),
@@ -228,11 +237,13 @@ fn backend(outcome: Outcome<'_>) -> Result<(Option<&BackendRef>, Option<Box<filt
 fn body_rules(worker: &Worker, globals: &Globals, route: &Route) -> BodyRules {
     let policy = &route.rule.policy;
     let limits = worker.limits();
+    // A copy has the whole body.
+    let is_copied = route.rule.filters.mirror.as_ref().is_some_and(|mirror| mirror.has_body);
     BodyRules {
         limit: route.body_limit(),
         gap: (!policy.is_grpc).then(|| globals.clients.body_gap.unwrap_or(limits.body_gap)),
         min_rate: if policy.is_grpc { 0 } else { policy.body_min_rate },
-        hold: if policy.buffer_request && !policy.is_grpc { limits.buffer.bytes() } else { 0 },
+        hold: if (policy.buffer_request || is_copied) && !policy.is_grpc { limits.buffer.bytes() } else { 0 },
         trailers: policy.request_trailers || policy.is_grpc,
     }
 }

@@ -163,6 +163,7 @@ impl<'a> Builder<'a> {
             external: external.and_then(|external| self.backend_ref(&external.backend)),
             fallback: filters.fallback.as_ref().and_then(|id| self.backend_ref(id)),
             errors: filters.errors.as_ref().and_then(|errors| self.backend_ref(&errors.backend)),
+            mirror: filters.mirror.as_ref().and_then(|mirror| self.backend_ref(&mirror.backend)),
         }))
     }
 

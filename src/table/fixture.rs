@@ -130,6 +130,7 @@ pub(crate) fn route(path: ir::PathMatch, implicit: bool, target: ir::Target) -> 
             is_grpc: false,
             cache: None,
             compress: None,
+            pace: None,
             sticky: false,
         }),
     }

@@ -42,6 +42,7 @@ pub(super) fn policy(settings: &Settings, limits: &Limits) -> Policy {
         is_grpc: false,
         cache: settings.cache.caching(),
         compress: settings.compress.compression(),
+        pace: settings.limits.pace(),
         sticky: settings.backend.affinity.is_some(),
     }
 }

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use super::value::{Refusal, Value, means};
 use super::{
     Settings, access, answers, backend_tls, balance, basic, cache, canary, client_auth, compress, cors, exchange,
-    external, health, hosts, known, limits, raw, redirect, rewrite, snippet, sticky,
+    external, health, hosts, known, limits, mirror, raw, redirect, rewrite, snippet, sticky,
 };
 use crate::ir::{Kind, Reason, Severity};
 use crate::settings::suggest::{did_you_mean, distance};
@@ -223,7 +223,7 @@ pub(super) fn find(name: &str) -> Option<&'static Row> {
 }
 
 /// The rows of each subject; the page has a place for each under this name.
-pub(super) const SUBJECTS: [(&str, &[Row]); 21] = [
+pub(super) const SUBJECTS: [(&str, &[Row]); 22] = [
     ("canary", canary::ROWS),
     ("redirect", redirect::ROWS),
     ("hosts", hosts::ROWS),
@@ -242,6 +242,7 @@ pub(super) const SUBJECTS: [(&str, &[Row]); 21] = [
     ("basic", basic::ROWS),
     ("external", external::ROWS),
     ("answers", answers::ROWS),
+    ("mirror", mirror::ROWS),
     ("raw", raw::ROWS),
     ("snippet", snippet::ROWS),
     ("known", known::ROWS),
