@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::said::{Said, Told};
 use crate::ir::{
     Alias, BackendId, CanaryRule, Certificate, ClientAuth, EndpointSource, Filters, HostPattern, HostRedirect, Name,
-    Object, Origin, PathMatch, Policy, Problem, Protocol, Reason, Rejected, Route, Severity, Target,
+    Object, Origin, PathMatch, Policy, PortKey, Problem, Protocol, Reason, Rejected, Route, Severity, Speech, Target,
 };
 
 /// Everything that one Ingress asks for.
@@ -43,6 +43,23 @@ pub(super) struct HostClaim {
     pub(super) certificate: Option<Box<CertificateClaim>>,
 }
 
+/// What a backend reference leads to.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Aim {
+    /// What answers.
+    pub(super) target: Target,
+    /// The port of the Service as written, where the backend is not called so.
+    pub(super) port: Option<PortKey>,
+    /// How the backend is spoken to, where the Ingress says it.
+    pub(super) speech: Option<Arc<Speech>>,
+}
+
+impl From<Target> for Aim {
+    fn from(target: Target) -> Aim {
+        Aim { target, port: None, speech: None }
+    }
+}
+
 /// One path of one Ingress on one host.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct RouteClaim {
@@ -76,6 +93,8 @@ pub(super) struct CanaryClaim {
     pub(super) written: Arc<str>,
     /// The backend that takes the share.
     pub(super) backend: BackendId,
+    /// The port of its Service as written, where the backend is not called so.
+    pub(super) port: Option<PortKey>,
     /// Which requests it takes.
     pub(super) rule: Arc<CanaryRule>,
     /// The cookie of the mainline does not remember it.
@@ -88,7 +107,7 @@ pub(super) struct CanaryClaim {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct RootClaim {
     /// Its own `spec.defaultBackend`.
-    pub(super) own: Option<Target>,
+    pub(super) own: Option<Aim>,
     /// Times and sizes towards `own`.
     pub(super) policy: Arc<Policy>,
     /// How requests in clear text are redirected.

@@ -95,6 +95,12 @@ async fn serve<C: Client>(
     note.routed(table, at);
     let told = told?;
     let filters = &route.rule.filters;
+    if let Outcome::Backend { backend, .. } = &outcome
+        && filters.is_guarded()
+        && is_nowhere(route, backend)
+    {
+        return Err(Reply::failed(503, Failure::NoEndpoints).into());
+    }
     let mut admitted = match &outcome {
         Outcome::Backend { .. } | Outcome::NotFound if filters.is_guarded() => {
             Box::pin(guard::admit(&Asker { worker, client, peer, globals, request: &request, route, told: &told }))
@@ -151,6 +157,7 @@ async fn serve<C: Client>(
         framing: upload.framing(head.framing),
         upgrade: upgrade.as_deref(),
         te_trailers: route.rule.policy.is_grpc,
+        withheld: &[],
     };
     if let Some(caching) = route.rule.policy.cache.as_deref().filter(|_| !is_other)
         && let Some(ask) = cached::Ask::new(caching, table, at, backend, &outgoing, &path, &identity, last)
@@ -176,6 +183,12 @@ async fn serve<C: Client>(
     let way = Way { head, route, globals, close, refusal: &[], cookies: &admitted.edits.cookies, cache_status };
     respond::forward(worker, client, way, answered, &mut upload, note).await?;
     Ok(None)
+}
+
+/// Nobody can answer, whoever asks: then, as in nginx, nobody is counted or asked who he is.
+fn is_nowhere(route: &Route, backend: &BackendRef) -> bool {
+    let has_fallback = route.aside.as_ref().is_some_and(|aside| aside.fallback.is_some());
+    !has_fallback && route.rule.policy.cache.is_none() && backend.live.endpoints.load().candidates.is_empty()
 }
 
 /// The back end to ask and what it gets in place of path and query, or what is answered without one.
