@@ -118,10 +118,13 @@ balancing: ## Simulate every algorithm in virtual time; writes the table and the
 	@scripts/setup.sh build
 	BALANCING_WRITE=1 $(CARGO) test --test suite balancing:: -- --nocapture
 
-bench-peers: ## The same load side by side with nginx, one worker each on one core
+bench-peers: ## The same load side by side with nginx, one worker each on one core; compression and cache too
 	@scripts/setup.sh bench
 	$(CARGO) build --release --bin fairlead --bench peers
-	python3 benches/peers/side_by_side.py $(RELEASE)
+	missed=0; \
+	python3 benches/peers/side_by_side.py $(RELEASE) || missed=1; \
+	python3 benches/peers/features.py $(RELEASE) || missed=1; \
+	exit $$missed
 
 bench-balancing: ## Ten real back ends, one of them sick, behind HAProxy and behind Fairlead: p99 and errors; over an hour
 	@scripts/setup.sh bench

@@ -54,8 +54,10 @@ data: {{tls.crt: {encoded[certificate]}, tls.key: {encoded[key]}}}
     )
 
 
-def objects(name: str, host: str, address: str, port: int) -> str:
-    """An Ingress with its Service and endpoint. No redirect to https, so that plain and TLS do the same work."""
+def objects(name: str, host: str, address: str, port: int, **annotations: str) -> str:
+    """An Ingress with its Service and endpoint, and `fairlead.dev/` annotations by name (`_` for `-`). No redirect to
+    https, so that plain and TLS do the same work."""
+    more = "".join(f', fairlead.dev/{name.replace("_", "-")}: "{value}"' for name, value in annotations.items())
     return f"""apiVersion: v1
 kind: Service
 metadata: {{name: {name}}}
@@ -72,7 +74,7 @@ apiVersion: networking.k8s.io/v1
 kind: Ingress
 metadata:
   name: {name}
-  annotations: {{nginx.ingress.kubernetes.io/ssl-redirect: "false"}}
+  annotations: {{nginx.ingress.kubernetes.io/ssl-redirect: "false"{more}}}
 spec:
 {f"  tls: [{{hosts: [{host}], secretName: tls}}]" if host == HOST else "  ingressClassName: fairlead"}
   rules:

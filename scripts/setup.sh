@@ -53,6 +53,7 @@ want_bench() {
     need valgrind valgrind
     need taskset util-linux
     [ -x /usr/sbin/nginx ] || need nginx nginx-light
+    [ -e /usr/lib/nginx/modules/ngx_http_brotli_filter_module.so ] || packages+=(libnginx-mod-http-brotli-filter)
     [ -x /usr/sbin/haproxy ] || need haproxy haproxy
 }
 

@@ -43,7 +43,7 @@ async fn requests(load: Rc<Load>, tally: Tally, mut sender: SendRequest<Bytes>) 
     while tally.may_send() {
         let sent = Instant::now();
         match exchange(&load, &mut sender, body.clone()).await {
-            Ok(status) => tally.answered(status, sent.elapsed()),
+            Ok(status) => tally.answered(status, sent.elapsed(), 0),
             Err(error) if error.is_go_away() && error.reason() == Some(h2::Reason::NO_ERROR) => return false,
             Err(_) => {
                 tally.broke();

@@ -29,6 +29,8 @@ pub(crate) struct Load {
     target: SocketAddr,
     host: String,
     path: String,
+    /// `Accept-Encoding`.
+    encodings: String,
     /// Bytes of a POST body; 0 = GET.
     post: usize,
     tls: Option<Arc<ClientConfig>>,
@@ -76,6 +78,7 @@ fn main() -> anyhow::Result<()> {
             target: *target,
             host: text("host"),
             path: text("path"),
+            encodings: text("encodings"),
             post: number("post"),
             tls: flags.get_flag("tls").then(|| tls(streams > 0)).transpose()?,
             connections: number("connections"),
@@ -88,6 +91,7 @@ fn main() -> anyhow::Result<()> {
                 tls: load.tls.clone(),
                 host: text("host"),
                 path: text("path"),
+                encodings: text("encodings"),
                 ..load
             }))
             .await?;
@@ -152,6 +156,7 @@ fn command() -> Command {
         value("warm-up", "1", "seconds of load that do not count").value_parser(value_parser!(f64)),
         value("host", "bench.example", "host of every request"),
         value("path", "/bytes/1024", "path of every request; /bytes/N is answered with N bytes"),
+        value("encodings", h1::ENCODINGS, "Accept-Encoding of every request"),
         value("post", "0", "bytes of a POST body; 0 = GET").value_parser(value_parser!(usize)),
         Arg::new("out").long("bench").action(ArgAction::SetTrue).hide(true),
     ])

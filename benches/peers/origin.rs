@@ -1,4 +1,5 @@
-//! The origin: HTTP/1.1 with keep-alive, `GET /bytes/N` and `POST` answered with N bytes.
+//! The origin: HTTP/1.1 with keep-alive. `GET /bytes/N` and `POST` are answered with N bytes, `/text/N` with so much HTML,
+//! `/kept/N` with bytes that a cache may keep.
 
 use std::net::SocketAddr;
 
@@ -6,8 +7,59 @@ use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
-const HEAD: &str = "HTTP/1.1 200 OK\r\nServer: origin\r\nDate: Sun, 22 Nov 2026 07:00:00 GMT\r\nContent-Type: application/json\r\n\
-    Cache-Control: no-cache\r\nContent-Length: ";
+const HEAD: &str = "HTTP/1.1 200 OK\r\nServer: origin\r\nDate: Sun, 22 Nov 2026 07:00:00 GMT\r\n";
+
+/// What the path asks for.
+#[derive(Clone, Copy, PartialEq)]
+enum Asked {
+    Bytes(usize),
+    Text(usize),
+    Kept(usize),
+}
+
+impl Asked {
+    fn of(head: &[u8]) -> Asked {
+        let text = number_after(head, b"/text/").map(Asked::Text);
+        let kept = || number_after(head, b"/kept/").map(Asked::Kept);
+        text.or_else(kept).unwrap_or_else(|| Asked::Bytes(number_after(head, b"/bytes/").unwrap_or(1024)))
+    }
+
+    fn answer(self) -> Vec<u8> {
+        let (kind, control, body) = match self {
+            Asked::Bytes(length) => ("application/json", "no-cache", alphabet(length)),
+            Asked::Kept(length) => ("application/json", "max-age=3600", alphabet(length)),
+            Asked::Text(length) => ("text/html", "no-cache", page(length)),
+        };
+        let length = body.len();
+        let head = format!("{HEAD}Content-Type: {kind}\r\nCache-Control: {control}\r\nContent-Length: {length}\r\n\r\n");
+        [head.into_bytes(), body].concat()
+    }
+}
+
+fn alphabet(length: usize) -> Vec<u8> {
+    (b'a'..=b'z').cycle().take(length).collect()
+}
+
+/// HTML as an application makes it: elements that repeat with words and numbers that do less so. The same each time.
+fn page(length: usize) -> Vec<u8> {
+    const WORDS: [&str; 16] = [
+        "order", "customer", "invoice", "shipment", "warehouse", "delivery", "address", "product", "quantity", "total",
+        "discount", "currency", "payment", "pending", "approved", "returned",
+    ];
+    let mut random = fastrand::Rng::with_seed(7);
+    let mut page = String::from("<!doctype html>\n<table class=\"list\">\n");
+    while page.len() < length {
+        let number = random.u32(..1_000_000);
+        page.push_str(&format!("  <tr class=\"row\" id=\"r{number}\"><td class=\"name\">"));
+        for _ in 0..random.usize(3..9) {
+            page.push_str(WORDS.get(random.usize(..WORDS.len())).copied().unwrap_or_default());
+            page.push(' ');
+        }
+        page.push_str(&format!("</td><td class=\"sum\">{}.{:02}</td></tr>\n", random.u32(..9_000), random.u32(..100)));
+    }
+    page.truncate(length);
+    page.into_bytes()
+}
 
 /// Listens and answers in the background of the current `LocalSet`.
 pub(crate) fn listen(address: SocketAddr) -> std::io::Result<()> {
@@ -26,7 +78,7 @@ pub(crate) fn listen(address: SocketAddr) -> std::io::Result<()> {
 async fn answer_all(mut stream: TcpStream) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
     let mut input = BytesMut::with_capacity(16 << 10);
-    let mut answer = (usize::MAX, Vec::new());
+    let mut answer = None;
     loop {
         let Some(end) = memchr::memmem::find(&input, b"\r\n\r\n") else {
             if stream.read_buf(&mut input).await? == 0 {
@@ -35,13 +87,13 @@ async fn answer_all(mut stream: TcpStream) -> std::io::Result<()> {
             continue;
         };
         let head = input.split_to(end + 4);
-        let length = number_after(&head, b"/bytes/").unwrap_or(1024);
-        if answer.0 != length {
-            answer = (length, format!("{HEAD}{length}\r\n\r\n").into_bytes());
-            answer.1.extend((b'a'..=b'z').cycle().take(length));
-        }
+        let asked = Asked::of(&head);
         swallow_body(&head, &mut input, &mut stream).await?;
-        stream.write_all(&answer.1).await?;
+        let (_, answer) = match &mut answer {
+            Some(kept) if kept.0 == asked => kept,
+            other => other.insert((asked, asked.answer())),
+        };
+        stream.write_all(answer).await?;
     }
 }
 

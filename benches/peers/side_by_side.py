@@ -154,10 +154,10 @@ def processes(pid: int) -> list[int]:
 class Nginx:
     """nginx on free loopback ports, pinned."""
 
-    def __init__(self, work: pathlib.Path, origin: int):
+    def __init__(self, work: pathlib.Path, origin: int, template: str = NGINX):
         self.http, self.https = free_ports(2)
         self.work = work
-        text = NGINX.format(work=work, origin=origin, plain=self.http, tls=self.https, host=measure.HOST)
+        text = template.format(work=work, origin=origin, plain=self.http, tls=self.https, host=measure.HOST)
         self.config = work / "nginx.conf"
         self.config.write_text(text)
 

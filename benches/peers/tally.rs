@@ -21,6 +21,8 @@ struct Counts {
     sent: u64,
     requests: u64,
     errors: u64,
+    /// Of the bodies of all answers, as they came.
+    octets: u64,
     /// Requests by latency in microseconds.
     latencies: Vec<u32>,
 }
@@ -34,6 +36,7 @@ impl Tally {
             sent: 0,
             requests: 0,
             errors: 0,
+            octets: 0,
             latencies,
         })))
     }
@@ -51,7 +54,8 @@ impl Tally {
     }
 
     /// Counts an answer with status 200 as a request, any other as an error.
-    pub(crate) fn answered(&self, status: u16, latency: Duration) {
+    pub(crate) fn answered(&self, status: u16, latency: Duration, octets: usize) {
+        self.0.borrow_mut().octets += octets as u64;
         if status == 200 { self.took(latency) } else { self.broke() }
     }
 
@@ -90,6 +94,7 @@ impl Tally {
         serde_json::json!({
             "requests": counts.requests,
             "errors": counts.errors,
+            "octets": counts.octets,
             "seconds": elapsed.as_secs_f64(),
             "p50_us": counts.quantile(0.50),
             "p99_us": counts.quantile(0.99),

@@ -1,10 +1,12 @@
 //! The targets. Each takes any bytes and panics if a rule that must hold for all bytes does not.
 
 use bytes::BytesMut;
-use fairlead::compile::{Resolved, compile, endpoints};
+use fairlead::compile::nginx;
+use fairlead::compile::{Compiled, Resolved, compile, endpoints};
 use fairlead::http1::{
     BodyLimits, Decoder, Fields, Framing, HeadLimits, HeadScan, RequestHead, ResponseHead, Step, Version, serialise,
 };
+use fairlead::ir::{AnswerAct, Filters, FixedContent, HostPattern, LARGEST_PATTERN, Part, PathPattern, Template};
 use fairlead::live::Registry;
 use fairlead::proxy::meter::{Breach, Meter};
 use fairlead::proxy::proxy_header;
@@ -26,9 +28,11 @@ pub const ALL: &[(&str, Target)] = &[
     ("host", host),
     ("manifests", manifests),
     ("path", path),
+    ("pattern", pattern),
     ("proxy_header", proxy_header),
     ("request_head", request_head),
     ("response_head", response_head),
+    ("snippet", snippet),
 ];
 
 /// A PROXY header asks for no more than a few kilobytes, and the addresses that it names are read the same from one that
@@ -208,6 +212,129 @@ pub fn manifests(data: &[u8]) {
             let _certificate = table.certificate(Some(host));
         }
     });
+}
+
+/// A line with a path of a rule as a regular expression, one with a request path, and one with a host of a rule: the
+/// expression takes what its automaton takes, its beginning takes no less, and the table finds the first that matches.
+pub fn pattern(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let mut lines = text.splitn(3, '\n');
+    let [written, path, host] = std::array::from_fn(|_| lines.next().unwrap_or_default());
+    let beginning = PathPattern::beginning(written);
+    assert!(written.starts_with(beginning.start()));
+    if let Ok(pattern) = PathPattern::new(written) {
+        let is_taken = pattern.matches(path);
+        assert_eq!(pattern.groups(path).is_some(), is_taken);
+        assert!(!is_taken || beginning.matches(path), "{written:?} takes {path:?}, its beginning does not");
+        assert!(pattern.cost() <= LARGEST_PATTERN);
+    }
+    let compiled = compiled(&[
+        ("a", host, written, "use-regex", "true"),
+        ("b", "a.example", written, "use-regex", "true"),
+        ("c", "a.example", "/plain", "server-alias", host),
+    ]);
+    let (registry, metrics) = (Registry::new(1), Metrics::new(1, true));
+    CERTIFICATE.with(|certificate| {
+        let table = RoutingTable::build(&compiled.config, None, &registry, &metrics, certificate);
+        let Some(own) = compiled.config.hosts.get(&HostPattern::Exact("a.example".into())) else { return };
+        let Ok(request) = uri::path::normalise(path.as_bytes()) else { return };
+        let first = own.routes.iter().find(|route| route.path.matches(&request.matching));
+        let found = table.find("a.example", &request.matching).map(|at| &table.route(at).rule);
+        let is_regex = own.routes.iter().all(|route| route.path.kind.sign() == '~');
+        assert!(!is_regex || first == found, "{written:?} on {path:?}");
+        let name = uri::host::lookup(host);
+        let is_meant = |pattern: &HostPattern| *pattern == HostPattern::Exact(name.as_ref().into());
+        if let Some(pattern) = compiled.config.hosts.keys().find(|pattern| is_meant(pattern)) {
+            assert!(pattern.matches(&name) && table.owns_host(&name), "{host:?}");
+        }
+    });
+}
+
+/// A text in nginx's words is read the same when what was read is printed; as a snippet it closes its path, or sets nothing
+/// but fields that are clean.
+pub fn snippet(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    if let Ok(statements) = nginx::parse(text) {
+        let print =
+            |statements: &[nginx::Statement]| statements.iter().map(|one| format!("{one}\n")).collect::<String>();
+        let printed = print(&statements);
+        if printed.len() <= nginx::LONGEST {
+            let again = nginx::parse(&printed).unwrap_or_else(|fault| panic!("{fault:?} in {printed:?}"));
+            assert_eq!(print(&again), printed);
+        }
+    }
+    for name in ["auth-snippet", "configuration-snippet", "server-snippet"] {
+        let compiled =
+            compiled(&[("a", "a.example", "/", name, text), ("b", "a.example", "/b", "auth-url", "http://b.example")]);
+        let routes = compiled.config.hosts.values().flat_map(|host| &host.routes);
+        routes.for_each(|route| assert_clean(&route.filters));
+    }
+}
+
+/// Nothing that is set on requests or answers can end a field.
+fn assert_clean(filters: &Filters) {
+    let is_name = |name: &str| {
+        let name = name.strip_suffix('*').unwrap_or(name);
+        !name.is_empty() && name.bytes().all(|octet| octet.is_ascii_alphanumeric() || b"-_".contains(&octet))
+    };
+    let is_text = |template: &Template| {
+        let is_clean = |text: &str| text.bytes().all(|octet| octet == b'\t' || (b' '..=b'~').contains(&octet));
+        template.parts.iter().all(|part| if let Part::Text(text) = part { is_clean(text) } else { true })
+    };
+    let (mut names, mut texts) = (Vec::new(), Vec::new());
+    if let Some(edits) = &filters.request {
+        texts.extend(&edits.host);
+        for (name, text) in &edits.fields {
+            names.push(name);
+            texts.push(text);
+        }
+        for edit in &edits.input {
+            names.push(&edit.name);
+            texts.extend(&edit.value);
+        }
+    }
+    for rule in filters.response.iter().flat_map(|edits| &edits.rules) {
+        names.push(&rule.name);
+        if let AnswerAct::Add(text) | AnswerAct::Set(text) = &rule.act {
+            texts.push(text);
+        }
+    }
+    if let Some(FixedContent::Location(text)) = filters.reply.as_ref().map(|reply| &reply.content) {
+        texts.push(text);
+    }
+    for external in filters.access.iter().filter_map(|access| access.external.as_ref()) {
+        for (name, text) in &external.sends {
+            names.push(name);
+            texts.push(text);
+        }
+    }
+    assert!(names.iter().all(|name| is_name(name)), "{names:?}");
+    assert!(texts.iter().all(|text| is_text(text)), "{texts:?}");
+}
+
+/// Ingresses with a host, a path and one annotation each, compiled.
+fn compiled(ingresses: &[(&str, &str, &str, &str, &str)]) -> Compiled {
+    let mut manifests = String::new();
+    for (name, host, path, annotation, value) in ingresses {
+        let [host, path, value] = [host, path, value].map(|text| quoted(text));
+        manifests += &format!(
+            "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {{name: {name}, annotations: \
+             {{nginx.ingress.kubernetes.io/{annotation}: {value}}}}}\nspec: {{rules: [{{host: {host}, http: {{paths: \
+             [{{path: {path}, pathType: ImplementationSpecific, backend: {{service: {{name: web, port: {{number: \
+             80}}}}}}}}]}}}}]}}\n---\n"
+        );
+    }
+    compile(&yaml::read(&manifests, "fuzz.yaml").into_snapshot(), &CompileOptions::default())
+}
+
+/// A text as YAML reads it back.
+fn quoted(text: &str) -> String {
+    let escaped = text.chars().map(|char| match char {
+        '"' | '\\' => format!("\\{char}"),
+        ' '..='~' => char.to_string(),
+        _ => format!("\\U{:08X}", u32::from(char)),
+    });
+    format!("\"{}\"", escaped.collect::<String>())
 }
 
 thread_local! {

@@ -74,12 +74,22 @@ fn filtered(query: &str, answer: impl FnOnce(&Filter) -> Answered) -> Answered {
 }
 
 fn explained(view: &View, query: &str) -> Answered {
-    let request = pairs(query, ["url", "method", "length"]).and_then(|[url, method, length]| {
-        let url = url.ok_or("url is missing; write it as ?url=http%3A%2F%2Fhost%2Fpath")?;
-        let length = length.map(|text| text.parse().map_err(|_| format!("{text:?} is no length in bytes")));
-        let request = explain::Request::new(method.as_deref().unwrap_or("GET"), &url)?;
-        Ok(explain::Request { length: length.transpose()?, ..request })
-    });
+    // A header field may be there several times, all else once.
+    let (fields, others): (Vec<&str>, Vec<&str>) = query.split('&').partition(|pair| pair.starts_with("header="));
+    let request =
+        pairs(&others.join("&"), ["url", "method", "client", "header"]).and_then(|[url, method, client, _]| {
+            let url = url.ok_or("url is missing; write it as ?url=http%3A%2F%2Fhost%2Fpath")?;
+            let mut request = explain::Request::new(method.as_deref().unwrap_or("GET"), &url)?;
+            if let Some(client) = client {
+                request.client = client.parse().map_err(|_| format!("client {client:?} is not an IP address"))?;
+            }
+            fields.into_iter().filter_map(|pair| pair.strip_prefix("header=")).try_fold(request, |request, field| {
+                let field = decode(field).ok_or("the value of header is not percent-encoded UTF-8")?;
+                let (name, value) =
+                    field.split_once(':').ok_or_else(|| format!("header {field:?} is not NAME: VALUE"))?;
+                request.with(name, value)
+            })
+        });
     match request {
         Ok(request) => json(StatusCode::OK, &explain::explain(&view.table.load(), &view.listeners, &request)),
         Err(why) => error(StatusCode::BAD_REQUEST, &why),

@@ -3,6 +3,8 @@
 //! The admin API and `fairlead explain --manifests` both answer from here. What is decided is `table::decide`, which every
 //! request of the proxy goes through; `table::explain` adds why its look-up found what it found.
 
+mod entry;
+
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Instant;
@@ -13,9 +15,10 @@ use http::Method;
 use super::Listener;
 use super::shape::{Answer, Explanation, Lost, Origin, Rejected, Route, Step, endpoints};
 use crate::filter;
-use crate::http1::{METHOD_REFUSED, Refusal, RequestHead, is_refused};
+use crate::http1::{Framing, METHOD_REFUSED, Refusal, RequestHead, is_refused};
 use crate::live::{EndpointSet, Standing};
 use crate::proxy::balance::{judged, minded};
+use crate::proxy::rehearsal::{self, Choice, Seen};
 use crate::table::{self, BackendRef, Decision, Outcome, RouteRef, RoutingTable, Target, decide};
 use crate::uri;
 
@@ -39,9 +42,9 @@ pub struct Request {
     pub path: String,
     /// Query as received, with its `?`; empty when there is none.
     pub query: String,
-    /// Length of the body in bytes, when the request tells it.
-    pub length: Option<u64>,
-    /// The client's address.
+    /// Its header fields but Host, in order.
+    pub fields: Vec<(String, String)>,
+    /// The client's address: the far end of the connection.
     pub client: IpAddr,
 }
 
@@ -70,19 +73,48 @@ impl Request {
             port: host.port,
             path: if path.is_empty() { "/" } else { path }.to_owned(),
             query: query.to_owned(),
-            length: None,
+            fields: Vec::new(),
             client: Ipv4Addr::LOCALHOST.into(),
         })
+    }
+
+    /// The request with one more header field; Host takes the place of the URL's host. `Err` is one line that says what is
+    /// wrong with it.
+    pub fn with(mut self, name: &str, value: &str) -> Result<Request, String> {
+        let (name, value) = (name.trim(), value.trim());
+        let is_token = |octet: u8| octet.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&octet);
+        if name.is_empty() || !name.bytes().all(is_token) {
+            return Err(format!("{name:?} is not the name of a header field"));
+        }
+        if value.contains(|letter: char| letter.is_control() && letter != '\t') {
+            return Err(format!("the value of {name} holds a control character"));
+        }
+        if name.eq_ignore_ascii_case("content-length") && value.bytes().any(|octet| !octet.is_ascii_digit()) {
+            return Err(format!("Content-Length {value:?} is no length in bytes"));
+        }
+        if name.eq_ignore_ascii_case("host") {
+            let moved = Request::new(&self.method, &with_host(&self.url, value))?;
+            return Ok(Request { fields: self.fields, client: self.client, ..moved });
+        }
+        self.fields.push((name.to_owned(), value.to_owned()));
+        Ok(self)
     }
 
     /// The head that such a request has over HTTP/1.1.
     fn head(&self) -> Result<RequestHead, Refusal> {
         let Request { method, host, path, query, .. } = self;
         let port = self.port.map(|port| format!(":{port}")).unwrap_or_default();
-        let length = self.length.map(|length| format!("Content-Length: {length}\r\n")).unwrap_or_default();
-        let text = format!("{method} {path}{query} HTTP/1.1\r\nHost: {host}{port}\r\n{length}\r\n");
+        let fields: String = self.fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let text = format!("{method} {path}{query} HTTP/1.1\r\nHost: {host}{port}\r\n{fields}\r\n");
         RequestHead::parse(&mut BytesMut::from(&*text), text.len())
     }
+}
+
+/// The URL as a request with this Host field would have it.
+fn with_host(url: &str, host: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let target = rest.find(['/', '?', '#']).and_then(|at| rest.get(at..)).unwrap_or_default();
+    format!("{scheme}://{host}{target}")
 }
 
 /// What `table` answers to `request`, and why. Endpoints are those of this moment.
@@ -104,7 +136,7 @@ pub fn explain(table: &RoutingTable, listeners: &[Listener], request: &Request) 
         tell(&mut story, "method", format!("{} is not for a reverse proxy", request.method));
         return story;
     }
-    let head = match request.head() {
+    let mut head = match request.head() {
         Ok(head) => head,
         Err(refusal) => {
             story.status = refusal.status;
@@ -112,14 +144,17 @@ pub fn explain(table: &RoutingTable, listeners: &[Listener], request: &Request) 
             return story;
         }
     };
-    let client = request.client.to_string();
-    let asked = filter::Request {
-        head: &head,
-        client: request.client,
-        client_text: &client,
-        is_tls: request.is_tls,
-        forwarded_host: None,
+    rehearsal::prepare(&table.globals().requests, &mut head);
+    let head = head;
+    let socket = rehearsal::peer(table, request.client, listener.port, &request.host, request.is_tls);
+    let seen = table.globals().trust.as_ref().and_then(|trust| rehearsal::seen(trust, &socket, &head));
+    tell_client(&mut story, request, seen.as_ref());
+    let (peer, forwarded_host) = match &seen {
+        None => (&socket, None),
+        Some(Seen { peer, host, .. }) => (peer, *host),
     };
+    let asked = filter::Request { forwarded_host, ..peer.request(&head) };
+    let uninvited = rehearsal::unasked(table, peer, asked.host());
     let (path, routed) = match decide(table, &asked) {
         Decision::Health => {
             story.status = 200;
@@ -142,7 +177,10 @@ pub fn explain(table: &RoutingTable, listeners: &[Listener], request: &Request) 
             let trace = table::explain(table, &host, &path.matching);
             let told = trace.steps.into_iter().filter(|step| step.stage == "host");
             story.steps.extend(told.map(|step| Step { stage: step.stage.to_owned(), text: step.text }));
-            replied(&mut story, &reply);
+            match uninvited {
+                Some(uninvited) => without_certificate(&mut story, uninvited),
+                None => replied(&mut story, &reply),
+            }
             return story;
         }
         Decision::NoRoute(path) => (path, None),
@@ -157,21 +195,91 @@ pub fn explain(table: &RoutingTable, listeners: &[Listener], request: &Request) 
     story.lost = listed.map(|lost| Lost { route: shape(lost.route), why: lost.why }).collect();
     story.more_lost = lost.count();
     let Some((at, route, outcome)) = routed else {
-        story.status = 404;
+        match uninvited {
+            Some(uninvited) => without_certificate(&mut story, uninvited),
+            None => story.status = 404,
+        }
         return story;
     };
     story.route = written(at).then(|| shape(at));
-    let way = filter::Way { is_tls: request.is_tls, is_self_made: table.is_self_made(Some(&host)) };
+    if let Some(uninvited) = uninvited {
+        without_certificate(&mut story, uninvited);
+        tell_instead(&mut story, route);
+        return story;
+    }
+    let way = peer.way();
     let mut fields = Vec::new();
     filter::after(&route.rule.filters, Some(&head), way, |field| {
         fields.push(format!("set {}: {} on the answer", field.name, field.value.escape_ascii()));
     });
-    if let (Outcome::TooLarge, Some(length)) = (&outcome, request.length) {
+    if let (Outcome::TooLarge, Framing::Length(length)) = (&outcome, head.framing) {
         let limit = route.body_limit();
         tell(&mut story, "filters", format!("a body of {length} bytes is longer than proxy-body-size, {limit} bytes"));
     }
-    finish(&mut story, outcome, fields);
+    if matches!(outcome, Outcome::Backend { .. } | Outcome::NotFound) {
+        let entry = entry::judge(route, &asked);
+        entry.told.into_iter().for_each(|told| tell(&mut story, "filters", told));
+        if let Some((status, is_redirect)) = entry.ends {
+            story.status = status;
+            story.answer = if is_redirect { Answer::Replied } else { Answer::Refused };
+            tell_instead(&mut story, route);
+            return story;
+        }
+    }
+    finish(&mut story, route, outcome, &asked, fields);
+    tell_instead(&mut story, route);
     story
+}
+
+/// Who the client is, where header fields tell of another one than the far end of the connection.
+fn tell_client(story: &mut Explanation, request: &Request, seen: Option<&Seen<'_>>) {
+    let hop = request.client.to_canonical();
+    let is_forwarded = |(name, _): &(String, String)| {
+        let name = name.to_ascii_lowercase();
+        name.starts_with("x-forwarded-") || name == "x-real-ip" || name == "forwarded"
+    };
+    match seen {
+        Some(Seen { peer, host, .. }) => {
+            let mut told = Vec::new();
+            if peer.client() != hop {
+                told.push(format!("the client is {}", peer.client()));
+            }
+            if peer.is_https() != request.is_tls {
+                told.push(format!("it came over {}", peer.scheme()));
+            }
+            if let Some(host) = host {
+                told.push(format!("it asked for {}", host.escape_ascii()));
+            }
+            if !told.is_empty() {
+                tell(story, "client", format!("{hop} is believed: {}", told.join(", ")));
+            }
+        }
+        None if request.fields.iter().any(is_forwarded) => {
+            tell(story, "client", format!("{hop} is not believed, so what it says of other clients is removed"));
+        }
+        None => {}
+    }
+}
+
+/// What a client gets that shows no certificate.
+fn without_certificate(story: &mut Explanation, (status, location): (u16, Option<String>)) {
+    let location_text = location.as_ref().map(|location| format!(" to {location}")).unwrap_or_default();
+    tell(
+        story,
+        "filters",
+        format!("answer {status}{location_text}: the host asks for a certificate, and none is shown"),
+    );
+    story.status = status;
+    story.answer = if location.is_some() { Answer::Replied } else { Answer::Refused };
+}
+
+/// Who answers in place of an error of ours.
+fn tell_instead(story: &mut Explanation, route: &table::Route) {
+    let Some(errors) = &route.rule.filters.errors else { return };
+    let is_ours = matches!(story.answer, Answer::Refused | Answer::Replied);
+    if is_ours && errors.statuses.binary_search(&story.status).is_ok() {
+        tell(story, "filters", format!("{} answers in its place (custom-http-errors)", errors.backend));
+    }
 }
 
 /// The listener that the request comes to; `None` when none has its scheme.
@@ -193,12 +301,18 @@ fn listener<'l>(story: &mut Explanation, listeners: &'l [Listener], request: &Re
 }
 
 /// What happens on the route: what a filter answers, or the fields it sets, the backend and its endpoints.
-fn finish(story: &mut Explanation, outcome: Outcome<'_>, fields: Vec<String>) {
+fn finish(
+    story: &mut Explanation,
+    route: &table::Route,
+    outcome: Outcome<'_>,
+    request: &filter::Request<'_>,
+    fields: Vec<String>,
+) {
     if let Outcome::Replied(reply) = outcome {
         return replied(story, &reply);
     }
     fields.into_iter().for_each(|field| tell(story, "filters", field));
-    let backend = match outcome {
+    let mut backend = match outcome {
         Outcome::Backend { backend, rewritten } => {
             if let Some(rewritten) = rewritten {
                 let filter::Rewritten { path, query } = &*rewritten;
@@ -220,6 +334,20 @@ fn finish(story: &mut Explanation, outcome: Outcome<'_>, fields: Vec<String>) {
             return;
         }
     };
+    if let Some(fallback) = route.aside.as_ref().and_then(|aside| aside.fallback.as_ref())
+        && backend.live.endpoints.load().candidates.is_empty()
+    {
+        tell(story, "backend", format!("{} has no endpoint, so default-backend answers", backend.settings.id));
+        backend = fallback;
+    }
+    backend = match rehearsal::consider(backend, request) {
+        Choice::Canary(canary) => {
+            let text = format!("the canary of {} takes it by {}", backend.settings.id, canary.rule);
+            tell(story, "backend", text);
+            &canary.backend
+        }
+        Choice::Draw(_) | Choice::Main => backend,
+    };
     let (id, protocol, balance) =
         (&backend.settings.id, backend.settings.protocol, &backend.settings.balancing.algorithm);
     let cookie = backend.settings.affinity.as_ref().map(|affinity| &affinity.cookie.name);
@@ -227,9 +355,22 @@ fn finish(story: &mut Explanation, outcome: Outcome<'_>, fields: Vec<String>) {
     tell(story, "backend", format!("{id} over {}, {}{kept}", protocol.as_str(), balance.as_str()));
     if let Some(canary) = &backend.canary {
         let id = &canary.backend.settings.id;
-        tell(story, "backend", format!("its canary {id} takes requests by {}", canary.rule));
+        let rule = &canary.rule;
+        tell(
+            story,
+            "backend",
+            match rehearsal::consider(backend, request) {
+                Choice::Draw(_) => format!("its canary {id} takes requests by {rule}"),
+                Choice::Main | Choice::Canary(_) => {
+                    format!("its canary {id} takes requests by {rule}, but not this one")
+                }
+            },
+        );
     }
     let set = backend.live.endpoints.load();
+    if let Some((cell, _)) = rehearsal::pinned(backend, request.head).and_then(|key| set.keyed(&key)) {
+        tell(story, "endpoint", format!("the cookie names {}", cell.address));
+    }
     story.endpoints = endpoints(backend, &set);
     tell_endpoints(story, backend, &set);
     (story.status, story.answer) =
@@ -375,6 +516,13 @@ fn object(origin: &Origin) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_host_field_takes_the_place_of_the_authority() {
+        assert_eq!(with_host("https://127.0.0.1:8443/x?y", "a.example"), "https://a.example/x?y");
+        assert_eq!(with_host("http://127.0.0.1", "a.example"), "http://a.example");
+        assert_eq!(with_host("nonsense", "a.example"), "nonsense");
+    }
 
     #[test]
     fn a_url_becomes_the_request_a_client_makes_of_it() {

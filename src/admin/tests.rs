@@ -307,7 +307,7 @@ fn a_wrong_question_is_told_in_json() {
         ("/api/v1/explain", 400, "url is missing"),
         ("/api/v1/explain?url=a.example", 400, "http://host/path"),
         ("/api/v1/explain?url=http://a/&method=G%20T", 400, "not a method"),
-        ("/api/v1/explain?url=http://a/&length=-1", 400, "no length"),
+        ("/api/v1/explain?url=http://a/&header=Content-Length:%20-1", 400, "no length"),
     ] {
         let (code, body) = get(&view, uri);
         let told: Value = serde_json::from_str(&body).unwrap();

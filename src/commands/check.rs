@@ -9,7 +9,7 @@ use super::offline::{self, Loaded};
 use super::{Call, FAILED, OK, Stop, cluster, print_text};
 use crate::admin::shape;
 use crate::compile::{self, AnnotationFate};
-use crate::ir::{Object, Problem, Severity, Target, text};
+use crate::ir::{Object, Problem, Reason, Severity, Target, text};
 use crate::settings::CompileOptions;
 use crate::snapshot::Ingress;
 
@@ -168,7 +168,9 @@ fn fate(prefix: &str, name: &str, problem: Option<&Problem>) -> (&'static str, S
         // A guard with the value that switches it off asks for nothing.
         Some(AnnotationFate::Refused) if problem.is_none() => "honoured",
         Some(AnnotationFate::Refused) => "refused",
-        Some(AnnotationFate::Honoured) if problem.is_none() => "honoured",
+        Some(AnnotationFate::Honoured) if problem.is_none_or(|problem| problem.reason == Reason::SnippetHonoured) => {
+            "honoured"
+        }
         // An ignored annotation without a problem asks for what is done anyway.
         Some(AnnotationFate::Ignored) if problem.is_none() => "honoured",
         Some(AnnotationFate::Honoured | AnnotationFate::Ignored) | None => "ignored",

@@ -1,7 +1,5 @@
 //! `fairlead explain URL`: which route answers and why, from a folder or from a running Fairlead; one text for both.
 
-use std::collections::BTreeSet;
-
 use super::admin_client::{escape, foreign};
 use super::running::Running;
 use super::{Call, FAILED, OK, Stop, UNUSABLE, offline, print_text};
@@ -12,30 +10,18 @@ use crate::settings::CompileOptions;
 /// Explains one request.
 pub(super) fn run(call: &Call<'_>) -> Result<u8, Stop> {
     let given = &call.given;
-    let mut url = call.words.first().cloned().unwrap_or_default();
+    let url = call.words.first().cloned().unwrap_or_default();
     refuse_control("the URL", &url)?;
-    let (mut length, mut unread) = (None, BTreeSet::new());
+    let mut request = Request::new(given.text("request").unwrap_or("GET"), &url).map_err(Stop::unusable)?;
     for field in given.all("header") {
         refuse_control("-H", field)?;
         let Some((name, value)) = field.split_once(':').filter(|(name, _)| !name.trim().is_empty()) else {
             return Err(Stop::unusable(format!("-H {field:?} is not \"NAME: VALUE\"")));
         };
-        let (name, value) = (name.trim(), value.trim());
-        match name.to_ascii_lowercase().as_str() {
-            "host" => url = with_host(&url, value),
-            "content-length" => {
-                let digits = value.parse::<u64>().ok().filter(|_| !value.starts_with('+'));
-                length = Some(digits.ok_or_else(|| Stop::unusable(format!("-H {field:?} is no length in bytes")))?);
-            }
-            _ => drop(unread.insert(format!("-H {name}"))),
-        }
+        request = request.with(name, value).map_err(|why| Stop::unusable(format!("-H: {why}")))?;
     }
-    let client = given.read("client-ip", |text| {
-        text.parse::<std::net::IpAddr>().map_err(|_| format!("{text:?} is not an IP address"))
-    })?;
-    unread.extend(client.map(|_| "--client-ip".to_owned()));
-    let method = given.text("request").unwrap_or("GET");
-    let request = Request { length, ..Request::new(method, &url).map_err(Stop::unusable)? };
+    let client = given.read("client-ip", |text| text.parse().map_err(|_| format!("{text:?} is not an IP address")))?;
+    request.client = client.unwrap_or(request.client);
     let explanation = if given.is_set("manifests") {
         if let Some(other) = ["admin", "cluster", "pod"].iter().find(|name| given.is_set(name)) {
             return Err(Stop::unusable(format!("--manifests and --{other} exclude each other; give one of them")));
@@ -44,13 +30,9 @@ pub(super) fn run(call: &Call<'_>) -> Result<u8, Stop> {
         let loaded = offline::load(given.all("manifests"), &options)?;
         explain(&loaded.table()?, &loaded.listeners(&options), &request)
     } else {
-        ask(call, &request, length)?
+        ask(call, &request)?
     };
     print_text(&explanation.text(&request));
-    if !unread.is_empty() {
-        let unread = unread.into_iter().collect::<Vec<_>>().join(", ");
-        print_text(&format!("without effect: {unread} (Host and Content-Length are all that is looked at)\n"));
-    }
     Ok(if explanation.answer == Answer::Refused { FAILED } else { OK })
 }
 
@@ -63,9 +45,13 @@ fn refuse_control(what: &str, text: &str) -> Result<(), Stop> {
 }
 
 /// What whoever runs says. Replicas that say different things are printed, and then it is over.
-fn ask(call: &Call<'_>, request: &Request, length: Option<u64>) -> Result<Explanation, Stop> {
-    let length = length.map(|length| format!("&length={length}")).unwrap_or_default();
-    let path = format!("/api/v1/explain?url={}&method={}{length}", escape(&request.url), escape(&request.method));
+fn ask(call: &Call<'_>, request: &Request) -> Result<Explanation, Stop> {
+    let Request { method, url, client, fields, .. } = request;
+    let mut path =
+        format!("/api/v1/explain?url={}&method={}&client={}", escape(url), escape(method), escape(&client.to_string()));
+    for (name, value) in fields {
+        path += &format!("&header={}", escape(&format!("{name}: {value}")));
+    }
     let read = |who: &str, body: &str| {
         let answer = serde_json::from_str(body).map_err(|_| foreign(who))?;
         let answer: Explanation = serde_json::from_value(answer)
@@ -84,23 +70,4 @@ fn ask(call: &Call<'_>, request: &Request, length: Option<u64>) -> Result<Explan
     asked.verdict(UNUSABLE)?;
     let only = asked.opinions.into_iter().flat_map(|opinion| opinion.said).next();
     only.ok_or_else(|| Stop::unusable("there is nobody to ask"))
-}
-
-/// The URL as a request with this Host field would have it.
-fn with_host(url: &str, host: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
-    let target = rest.find(['/', '?', '#']).and_then(|at| rest.get(at..)).unwrap_or_default();
-    format!("{scheme}://{host}{target}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_host_field_takes_the_place_of_the_authority() {
-        assert_eq!(with_host("https://127.0.0.1:8443/x?y", "a.example"), "https://a.example/x?y");
-        assert_eq!(with_host("http://127.0.0.1", "a.example"), "http://a.example");
-        assert_eq!(with_host("nonsense", "a.example"), "nonsense");
-    }
 }

@@ -80,15 +80,15 @@ pub(super) fn explain() -> &'static [Flag] {
     static FLAGS: LazyLock<Vec<Flag>> = LazyLock::new(|| {
         let own = [
             Flag::new("request", Text("METHOD"), "GET", REQUEST, "method of the request").short('X'),
+            Flag::new("header", Texts("NAME: VALUE"), "", REQUEST, "header field of the request; repeatable")
+                .short('H'),
             Flag::new(
-                "header",
-                Texts("NAME: VALUE"),
-                "",
+                "client-ip",
+                Text("IP"),
+                "127.0.0.1",
                 REQUEST,
-                "field of the request; Host and Content-Length have an effect; repeatable",
-            )
-            .short('H'),
-            Flag::new("client-ip", Text("IP"), "", REQUEST, "address of the client; no route looks at it"),
+                "address of the client, or of the last proxy before us",
+            ),
             Flag::new("manifests", Value::Paths("PATH"), "", SOURCE, "answer from this file or folder; repeatable"),
             ADMIN,
             ALL_REPLICAS,

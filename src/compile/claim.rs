@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use super::ingress::annotations::snippet::Rules;
 use super::said::{Said, Told};
 use crate::ir::{
     Alias, BackendId, CanaryRule, Certificate, ClientAuth, EndpointSource, Filters, HostPattern, HostRedirect, Name,
@@ -73,6 +74,8 @@ pub(super) struct RouteClaim {
     pub(super) is_catch_all: bool,
     /// Its path is a regular expression, which makes all paths of the host such.
     pub(super) is_regex: bool,
+    /// As a regular expression it would take more memory than is left for its Ingress.
+    pub(super) is_costly: bool,
 }
 
 /// What one canary asks for on one host.
@@ -127,6 +130,8 @@ pub(super) struct Front {
     pub(super) aliases: Option<Told<Box<[Alias]>>>,
     /// `auth-tls-secret` and what belongs to it.
     pub(super) client_auth: Option<Told<Arc<ClientAuth>>>,
+    /// `server-snippet`.
+    pub(super) snippet: Option<Told<Arc<Rules>>>,
     /// `from-to-www-redirect`.
     pub(super) www: bool,
 }

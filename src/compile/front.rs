@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::claim::{Front, problem};
 use super::ground::Ground;
 use super::ingress::annotations::field;
+use super::ingress::annotations::snippet::Rules;
 use super::said::Told;
 use crate::ir::{
     Alias, Aliases, ClientAuth, HostPattern, HostRedirect, Object, Problem, Reason, Severity, VirtualHost,
@@ -19,6 +20,8 @@ pub(super) struct Decided {
     pub(super) app_root: Option<Arc<HostRedirect>>,
     /// Client certificates.
     pub(super) client_auth: Option<Arc<ClientAuth>>,
+    /// What `server-snippet` asks for on all paths.
+    pub(super) rules: Option<Arc<Rules>>,
     /// Further names.
     pub(super) names: Option<Names>,
 }
@@ -38,9 +41,16 @@ pub(super) fn decide<'a>(
     fronts: impl Iterator<Item = (&'a Arc<Object>, &'a Arc<Front>)>,
     problems: &mut Vec<Problem>,
 ) -> Decided {
-    let (mut app_root, mut aliases, mut client_auth, mut www) = (None, None, None, false);
+    let (mut app_root, mut aliases, mut client_auth, mut snippet, mut www) = (None, None, None, None, false);
     for (object, front) in fronts {
-        let Front { app_root: own_root, aliases: own_aliases, client_auth: own_auth, www: own_www } = &**front;
+        let Front {
+            app_root: own_root,
+            aliases: own_aliases,
+            client_auth: own_auth,
+            snippet: own_snippet,
+            www: own_www,
+        } = &**front;
+        first(&mut snippet, object, own_snippet.as_ref(), problems);
         first(&mut app_root, object, own_root.as_ref(), problems);
         first(&mut aliases, object, own_aliases.as_ref(), problems);
         first(&mut client_auth, object, own_auth.as_ref(), problems);
@@ -50,6 +60,7 @@ pub(super) fn decide<'a>(
     Decided {
         app_root: app_root.map(|(_, told): (_, &Told<Arc<HostRedirect>>)| Arc::clone(&told.value)),
         client_auth: client_auth.map(|(_, told): (_, &Told<Arc<ClientAuth>>)| Arc::clone(&told.value)),
+        rules: snippet.map(|(_, told): (_, &Told<Arc<Rules>>)| Arc::clone(&told.value)),
         names: (aliases.is_some() || www).then_some(Names { aliases, www }),
     }
 }

@@ -12,7 +12,9 @@ use super::claim::{BackendClaim, CanaryClaim, HostClaim, Redirect, RouteClaim, p
 use super::filters::{ClearText, plain, tls_redirect};
 use super::front::{self, Names};
 use super::ground::Ground;
+use super::host_rules;
 use super::ingress::default_policy;
+use super::names;
 use super::said::{AskedTls, Decided};
 use super::shared::Shared;
 use crate::ir::{
@@ -121,11 +123,16 @@ pub(super) fn host<'a>(
         routes.sort_by(|a, b| place(&a.path).cmp(&place(&b.path)));
         routes
     };
+    let mut problems = merge.problems;
+    let mut front = front::decide(fronts, &mut problems);
+    if let Some(rules) = host_rules::of(front.rules.as_deref(), ground) {
+        host_rules::apply(&rules, &mut routes, shared);
+        // nginx answers before it looks for a path.
+        front.app_root = front.app_root.filter(|_| rules.reply.is_none());
+    }
     if let Some(previous) = previous {
         share(&mut routes, &previous.routes);
     }
-    let mut problems = merge.problems;
-    let front = front::decide(fronts, &mut problems);
     let host = VirtualHost {
         host: pattern.clone(),
         routes,
@@ -138,7 +145,7 @@ pub(super) fn host<'a>(
 /// The host of all unknown names where no Ingress speaks for it: everything goes to the default backend.
 pub(super) fn unclaimed(fallback: &Fallback, ground: &Ground, shared: &mut Shared) -> VirtualHost {
     let policy = shared.policy(default_policy(ground));
-    let route = Route {
+    let mut routes = vec![Arc::new(Route {
         path: PathMatch { kind: PathKind::Prefix, path: "/".into() },
         implicit: true,
         origin: fallback.origin.clone(),
@@ -147,8 +154,11 @@ pub(super) fn unclaimed(fallback: &Fallback, ground: &Ground, shared: &mut Share
         speech: None,
         filters: shared.filters(plain(ground)),
         policy,
-    };
-    VirtualHost { host: HostPattern::Any, routes: vec![Arc::new(route)], redirect: None, client_auth: None }
+    })];
+    if let Some(rules) = host_rules::of(None, ground) {
+        host_rules::apply(&rules, &mut routes, shared);
+    }
+    VirtualHost { host: HostPattern::Any, routes, redirect: None, client_auth: None }
 }
 
 struct Merge<'a> {
@@ -167,6 +177,8 @@ struct Taken {
     written: Arc<str>,
     /// It is a regular expression.
     is_regex: bool,
+    /// It would take too much memory.
+    is_costly: bool,
     /// How many paths were taken before.
     number: usize,
 }
@@ -183,11 +195,11 @@ impl Merge<'_> {
         } else {
             Arc::new(Route { filters, ..Route::clone(&claim.route) })
         };
-        self.enter(route, &claim.written, claim.is_regex);
+        self.enter(route, &claim.written, claim.is_regex, claim.is_costly);
     }
 
-    fn enter(&mut self, route: Arc<Route>, written: &Arc<str>, is_regex: bool) {
-        let taken = Taken { written: Arc::clone(written), is_regex, number: self.taken.len(), route };
+    fn enter(&mut self, route: Arc<Route>, written: &Arc<str>, is_regex: bool, is_costly: bool) {
+        let taken = Taken { written: Arc::clone(written), is_regex, is_costly, number: self.taken.len(), route };
         self.taken.insert(taken.route.path.clone(), taken);
     }
 
@@ -197,7 +209,7 @@ impl Merge<'_> {
         let mut taken: Vec<&Taken> = self.taken.values().collect();
         taken.sort_by_key(|taken| (Reverse(taken.written.len()), Reverse(&taken.written), taken.number));
         let mut routes = Vec::with_capacity(taken.len());
-        for Taken { route, is_regex, .. } in taken {
+        for Taken { route, is_regex, is_costly, .. } in taken {
             let exact = PathMatch { kind: PathKind::Exact, path: Arc::clone(&route.path.path) };
             let is_prefix = route.path.kind == PathKind::Prefix && !is_regex;
             let text = &route.path.path;
@@ -206,7 +218,11 @@ impl Merge<'_> {
                 true => format!("{text}/").into(),
                 false => Arc::clone(text),
             };
-            let (pattern, fault) = match self.shared.pattern(&text) {
+            let compiled = match is_costly {
+                true => Err("with the other paths of its Ingress it takes too much memory".into()),
+                false => self.shared.pattern(&text),
+            };
+            let (pattern, fault) = match compiled {
                 Ok(pattern) => (pattern, None),
                 Err(why) => (PathPattern::beginning(&text), Some(why)),
             };
@@ -252,17 +268,14 @@ impl Merge<'_> {
             (None, false) => first.origin.clone(),
         };
         let redirect = if matches!(target, Target::Closed(_)) { Redirect::NEVER } else { root.redirect };
-        let route = Route {
-            path: path.clone(),
-            implicit: true,
-            origin,
-            target,
-            port: root.own.as_ref().and_then(|own| own.port.clone()),
-            speech: root.own.as_ref().and_then(|own| own.speech.clone()),
-            filters: self.redirected(&root.filters, redirect),
-            policy: Arc::clone(&root.policy),
-        };
-        self.enter(Arc::new(route), &path.path, false);
+        let filters = self.redirected(&root.filters, redirect);
+        let (port, speech) = root.own.as_ref().map(|own| (own.port.clone(), own.speech.clone())).unwrap_or_default();
+        let policy = Arc::clone(&root.policy);
+        let mut route = Route { path: path.clone(), implicit: true, origin, target, port, speech, filters, policy };
+        let mut filters = Filters::clone(&route.filters);
+        names::fill(&mut filters, &route);
+        route.filters = self.shared.filters(filters);
+        self.enter(Arc::new(route), &path.path, false, false);
     }
 }
 

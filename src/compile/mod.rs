@@ -15,11 +15,14 @@ mod filters;
 mod flags;
 mod front;
 mod ground;
+mod host_rules;
 mod ingress;
 mod keys;
 mod ledger;
 mod memory;
 mod merge;
+mod names;
+pub mod nginx;
 mod resolve;
 mod said;
 mod shared;
@@ -31,7 +34,9 @@ use std::sync::Arc;
 pub use self::config_map::page as config_map_page;
 pub use self::endpoints::{Resolved, endpoints};
 use self::ground::Ground;
-pub use self::ingress::annotations::{Fate as AnnotationFate, Row as Annotation, rows as annotations};
+pub use self::ingress::annotations::{
+    Fate as AnnotationFate, Row as Annotation, page as annotations_page, rows as annotations,
+};
 use self::memory::Memory;
 use self::view::{Classes, View};
 use crate::ir::{self, Kind, Name};

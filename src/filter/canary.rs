@@ -3,9 +3,14 @@
 use super::{Request, text};
 use crate::ir::{CanaryRule, HeaderTest, Part};
 
-/// Whether the alternative takes the request: a field decides, else a cookie, else the draw. `draw` gives a number from 0
-/// to less than its argument, each as often.
+/// Whether the alternative takes the request: what is said decides, else the draw. `draw` gives a number from 0 to less than
+/// its argument, each as often.
 pub fn takes(rule: &CanaryRule, request: &Request<'_>, draw: impl FnOnce(u32) -> u32) -> bool {
+    said(rule, request).unwrap_or_else(|| draw(rule.total) < rule.weight)
+}
+
+/// What is certain without a draw: a field decides, else a cookie, else a weight of nothing or of all.
+pub fn said(rule: &CanaryRule, request: &Request<'_>) -> Option<bool> {
     let CanaryRule { header, cookie, weight, total } = rule;
     let part = |part: &Part| {
         let mut value = Vec::new();
@@ -21,12 +26,17 @@ pub fn takes(rule: &CanaryRule, request: &Request<'_>, draw: impl FnOnce(u32) ->
             HeaderTest::Value(wanted) => (*value == *wanted.as_bytes()).then_some(true),
             HeaderTest::Word => word(&value),
         };
-        if let Some(decided) = decided {
+        if decided.is_some() {
             return decided;
         }
     }
     let decided = cookie.as_ref().and_then(|name| word(&part(&Part::Cookie(name.clone()))));
-    decided.unwrap_or_else(|| *weight > 0 && draw(*total) < *weight)
+    let by_weight = || match weight {
+        0 => Some(false),
+        weight if weight >= total => Some(true),
+        _ => None,
+    };
+    decided.or_else(by_weight)
 }
 
 fn word(value: &[u8]) -> Option<bool> {
@@ -80,14 +90,13 @@ mod tests {
         let head = head("GET /", "a.example", "");
         let share = |weight, total| {
             let rule = CanaryRule { weight, total, ..CanaryRule::default() };
-            (0..total)
-                .filter(|&drawn| {
-                    takes(&rule, &request(&head, false), |of| {
-                        assert_eq!(of, total);
-                        drawn
-                    })
+            let drawn = |number| {
+                takes(&rule, &request(&head, false), |of| {
+                    assert_eq!(of, total);
+                    number
                 })
-                .count()
+            };
+            (0..total).filter(|&number| drawn(number)).count()
         };
         assert_eq!((share(0, 100), share(20, 100), share(100, 100), share(5, 1000)), (0, 20, 100, 5));
     }

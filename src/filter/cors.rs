@@ -16,7 +16,7 @@ pub(super) fn preflight(cors: &Cors, head: &RequestHead) -> Option<Reply> {
     }
     allowed(cors, head)?;
     let fields = SmallVec::from_buf([("Content-Type", Bytes::from_static(b"text/plain"))]);
-    Some(Reply { status: 204, failure: None, fields })
+    Some(Reply { fields, ..Reply::plain(204) })
 }
 
 /// What tells a browser who may read the answer. Where the list of origins decides, caches are told that it does.

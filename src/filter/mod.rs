@@ -8,18 +8,20 @@ pub mod canary;
 pub mod certificate;
 pub mod compress;
 mod cors;
+mod fixed;
 mod host;
 pub mod password;
 mod redirect;
 mod reply;
 mod request;
 mod rewrite;
+pub mod rules;
 mod slash_redirect;
 pub mod text;
 mod tls_redirect;
 mod wording;
 
-pub use self::access::admits;
+pub use self::access::{ByAddress, by_address};
 pub use self::blocked::blocked;
 pub use self::host::at_host;
 pub use self::reply::Reply;
@@ -41,7 +43,7 @@ pub struct Found<'a> {
 /// What is answered before it is asked who comes in; the order is that of nginx's phases. `Err` ends the request; else what
 /// goes upstream in place of path and query, if something does.
 pub fn before(filters: &ir::Filters, request: &Request<'_>, found: Found<'_>) -> Result<Option<Box<Rewritten>>, Reply> {
-    let ir::Filters { tls_redirect, slash_redirect, rewrite, redirect, cors, .. } = filters;
+    let ir::Filters { tls_redirect, slash_redirect, rewrite, reply, redirect, cors, .. } = filters;
     if let Some(redirect) = slash_redirect
         && let Some(reply) = slash_redirect::reply(*redirect, request, found)
     {
@@ -51,6 +53,9 @@ pub fn before(filters: &ir::Filters, request: &Request<'_>, found: Found<'_>) ->
         && let Some(reply) = cors::preflight(cors, request.head)
     {
         return Err(reply);
+    }
+    if let Some(fixed) = reply {
+        return Err(fixed::reply(fixed, request));
     }
     if let Some(redirect) = redirect {
         return Err(redirect::reply(redirect, request));
@@ -133,7 +138,14 @@ pub(crate) mod tests {
 
     /// A request with that head from a client at 192.0.2.1.
     pub(crate) fn request(head: &RequestHead, is_tls: bool) -> Request<'_> {
-        Request { head, client: "192.0.2.1".parse().unwrap(), client_text: "192.0.2.1", is_tls, forwarded_host: None }
+        Request {
+            head,
+            client: "192.0.2.1".parse().unwrap(),
+            client_text: "192.0.2.1",
+            is_tls,
+            forwarded_host: None,
+            request_id: b"id-1",
+        }
     }
 
     fn filters() -> ir::Filters {

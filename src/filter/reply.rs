@@ -1,12 +1,14 @@
 //! An answer of our own.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use smallvec::SmallVec;
 
 use crate::telemetry::Failure;
 
 /// An answer that a filter gives in place of the upstream. The body is the page that belongs to its
-/// status.
+/// status, unless there is another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply {
     /// Status.
@@ -15,6 +17,8 @@ pub struct Reply {
     pub failure: Option<Failure>,
     /// Fields beside those that every answer of ours has, values without line breaks.
     pub fields: SmallVec<[(&'static str, Bytes); 1]>,
+    /// The body with its media type.
+    pub body: Option<(Bytes, Arc<str>)>,
 }
 
 impl Reply {
@@ -25,7 +29,7 @@ impl Reply {
 
     /// A status and nothing else.
     pub(super) fn plain(status: u16) -> Reply {
-        Reply { status, failure: None, fields: SmallVec::new() }
+        Reply { status, failure: None, fields: SmallVec::new(), body: None }
     }
 
     /// The request is not let in.

@@ -17,6 +17,8 @@ pub struct Request<'a> {
     pub is_tls: bool,
     /// The host that the client asked for, port included, where a proxy that is believed says another.
     pub forwarded_host: Option<&'a [u8]>,
+    /// X-Request-ID; empty where there is none.
+    pub request_id: &'a [u8],
 }
 
 impl<'a> Request<'a> {

@@ -21,6 +21,15 @@ pub fn expand(template: &Template, request: &Request<'_>) -> Vec<u8> {
     text
 }
 
+/// The whole text as the value of a field: what cannot stand there is a space, and none stands around it.
+pub fn field_value(template: &Template, request: &Request<'_>) -> Vec<u8> {
+    let mut text = expand(template, request);
+    for octet in text.iter_mut().filter(|octet| octet.is_ascii_control() && **octet != b'\t') {
+        *octet = b' ';
+    }
+    text.trim_ascii().to_vec()
+}
+
 /// What tells one client from another: its address, of IPv6 the /64, which is the least that one customer gets (RFC 6177).
 pub fn client(address: IpAddr, write: impl FnOnce(&[u8])) {
     match address {
@@ -52,7 +61,9 @@ pub(super) fn piece(part: &Part, request: &Request<'_>, write: &mut impl FnMut(&
         Part::Host => write(host::lookup(request.host()).as_bytes()),
         Part::Method => write(head.method.as_str().as_bytes()),
         Part::Scheme => write(request.scheme().as_bytes()),
-        Part::Namespace | Part::IngressName => {}
+        Part::RequestId => write(request.request_id),
+        // Texts of a route have these in words.
+        Part::Namespace | Part::IngressName | Part::ServiceName | Part::ServicePort | Part::RulePath => {}
         Part::Argument(name) => write(argument(query(head), name).unwrap_or_default()),
         Part::Cookie(name) => write(cookie(head, name).unwrap_or_default()),
         Part::Field(name) => field(head, name, write),

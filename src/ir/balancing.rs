@@ -113,6 +113,14 @@ pub enum Part {
     Namespace,
     /// `$ingress_name`, likewise.
     IngressName,
+    /// `$service_name`, likewise.
+    ServiceName,
+    /// `$service_port`, likewise.
+    ServicePort,
+    /// `$location_path`, the path of the rule, likewise.
+    RulePath,
+    /// `$request_id`: what `X-Request-ID` says.
+    RequestId,
     /// `$arg_NAME`: the first query argument of that name.
     Argument(Arc<str>),
     /// `$cookie_NAME`.
@@ -144,6 +152,10 @@ impl fmt::Display for Part {
             Part::Scheme => f.write_str("$scheme"),
             Part::Namespace => f.write_str("$namespace"),
             Part::IngressName => f.write_str("$ingress_name"),
+            Part::ServiceName => f.write_str("$service_name"),
+            Part::ServicePort => f.write_str("$service_port"),
+            Part::RulePath => f.write_str("$location_path"),
+            Part::RequestId => f.write_str("$request_id"),
             Part::Argument(name) => write!(f, "$arg_{name}"),
             Part::Cookie(name) => write!(f, "$cookie_{name}"),
             Part::Field(name) => write!(f, "$http_{}", name.replace('-', "_")),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{BackendId, Networks, Rewrite, Template, Users};
+use super::{BackendId, Networks, RequestEdits, ResponseEdits, Rewrite, Template, Users};
 
 /// One `Option` for each feature. A route that does not use one pays the test of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -17,6 +17,8 @@ pub struct Filters {
     pub slash_redirect: Option<SlashRedirect>,
     /// Send another path upstream, or send the client elsewhere.
     pub rewrite: Option<Arc<Rewrite>>,
+    /// Answer every request with this.
+    pub reply: Option<Arc<FixedReply>>,
     /// Answer every request with a redirect.
     pub redirect: Option<Arc<Redirect>>,
     /// Answer preflights, and tell browsers which pages may read the answers.
@@ -49,6 +51,31 @@ impl Filters {
     pub fn is_guarded(&self) -> bool {
         self.limits.is_some() || self.access.is_some()
     }
+}
+
+/// An answer that is always the same but for what a template takes from the request (`return` of nginx).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FixedReply {
+    /// 200 to 599.
+    pub status: u16,
+    /// What is in it.
+    pub content: FixedContent,
+}
+
+/// What is in a [`FixedReply`].
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum FixedContent {
+    /// The page that belongs to the status.
+    Page,
+    /// `Location`; where it is a path, scheme and host of the request stand before it.
+    Location(Template),
+    /// A text with its media type.
+    Text {
+        /// The body.
+        text: Template,
+        /// `Content-Type`.
+        media_type: Arc<str>,
+    },
 }
 
 /// A redirect from http to https.
@@ -176,6 +203,8 @@ pub struct Access {
     pub denied: Option<Networks>,
     /// `allowlist-source-range`: these clients may, and no other.
     pub allowed: Option<Networks>,
+    /// `allow` and `deny` of nginx, where neither list decides: the first that holds the client does.
+    pub rules: Box<[AccessRule]>,
     /// `auth-type: basic`: who has a password.
     pub basic: Option<Arc<Basic>>,
     /// `auth-url`: whom else is to be asked.
@@ -184,6 +213,15 @@ pub struct Access {
     pub sign_in: Option<Arc<SignIn>>,
     /// `satisfy: any`: one of the rules is enough.
     pub any: bool,
+}
+
+/// One `allow` or `deny` of nginx.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct AccessRule {
+    /// It lets clients in.
+    pub allows: bool,
+    /// Which clients it is about; `None`: all.
+    pub clients: Option<Networks>,
 }
 
 /// A service that says who may come in.
@@ -253,28 +291,4 @@ pub struct Basic {
     pub challenge: Arc<str>,
     /// Who may come in.
     pub users: Users,
-}
-
-/// What is changed in requests on their way to the backend.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct RequestEdits {
-    /// `upstream-vhost`: another `Host`.
-    pub host: Option<Template>,
-    /// `connection-proxy-header`: `close` or `keep-alive`.
-    pub connection: Option<&'static str>,
-    /// Fields in the place of the client's.
-    pub fields: Box<[(Arc<str>, Template)]>,
-}
-
-/// What is changed in answers on their way to the client.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct ResponseEdits {
-    /// `custom-headers`: fields in the place of the backend's, on our own answers too.
-    pub fields: Box<[(Arc<str>, Arc<str>)]>,
-    /// `proxy-cookie-domain`: what `Domain` of cookies is and what it becomes.
-    pub cookie_domain: Option<(Arc<str>, Arc<str>)>,
-    /// `proxy-cookie-path`: how `Path` of cookies begins and what that becomes.
-    pub cookie_path: Option<(Arc<str>, Arc<str>)>,
-    /// `proxy-redirect-from`, `-to`: how `Location` and `Refresh` begin and what that becomes.
-    pub location: Option<(Arc<str>, Arc<str>)>,
 }

@@ -9,6 +9,7 @@ mod canary;
 mod caching;
 mod certificate;
 mod compression;
+mod edits;
 mod filters;
 mod front;
 mod globals;
@@ -37,9 +38,10 @@ pub use self::caching::Caching;
 pub use self::canary::{Canary, CanaryRule, HeaderTest};
 pub use self::certificate::{Certificate, CertificateOrigin};
 pub use self::compression::{Coding, Compression, Tuning};
+pub use self::edits::{AnswerAct, AnswerRule, InputEdit, RequestEdits, ResponseEdits};
 pub use self::filters::{
-    Access, AuthCache, Basic, Cors, ErrorPages, External, Filters, Hsts, LimitBy, OriginPattern, Origins, RateLimits,
-    Redirect, RequestEdits, ResponseEdits, SignIn, SlashRedirect, TlsRedirect,
+    Access, AccessRule, AuthCache, Basic, Cors, ErrorPages, External, Filters, FixedContent, FixedReply, Hsts, LimitBy,
+    OriginPattern, Origins, RateLimits, Redirect, SignIn, SlashRedirect, TlsRedirect,
 };
 pub use self::front::{Alias, Aliases, HostRedirect};
 pub use self::globals::{
@@ -51,7 +53,7 @@ pub use self::mutual::{Authorities, BackendTls, ClientAuth, ClientMode, Demand, 
 pub use self::networks::Networks;
 pub use self::object::{Kind, Name, Object, Origin};
 pub use self::password::{Password, Users};
-pub use self::pattern::{Groups, PathPattern, Regex};
+pub use self::pattern::{Groups, LARGEST as LARGEST_PATTERN, PathPattern, Regex};
 pub use self::problem::{Problem, Reason, Severity};
 pub use self::rewrite::{Piece, Rewrite, Wording};
 pub use self::route::{

@@ -8,8 +8,10 @@ use std::sync::Arc;
 
 use regex::bytes;
 
-/// Memory that one compiled expression may take, bytes.
-const LARGEST: usize = 1 << 20;
+/// Memory that a compiled expression may take, bytes: what most take, and the steps up to the most that one may.
+const SIZES: [usize; 3] = [16 << 10, 128 << 10, LARGEST];
+/// Memory that one compiled expression may take at most, bytes.
+pub const LARGEST: usize = 1 << 20;
 /// Memory for the states that one search at a time remembers, bytes.
 const REMEMBERED: usize = 1 << 18;
 
@@ -20,12 +22,19 @@ pub struct Regex(Arc<Searched>);
 struct Searched {
     text: Arc<str>,
     compiled: bytes::Regex,
+    cost: usize,
 }
 
 impl Regex {
     /// The expression `text`, letter case of ASCII ignored or not. `Err` is why there is none, in one line.
     pub fn new(text: &str, ignores_case: bool) -> Result<Regex, String> {
-        Ok(Regex(Arc::new(Searched { text: text.into(), compiled: compile(text, ignores_case)? })))
+        let (compiled, cost) = compile(text, ignores_case)?;
+        Ok(Regex(Arc::new(Searched { text: text.into(), compiled, cost })))
+    }
+
+    /// Memory that it takes at most, bytes.
+    pub fn cost(&self) -> usize {
+        self.0.cost
     }
 
     /// Whether it is found in `octets`.
@@ -48,8 +57,8 @@ struct Anchored {
     text: Arc<str>,
     /// What every path that is taken begins with, in any letter case.
     literal: Box<[u8]>,
-    /// `None` where the literal says it all.
-    compiled: Option<bytes::Regex>,
+    /// `None` where the literal says it all; else with the memory that it takes at most, bytes.
+    compiled: Option<(bytes::Regex, usize)>,
 }
 
 impl PathPattern {
@@ -66,11 +75,16 @@ impl PathPattern {
         PathPattern(Arc::new(Anchored { text: text.into(), literal, compiled: None }))
     }
 
+    /// Memory that the automaton takes at most, bytes; 0 without one.
+    pub fn cost(&self) -> usize {
+        self.0.compiled.as_ref().map_or(0, |(_, cost)| *cost)
+    }
+
     /// Whether a request for `path`, in the form matched, is taken.
     pub fn matches(&self, path: &str) -> bool {
         let Anchored { text: _, literal, compiled } = &*self.0;
         let begins = path.as_bytes().get(..literal.len()).is_some_and(|start| start.eq_ignore_ascii_case(literal));
-        begins && compiled.as_ref().is_none_or(|compiled| compiled.is_match(path.as_bytes()))
+        begins && compiled.as_ref().is_none_or(|(compiled, _)| compiled.is_match(path.as_bytes()))
     }
 
     /// The parts of `path` that the groups took, from the first on; a group that took none is empty. `None` where the path
@@ -79,7 +93,7 @@ impl PathPattern {
         if !self.matches(path) {
             return None;
         }
-        let Some(compiled) = &self.0.compiled else { return Some(Groups::default()) };
+        let Some((compiled, _)) = &self.0.compiled else { return Some(Groups::default()) };
         let found = compiled.captures(path.as_bytes())?;
         let group = |at| found.get(at).and_then(|group| path.get(group.range())).unwrap_or_default();
         Some(Groups(std::array::from_fn(|at| group(at + 1))))
@@ -112,17 +126,23 @@ impl<'p> Groups<'p> {
     }
 }
 
-fn compile(text: &str, ignores_case: bool) -> Result<bytes::Regex, String> {
-    let mut builder = bytes::RegexBuilder::new(text);
-    builder.case_insensitive(ignores_case).unicode(false).size_limit(LARGEST).dfa_size_limit(REMEMBERED);
-    builder.build().map_err(|error| match error {
-        regex::Error::CompiledTooBig(_) => "it takes too much memory".to_owned(),
-        // The last line says what is wrong, those before show where.
-        other => {
-            let text = other.to_string();
-            text.lines().last().unwrap_or_default().trim().trim_start_matches("error: ").to_owned()
+/// The automaton, and the memory that it takes at most. The sizes are tried one after the other, since a compiled expression
+/// does not tell its own.
+fn compile(text: &str, ignores_case: bool) -> Result<(bytes::Regex, usize), String> {
+    for size in SIZES {
+        let mut builder = bytes::RegexBuilder::new(text);
+        builder.case_insensitive(ignores_case).unicode(false).size_limit(size).dfa_size_limit(REMEMBERED);
+        match builder.build() {
+            Ok(compiled) => return Ok((compiled, size)),
+            Err(regex::Error::CompiledTooBig(_)) => {}
+            Err(other) => {
+                // The last line says what is wrong, those before show where.
+                let text = other.to_string();
+                return Err(text.lines().last().unwrap_or_default().trim().trim_start_matches("error: ").to_owned());
+            }
         }
-    })
+    }
+    Err("it takes too much memory".to_owned())
 }
 
 /// The beginning of an expression that stands for itself. Empty where that differs between alternatives.

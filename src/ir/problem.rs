@@ -52,7 +52,7 @@ reasons! {
     ConfigKeyInvalid CrossNamespace DuplicateObject ExternalNameHostKept ExternalNameRefused ExternalNameUnresolved
     FlagIgnored ForwardedHeadersTrustEveryone HostConflict HostInvalid ManifestUnreadable NoEndpoints PathConflict
     PathInvalid PortInUse PortNotFound RegexInvalid ResourceBackend SecretForbidden SecretNotFound
-    ServiceNotFound ServiceSettingIgnored SettingShadowed SnippetRefused WatchForbidden WeightInvalid
+    ServiceNotFound ServiceSettingIgnored SettingShadowed SnippetHonoured SnippetRefused WatchForbidden WeightInvalid
 }
 
 impl fmt::Display for Reason {

@@ -4,6 +4,7 @@
 //! always the same bytes.
 
 mod backend;
+mod edits;
 mod filters;
 mod globals;
 mod mutual;

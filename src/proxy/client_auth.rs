@@ -227,5 +227,6 @@ fn refused(auth: &ClientAuth, mode: ClientMode, verdict: &Verdict) -> Result<(),
 }
 
 fn unauthorized() -> Box<Reply> {
-    Box::new(Reply { body: Some("client certificate unauthorized"), ..Reply::failed(403, Failure::Denied) })
+    let body = (Bytes::from_static(b"client certificate unauthorized"), "text/html".into());
+    Box::new(Reply { body: Some(body), ..Reply::failed(403, Failure::Denied) })
 }

@@ -5,9 +5,9 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use crate::filter::{Request, text};
+use crate::filter::{Request, rules::is_named, text};
 use crate::http1::{Fields, RequestHead};
-use crate::ir::{Access, RequestEdits};
+use crate::ir::{Access, InputEdit, RequestEdits};
 
 /// Changes to the fields that a client sent. Nothing is copied until something changes.
 #[derive(Clone, Debug, Default)]
@@ -53,12 +53,30 @@ impl Edits {
         }
     }
 
+    /// Makes a client's fields something else. What stands here already is somebody else's word, and stays.
+    pub fn input(&mut self, asked: &RequestEdits, request: &Request<'_>) {
+        let head = request.head;
+        for InputEdit { name, value, only_present } in &asked.input {
+            let is_there = head.fields.iter().any(|(_, own, _)| is_named(name, own));
+            let fields = self.fields.get_or_insert_with(|| head.fields.clone());
+            fields.skip_where(|own, _| is_named(name, own));
+            let is_told = self.added.iter().any(|(own, _)| own.eq_ignore_ascii_case(name));
+            let value = value.as_ref().filter(|_| !is_told && (is_there || !only_present));
+            let value = value.map(|value| text::field_value(value, request)).filter(|value| !value.is_empty());
+            self.added.extend(value.map(|value| (name.to_string().into(), value.into())));
+        }
+    }
+
     /// Makes the changes that a route asks for.
     pub fn apply(&mut self, asked: &RequestEdits, request: &Request<'_>) {
+        self.input(asked, request);
         self.host = asked.host.as_ref().map(|host| text::visible(text::expand(host, request)).into());
         self.connection = asked.connection;
         for (name, template) in &asked.fields {
-            self.set(request.head, name.to_string(), text::expand(template, request).into());
+            match text::field_value(template, request) {
+                value if value.is_empty() => self.remove(request.head, name),
+                value => self.set(request.head, name.to_string(), value.into()),
+            }
         }
     }
 

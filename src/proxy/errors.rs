@@ -86,6 +86,7 @@ pub async fn answer<C: Client>(
     }
     note.attempt_ended(Instant::now());
     let globals = table.table().globals();
-    let way = Way { head, route, globals, close, refusal: &reply.fields, cookies: &[], cache_status: None };
+    let way =
+        Way { request: &outgoing, route, globals, close, refusal: &reply.fields, cookies: &[], cache_status: None };
     respond::forward(worker, client, way, answered, &mut upload, note).await
 }

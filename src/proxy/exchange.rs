@@ -25,7 +25,7 @@ use super::upload::{self, BodyRules, Upload};
 use super::worker::Worker;
 use crate::filter;
 use crate::http1::{Refusal, RequestHead};
-use crate::ir::Globals;
+use crate::ir::{Globals, Requests};
 use crate::table::{BackendRef, Decision, Outcome, Pinned, Route, decide};
 use crate::telemetry::Failure;
 
@@ -34,12 +34,7 @@ pub async fn run<C: Client>(worker: &Rc<Worker>, client: &C, mut head: RequestHe
     let mut note = Note::new(started);
     let table = worker.table();
     let requests = &table.globals().requests;
-    if requests.underscores {
-        head.fields.pass_underscored();
-    }
-    for field in requests.set.iter().flat_map(|set| set.iter()) {
-        head.fields.skip_named(field.name.as_bytes());
-    }
+    prepare(requests, &mut head);
     note.id.is_made = !requests.no_request_id;
     let head = &head;
     note.bytes_in = head.fields.bytes.len() as u64;
@@ -50,6 +45,16 @@ pub async fn run<C: Client>(worker: &Rc<Worker>, client: &C, mut head: RequestHe
         Err(stop) => Box::pin(end(worker, client, head, last, stop, &mut note)).await,
     }
     note.finish(worker, client.peer(), Ok(head));
+}
+
+/// Marks which fields of the client count.
+pub fn prepare(requests: &Requests, head: &mut RequestHead) {
+    if requests.underscores {
+        head.fields.pass_underscored();
+    }
+    for field in requests.set.iter().flat_map(|set| set.iter()) {
+        head.fields.skip_named(field.name.as_bytes());
+    }
 }
 
 /// Answers a head that could not be read, and ends the connection.
@@ -77,7 +82,8 @@ async fn serve<C: Client>(
     };
     note.seen.clone_from(&peer);
     let peer = peer.as_deref().unwrap_or_else(|| client.peer());
-    let request = filter::Request { forwarded_host: host, ..peer.request(head) };
+    let id = note.id;
+    let request = filter::Request { forwarded_host: host, request_id: id.octets(Some(head)), ..peer.request(head) };
     let told = client_auth::admit(table, peer, request.host());
     let (at, route, path, outcome) = match decide(table, &request) {
         Decision::Health => {
@@ -124,11 +130,11 @@ async fn serve<C: Client>(
         backend = &canary.backend;
         is_other = true;
     }
-    // What the back end is told of who asks, before what it is told of every request.
-    let identity = route.rule.policy.cache.as_ref().map(|_| cached::identity(&admitted.edits)).unwrap_or_default();
     if let Some(edits) = &filters.request {
         admitted.edits.apply(edits, &request);
     }
+    // What the back end is told of who asks: an answer that it gives to one must not go to another.
+    let identity = route.rule.policy.cache.as_ref().map(|_| cached::identity(&admitted.edits)).unwrap_or_default();
     let rules = body_rules(worker, globals, route);
     let mut upload = Upload::new(head.framing, rules);
     upload.hold(client).await.map_err(Stop::from)?;
@@ -137,7 +143,6 @@ async fn serve<C: Client>(
     let local = head.authority.is_empty().then(|| client.peer().local.to_string());
     let own_host = || local.as_deref().map_or_else(|| head.part(head.authority), str::as_bytes);
     let asked_host = host.unwrap_or_else(own_host);
-    let id = note.id;
     let outgoing = Outgoing {
         head,
         edits: &admitted.edits,
@@ -180,7 +185,8 @@ async fn serve<C: Client>(
         None => None,
     };
     let close = last || worker.is_draining() || !upload.is_sent();
-    let way = Way { head, route, globals, close, refusal: &[], cookies: &admitted.edits.cookies, cache_status };
+    let cookies = &admitted.edits.cookies;
+    let way = Way { request: &outgoing, route, globals, close, refusal: &[], cookies, cache_status };
     respond::forward(worker, client, way, answered, &mut upload, note).await?;
     Ok(None)
 }
@@ -291,8 +297,10 @@ async fn send<C: Client>(
     }
     let table = worker.table();
     let fields = note.response_fields(&table, client.peer(), head);
-    let sent = reply::queue(client, head.map(|head| &head.method), reply, note.id.octets(head), &fields, close);
-    drop(fields);
+    let ruled = head.and_then(|head| note.ruled(client.peer(), head, reply.status, reply.media_type()));
+    let method = head.map(|head| &head.method);
+    let sent = reply::queue(client, method, reply, note.id.octets(head), &fields, ruled.as_ref(), close);
+    drop((fields, ruled));
     note.bytes_out = sent;
     if respond::flush(worker, client).await.is_err() {
         note.failure = note.failure.or(Some(Failure::ClientGone));

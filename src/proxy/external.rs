@@ -87,6 +87,14 @@ pub async fn ask<C: Client>(asker: &Asker<'_, C>, external: &External, edits: &m
 
 /// The redirect of a client that is not known, to where it can say who it is.
 pub fn sign_in(sign_in: &SignIn, request: &Request<'_>, refused: Reply) -> Reply {
+    let mut reply = Reply { failure: refused.failure, ..Reply::plain(302) };
+    reply.fields.push(("Location", sign_in_url(sign_in, request).into()));
+    reply.fields.extend(refused.fields.into_iter().filter(|(name, _)| *name == "Set-Cookie"));
+    reply
+}
+
+/// Where that is.
+pub fn sign_in_url(sign_in: &SignIn, request: &Request<'_>) -> Vec<u8> {
     let mut location = text::expand(&sign_in.url, request);
     if let Some(argument) = &sign_in.argument {
         location.extend_from_slice(argument.as_bytes());
@@ -96,10 +104,7 @@ pub fn sign_in(sign_in: &SignIn, request: &Request<'_>, refused: Reply) -> Reply
         text::escape(request.path(), |piece| location.extend_from_slice(piece));
         text::escape(request.query(), |piece| location.extend_from_slice(piece));
     }
-    let mut reply = Reply { failure: refused.failure, ..Reply::plain(302) };
-    reply.fields.push(("Location", text::visible(location).into()));
-    reply.fields.extend(refused.fields.into_iter().filter(|(name, _)| *name == "Set-Cookie"));
-    reply
+    text::visible(location)
 }
 
 async fn word<C: Client>(asker: &Asker<'_, C>, external: &External) -> Result<Word, ()> {
@@ -145,6 +150,9 @@ async fn fetch<C: Client>(asker: &Asker<'_, C>, external: &External, backend: &B
     let Asker { worker, client, peer, globals, request, route, told } = *asker;
     let head = request.head;
     let mut edits = Edits::default();
+    if let Some(asked) = &route.rule.filters.request {
+        edits.input(asked, request);
+    }
     told.add(&mut edits);
     let authority = request.authority();
     let target = [head.path(), head.query()].concat();

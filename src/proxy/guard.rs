@@ -11,7 +11,7 @@ use super::edits::Edits;
 use super::reply::{Reply, Stop};
 use super::worker::Worker;
 use super::{external, passwords};
-use crate::filter::{Request, admits, text};
+use crate::filter::{ByAddress, Request, by_address, text};
 use crate::ir::{Access, Globals, LimitBy, RateLimits};
 use crate::live::limits::{Held, Per, Rate, Verdict};
 use crate::settings::Limit;
@@ -119,14 +119,10 @@ fn at_once(limits: &RateLimits, most: u32) -> Reply {
 async fn judge<C: Client>(asker: &Asker<'_, C>, access: &Access, edits: &mut Edits) -> Result<(), Stop> {
     let Asker { worker, request, .. } = *asker;
     edits.withhold(access, request.head);
-    let asks = access.basic.is_some() || access.external.is_some();
-    if access.denied.is_some() || access.allowed.is_some() {
-        match admits(access, request.client) {
-            true if access.any => return Ok(()),
-            true => {}
-            false if access.any && asks => {}
-            false => return Err(Reply::failed(403, Failure::Denied).into()),
-        }
+    match by_address(access, request.client) {
+        ByAddress::Admitted => return Ok(()),
+        ByAddress::Open => {}
+        ByAddress::Refused => return Err(Reply::failed(403, Failure::Denied).into()),
     }
     let mut refused = None;
     if let Some(basic) = &access.basic {

@@ -30,6 +30,7 @@ mod outbox;
 mod passwords;
 mod outlet;
 mod port_holder;
+pub mod rehearsal;
 mod reply;
 mod respond;
 mod spare;

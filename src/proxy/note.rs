@@ -195,6 +195,20 @@ impl Note {
         fields
     }
 
+    /// What the route changes of an answer of ours to `head`.
+    pub fn ruled<'a>(
+        &'a self,
+        peer: &Peer,
+        head: &RequestHead,
+        status: u16,
+        media_type: &[u8],
+    ) -> Option<filter::rules::Ruled<'a>> {
+        let edits = self.route()?.rule.filters.response.as_ref()?;
+        let peer = self.seen.as_deref().unwrap_or(peer);
+        let request = filter::Request { request_id: self.id.octets(Some(head)), ..peer.request(head) };
+        filter::rules::judge(edits, status, Some(media_type), &request)
+    }
+
     /// Counts and logs the finished exchange: its head, or what is known of one that was refused.
     pub fn finish(&mut self, worker: &Worker, peer: &Peer, head: Result<&RequestHead, &Unread>) {
         if self.is_silent {

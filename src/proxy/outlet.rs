@@ -8,12 +8,13 @@ use smallvec::SmallVec;
 use super::downstream::{Answer, BodySize, Client};
 use super::encode::Encoder;
 use super::error::UpstreamFault;
+use super::forward::Outgoing;
 use super::reply::Stop;
 use super::worker::Worker;
 use crate::filter;
 use crate::filter::compress::{self, Verdict};
-use crate::http1::{Fields, Framing, Known, RequestHead, ResponseHead, Version};
-use crate::ir::{Answers, Globals};
+use crate::http1::{Fields, Framing, Known, ResponseHead, Version};
+use crate::ir::{Answers, Globals, ResponseEdits};
 use crate::table::Route;
 
 /// Answers with these statuses carry the cookies of a service that was asked who may come in, as nginx adds fields to them.
@@ -24,8 +25,8 @@ const TURN: usize = 64 << 10;
 /// What an answer leaves by.
 #[derive(Clone, Copy)]
 pub struct Way<'a> {
-    /// The request.
-    pub head: &'a RequestHead,
+    /// The request, as the back end got it.
+    pub request: &'a Outgoing<'a>,
     /// Its route.
     pub route: &'a Route,
     /// What holds for all answers.
@@ -59,7 +60,7 @@ impl<'a, C: Client> Outlet<'a, C> {
         response: &mut ResponseHead,
         extra: &[(&str, &[u8])],
     ) -> Outlet<'a, C> {
-        let Way { head, route, .. } = way;
+        let Way { request: Outgoing { head, .. }, route, .. } = way;
         let mut outlet = Outlet { client, encoder: None, is_event_stream: false, sent: 0, spent: 0 };
         let mut additions = compress::Additions::new();
         if let Some(compression) = &route.rule.policy.compress {
@@ -92,8 +93,11 @@ impl<'a, C: Client> Outlet<'a, C> {
         additions: &compress::Additions,
         more: &[(&str, &[u8])],
     ) {
-        let Way { head, route, globals, close, refusal, cookies, cache_status } = way;
+        let Way { request, route, globals, close, refusal, cookies, cache_status } = way;
+        let head = request.head;
         let mut rewritten: SmallVec<[(&str, Bytes); 1]> = SmallVec::new();
+        let edits = route.rule.filters.response.as_ref();
+        let ruled = edits.and_then(|edits| self.ruled(edits, request, response));
         let mut extra: SmallVec<[(&str, &[u8]); 4]> = SmallVec::new();
         if let Some(answers) = &globals.answers {
             hide(&mut response.fields, answers);
@@ -110,6 +114,12 @@ impl<'a, C: Client> Outlet<'a, C> {
         });
         if let Some(edits) = &route.rule.filters.response {
             filter::answer::rewrite(edits, &mut response.fields, |name, value| rewritten.push((name, value)));
+        }
+        if let Some(ruled) = &ruled {
+            response.fields.skip_where(|name, _| !ruled.passes(name));
+            extra.retain(|(name, _)| ruled.keeps(name.as_bytes()));
+            rewritten.retain(|(name, _)| ruled.passes(name.as_bytes()));
+            extra.extend(ruled.fields().map(|(name, value)| (name, &**value)));
         }
         extra.extend(rewritten.iter().map(|(name, value)| (*name, &**value)));
         extra.extend(additions.iter().map(|(name, value)| (*name, &**value)));
@@ -137,6 +147,18 @@ impl<'a, C: Client> Outlet<'a, C> {
             upgrade: None,
         };
         self.client.queue_head(&answer, close);
+    }
+
+    /// What the route's rules make of the answer.
+    fn ruled<'e>(
+        &self,
+        edits: &'e ResponseEdits,
+        request: &Outgoing<'_>,
+        response: &ResponseHead,
+    ) -> Option<filter::rules::Ruled<'e>> {
+        let Outgoing { head, peer, request_id, .. } = *request;
+        let asked = filter::Request { request_id, ..peer.request(head) };
+        filter::rules::judge(edits, response.status, response.fields.find("content-type"), &asked)
     }
 
     /// Queues a part of the body.

@@ -82,6 +82,12 @@ pub async fn is_known(worker: &Rc<Worker>, basic: &Basic, head: &RequestHead) ->
     is_right
 }
 
+/// The name of the user whom the request gives, if there is such a one. The password is not compared.
+pub fn named(basic: &Basic, head: &RequestHead) -> Option<Vec<u8>> {
+    let (user, _) = credentials(head)?;
+    basic.users.0.contains_key(&*user).then_some(user)
+}
+
 /// Name and password of `Authorization: Basic`.
 fn credentials(head: &RequestHead) -> Option<(Vec<u8>, Vec<u8>)> {
     let value = head.fields.get(Known::Authorization)?;

@@ -1,5 +1,7 @@
 //! Answers of our own: refusals, redirects, errors.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::Method;
 use smallvec::SmallVec;
@@ -7,7 +9,7 @@ use smallvec::SmallVec;
 use super::downstream::{Answer, BodySize, Client};
 use super::error::UpstreamFault;
 use super::note::ResponseFields;
-use crate::filter;
+use crate::filter::{self, rules::Ruled};
 use crate::http1::{Refusal, serialise};
 use crate::settings::Limit;
 use crate::telemetry::Failure;
@@ -38,8 +40,8 @@ pub struct Reply {
     pub fields: SmallVec<[(&'static str, Bytes); 2]>,
     /// A line for the body's reader, under the title.
     pub detail: Option<String>,
-    /// The whole body, in the place of the page of the status.
-    pub body: Option<&'static str>,
+    /// The whole body with its media type, in the place of the page of the status.
+    pub body: Option<(Bytes, Arc<str>)>,
     /// The connection must end, since its next bytes cannot be trusted.
     pub closes: bool,
 }
@@ -53,6 +55,11 @@ impl Reply {
     /// An answer that says what failed.
     pub fn failed(status: u16, failure: Failure) -> Reply {
         Reply { status, failure: Some(failure), ..Reply::default() }
+    }
+
+    /// The type of its body.
+    pub fn media_type(&self) -> &[u8] {
+        self.body.as_ref().map_or(b"text/html", |(_, media_type)| media_type.as_bytes())
     }
 
     /// The answer where a backend has as many requests as it may have. Most take less than a second, and then there is
@@ -78,8 +85,8 @@ impl From<Refusal> for Reply {
 
 impl From<filter::Reply> for Reply {
     fn from(reply: filter::Reply) -> Reply {
-        let filter::Reply { status, failure, fields } = reply;
-        Reply { failure, fields: fields.into_iter().collect(), ..Reply::plain(status) }
+        let filter::Reply { status, failure, fields, body } = reply;
+        Reply { failure, fields: fields.into_iter().collect(), body, ..Reply::plain(status) }
     }
 }
 
@@ -103,8 +110,8 @@ impl From<Refusal> for Stop {
 
 /// The page of a status: nothing in it but the code and its phrase, and a detail if there is one.
 fn page(reply: &Reply) -> Bytes {
-    if let Some(body) = reply.body {
-        return Bytes::from_static(body.as_bytes());
+    if let Some((body, _)) = &reply.body {
+        return body.clone();
     }
     let title = format!("{} {}", reply.status, serialise::phrase(reply.status));
     let detail = reply.detail.as_ref().map(|detail| format!("<p>{detail}</p>")).unwrap_or_default();
@@ -114,19 +121,20 @@ fn page(reply: &Reply) -> Bytes {
     Bytes::from(body)
 }
 
-/// Queues `reply` whole; `set` is what the route sets on every answer.
+/// Queues `reply` whole; `set` is what the route sets on every answer, `ruled` what it changes of this one.
 pub fn queue<C: Client>(
     client: &C,
     method: Option<&Method>,
     reply: &Reply,
     request_id: &[u8],
     set: &ResponseFields<'_>,
+    ruled: Option<&Ruled<'_>>,
     close: bool,
 ) -> u64 {
     let has_body = reply.status != 204 && reply.status != 304;
     let mut fields: SmallVec<[(&str, &[u8]); 8]> = SmallVec::new();
     if has_body {
-        fields.push(("Content-Type", b"text/html"));
+        fields.push(("Content-Type", reply.media_type()));
     }
     if !request_id.is_empty() {
         fields.push(("X-Request-ID", request_id));
@@ -134,6 +142,10 @@ pub fn queue<C: Client>(
     fields.extend(reply.fields.iter().map(|(name, value)| (*name, &**value)));
     fields.retain(|(name, _)| !set.iter().any(|field| field.replaces && field.name.eq_ignore_ascii_case(name)));
     fields.extend(set.iter().map(|field| (field.name, field.value)));
+    if let Some(ruled) = ruled {
+        fields.retain(|(name, _)| ruled.keeps(name.as_bytes()));
+        fields.extend(ruled.fields().map(|(name, value)| (name, &**value)));
+    }
     let is_head = method == Some(&Method::HEAD);
     let body = if has_body { page(reply) } else { Bytes::new() };
     let length = body.len() as u64;

@@ -136,6 +136,7 @@ def page(described: dict, results: dict, version: str) -> str:
     tests = described["tests"]
     passed, total = count(tests, results), collections.Counter(test["kind"] for test in tests)
     in_browsers = collections.Counter(test["kind"] for test in tests if test["browser_only"])
+    closed = sum(why == CLOSED for why in WHY.values())
     lines = [
         "# HTTP caching",
         "",
@@ -143,7 +144,8 @@ def page(described: dict, results: dict, version: str) -> str:
         f"annotation `fairlead.dev/cache: \"on\"`: **{passed['required']} of {total['required']} required and "
         f"{passed['optimal']} of {total['optimal']} optimal tests pass**.",
         f"{in_browsers['required']} of the required and {in_browsers['optimal']} of the optimal ones are for caches in browsers",
-        "and are not run against others.",
+        f"and are not run against others. {closed} required ones want an answer that no connection brings (`stale-close-*`), so",
+        f"{total['required'] - in_browsers['required'] - closed} is the most that a shared cache can reach.",
         "",
         "Run it again and write this page (Node.js and npm; half a minute):",
         "",

@@ -200,8 +200,20 @@ fn explain_names_the_route_and_its_exit_code_says_whether_one_answers() {
         out.contains("  filters   a body of 2000000 bytes is longer than proxy-body-size, 1048576 bytes\n"),
         "{out}"
     );
-    let last = "without effect: --client-ip, -H X-Forwarded-Proto (Host and Content-Length are all that is looked at)";
-    assert_eq!(out.lines().last(), Some(last));
+    assert!(
+        out.contains("  client    192.0.2.1 is not believed, so what it says of other clients is removed\n"),
+        "{out}"
+    );
+    let list = manifests("nginx.ingress.kubernetes.io/allowlist-source-range: 192.0.2.0/24");
+    for (client, code, told) in [
+        ("192.0.2.1", 0, "filters   let 192.0.2.1 on by its address"),
+        ("198.51.100.1", 1, "filters   answer 403: 198.51.100.1 is not in allowlist-source-range"),
+    ] {
+        let path = list.path().to_str().unwrap();
+        let (found, out, _) = run(&["explain", "http://a.example/x", "--client-ip", client, "--manifests", path]);
+        assert_eq!(found, code, "{out}");
+        assert!(out.contains(told), "{out}");
+    }
     let (code, out, _) = run(&["explain", "http://b.example/", "--manifests", path]);
     assert!(code == 1 && out.starts_with("GET http://b.example/ → 404 no route"), "{out}");
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();

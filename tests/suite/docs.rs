@@ -62,18 +62,22 @@ fn the_problems_page_has_a_row_for_each_reason_and_says_which_are_not_reported()
 }
 
 #[test]
-fn the_annotations_page_has_each_annotation_that_is_honoured_and_no_other() {
+fn the_annotations_page_has_every_name_of_ingress_nginx_with_its_state() {
     let page = fs::read_to_string(root().join("docs/annotations.md")).unwrap();
-    let rows = page.lines().filter(|line| line.starts_with("| `"));
-    let mut named = BTreeMap::new();
-    for cell in rows.map(|line| line.split('|').nth(1).unwrap()) {
-        for name in cell.split(',') {
-            let is_on_services = name.contains('◦');
-            assert!(named.insert(name.trim_matches([' ', '`', '◦']), is_on_services).is_none(), "{name} twice");
-        }
+    let (_, names) = page.split_once("## Names of ingress-nginx").unwrap();
+    let cells = names.lines().filter(|line| line.starts_with("| `")).map(|line| line.split('|').collect::<Vec<_>>());
+    let states: BTreeMap<_, _> = cells.map(|cells| (cells[1].trim_matches([' ', '`']), cells[2].trim())).collect();
+    // 136 names and 2 aliases.
+    assert_eq!(states.len(), 138);
+    for row in compile::annotations().filter(|row| row.nginx) {
+        let state = states[row.name];
+        let expected: &[&str] = match row.fate() {
+            AnnotationFate::Honoured => &["honoured", "honoured differently: "],
+            AnnotationFate::Ignored => &["without effect: ", "not honoured"],
+            AnnotationFate::Refused => &["refused"],
+        };
+        assert!(expected.iter().any(|word| state == *word || state.starts_with(word)), "{}: {state}", row.name);
     }
-    let rows = compile::annotations().filter(|row| row.fate() == AnnotationFate::Honoured);
-    assert_eq!(named, rows.map(|row| (row.name, row.on_service)).collect());
 }
 
 /// All Rust files below `folder` but those of tests, in one text.

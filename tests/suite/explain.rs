@@ -8,6 +8,7 @@ use tokio::net::TcpStream;
 
 use crate::bed::{Bed, ingress, service};
 use crate::clients::{H1, tls};
+use crate::exchange::plain::talk;
 use crate::origin::Origin;
 
 /// A host with TLS and no rule for its root.
@@ -90,6 +91,91 @@ async fn ask(bed: &Bed, method: &str, url: &str) -> u16 {
         return H1::new(tls(bed.https, name, b"http/1.1").await).request(method, authority, target, b"").await.0;
     }
     H1::new(TcpStream::connect(bed.http).await.unwrap()).request(method, authority, target, b"").await.0
+}
+
+/// Annotations of one Ingress for each host, and what is global.
+const GUARDED: [(&str, &str); 8] = [
+    ("list", "allowlist-source-range: 192.0.2.0/24"),
+    ("deny", "denylist-source-range: 127.0.0.1"),
+    ("any", "allowlist-source-range: 192.0.2.0/24, ANN/satisfy: any, ANN/auth-type: basic, ANN/auth-secret: users"),
+    ("basic", "auth-type: basic, ANN/auth-secret: users"),
+    ("signin", "auth-type: basic, ANN/auth-secret: users, ANN/auth-signin: 'https://in.example/start'"),
+    ("cors", "enable-cors: 'true', ANN/cors-allow-origin: 'https://b.example'"),
+    ("small", "proxy-body-size: 1k"),
+    ("main", "proxy-body-size: 1m"),
+];
+
+const GLOBAL: &str = "
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: global}
+data: {enable-real-ip: 'true', proxy-real-ip-cidr: 127.0.0.0/8, block-user-agents: bad, ssl-redirect: 'false'}
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: users}
+stringData: {auth: 'ann:{PLAIN}secret'}
+---
+";
+
+/// Header fields, by name and value.
+type Pairs = &'static [(&'static str, &'static str)];
+
+/// Host, method, fields, status, and for some who answers.
+const FIELDS: [(&str, &str, Pairs, u16, &str); 19] = [
+    ("list", "GET", &[], 403, ""),
+    ("list", "GET", &[("X-Forwarded-For", "192.0.2.9")], 200, "web"),
+    ("list", "GET", &[("X-Forwarded-For", "192.0.2.9, 198.51.100.1")], 403, ""),
+    ("deny", "GET", &[], 403, ""),
+    ("deny", "GET", &[("X-Forwarded-For", "127.0.0.9")], 200, "web"),
+    ("deny", "GET", &[("User-Agent", "bad")], 403, ""),
+    ("any", "GET", &[], 401, ""),
+    ("any", "GET", &[("X-Forwarded-For", "192.0.2.9")], 200, "web"),
+    ("any", "GET", &[("Authorization", "Basic YW5uOnNlY3JldA==")], 200, "web"),
+    ("basic", "GET", &[("Authorization", "Basic Ym9iOnNlY3JldA==")], 401, ""),
+    ("basic", "GET", &[("Authorization", "Bearer x")], 401, ""),
+    ("signin", "GET", &[], 302, ""),
+    ("cors", "OPTIONS", &[("Origin", "https://b.example"), ("Access-Control-Request-Method", "PUT")], 204, ""),
+    ("cors", "GET", &[("Origin", "https://c.example")], 200, "web"),
+    ("small", "POST", &[("Content-Length", "2000")], 413, ""),
+    ("small", "POST", &[("Content-Length", "2"), ("Transfer-Encoding", "chunked")], 400, ""),
+    ("main", "GET", &[("X-Canary", "always")], 200, "other"),
+    ("main", "GET", &[("X-Canary", "never"), ("Cookie", "c=always")], 200, "web"),
+    ("main", "GET", &[("Cookie", "c=always")], 200, "other"),
+];
+
+#[test]
+fn what_a_client_is_and_sends_decides_in_explain_as_in_the_proxy() {
+    const PREFIX: &str = "nginx.ingress.kubernetes.io";
+    let (web, other) = (Origin::start("web"), Origin::start("other"));
+    let mut manifests = [GLOBAL, &service("web", &[web.address]), &service("other", &[other.address])].concat();
+    for (name, annotations) in GUARDED {
+        let annotations = format!("{PREFIX}/{}", annotations.replace("ANN", PREFIX));
+        manifests += &ingress(name, &format!("{name}.example"), "/", "web", &annotations);
+    }
+    let canary = format!("{PREFIX}/canary: 'true', {PREFIX}/canary-by-header: X-Canary, {PREFIX}/canary-by-cookie: c");
+    manifests += &ingress("canary", "main.example", "/", "other", &canary);
+    let bed = Bed::start(&manifests);
+    let listeners = [Listener { name: "http", port: bed.http.port() }];
+    for (host, method, fields, status, answers) in FIELDS {
+        let url = format!("http://{host}.example/");
+        let request = fields
+            .iter()
+            .try_fold(Request::new(method, &url).unwrap(), |request, (name, value)| request.with(name, value));
+        let request = request.unwrap();
+        let told = explain(&bed.table(), &listeners, &request);
+        let lines: String = fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let text = format!("{method} / HTTP/1.1\r\nHost: {host}.example\r\nConnection: close\r\n{lines}\r\n");
+        let answered = talk(bed.http, &text);
+        let code: u16 = answered.split(' ').nth(1).unwrap().parse().unwrap();
+        assert_eq!((told.status, code), (status, status), "{host} {fields:?}\n{}{answered}", told.text(&request));
+        if !answers.is_empty() {
+            assert!(answered.contains(answers), "{host} {fields:?}: {answered}");
+            let backend = format!("default/{answers}:http over");
+            let is_told = told.steps.iter().any(|step| step.stage == "backend" && step.text.starts_with(&backend));
+            assert!(is_told, "{host} {fields:?}\n{}", told.text(&request));
+        }
+    }
 }
 
 #[test]

@@ -12,6 +12,7 @@ mod admin;
 mod architecture;
 mod balancing;
 mod bed;
+mod bounds;
 mod checks;
 mod cli;
 mod clients;

@@ -142,7 +142,7 @@ impl Clients {
         let outcome = tokio::time::timeout(PATIENCE, self.exchange(number, &job)).await;
         match outcome {
             _ if !counts => {}
-            Ok(Ok(status)) => self.tally.answered(status, due.elapsed()),
+            Ok(Ok(status)) => self.tally.answered(status, due.elapsed(), 0),
             Ok(Err(_)) | Err(_) => self.tally.broke(),
         }
     }
@@ -159,7 +159,7 @@ impl Clients {
         }
         request.push_str("\r\n");
         stream.write_all(request.as_bytes()).await?;
-        let (status, closes) = answer(&mut BytesMut::with_capacity(4 << 10), &mut stream).await?;
+        let (status, closes, _) = answer(&mut BytesMut::with_capacity(4 << 10), &mut stream).await?;
         if !closes {
             self.idle.borrow_mut().push_back(stream);
         }

@@ -282,7 +282,7 @@ mod tests {
         for (object, refusal, warning) in [
             (object("a.example", "web", json!({})), "", ""),
             (object("a..example", "web", json!({})), "HostInvalid", ""),
-            (object("a.example", "web", nginx("server-snippet", "return 200;")), "SnippetRefused", ""),
+            (object("a.example", "web", nginx("server-snippet", "if ($a) { return 403; }")), "SnippetRefused", ""),
             (object("a.example", "none", json!({})), "", "ServiceNotFound"),
             (object("a.example", "web", nginx("no-such", "1")), "", "AnnotationUnknown"),
             (object("a.example", "web", nginx("proxy-body-size", "much")), "", "AnnotationInvalid"),

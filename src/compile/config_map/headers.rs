@@ -40,9 +40,9 @@ pub(super) const ROWS: &[Row] = &[
     sets(
         "global-allowed-response-headers",
         "",
-        |value, to| field_names(value).map(|names| to.keys.allowed_fields = Some(names)),
+        |value, to| field_names(value).map(|names| to.keys.allowed_fields = names),
         FIELDS,
-        "the fields that `custom-headers` may set; all of them if not set",
+        "the fields that `custom-headers` may set; none if not set",
     ),
     sets(
         "hide-headers",

@@ -105,12 +105,8 @@ pub(super) const ROWS: &[Row] = &[
     nothing("worker-processes", "", WORKERS),
     refused("enable-owasp-modsecurity-crs", "false", WAF),
     refused("geoip2-autoreload-in-minutes", "0", "remove it; no address is looked up in a map of places"),
-    refused("global-auth-snippet", "", RAW),
-    refused("http-snippet", "", RAW),
-    refused("location-snippet", "", RAW),
     refused("main-snippet", "", RAW),
     refused("modsecurity-snippet", "", WAF),
-    refused("server-snippet", "", RAW),
     refused("stream-snippet", "", RAW),
     refused("use-geoip2", "false", "remove it; no address is looked up in a map of places"),
 ];

@@ -10,7 +10,6 @@ const TRACES: &str = "no spans are sent";
 
 pub(super) const ROWS: &[Row] = &[
     later("access-log-path", "/var/log/nginx/access.log", LOG),
-    later("allow-snippet-annotations", "false", "snippets close their paths"),
     later("bind-address", "", "use --bind-address"),
     later("brotli-level", "4", COMPRESSION),
     later("brotli-min-length", "20", COMPRESSION),
@@ -64,7 +63,6 @@ pub(super) const ROWS: &[Row] = &[
     later("proxy-stream-responses", "1", STREAMS),
     later("proxy-stream-timeout", "600s", STREAMS),
     later("retry-non-idempotent", "false", "this does not act yet"),
-    later("snippets", "", "snippets close their paths"),
     later("ssl-ecdh-curve", "auto", "the curves are those that are safe and fast"),
     later("ssl-session-ticket-key", "", "each process makes its own ticket keys, new every six hours"),
     later("ssl-session-timeout", "10m", "tickets are good for six hours at least"),

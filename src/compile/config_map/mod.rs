@@ -9,6 +9,7 @@ mod known;
 mod later;
 mod logging;
 mod redirect;
+mod snippets;
 mod table;
 mod tls;
 mod value;
@@ -19,8 +20,9 @@ use std::sync::Arc;
 pub use self::document::page;
 use self::table::{Effect, Row};
 use crate::compile::claim::problem;
+use crate::compile::ingress::annotations::snippet::Rules;
 use crate::compile::ingress::annotations::{self, Guard, Refusal, Settings, Value, refused_hint, shorten};
-use crate::ir::{Answers, Blocked, Globals, Name, Object, Problem, Reason, Severity};
+use crate::ir::{Answers, Blocked, Globals, Name, Object, Problem, Reason, Severity, Template};
 use crate::settings::suggest::did_you_mean;
 use crate::snapshot::ConfigMap;
 
@@ -33,12 +35,18 @@ pub(super) struct Keys {
     pub(super) hsts: redirect::Hsts,
     /// `no-tls-redirect-locations`.
     pub(super) no_tls_redirect: Box<[Arc<str>]>,
-    /// `global-allowed-response-headers`, in lower case; `None`: all are.
-    pub(super) allowed_fields: Option<Box<[Arc<str>]>>,
+    /// `global-allowed-response-headers`, in lower case.
+    pub(super) allowed_fields: Box<[Arc<str>]>,
     /// `allow-cross-namespace-resources`.
     pub(super) crosses_namespaces: bool,
     /// `no-auth-locations`.
     pub(super) no_auth: Box<[Arc<str>]>,
+    /// `http-snippet`.
+    pub(super) http: Rules,
+    /// `location-snippet`.
+    pub(super) location: Rules,
+    /// `server-snippet`.
+    pub(super) server: Rules,
 }
 
 impl Default for Keys {
@@ -51,7 +59,10 @@ impl Default for Keys {
             no_tls_redirect: acme.clone(),
             crosses_namespaces: false,
             no_auth: acme,
-            allowed_fields: None,
+            allowed_fields: Box::default(),
+            http: Rules::default(),
+            location: Rules::default(),
+            server: Rules::default(),
         }
     }
 }
@@ -59,8 +70,7 @@ impl Default for Keys {
 impl Keys {
     /// Whether Ingresses may set this field on answers.
     pub(super) fn allows_answer_field(&self, name: &str) -> bool {
-        let allowed = self.allowed_fields.as_deref();
-        allowed.is_none_or(|allowed| allowed.iter().any(|own| own.eq_ignore_ascii_case(name)))
+        self.allowed_fields.iter().any(|own| own.eq_ignore_ascii_case(name))
     }
 }
 
@@ -79,6 +89,9 @@ pub(super) struct Read {
     blocked: Blocked,
     log: logging::Said,
     answers: Answers,
+    snippets: snippets::Said,
+    /// `global-auth-snippet`: fields for the service.
+    global_lines: Vec<(Arc<str>, Template)>,
 }
 
 /// Keys whose value names another ConfigMap, as `namespace/name`.
@@ -104,6 +117,7 @@ const CROSSES: &str = "allow-cross-namespace-resources";
 pub(super) fn read<'a>(map: &ConfigMap, find: impl FnMut(&Name) -> Option<&'a ConfigMap>) -> Read {
     let object = &map.meta.object;
     let mut read = Read::default();
+    read.base.snippets.treatment = snippets::treatment(map);
     for (key, text) in map.data.iter() {
         let value = Value { text: text.trim(), is_ours: false, full: key };
         let Some(row) = table::find(key) else {
@@ -111,6 +125,7 @@ pub(super) fn read<'a>(map: &ConfigMap, find: impl FnMut(&Name) -> Option<&'a Co
             continue;
         };
         if value.text.is_empty() {
+            none(key, &mut read.keys);
             continue;
         }
         if let Some(found) = apply(row, &value, &mut read, object) {
@@ -121,7 +136,17 @@ pub(super) fn read<'a>(map: &ConfigMap, find: impl FnMut(&Name) -> Option<&'a Co
     access::finish(&mut read);
     logging::finish(&mut read);
     headers::finish(&mut read, map, find);
+    snippets::finish(&mut read, map, object);
     read
+}
+
+/// Lists that are not empty by themselves: written out empty they are.
+fn none(key: &str, keys: &mut Keys) {
+    match key {
+        "no-auth-locations" => keys.no_auth = Box::default(),
+        "no-tls-redirect-locations" => keys.no_tls_redirect = Box::default(),
+        _ => {}
+    }
 }
 
 fn apply(row: &Row, value: &Value<'_>, read: &mut Read, object: &Arc<Object>) -> Option<Problem> {

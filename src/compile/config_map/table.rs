@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use super::{Read, access, connections, forwarding, headers, known, later, logging, redirect, tls};
+use super::{Read, access, connections, forwarding, headers, known, later, logging, redirect, snippets, tls};
 use crate::compile::ingress::annotations::{Refusal, Value};
 
 /// One key.
@@ -52,7 +52,7 @@ pub(super) fn find(name: &str) -> Option<&'static Row> {
     TABLE.get(name).copied()
 }
 
-const SUBJECTS: [&[Row]; 9] = [
+const SUBJECTS: [&[Row]; 10] = [
     access::ROWS,
     logging::ROWS,
     tls::ROWS,
@@ -60,6 +60,7 @@ const SUBJECTS: [&[Row]; 9] = [
     headers::ROWS,
     connections::ROWS,
     redirect::ROWS,
+    snippets::ROWS,
     known::ROWS,
     later::ROWS,
 ];

@@ -22,10 +22,12 @@ impl Draft<'_, '_, '_> {
         let url = said.url?;
         let field = annotations::field(&url.annotation);
         let backend = self.service_at(&url.value, &field)?;
-        let sends = match &said.sends {
-            None => Box::default(),
-            Some(map) => self.fields_of(&map.value, &annotations::field(&map.annotation))?,
+        let mut sends: Vec<_> = match &said.sends {
+            None => Vec::new(),
+            Some(map) => self.fields_of(&map.value, &annotations::field(&map.annotation))?.into(),
         };
+        sends.retain(|(name, _)| !said.lines.iter().any(|(own, _)| own.eq_ignore_ascii_case(name)));
+        sends.extend(said.lines);
         let object = &self.ingress.meta.object;
         let named = |template: Template| with_names(template, &object.name);
         Some(Arc::new(External {
@@ -35,7 +37,7 @@ impl Draft<'_, '_, '_> {
             method: said.method,
             fields: said.fields,
             redirect: said.redirect.map(named),
-            sends,
+            sends: sends.into(),
             always_cookies: said.always_cookies,
             cache: said.cache_key.map(|key| AuthCache {
                 key: named(key),
@@ -47,6 +49,7 @@ impl Draft<'_, '_, '_> {
     /// Where clients are sent that are not known.
     pub(super) fn sign_in(&self) -> Option<Arc<SignIn>> {
         let said = &self.settings.external;
+        said.url.as_ref()?;
         let url = with_names(said.sign_in.clone()?, &self.ingress.meta.object.name);
         let parameter = said.parameter.as_deref().unwrap_or("rd");
         let text = url.to_string();
@@ -166,7 +169,8 @@ impl Draft<'_, '_, '_> {
             if !self.view.ground.keys.allows_answer_field(name) {
                 let message =
                     format!("its ConfigMap has {name:?}, which global-allowed-response-headers does not list");
-                self.broken(field, &message, "list it in the ConfigMap of the controller");
+                let hint = format!("add {name} to global-allowed-response-headers in the ConfigMap of --configmap");
+                self.broken(field, &message, &hint);
                 return None;
             }
             fields.push((Arc::clone(name), value.into()));

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use super::annotations::snippet::Rules;
 use super::annotations::{Guard, Settings};
 use super::{Draft, annotations, basic};
 use crate::compile::filters::plain;
-use crate::ir::{Access, Filters, RequestEdits, ResponseEdits};
+use crate::ir::{Access, AnswerRule, Filters, InputEdit, RequestEdits, ResponseEdits, Template};
 
 impl Draft<'_, '_, '_> {
     /// The filters of the routes of the Ingress, but for the redirect to https, in which its host has a say. Closes the paths
@@ -20,38 +21,52 @@ impl Draft<'_, '_, '_> {
         let fallback = self.fallback();
         let errors = self.errors(fallback.as_ref());
         let response = self.response();
+        let rules = self.settings.snippets.rules.clone().and(&self.view.ground.keys.location);
+        self.settings.snippets.rules = Rules::default();
+        let response = edits(response, rules.answers);
         let settings = &self.settings;
         self.filters = Filters {
+            reply: rules.reply,
             redirect: settings.redirects.filter(),
             cors: settings.cors.filter(),
             limits: settings.limits.filter(),
-            access: settings.access.filter(basic, external, sign_in),
+            access: settings.access.filter(basic, external, sign_in, rules.access),
             fallback,
             errors,
-            request: request(settings),
+            request: request(settings, rules.host, rules.input, rules.sends),
             response,
             is_silent: settings.answers.is_silent.unwrap_or(false),
             ..plain(self.view.ground)
         };
     }
 
-    fn response(&mut self) -> Option<Arc<ResponseEdits>> {
+    fn response(&mut self) -> ResponseEdits {
         let said = self.settings.answers.clone();
         let fields = match &said.fields {
             None => Box::default(),
             Some(map) => self.set_fields(&map.value, &annotations::field(&map.annotation)).unwrap_or_default(),
         };
         let location = said.location_from.zip(said.location_to);
-        let edits =
-            ResponseEdits { fields, cookie_domain: said.cookie_domain, cookie_path: said.cookie_path, location };
-        (edits != ResponseEdits::default()).then(|| Arc::new(edits))
+        let (cookie_domain, cookie_path) = (said.cookie_domain, said.cookie_path);
+        ResponseEdits { fields, cookie_domain, cookie_path, location, rules: Box::default() }
     }
 }
 
-fn request(settings: &Settings) -> Option<Arc<RequestEdits>> {
+fn edits(edits: ResponseEdits, rules: Vec<AnswerRule>) -> Option<Arc<ResponseEdits>> {
+    let edits = ResponseEdits { rules: rules.into(), ..edits };
+    (edits != ResponseEdits::default()).then(|| Arc::new(edits))
+}
+
+fn request(
+    settings: &Settings,
+    host: Option<Template>,
+    input: Vec<InputEdit>,
+    sends: Vec<(Arc<str>, Template)>,
+) -> Option<Arc<RequestEdits>> {
     let said = &settings.answers;
     let connection = said.closes.map(|closes| if closes { "close" } else { "keep-alive" });
-    let edits = RequestEdits { host: said.host.clone(), connection, fields: Box::default() };
+    let host = said.host.clone().or(host);
+    let edits = RequestEdits { host, connection, input: input.into(), fields: sends.into() };
     (edits != RequestEdits::default()).then(|| Arc::new(edits))
 }
 
@@ -71,7 +86,7 @@ pub(super) fn of_catch_all(filters: &Filters) -> Filters {
 pub(super) fn without_login(filters: &Filters) -> Filters {
     let access = filters.access.as_ref().and_then(|access| {
         let access = Access { basic: None, external: None, sign_in: None, ..Access::clone(access) };
-        (access.allowed.is_some() || access.denied.is_some()).then(|| Arc::new(access))
+        (access.allowed.is_some() || access.denied.is_some() || !access.rules.is_empty()).then(|| Arc::new(access))
     });
     Filters { access, ..filters.clone() }
 }

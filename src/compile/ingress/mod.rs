@@ -23,13 +23,14 @@ use super::claim::{
 };
 use super::filters::{ClearText, plain, tls_redirect};
 use super::merge::backend_tls;
+use super::names;
 use super::resolve::{Resolution, resolve};
 use super::said::{BackendSettings, Said};
 use super::shared::Shared;
 use super::view::View;
 use crate::ir::{
-    BackendId, Filters, HostPattern, Name, Object, Origin, PathKind, PathMatch, Policy, PortKey, Problem, Reason,
-    Rejected, Route, Severity, SlashRedirect, Speech, Target,
+    BackendId, Filters, HostPattern, LARGEST_PATTERN, Name, Object, Origin, PathKind, PathMatch, Policy, PortKey,
+    Problem, Reason, Rejected, Route, Severity, SlashRedirect, Speech, Target,
 };
 use crate::snapshot::{Ingress, IngressBackend, IngressPath};
 
@@ -76,6 +77,7 @@ pub(super) fn compile(ingress: &Ingress, view: &mut View<'_>, shared: &mut Share
         hosts: BTreeMap::new(),
         backends: BTreeMap::new(),
         resolved: BTreeMap::new(),
+        spent: 0,
     };
     if let Some(rule) = rule {
         return canary::compile(draft, rule);
@@ -128,7 +130,12 @@ struct Draft<'a, 'v, 'o> {
     hosts: BTreeMap<HostPattern, HostDraft>,
     backends: BTreeMap<BackendId, BackendClaim>,
     resolved: BTreeMap<(Arc<str>, PortKey), Resolution>,
+    /// Memory that the regular expressions of its paths take, bytes.
+    spent: usize,
 }
+
+/// Memory for the regular expressions of one Ingress, bytes: room for 4,000 usual ones.
+const MOST_MEMORY: usize = 64 << 20;
 
 /// What is claimed on one host so far.
 struct HostDraft {
@@ -203,12 +210,27 @@ impl Draft<'_, '_, '_> {
         };
         let closed = self.settings.closed(path::begins(&matched, &self.view.ground.keys.no_auth));
         match self.target(&path.backend, field, closed) {
-            Ok(aim) => Some(RouteClaim { is_regex, ..self.route(matched, written, field, aim, false) }),
+            Ok(aim) => {
+                let is_costly = self.is_costly(&matched, is_regex);
+                Some(RouteClaim { is_regex, is_costly, ..self.route(matched, written, field, aim, false) })
+            }
             Err(why) => {
                 self.reject(host.clone(), written, field, why);
                 None
             }
         }
+    }
+
+    /// Whether the expressions of the Ingress take too much memory with this path. Other Ingresses may make it one, where a
+    /// repeated group can come to any size.
+    fn is_costly(&mut self, path: &PathMatch, is_regex: bool) -> bool {
+        if !is_regex && !path.path.contains('{') {
+            return false;
+        }
+        if self.spent <= MOST_MEMORY {
+            self.spent += self.shared.pattern(&path.path).map_or(LARGEST_PATTERN, |pattern| pattern.cost());
+        }
+        self.spent > MOST_MEMORY
     }
 
     fn route(
@@ -247,12 +269,14 @@ impl Draft<'_, '_, '_> {
             target,
             port,
             speech,
-            filters: self.shared.filters(Filters { tls_redirect, ..filters }),
+            filters: Arc::default(),
             policy: Arc::clone(&self.policy),
         };
+        names::fill(&mut filters, &route);
+        let route = Route { filters: self.shared.filters(Filters { tls_redirect, ..filters }), ..route };
         // The path as written is nearly always the path matched, so the text is shared.
         let written = if *written == *route.path.path { Arc::clone(&route.path.path) } else { written.into() };
-        RouteClaim { route: Arc::new(route), written, redirect, is_catch_all, is_regex: false }
+        RouteClaim { route: Arc::new(route), written, redirect, is_catch_all, is_regex: false, is_costly: false }
     }
 
     /// What ingress-nginx does with a request for a prefix without the slash at its end. By default only in its place.
@@ -412,8 +436,9 @@ impl Draft<'_, '_, '_> {
     }
 
     fn certificates(&mut self) {
+        let mut listed = tls::Listed::of(self.ingress);
         for (pattern, host) in &mut self.hosts {
-            host.certificate = tls::claim(self.ingress, pattern, self.view);
+            host.certificate = tls::claim(self.ingress, pattern, &mut listed, self.view);
         }
     }
 

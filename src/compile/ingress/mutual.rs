@@ -95,9 +95,24 @@ fn shown(secret: &Secret, has_authorities: bool) -> Result<Option<Arc<crate::ir:
 
 fn client(settings: &mut Settings, ingress: &Ingress, view: &mut View<'_>, problems: &mut Vec<Problem>) {
     let said = std::mem::take(&mut settings.client_auth);
-    let annotations::ClientAuthSaid { secret, mode, depth, error_page, subject, passes_certificate } = said;
+    let annotations::ClientAuthSaid {
+        secret,
+        mode,
+        depth,
+        error_page,
+        subject,
+        passes_certificate,
+        is_asked: _,
+        broken: wrong,
+    } = said;
     let object = &ingress.meta.object;
     let Some(secret) = secret else {
+        if let Some(annotation) = wrong {
+            // That of the Secret itself.
+            let nobody = ClientAuth { demand: None, error_page: None, subject: None, passes_certificate: false };
+            settings.front.client_auth = Some(Told { value: Arc::new(nobody), annotation });
+            return;
+        }
         let mode = mode.filter(|told| told.value != crate::ir::ClientMode::Off).map(|told| told.annotation);
         if let Some(annotation) = mode.or(subject.map(|told| told.annotation)) {
             let name = annotation.split_once('/').map_or(&*annotation, |(_, name)| name);
@@ -117,6 +132,8 @@ fn client(settings: &mut Settings, ingress: &Ingress, view: &mut View<'_>, probl
         by.ok_or_else(|| unusable("has no ca.crt".to_owned()))
     });
     let demand = match found {
+        // What is wrong was told already.
+        Ok(_) if wrong.is_some() => None,
         Ok(by) => Some(Arc::new(Demand {
             by,
             mode: mode.map(|told| told.value).unwrap_or_default(),

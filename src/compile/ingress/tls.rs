@@ -1,5 +1,7 @@
 //! `spec.tls`: which Secret's certificate a host gets.
 
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::compile::claim::{CertificateClaim, problem};
@@ -10,7 +12,12 @@ use crate::uri;
 
 /// What `ingress` asks for on `host`: the entry that lists it, by its own name before a wildcard, else any entry whose
 /// certificate covers it. `None` without a `tls` section.
-pub(super) fn claim(ingress: &Ingress, host: &HostPattern, view: &mut View<'_>) -> Option<CertificateClaim> {
+pub(super) fn claim(
+    ingress: &Ingress,
+    host: &HostPattern,
+    listed: &mut Listed<'_>,
+    view: &mut View<'_>,
+) -> Option<CertificateClaim> {
     if ingress.tls.is_empty() {
         return None;
     }
@@ -38,7 +45,8 @@ pub(super) fn claim(ingress: &Ingress, host: &HostPattern, view: &mut View<'_>) 
         }
         return Some(claim);
     }
-    let Some((index, entry)) = listing(ingress, host).or_else(|| covering(ingress, &name, view)) else {
+    let entry = listed.listing(host).or_else(|| listed.covering(ingress, &name, view));
+    let Some((index, entry)) = entry.and_then(|index| Some((index, ingress.tls.get(index)?))) else {
         return Some(default(
             format!("no entry lists {name} and no certificate covers it, so the default certificate is served"),
             format!("add {name} to the hosts of an entry"),
@@ -65,29 +73,48 @@ pub(in crate::compile) fn default_certificate(
     usable(secret, name, flag, "", "the self-made certificate is served")
 }
 
-fn listing<'a>(ingress: &'a Ingress, host: &HostPattern) -> Option<(usize, &'a IngressTls)> {
-    let lists = |entry: &IngressTls, by_wildcard: bool| {
-        entry.hosts.iter().any(|listed| {
-            let listed = uri::host::lookup(listed);
-            match (listed.strip_prefix("*."), host) {
-                (Some(suffix), HostPattern::Wildcard(own)) => !by_wildcard && **own == *suffix,
-                (Some(suffix), HostPattern::Exact(name)) => {
-                    by_wildcard && HostPattern::Wildcard(suffix.into()).matches(name)
-                }
-                (None, HostPattern::Exact(name)) => !by_wildcard && **name == *listed,
-                (None, HostPattern::Wildcard(_)) | (_, HostPattern::Any) => false,
-            }
-        })
-    };
-    let entries = || ingress.tls.iter().enumerate();
-    entries().find(|(_, entry)| lists(entry, false)).or_else(|| entries().find(|(_, entry)| lists(entry, true)))
+/// The entries of an Ingress by what they are for, so that one with many hosts is not gone through for each of them.
+pub(super) struct Listed<'a> {
+    /// The first entry that lists a name, or behind `*.` a wildcard.
+    by_name: HashMap<Cow<'a, str>, usize>,
+    /// The first entry of each Secret with a certificate; looked at when it is needed.
+    certificates: Option<Vec<(usize, Arc<Certificate>)>>,
 }
 
-fn covering<'a>(ingress: &'a Ingress, name: &str, view: &mut View<'_>) -> Option<(usize, &'a IngressTls)> {
-    ingress.tls.iter().enumerate().find(|(_, entry)| {
-        let secret = secret_name(ingress, entry).and_then(|secret| view.secret(&secret));
-        secret.and_then(Secret::certificate).is_some_and(|certificate| certificate.covers(name))
-    })
+impl<'a> Listed<'a> {
+    /// Those of `ingress`.
+    pub(super) fn of(ingress: &'a Ingress) -> Listed<'a> {
+        let mut by_name = HashMap::new();
+        for (index, entry) in ingress.tls.iter().enumerate() {
+            for listed in &entry.hosts {
+                by_name.entry(uri::host::lookup(listed)).or_insert(index);
+            }
+        }
+        Listed { by_name, certificates: None }
+    }
+
+    /// The entry that lists the host by its own name, else by a wildcard.
+    fn listing(&self, host: &HostPattern) -> Option<usize> {
+        let own = self.by_name.get(&*host.to_string());
+        let wildcard = || match host {
+            HostPattern::Exact(name) => self.by_name.get(&*format!("*.{}", name.split_once('.')?.1)),
+            HostPattern::Wildcard(_) | HostPattern::Any => None,
+        };
+        own.or_else(wildcard).copied()
+    }
+
+    /// The entry whose certificate is for the name.
+    fn covering(&mut self, ingress: &Ingress, name: &str, view: &mut View<'_>) -> Option<usize> {
+        let certificates = self.certificates.get_or_insert_with(|| {
+            let mut seen = HashSet::new();
+            let named = ingress.tls.iter().enumerate().filter_map(|(index, entry)| {
+                let secret = secret_name(ingress, entry).filter(|secret| seen.insert(secret.clone()))?;
+                Some((index, Arc::clone(view.secret(&secret).and_then(Secret::certificate)?)))
+            });
+            named.collect()
+        });
+        certificates.iter().find(|(_, certificate)| certificate.covers(name)).map(|(index, _)| *index)
+    }
 }
 
 /// The Secrets that an Ingress names, each in its own namespace.

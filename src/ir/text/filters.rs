@@ -1,8 +1,9 @@
 //! Filters in the short text form.
 
+use super::edits;
 use crate::ir::{
-    Access, AuthCache, Cors, ErrorPages, External, Filters, LimitBy, Origins, RateLimits, Redirect, RequestEdits,
-    ResponseEdits, SignIn, TlsRedirect,
+    Access, AccessRule, AuthCache, Cors, ErrorPages, External, Filters, FixedContent, FixedReply, LimitBy, Origins,
+    RateLimits, Redirect, SignIn, TlsRedirect,
 };
 
 /// What differs from the filters of a route that nobody set anything for.
@@ -12,6 +13,7 @@ pub(super) fn words(words: &mut Vec<String>, filters: &Filters, plain: &Filters)
         hsts,
         slash_redirect,
         rewrite,
+        reply,
         redirect,
         cors,
         limits,
@@ -33,6 +35,11 @@ pub(super) fn words(words: &mut Vec<String>, filters: &Filters, plain: &Filters)
         words.push(format!("{}={rewrite}", if rewrite.is_redirect { "rewrite-redirect" } else { "rewrite" }));
         words.extend(rewrite.prefix.as_ref().map(|prefix| format!("forwarded-prefix={prefix}")));
     }
+    words.extend(reply.as_deref().map(|FixedReply { status, content }| match content {
+        FixedContent::Page => format!("reply={status}"),
+        FixedContent::Location(url) => format!("reply={status}:{url}"),
+        FixedContent::Text { text, media_type } => format!("reply={status}:{media_type}:{:?}", text.to_string()),
+    }));
     words.extend(redirect.as_deref().map(|Redirect { status, location, completes }| {
         format!("redirect={status}:{}{location}", if *completes { "//host" } else { "" })
     }));
@@ -46,18 +53,8 @@ pub(super) fn words(words: &mut Vec<String>, filters: &Filters, plain: &Filters)
         let own = if *intercepts { "" } else { ";own" };
         format!("errors={}:{backend}{own}", join(statuses))
     }));
-    if let Some(RequestEdits { host, connection, fields }) = request.as_deref() {
-        words.extend(host.as_ref().map(|host| format!("host={host}")));
-        words.extend(connection.map(|connection| format!("connection={connection}")));
-        words.extend(fields.iter().map(|(name, text)| format!("send={name}:{text:?}", text = text.to_string())));
-    }
-    if let Some(ResponseEdits { fields, cookie_domain, cookie_path, location }) = response.as_deref() {
-        words.extend(fields.iter().map(|(name, text)| format!("set={name}:{text:?}")));
-        let swaps = [("cookie-domain", cookie_domain), ("cookie-path", cookie_path), ("location", location)];
-        let made =
-            swaps.iter().filter_map(|(name, swap)| swap.as_ref().map(|(from, to)| format!("{name}={from}→{to}")));
-        words.extend(made);
-    }
+    words.extend(request.iter().flat_map(|edits| edits::of_requests(edits)));
+    words.extend(response.iter().flat_map(|edits| edits::of_answers(edits)));
     words.extend(is_silent.then(|| "no-log".to_owned()));
 }
 
@@ -120,9 +117,16 @@ fn of_limits(limits: &RateLimits) -> String {
 }
 
 fn access(words: &mut Vec<String>, access: &Access) {
-    let Access { denied, allowed, basic, external, sign_in, any } = access;
+    let Access { denied, allowed, rules, basic, external, sign_in, any } = access;
     words.extend(denied.as_ref().map(|networks| format!("deny={networks}")));
     words.extend(allowed.as_ref().map(|networks| format!("allow={networks}")));
+    if !rules.is_empty() {
+        let rule = |AccessRule { allows, clients }: &AccessRule| {
+            let clients = clients.as_ref().map_or("all".to_owned(), |clients| clients.to_string());
+            format!("{}:{clients}", if *allows { "allow" } else { "deny" })
+        };
+        words.push(format!("rules={}", rules.iter().map(rule).collect::<Vec<_>>().join(";")));
+    }
     words.extend(basic.as_ref().map(|basic| format!("auth={};{:?}", basic.challenge, basic.users)));
     words.extend(external.as_deref().map(|external| format!("ask={}", of_external(external))));
     words.extend(
@@ -153,6 +157,6 @@ fn of_external(external: &External) -> String {
     parts.join(";")
 }
 
-fn join(statuses: &[u16]) -> String {
+pub(super) fn join(statuses: &[u16]) -> String {
     statuses.iter().map(u16::to_string).collect::<Vec<_>>().join(",")
 }

@@ -60,7 +60,7 @@ pub(super) async fn deliver<C: Client>(
     let cookies = &ask.request.edits.cookies;
     let cache_status = status.as_deref();
     let globals = ask.table.globals();
-    let way = Way { head: ask.head(), route: ask.route, globals, close, refusal: &[], cookies, cache_status };
+    let way = Way { request: ask.request, route: ask.route, globals, close, refusal: &[], cookies, cache_status };
     let mut outlet = Outlet::open(worker, client, way, &mut response, &extra);
     note.status = response.status;
     let (from, until) = match wanted {

@@ -268,7 +268,8 @@ async fn send<C: Client>(
             let cookies = &ask.request.edits.cookies;
             let cache_status = status.as_deref();
             let globals = ask.table.globals();
-            let way = Way { head: ask.head(), route: ask.route, globals, close, refusal: &[], cookies, cache_status };
+            let way =
+                Way { request: ask.request, route: ask.route, globals, close, refusal: &[], cookies, cache_status };
             respond::forward(worker, client, way, *answered, &mut upload, note).await
         }
     }

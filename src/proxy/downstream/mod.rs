@@ -150,6 +150,7 @@ impl Peer {
             client_text: &self.client_text,
             is_tls: self.is_https,
             forwarded_host: None,
+            request_id: b"",
         }
     }
 

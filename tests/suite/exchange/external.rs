@@ -152,7 +152,14 @@ fn fields_are_changed_on_the_way() {
     let web = Echo::start(
         "Location: http://internal/x\r\nSet-Cookie: a=b; Domain=internal; Path=/app/\r\nX-Frame-Options: no\r\n",
     );
-    let map = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: set}\ndata: {X-Frame-Options: DENY}\n---\n";
+    let set = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: set}\ndata: {X-Frame-Options: DENY}\n---\n";
+    let allowed = |names: &str| {
+        format!(
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: global}}\n\
+             data: {{global-allowed-response-headers: '{names}'}}\n---\n{set}"
+        )
+    };
+    let map = &*allowed("x-frame-options");
     let pairs = [
         ("upstream-vhost", "in.$host"),
         ("connection-proxy-header", "close"),
@@ -173,6 +180,10 @@ fn fields_are_changed_on_the_way() {
     assert_eq!(field(&sent, "Connection"), Some("close"));
     let bed = serving(&web, &nginx(&[("custom-headers", "missing")]), "");
     assert_eq!(status(&ask(&bed, "GET /", "")), 503, "they may be what protects a page");
+    for (map, why) in [(set, "no list allows none"), (&*allowed("X-Other"), "another one is listed")] {
+        let bed = serving(&web, &nginx(&[("custom-headers", "set")]), map);
+        assert_eq!(status(&ask(&bed, "GET /", "")), 503, "{why}");
+    }
 }
 
 #[test]

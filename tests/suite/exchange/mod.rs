@@ -17,3 +17,4 @@ pub mod plain;
 pub mod scripted;
 mod regex;
 mod seen;
+mod snippets;

@@ -42,28 +42,58 @@ pub(in crate::compile) type Swap = (Arc<str>, Arc<str>);
 const SWAP: &str = "write off, or two words: what stands there, and what is to stand there";
 
 pub(super) const ROWS: &[Row] = &[
-    both("connection-proxy-header", Honoured(connection)).takes("one of: close, keep-alive"),
+    both("connection-proxy-header", Honoured(connection))
+        .takes("one of: close, keep-alive")
+        .does("", "`Connection` for the back end"),
     both("custom-headers", Honoured(custom_headers))
         .takes("write the name of a ConfigMap")
         .guarding(Guard::Access)
-        .names(Kind::ConfigMap),
-    both("custom-http-errors", Honoured(statuses)).takes("write statuses from 400 to 599, as in 404, 503"),
-    both("default-backend", Honoured(default_backend)).takes("write the name of a Service of the namespace"),
+        .names(Kind::ConfigMap)
+        .medium()
+        .does(
+            "",
+            "fields for every answer, errors too, in place of the back end's; the key \
+         `global-allowed-response-headers` of the [ConfigMap](config-map.md) must list their names",
+        ),
+    both("custom-http-errors", Honoured(statuses))
+        .takes("write statuses from 400 to 599, as in 404, 503")
+        .does(
+            "",
+            "answers with these statuses are replaced by one of `default-backend`, else of \
+         `--default-backend-service`",
+        )
+        .unlike("an answer below 400 never takes the place of a refusal (401, 403, 429, 503 of ours)"),
+    both("default-backend", Honoured(default_backend))
+        .takes("write the name of a Service of the namespace")
+        .does("", "answers where the back end has no endpoint"),
     both(
         "disable-proxy-intercept-errors",
         Honoured(|value, to| value.boolean().map(|is| to.answers.passes_errors = Some(is))),
     )
-    .takes("one of: true, false"),
+    .takes("one of: true, false")
+    .does("false", "`true`: only our own errors are replaced"),
     both("enable-access-log", Honoured(|value, to| value.boolean().map(|is| to.answers.is_silent = Some(!is))))
-        .takes("one of: true, false"),
+        .takes("one of: true, false")
+        .does("true", "write the access log"),
     both("proxy-cookie-domain", Honoured(|value, to| swap(value).map(|swap| to.answers.cookie_domain = swap)))
-        .takes(SWAP),
-    both("proxy-cookie-path", Honoured(|value, to| swap(value).map(|swap| to.answers.cookie_path = swap))).takes(SWAP),
+        .takes(SWAP)
+        .medium()
+        .does("off", "changes `Domain` of the back end's cookies"),
+    both("proxy-cookie-path", Honoured(|value, to| swap(value).map(|swap| to.answers.cookie_path = swap)))
+        .takes(SWAP)
+        .medium()
+        .does("off", "changes how `Path` of the back end's cookies begins"),
     both("proxy-redirect-from", Honoured(|value, to| prefix(value).map(|text| to.answers.location_from = text)))
-        .takes("write off, default, or how the backend's Location begins"),
+        .takes("write off, default, or how the backend's Location begins")
+        .medium()
+        .does("off", "how `Location` and `Refresh` of the back end begin"),
     both("proxy-redirect-to", Honoured(|value, to| prefix(value).map(|text| to.answers.location_to = text)))
-        .takes("write how Location is to begin"),
-    nginx("upstream-vhost", Honoured(host)).takes("write a host name, as in web.internal"),
+        .takes("write how Location is to begin")
+        .medium()
+        .does("off", "how they are to begin"),
+    nginx("upstream-vhost", Honoured(host))
+        .takes("write a host name, as in web.internal")
+        .does("", "`Host` for the back end; may have variables"),
 ];
 
 fn connection(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {

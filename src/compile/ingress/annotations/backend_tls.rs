@@ -32,31 +32,51 @@ pub(in crate::compile) struct Said {
 
 pub(super) const ROWS: &[Row] = &[
     both("proxy-ssl-ciphers", Honoured(ciphers))
-        .takes("write OpenSSL's names with colons between them: suites with ECDHE and AES-GCM or ChaCha20"),
-    nginx("proxy-ssl-name", Honoured(name)).takes("write a DNS name"),
-    both("proxy-ssl-protocols", Honoured(protocols)).takes("write TLSv1.2, TLSv1.3 or both"),
+        .takes("write OpenSSL's names with colons between them: suites with ECDHE and AES-GCM or ChaCha20")
+        .for_ingress()
+        .medium()
+        .does("", "suites of TLS 1.2, as OpenSSL names them")
+        .unlike("suites without ECDHE and AEAD are not offered"),
+    nginx("proxy-ssl-name", Honoured(name)).takes("write a DNS name").for_ingress().high().does(
+        "",
+        "the name to verify and to send; else the external name of an ExternalName, else \
+         `SERVICE.NAMESPACE.svc`",
+    ),
+    both("proxy-ssl-protocols", Honoured(protocols))
+        .takes("write TLSv1.2, TLSv1.3 or both")
+        .for_ingress()
+        .does("TLSv1.2 TLSv1.3", "versions that are offered"),
     both(
         "proxy-ssl-secret",
         Honoured(|value, to| value.plain().map(|name| to.backend_tls.secret = Some(value.told(name.into())))),
     )
     .takes("write the name of a Secret")
     .guarding(Guard::Access)
-    .names(Kind::Secret),
+    .names(Kind::Secret)
+    .for_ingress()
+    .medium()
+    .does("", "what is shown to the back end (`tls.crt`, `tls.key`), or whom to believe (`ca.crt`), or both"),
     both(
         "proxy-ssl-server-name",
         Honoured(|value, to| value.on_off().map(|is| to.backend_tls.sends_name = Some(value.told(is)))),
     )
-    .takes(SWITCH),
+    .takes(SWITCH)
+    .for_ingress()
+    .does("off", "`on`: the name is sent (SNI); so it is to an ExternalName and to the service of `auth-url`"),
     both(
         "proxy-ssl-verify",
         Honoured(|value, to| value.on_off().map(|is| to.backend_tls.verify = Some(value.told(is)))),
     )
-    .takes(SWITCH),
+    .takes(SWITCH)
+    .for_ingress()
+    .does("off", "`on`: only certificates of `ca.crt` are taken, and only for the name"),
     both(
         "proxy-ssl-verify-depth",
         Honoured(|value, to| value.count().map(|depth| to.backend_tls.depth = Some(value.told(depth)))),
     )
-    .takes("write a whole number; 0 = none between the backend's certificate and the CA's"),
+    .takes("write a whole number; 0 = none between the backend's certificate and the CA's")
+    .for_ingress()
+    .does("1", "certificates that may stand between the back end's and the CA's"),
 ];
 
 fn name(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {

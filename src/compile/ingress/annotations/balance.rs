@@ -11,23 +11,47 @@ use crate::ir::Algorithm;
 const VARIABLES: &str = "write a text with variables, as in $request_uri, $arg_NAME, $cookie_NAME, $http_NAME";
 
 pub(super) const ROWS: &[Row] = &[
-    ours("hash-by", Honoured(hash_by)).takes(VARIABLES).and_on_services(),
+    ours("hash-by", Honoured(hash_by))
+        .takes(VARIABLES)
+        .and_on_services()
+        .for_port()
+        .does("", "asks for `hash` by itself"),
     both("load-balance", Honoured(load_balance))
         .takes("one of: least_conn, round_robin, random, random_two, ewma, ip_hash, hash")
-        .and_on_services(),
-    ours("locality", Honoured(locality)).takes("one of: off, prefer"),
+        .and_on_services()
+        .for_port()
+        .does("least_conn", "which endpoint gets a request"),
+    ours("locality", Honoured(locality))
+        .takes("one of: off, prefer")
+        .for_port()
+        .does("off", "`prefer`: endpoints that their EndpointSlice means for the zone of our node"),
     both(
         "service-upstream",
         Honoured(|value, to| value.boolean().map(|is| to.backend.own_address = Some(value.told(is)))),
     )
-    .takes("one of: true, false"),
-    nginx("upstream-hash-by", Honoured(hash_by)).takes(VARIABLES),
+    .takes("one of: true, false")
+    .for_port()
+    .does(
+        "false",
+        "`true`: requests go to the Service's own address, behind which the cluster chooses; a Service \
+         without one keeps its endpoints",
+    ),
+    nginx("upstream-hash-by", Honoured(hash_by))
+        .takes(VARIABLES)
+        .for_port()
+        .high()
+        .does("", "asks for `hash` by itself"),
     both(
         "upstream-hash-by-subset",
         Honoured(|value, to| value.boolean().map(|is| to.backend.subset = Some(value.told(is)))),
     )
-    .takes("one of: true, false"),
-    both("upstream-hash-by-subset-size", Honoured(subset_size)).takes("write a whole number, 1 or more"),
+    .takes("one of: true, false")
+    .for_port()
+    .does("false", "`true`: a text has a few endpoints, of which one is drawn"),
+    both("upstream-hash-by-subset-size", Honoured(subset_size))
+        .takes("write a whole number, 1 or more")
+        .for_port()
+        .does("3", "how many, 64 at most"),
 ];
 
 fn load_balance(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {

@@ -25,15 +25,23 @@ pub(in crate::compile) struct Said {
 pub(super) const ROWS: &[Row] = &[
     both("auth-realm", Honoured(realm))
         .takes("write letters, digits, spaces and - . _ ~ / :")
-        .guarding(Guard::Authentication),
+        .guarding(Guard::Authentication)
+        .medium()
+        .does("", "what browsers show"),
     both("auth-secret", Honoured(secret))
         .takes("write the name of a Secret")
         .guarding(Guard::Authentication)
-        .names(Kind::Secret),
+        .names(Kind::Secret)
+        .medium()
+        .does("", "the passwords"),
     both("auth-secret-type", Honoured(secret_type))
         .takes("one of: auth-file, auth-map")
-        .guarding(Guard::Authentication),
-    both("auth-type", Honoured(kind)).takes("one of: basic").guarding(Guard::Authentication),
+        .guarding(Guard::Authentication)
+        .does("auth-file", "`auth-file`: its key `auth` is an htpasswd file; `auth-map`: each key is a user"),
+    both("auth-type", Honoured(kind))
+        .takes("one of: basic")
+        .guarding(Guard::Authentication)
+        .does("", "asks for a password"),
 ];
 
 fn kind(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {

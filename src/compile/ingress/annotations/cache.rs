@@ -12,18 +12,27 @@ use crate::ir::{Caching, Template};
 const DURATION: &str = "write a duration, as in 10s, 5m, 1h";
 
 pub(super) const ROWS: &[Row] = &[
-    ours("cache", Honoured(|value, to| value.on_off().map(|is| to.cache.is_on = is))).takes("one of: on, off"),
+    ours("cache", Honoured(|value, to| value.on_off().map(|is| to.cache.is_on = is)))
+        .takes("one of: on, off")
+        .does("off", "keep answers"),
     ours("cache-key", Honoured(key))
-        .takes("write a text with variables, as in $args, $arg_NAME, $cookie_NAME, $http_NAME"),
-    ours("cache-max-object", Honoured(max_object)).takes("write digits with k, m or g, as in 8m"),
+        .takes("write a text with variables, as in $args, $arg_NAME, $cookie_NAME, $http_NAME")
+        .does("", "in place of the query"),
+    ours("cache-max-object", Honoured(max_object))
+        .takes("write digits with k, m or g, as in 8m")
+        .does("1m", "size of the longest body that is kept"),
     ours(
         "cache-stale-if-error",
         Honoured(|value, to| value.duration().map(|time| to.cache.stale_if_error = Some(time))),
     )
-    .takes(DURATION),
+    .takes(DURATION)
+    .does("", "how long past its own time an answer stands in for a back end that fails"),
     ours("cache-status", Honoured(|value, to| value.boolean().map(|is| to.cache.status = is)))
-        .takes("one of: true, false"),
-    ours("cache-ttl", Honoured(|value, to| value.duration().map(|time| to.cache.ttl = Some(time)))).takes(DURATION),
+        .takes("one of: true, false")
+        .does("false", "send `Cache-Status` (RFC 9211)"),
+    ours("cache-ttl", Honoured(|value, to| value.duration().map(|time| to.cache.ttl = Some(time))))
+        .takes(DURATION)
+        .does("", "for which an answer is fresh that does not say so"),
 ];
 
 /// What an Ingress says about the cache.

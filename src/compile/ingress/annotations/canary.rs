@@ -13,15 +13,43 @@ use crate::ir::{CanaryRule, HeaderTest, Regex};
 const LEAST_TOTAL: u32 = 100;
 
 pub(super) const ROWS: &[Row] = &[
-    both("affinity-canary-behavior", Honoured(behavior)).takes("one of: sticky, legacy"),
+    both("affinity-canary-behavior", Honoured(behavior)).takes("one of: sticky, legacy").for_ingress().does(
+        "sticky",
+        "`sticky`: the cookie of the mainline remembers the choice; `legacy`: it does not, and the canary \
+         gives none out",
+    ),
     both("canary", Honoured(|value, to| value.boolean().map(|is| to.canary.is_canary = Some(value.told(is)))))
-        .takes("one of: true, false"),
-    both("canary-by-cookie", Honoured(cookie)).takes("write the name of a cookie"),
-    both("canary-by-header", Honoured(header)).takes("write the name of a header field, as in X-Canary"),
-    both("canary-by-header-pattern", Honoured(pattern)).takes("write a regular expression"),
-    both("canary-by-header-value", Honoured(header_value)).takes("write the value that the field has to have"),
-    both("canary-weight", Honoured(weight)).takes("write a whole number, 0 or more"),
-    both("canary-weight-total", Honoured(total)).takes("write a whole number, 100 or more"),
+        .takes("one of: true, false")
+        .for_ingress()
+        .does("false", "the Ingress takes a share of the requests of another one"),
+    both("canary-by-cookie", Honoured(cookie))
+        .takes("write the name of a cookie")
+        .for_ingress()
+        .medium()
+        .does("", "its values `always` and `never` decide"),
+    both("canary-by-header", Honoured(header))
+        .takes("write the name of a header field, as in X-Canary")
+        .for_ingress()
+        .medium()
+        .does("", "its values `always` and `never` decide"),
+    both("canary-by-header-pattern", Honoured(pattern))
+        .takes("write a regular expression")
+        .for_ingress()
+        .medium()
+        .does("", "in place of a value; with letter case and without anchors"),
+    both("canary-by-header-value", Honoured(header_value))
+        .takes("write the value that the field has to have")
+        .for_ingress()
+        .medium()
+        .does("", "decides for the canary; then the words mean nothing"),
+    both("canary-weight", Honoured(weight))
+        .takes("write a whole number, 0 or more")
+        .for_ingress()
+        .does("0", "so many requests of `canary-weight-total`"),
+    both("canary-weight-total", Honoured(total))
+        .takes("write a whole number, 100 or more")
+        .for_ingress()
+        .does("100", "a total below 100 is 100"),
 ];
 
 /// What an Ingress says about being a canary.

@@ -24,33 +24,58 @@ pub(in crate::compile) struct Said {
     pub(in crate::compile) subject: Option<Told<Regex>>,
     /// `auth-tls-pass-certificate-to-upstream`.
     pub(in crate::compile) passes_certificate: Option<Told<bool>>,
+    /// There is an `auth-tls-secret`, right or wrong.
+    pub(in crate::compile) is_asked: bool,
+    /// A value that guards is wrong, so that nobody can be judged: its annotation.
+    pub(in crate::compile) broken: Option<Arc<str>>,
 }
 
 pub(super) const ROWS: &[Row] = &[
     both("auth-tls-error-page", Honoured(error_page))
         .takes("write a URL, as in https://a.example/no-certificate")
-        .guarding(Guard::Access),
+        .guarding(Guard::Clients)
+        .for_host()
+        .high()
+        .does("", "clients are sent there (302) that would get 400"),
     both("auth-tls-match-cn", Honoured(subject))
         .takes("write CN= and a regular expression, as in CN=(ann|bob)")
-        .guarding(Guard::Access),
+        .guarding(Guard::Clients)
+        .for_host()
+        .high()
+        .does("", "must be found in the subject (RFC 2253), else 403"),
     both(
         "auth-tls-pass-certificate-to-upstream",
         Honoured(|value, to| value.boolean().map(|is| to.client_auth.passes_certificate = Some(value.told(is)))),
     )
-    .takes("one of: true, false"),
+    .takes("one of: true, false")
+    .for_host()
+    .does("false", "`true`: `ssl-client-cert` is the certificate, as PEM escaped like a part of a URL"),
     both(
         "auth-tls-secret",
         Honoured(|value, to| value.plain().map(|name| to.client_auth.secret = Some(value.told(name.into())))),
     )
     .takes("write the name of a Secret")
-    .guarding(Guard::Access)
-    .names(Kind::Secret),
-    both("auth-tls-verify-client", Honoured(mode)).takes("one of: on, off, optional, optional_no_ca"),
+    .guarding(Guard::Clients)
+    .names(Kind::Secret)
+    .for_host()
+    .medium()
+    .does("", "the CAs of clients (`ca.crt`) and perhaps what they took back (`ca.crl`)"),
+    both("auth-tls-verify-client", Honoured(mode))
+        .takes("one of: on, off, optional, optional_no_ca")
+        .for_host()
+        .medium()
+        .does(
+            "on",
+            "`optional`: may be missing, must not be bad; `optional_no_ca`: may be of an unknown CA; `off`: \
+         not asked for",
+        ),
     both(
         "auth-tls-verify-depth",
         Honoured(|value, to| value.count().map(|depth| to.client_auth.depth = Some(value.told(depth)))),
     )
-    .takes("write a whole number; 0 = none between the client's certificate and the CA's"),
+    .takes("write a whole number; 0 = none between the client's certificate and the CA's")
+    .for_host()
+    .does("1", "certificates that may stand between the client's and the CA's"),
 ];
 
 fn mode(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {

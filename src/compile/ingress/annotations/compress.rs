@@ -9,9 +9,9 @@ use crate::settings::suggest::did_you_mean;
 
 const WORDS: [(&str, Coding); 3] = [("gzip", Coding::Gzip), ("br", Coding::Brotli), ("zstd", Coding::Zstd)];
 
-pub(super) const ROWS: &[Row] =
-    &[ours("compress", Honoured(compress))
-        .takes("write off, or words out of: gzip, br, zstd, the preferred one first")];
+pub(super) const ROWS: &[Row] = &[ours("compress", Honoured(compress))
+    .takes("write off, or words out of: gzip, br, zstd, the preferred one first")
+    .does("off", "of those that a client likes equally well the first is taken")];
 
 /// A list of codings; a word that is said twice stands where it is first.
 fn compress(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {

@@ -22,21 +22,41 @@ pub(in crate::compile) struct Said {
 
 pub(super) const ROWS: &[Row] = &[
     both("cors-allow-credentials", Honoured(|value, to| value.boolean().map(|is| to.cors.credentials = Some(is))))
-        .takes(SWITCH),
+        .takes(SWITCH)
+        .for_ingress()
+        .does("true", "`Access-Control-Allow-Credentials`"),
     both("cors-allow-headers", Honoured(|value, to| names(value, b"").map(|text| to.cors.headers = Some(text))))
-        .takes("write names of header fields, as in X-User, Content-Type"),
+        .takes("write names of header fields, as in X-User, Content-Type")
+        .for_ingress()
+        .medium()
+        .does(Cors::HEADERS, "`Access-Control-Allow-Headers`"),
     both("cors-allow-methods", Honoured(|value, to| methods(value).map(|text| to.cors.methods = Some(text))))
-        .takes("write methods, as in GET, POST"),
+        .takes("write methods, as in GET, POST")
+        .for_ingress()
+        .medium()
+        .does(Cors::METHODS, "`Access-Control-Allow-Methods`"),
     both("cors-allow-origin", Honoured(origins))
-        .takes("write *, or origins, as in https://a.example, https://*.b.example:8443"),
+        .takes("write *, or origins, as in https://a.example, https://*.b.example:8443")
+        .for_ingress()
+        .medium()
+        .does("*", "the first label of a host may be `*`; what is no origin matches nothing"),
     both("cors-expose-headers", Honoured(|value, to| names(value, b"*").map(|text| to.cors.expose = Some(text))))
-        .takes("write *, or names of header fields, as in X-Total, X-Page"),
+        .takes("write *, or names of header fields, as in X-Total, X-Page")
+        .for_ingress()
+        .medium()
+        .does("", "`Access-Control-Expose-Headers`"),
     both(
         "cors-max-age",
         Honoured(|value, to| value.count().map(|seconds| to.cors.max_age = Some(seconds.to_string().into()))),
     )
-    .takes("write whole seconds, as in 600"),
-    both("enable-cors", Honoured(|value, to| value.boolean().map(|is| to.cors.is_on = Some(is)))).takes(SWITCH),
+    .takes("write whole seconds, as in 600")
+    .for_ingress()
+    .medium()
+    .does(Cors::MAX_AGE, "`Access-Control-Max-Age`: how long a browser remembers a preflight"),
+    both("enable-cors", Honoured(|value, to| value.boolean().map(|is| to.cors.is_on = Some(is))))
+        .takes(SWITCH)
+        .for_ingress()
+        .does("false", "switches the rest on"),
 ];
 
 impl Said {

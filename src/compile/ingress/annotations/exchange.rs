@@ -8,44 +8,68 @@ use crate::ir::{Protocol, RetryOn, Upgrade};
 
 const SECONDS: &str = "write whole seconds, as in 60; under fairlead.dev/ also 250ms, 10s, 5m, 1h";
 
+const NEXT_UPSTREAM: &str = "write off, or words out of: error timeout invalid_header http_500 http_502 http_503 \
+                             http_504 http_403 http_404 http_429 non_idempotent";
+
 pub(super) const ROWS: &[Row] = &[
-    both("backend-protocol", Honoured(backend_protocol)).takes("one of: HTTP, HTTPS, AUTO_HTTP, GRPC, GRPCS"),
+    both("backend-protocol", Honoured(backend_protocol)).takes("one of: HTTP, HTTPS, AUTO_HTTP, GRPC, GRPCS").does(
+        "",
+        "`AUTO_HTTP`: TLS for requests that came over TLS. Without it `appProtocol` of the Service port \
+         counts, else HTTP",
+    ),
     both("client-body-buffer-size", tunes_nothing("remove it; request bodies never go to disk")),
     ours("client-body-min-rate", differs("remove it")),
     both("proxy-body-size", Honoured(|value, to| value.size().map(|size| to.body_size = Some(size))))
-        .takes("write digits with k, m or g, as in 8m; 0 = unlimited"),
+        .takes("write digits with k, m or g, as in 8m; 0 = unlimited")
+        .medium()
+        .does("1m", "longer bodies get 413; not of gRPC and tunnels"),
     both("proxy-buffer-size", tunes_nothing("remove it; response heads may be 64 KiB")),
     both("proxy-buffering", tunes_nothing("remove it; answers are passed on as they come")),
     both("proxy-buffers-number", tunes_nothing("remove it")),
     both("proxy-busy-buffers-size", tunes_nothing("remove it")),
     both("proxy-connect-timeout", Honoured(|value, to| value.duration().map(|time| to.connect_timeout = Some(time))))
-        .takes(SECONDS),
+        .takes(SECONDS)
+        .does("5", ""),
     both("proxy-http-version", differs_unless("1.1", "HTTP/1.1 is spoken to backends")),
     both("proxy-max-temp-file-size", tunes_nothing("remove it; answers never go to disk")),
-    both("proxy-next-upstream", Honoured(next_upstream)).takes(
-        "write off, or words out of: error timeout invalid_header http_500 http_502 http_503 http_504 http_403 http_404 \
-         http_429 non_idempotent",
-    ),
+    both("proxy-next-upstream", Honoured(next_upstream))
+        .takes(NEXT_UPSTREAM)
+        .medium()
+        .does("error timeout", "after which failures another endpoint is tried")
+        .unlike(
+            "a connection that fails costs nothing; other retries are 20 % of the requests at most (and 3 a \
+         second at least)",
+        ),
     both(
         "proxy-next-upstream-timeout",
         Honoured(|value, to| value.duration_or_zero().map(|time| to.retry_timeout = Some(time))),
     )
-    .takes(SECONDS),
+    .takes(SECONDS)
+    .does("0", "no attempt begins after that time; 0 = no limit"),
     both("proxy-next-upstream-tries", Honoured(|value, to| value.count().map(|tries| to.retry_tries = Some(tries))))
-        .takes("write a whole number; 0 = no limit"),
+        .takes("write a whole number; 0 = no limit")
+        .does("3", "attempts in all"),
     both("proxy-read-timeout", Honoured(|value, to| value.duration().map(|time| to.read_timeout = Some(time))))
-        .takes(SECONDS),
+        .takes(SECONDS)
+        .does(
+            "60",
+            "between two reads. Who sets it or the next also sets how long a tunnel (WebSocket) may be \
+         silent, to the longer of both; `tunnel-idle-timeout` goes before that",
+        ),
     both("proxy-request-buffering", Honoured(|value, to| value.on_off().map(|is| to.buffer_request = Some(is))))
-        .takes("one of: on, off"),
+        .takes("one of: on, off")
+        .does("on", "`on`: hold a request body")
+        .unlike_for("on", "up to 64 KiB are held, in memory; what is longer is passed on from there"),
     both("proxy-send-timeout", Honoured(|value, to| value.duration().map(|time| to.send_timeout = Some(time))))
-        .takes(SECONDS),
-    ours("request-trailers", Honoured(request_trailers)).takes("one of: drop, pass"),
-    ours(
-        "tunnel-idle-timeout",
-        Honoured(|value, to| value.duration().map(|time| to.tunnel_idle_timeout = Some(time))),
-    )
-    .takes(SECONDS),
-    ours("upgrade", Honoured(upgrade)).takes("one of: any, websocket, off"),
+        .takes(SECONDS)
+        .does("60", "between two writes"),
+    ours("request-trailers", Honoured(request_trailers)).takes("one of: drop, pass").does("drop", ""),
+    ours("tunnel-idle-timeout", Honoured(|value, to| value.duration().map(|time| to.tunnel_idle_timeout = Some(time))))
+        .takes(SECONDS)
+        .does("1h", "how long a tunnel (WebSocket) may be silent"),
+    ours("upgrade", Honoured(upgrade))
+        .takes("one of: any, websocket, off")
+        .does("any", "which protocols a connection may be upgraded to"),
 ];
 
 fn backend_protocol(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {

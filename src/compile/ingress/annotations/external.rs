@@ -32,6 +32,8 @@ pub(in crate::compile) struct Said {
     pub(in crate::compile) redirect: Option<Template>,
     /// `auth-proxy-set-headers`: a ConfigMap, as written.
     pub(in crate::compile) sends: Option<Told<Arc<str>>>,
+    /// `auth-snippet`: fields for the service.
+    pub(in crate::compile) lines: Vec<(Arc<str>, Template)>,
     /// `auth-cache-key`.
     pub(in crate::compile) cache_key: Option<Template>,
     /// `auth-cache-duration`.
@@ -59,35 +61,58 @@ pub(in crate::compile) struct Url {
 pub(super) const ROWS: &[Row] = &[
     both("auth-always-set-cookie", Honoured(|value, to| value.boolean().map(|is| to.external.always_cookies = is)))
         .takes(SWITCH)
-        .guarding(Guard::Authentication),
+        .guarding(Guard::Authentication)
+        .does("false", "`true`: cookies of the service go to the client whatever the back end answers"),
     nginx("auth-cache-duration", Honoured(|value, to| times(value).map(|times| to.external.cache_times = Some(times))))
         .takes("write statuses and a time, as in 200 202 401 5m")
-        .guarding(Guard::Authentication),
+        .guarding(Guard::Authentication)
+        .medium()
+        .does("200 202 401 5m", "which words of the service are remembered, and how long"),
     nginx("auth-cache-key", Honoured(|value, to| text(value).map(|text| to.external.cache_key = Some(text))))
-        .takes("write a text with variables, as in $cookie_session"),
+        .takes("write a text with variables, as in $cookie_session")
+        .medium()
+        .does("", "requests with the same one on the same path get the same word for a while"),
     both("auth-keepalive", tunes_nothing(KEPT)),
     both("auth-keepalive-requests", tunes_nothing(KEPT)),
     both("auth-keepalive-share-vars", tunes_nothing(KEPT)),
     both("auth-keepalive-timeout", tunes_nothing(KEPT)),
     both("auth-method", Honoured(method))
         .takes("one of: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
-        .guarding(Guard::Authentication),
+        .guarding(Guard::Authentication)
+        .does("GET", "method to ask with"),
     both("auth-proxy-set-headers", Honoured(sends))
         .takes("write the name of a ConfigMap")
         .guarding(Guard::Authentication)
-        .names(Kind::ConfigMap),
+        .names(Kind::ConfigMap)
+        .medium()
+        .does("", "fields for the service, whose texts may have variables"),
     nginx("auth-request-redirect", Honoured(|value, to| text(value).map(|text| to.external.redirect = Some(text))))
         .takes("write a text with variables, as in $scheme://$host$request_uri")
-        .guarding(Guard::Authentication),
+        .guarding(Guard::Authentication)
+        .medium()
+        .does("$request_uri", "text of `X-Auth-Request-Redirect`"),
     both("auth-response-headers", Honoured(fields))
         .takes("write names of header fields, as in X-User, X-Groups")
-        .guarding(Guard::Authentication),
+        .guarding(Guard::Authentication)
+        .medium()
+        .does("", "fields of the service's answer that the back end gets, in place of the client's"),
     nginx("auth-signin", Honoured(|value, to| text(value).map(|text| to.external.sign_in = Some(text))))
-        .takes("write a URL, as in https://$host/oauth2/start"),
-    both("auth-signin-redirect-param", Honoured(parameter)).takes("write the name of an argument, as in rd"),
+        .takes("write a URL, as in https://$host/oauth2/start")
+        .high()
+        .does("", "where a client is sent (302) that would get 401"),
+    both("auth-signin-redirect-param", Honoured(parameter))
+        .takes("write the name of an argument, as in rd")
+        .medium()
+        .does("rd", "argument that says where the client wanted to go"),
     nginx("auth-url", Honoured(|value, to| url(value).map(|url| to.external.url = Some(value.told(url)))))
         .takes("write a URL, as in http://auth.example/verify")
-        .guarding(Guard::Authentication),
+        .guarding(Guard::Authentication)
+        .high()
+        .does(
+            "",
+            "a service that is asked about each request; the path and query may have the variables below, the \
+         host may not",
+        ),
 ];
 
 fn text(value: &Value<'_>) -> Result<Template, Refusal> {

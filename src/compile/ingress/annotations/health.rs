@@ -30,48 +30,84 @@ const LONGEST_START: Duration = Duration::from_secs(3600);
 pub(super) const ROWS: &[Row] = &[
     ours("health-check-expected-status", Honoured(expected_status))
         .takes("write statuses and ranges from 100 to 599, as in 200-299, 404")
-        .and_on_services(),
+        .and_on_services()
+        .for_port()
+        .does("200-399", ""),
     ours(
         "health-check-healthy-threshold",
         Honoured(|value, to| value.number(1..=u32::MAX).map(|count| to.backend.check_rise = Some(value.told(count)))),
     )
     .takes(COUNT)
-    .and_on_services(),
-    ours("health-check-host", Honoured(host)).takes("write a host name, with a port if need be").and_on_services(),
+    .and_on_services()
+    .for_port()
+    .does("2", "successes in a row"),
+    ours("health-check-host", Honoured(host))
+        .takes("write a host name, with a port if need be")
+        .and_on_services()
+        .for_port()
+        .does("", "the endpoint's address if not set"),
     ours(
         "health-check-interval",
         Honoured(|value, to| between(value, INTERVALS).map(|time| to.backend.check_interval = Some(value.told(time)))),
     )
     .takes(TIME)
-    .and_on_services(),
+    .and_on_services()
+    .for_port()
+    .does("5s", "± 10 %; `100ms` to `1h`"),
     ours("health-check-path", Honoured(path))
         .takes("write an absolute path, as in /healthz, without white space and #")
-        .and_on_services(),
-    ours("health-check-port", Honoured(port)).takes("write a port, 1 to 65535").and_on_services(),
-    ours("health-check-protocol", Honoured(protocol)).takes("one of: http, https, tcp, grpc").and_on_services(),
+        .and_on_services()
+        .for_port()
+        .does("", "turns checks on"),
+    ours("health-check-port", Honoured(port))
+        .takes("write a port, 1 to 65535")
+        .and_on_services()
+        .for_port()
+        .does("", "the endpoint's if not set"),
+    ours("health-check-protocol", Honoured(protocol))
+        .takes("one of: http, https, tcp, grpc")
+        .and_on_services()
+        .for_port()
+        .does("http", "`tcp` and `grpc` turn checks on without a path; `https` takes any certificate"),
     ours(
         "health-check-timeout",
         Honoured(|value, to| between(value, TIMEOUTS).map(|time| to.backend.check_timeout = Some(value.told(time)))),
     )
     .takes(TIME)
-    .and_on_services(),
+    .and_on_services()
+    .for_port()
+    .does("2s", "`10ms` to `60s`, and never longer than the interval"),
     ours(
         "health-check-unhealthy-threshold",
         Honoured(|value, to| value.number(1..=u32::MAX).map(|count| to.backend.check_fall = Some(value.told(count)))),
     )
     .takes(COUNT)
-    .and_on_services(),
-    ours("max-in-flight", Honoured(max_in_flight)).takes("write a whole number, or off").and_on_services(),
+    .and_on_services()
+    .for_port()
+    .does("3", "failures in a row"),
+    ours("max-in-flight", Honoured(max_in_flight))
+        .takes("write a whole number, or off")
+        .and_on_services()
+        .for_port()
+        .does("off", "requests in flight to a Service port"),
     ours(
         "panic-threshold",
         Honoured(|value, to| value.percent().map(|percent| to.backend.panic_threshold = Some(value.told(percent)))),
     )
     .takes(SHARE)
-    .and_on_services(),
+    .and_on_services()
+    .for_port()
+    .does("50%", "when fewer endpoints are in use all are"),
     ours("passive-health", Honoured(passive))
         .takes("write off, or some of consecutive=5, eject=10s, max-ejected=50%, on=5xx")
-        .and_on_services(),
-    ours("slow-start", Honoured(slow_start)).takes("write a time, as in 30s, or off").and_on_services(),
+        .and_on_services()
+        .for_port()
+        .does("consecutive=5, eject=10s, max-ejected=50%", "the first ejection `5m` at most"),
+    ours("slow-start", Honoured(slow_start))
+        .takes("write a time, as in 30s, or off")
+        .and_on_services()
+        .for_port()
+        .does("off", "in which the weight of a new endpoint grows from 10 to 100 %, `1h` at most"),
 ];
 
 fn expected_status(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {

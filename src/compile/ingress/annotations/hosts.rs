@@ -10,11 +10,24 @@ use crate::compile::ingress::host;
 use crate::ir::{Alias, HostRedirect, Regex};
 
 pub(super) const ROWS: &[Row] = &[
-    both("app-root", Honoured(app_root)).takes("write an absolute path, as in /app"),
+    both("app-root", Honoured(app_root))
+        .takes("write an absolute path, as in /app")
+        .for_host()
+        .medium()
+        .does("", "requests for `/` are redirected there (302), for the whole host; may have the variables below"),
     both("from-to-www-redirect", Honoured(|value, to| value.boolean().map(|is| to.front.www = is)))
-        .takes("one of: true, false"),
+        .takes("one of: true, false")
+        .for_host()
+        .does(
+            "false",
+            "`www.` and the host's name (or the name without it) redirects to the host, unless it has rules \
+         of its own",
+        ),
     both("server-alias", Honoured(aliases))
-        .takes("write names with commas between them, as in b.example, *.c.example; ~ begins a regular expression"),
+        .takes("write names with commas between them, as in b.example, *.c.example; ~ begins a regular expression")
+        .for_host()
+        .high()
+        .does("", "further names of the host; the oldest Ingress of the host that has it counts"),
 ];
 
 fn app_root(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
@@ -30,9 +43,22 @@ fn app_root(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// Memory for the expressions of one value, bytes.
+const MOST_MEMORY: usize = 4 << 20;
+
 fn aliases(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
-    let aliases = value.list()?.into_iter().map(alias).collect::<Result<_, _>>()?;
-    to.front.aliases = Some(value.told(aliases));
+    let (mut aliases, mut spent) = (Vec::new(), 0);
+    for part in value.list()? {
+        let alias = alias(part)?;
+        if let Alias::Expression(expression) = &alias {
+            spent += expression.cost();
+        }
+        if spent > MOST_MEMORY {
+            return Err(Refusal::Invalid("has regular expressions that take too much memory together".to_owned()));
+        }
+        aliases.push(alias);
+    }
+    to.front.aliases = Some(value.told(aliases.into()));
     Ok(())
 }
 

@@ -33,24 +33,43 @@ pub(in crate::compile) struct Said {
 pub(super) const ROWS: &[Row] = &[
     both("limit-allowlist", Honoured(|value, to| value.networks().map(|set| to.limits.exempt = Some(set))))
         .takes(NETWORKS)
-        .guarding(Guard::Access),
-    both("limit-burst-multiplier", Honoured(burst)).takes("write a whole number, 1 or more"),
+        .guarding(Guard::Access)
+        .for_ingress()
+        .does("", "clients without limits"),
+    both("limit-burst-multiplier", Honoured(burst))
+        .takes("write a whole number, 1 or more")
+        .for_ingress()
+        .does("5", "so many times the rate may come at once, beside the request that is due"),
     ours("limit-by", Honoured(by))
         .takes("write client, route, or a text with variables, as in $http_x_user")
-        .guarding(Guard::Access),
+        .guarding(Guard::Access)
+        .for_ingress()
+        .does("client", "`client`: address, of IPv6 the /64; `route`: all together"),
     both("limit-connections", Honoured(|value, to| value.count().map(|count| to.limits.at_once = Some(count))))
         .takes(COUNT)
-        .guarding(Guard::Access),
+        .guarding(Guard::Access)
+        .for_ingress()
+        .does("0", "requests under way"),
     both("limit-rpm", Honoured(|value, to| value.count().map(|count| to.limits.per_minute = Some(count))))
         .takes(COUNT)
-        .guarding(Guard::Access),
+        .guarding(Guard::Access)
+        .for_ingress()
+        .does("0", "requests a minute"),
     both("limit-rps", Honoured(|value, to| value.count().map(|count| to.limits.per_second = Some(count))))
         .takes(COUNT)
-        .guarding(Guard::Access),
-    ours("limit-scope", Honoured(scope)).takes("one of: replica, cluster").guarding(Guard::Access),
+        .guarding(Guard::Access)
+        .for_ingress()
+        .does("0", "requests a second"),
+    ours("limit-scope", Honoured(scope))
+        .takes("one of: replica, cluster")
+        .guarding(Guard::Access)
+        .for_ingress()
+        .does("replica", "`cluster` is not honoured yet and a problem"),
     both("limit-whitelist", Honoured(|value, to| value.networks().map(|set| to.limits.exempt_formerly = Some(set))))
         .takes(NETWORKS)
-        .guarding(Guard::Access),
+        .guarding(Guard::Access)
+        .for_ingress()
+        .does("", "the older name of `limit-allowlist`, which goes before it"),
 ];
 
 impl Said {

@@ -13,6 +13,7 @@ mod canary;
 mod client_auth;
 mod compress;
 mod cors;
+mod document;
 mod exchange;
 mod external;
 mod health;
@@ -22,6 +23,7 @@ mod limits;
 mod raw;
 mod redirect;
 mod rewrite;
+pub(in crate::compile) mod snippet;
 mod sticky;
 mod table;
 pub(in crate::compile) mod template;
@@ -44,6 +46,7 @@ use crate::snapshot::{Annotations, Ingress, Service};
 
 pub(in crate::compile) use self::backend_tls::Said as BackendTlsSaid;
 pub(in crate::compile) use self::client_auth::Said as ClientAuthSaid;
+pub use self::document::page;
 pub(in crate::compile) use self::external::{Url, default_times};
 pub(in crate::compile) use self::table::Guard;
 pub(in crate::compile) use self::table::hint as refused_hint;
@@ -54,6 +57,8 @@ pub(in crate::compile) use self::template::{field_text, field_value};
 const LONGEST_NAME: usize = 253;
 /// The prefix that is always ours.
 const OURS: &str = "fairlead.dev";
+/// So many annotations with unknown names are told one by one.
+const MOST_UNKNOWN: usize = 32;
 
 /// What the annotations of one Ingress say. `None` = not said, or said wrongly.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -110,6 +115,8 @@ pub(in crate::compile) struct Settings {
     pub(in crate::compile) cache: cache::Said,
     /// `compress`: codings in order of preference; empty = off.
     pub(in crate::compile) compress: Option<Vec<Coding>>,
+    /// nginx's own configuration.
+    pub(in crate::compile) snippets: snippet::Said,
     /// Why paths are closed; see [`Settings::closed`].
     guards: Vec<Guard>,
 }
@@ -185,6 +192,9 @@ pub(in crate::compile) fn read(
 ) -> Settings {
     let prefix = &*ground.options.annotations_prefix;
     let mut settings = ground.base.clone();
+    let is_set = |name: &str| is_set(annotations, OURS, name) || is_set(annotations, prefix, name);
+    settings.client_auth.is_asked = is_set("auth-tls-secret");
+    let mut unknown_ones = 0_usize;
     for (full, text) in annotations.iter() {
         let Some((given, name)) = full.split_once('/') else { continue };
         let is_ours = given == OURS;
@@ -202,11 +212,15 @@ pub(in crate::compile) fn read(
                 settings.guards.push(guard);
                 problems.push(misplaced(name, guard, if is_ours { prefix } else { OURS }).on(object, full));
             } else {
-                problems.push(unknown(full, given, name, is_ours, object));
+                unknown_ones += 1;
+                // To look for what was meant costs more than all else, and an object may have thousands of them.
+                if unknown_ones <= MOST_UNKNOWN {
+                    problems.push(unknown(full, given, name, is_ours, object));
+                }
             }
             continue;
         };
-        let is_ours_set = |name: &str| is_set(annotations, OURS, name);
+        let is_ours_set = |name: &str| self::is_set(annotations, OURS, name);
         let is_shadowed = !is_ours && row.ours && (is_ours_set(name) || table::alias(name).is_some_and(is_ours_set));
         if value.text.is_empty() || is_shadowed {
             continue;
@@ -215,6 +229,19 @@ pub(in crate::compile) fn read(
             problems.push(found.on(object, full));
         }
     }
+    if unknown_ones > MOST_UNKNOWN {
+        problems.push(more_unknown(unknown_ones - MOST_UNKNOWN, object));
+    }
+    for (name, needs) in NEEDING {
+        let full = || annotations.keys().find(|full| full.split_once('/').is_some_and(|(_, own)| own == name));
+        if is_set(name)
+            && !is_set(needs)
+            && let Some(full) = full()
+        {
+            problems.push(orphan(name, needs).on(object, full));
+        }
+    }
+    snippet::settle(&mut settings, annotations, prefix, object, problems);
     settings.rewrite.settle();
     for full in settings.canary.idle() {
         let name = full.split_once('/').map_or(&**full, |(_, name)| name);
@@ -229,6 +256,22 @@ pub(in crate::compile) fn read(
         problems.push(idle.on(object, &full));
     }
     settings
+}
+
+/// Annotations that mean nothing without another one: ingress-nginx passes them over in silence.
+const NEEDING: [(&str, &str); 2] = [("auth-secret", "auth-type"), ("auth-signin", "auth-url")];
+
+/// What is said of one of them. Its author may believe that it guards the paths.
+fn orphan(name: &str, needs: &str) -> Finding {
+    let message = format!("{name} has no effect without {needs}, which is missing: the paths are served without it");
+    Finding::ignored(Severity::Warning, message, format!("set {needs}, or remove {name}"))
+}
+
+/// What is said of unknown names beyond those that are told one by one.
+fn more_unknown(count: usize, object: &Arc<Object>) -> Problem {
+    let message = format!("{count} more annotations have names that are not known");
+    let hint = "remove them; they have no effect";
+    problem(object, Severity::Warning, Reason::AnnotationUnknown, "metadata.annotations", message, hint)
 }
 
 /// Reads a key of a ConfigMap as the annotation of its name. What is wrong with it is told of `object`.
@@ -332,16 +375,15 @@ pub(in crate::compile) fn field(full: &str) -> String {
 
 fn apply(row: &Row, value: &Value<'_>, settings: &mut Settings) -> Option<Finding> {
     let name = row.name;
-    let shown = shorten(value.text);
     match row.effect {
         Effect::Honoured(set) => match set(value, settings) {
             Ok(()) => None,
             Err(Refusal::Ignored(why, hint)) => {
                 Some(Finding::ignored(Severity::Warning, format!("{name}: {why}"), hint))
             }
-            Err(Refusal::Mistaken(why, hint)) => Some(refused(row, &shown, &why, hint, settings)),
+            Err(Refusal::Mistaken(why, hint)) => Some(refused(row, value, &why, hint, settings)),
             Err(Refusal::Invalid(why)) => {
-                Some(refused(row, &shown, &why, table::hint(row.values, value.text), settings))
+                Some(refused(row, value, &why, table::hint(row.values, value.text), settings))
             }
         },
         Effect::Ignored { severity, default, instead } => {
@@ -356,6 +398,10 @@ fn apply(row: &Row, value: &Value<'_>, settings: &mut Settings) -> Option<Findin
             if means(value.text, off) {
                 return None;
             }
+            if guard.is_raw() && settings.snippets.treatment.unknown == snippet::Unknown::Ignored {
+                let message = format!("{name} is not run, and snippets: ignore serves without it");
+                return Some(Finding::ignored(Severity::Warning, message, guard.hint()));
+            }
             settings.guards.push(guard);
             Some(Finding {
                 severity: Severity::Error,
@@ -369,16 +415,22 @@ fn apply(row: &Row, value: &Value<'_>, settings: &mut Settings) -> Option<Findin
 
 /// What is said of a wrong value. Where it guards access, the paths are closed: nobody knows what its author meant, and
 /// serving them without the guard would be worse than not serving them.
-fn refused(row: &Row, shown: &str, why: &str, hint: String, settings: &mut Settings) -> Finding {
-    let name = row.name;
+fn refused(row: &Row, value: &Value<'_>, why: &str, hint: String, settings: &mut Settings) -> Finding {
+    let (name, shown) = (row.name, shorten(value.text));
     let Some(guard) = row.guard else {
         return Finding::invalid(format!("{name}: {shown:?} {why}; the default serves"), hint);
     };
     settings.guards.push(guard);
+    let comes_to = if guard == Guard::Clients && settings.client_auth.is_asked {
+        settings.client_auth.broken = Some(Arc::clone(value.full));
+        "the hosts of this Ingress answer 403"
+    } else {
+        "the paths of this Ingress answer 503"
+    };
     Finding {
         severity: Severity::Error,
         reason: guard.reason(),
-        message: format!("{name}: {shown:?} {why}, so the paths of this Ingress answer 503"),
+        message: format!("{name}: {shown:?} {why}, so {comes_to}"),
         hint,
     }
 }

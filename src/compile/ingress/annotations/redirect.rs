@@ -34,31 +34,53 @@ pub(in crate::compile) struct Said {
 
 pub(super) const ROWS: &[Row] = &[
     both("force-ssl-redirect", Honoured(|value, to| value.boolean().map(|is| to.redirects.force_tls = Some(is))))
-        .takes(SWITCH),
-    both("permanent-redirect", Honoured(permanent)).takes("write a URL or a path, as in https://b.example/new"),
+        .takes(SWITCH)
+        .medium()
+        .does("false", "redirect without a `tls` section too"),
+    both("permanent-redirect", Honoured(permanent))
+        .takes("write a URL or a path, as in https://b.example/new")
+        .medium()
+        .does("", "where every request is redirected; the query stays behind"),
     both(
         "permanent-redirect-code",
         Honoured(|value, to| status(value, PERMANENT).map(|code| to.redirects.permanent_status = Some(code))),
     )
-    .takes("write a status from 300 to 308"),
+    .takes("write a status from 300 to 308")
+    .does("301", ""),
     both(
         "preserve-trailing-slash",
         Honoured(|value, to| value.boolean().map(|is| to.redirects.keeps_slash = Some(is))),
     )
-    .takes(SWITCH),
+    .takes(SWITCH)
+    .medium()
+    .does("false", "the redirect to https keeps a slash at the end, which is cut off else"),
     both("relative-redirects", Honoured(|value, to| value.boolean().map(|is| to.redirects.relative = Some(is))))
-        .takes(SWITCH),
-    both("ssl-redirect", Honoured(|value, to| value.boolean().map(|is| to.redirects.tls = Some(is)))).takes(SWITCH),
-    both("temporal-redirect", Honoured(temporal)).takes("write a URL, as in https://b.example/new"),
+        .takes(SWITCH)
+        .does("false", "a path in `permanent-redirect` is sent as it is, without scheme and host before it"),
+    both("ssl-redirect", Honoured(|value, to| value.boolean().map(|is| to.redirects.tls = Some(is))))
+        .takes(SWITCH)
+        .does("true", "redirect to https where an Ingress of the host has a `tls` section"),
+    both("temporal-redirect", Honoured(temporal))
+        .takes("write a URL, as in https://b.example/new")
+        .medium()
+        .does("", "likewise; goes before the other"),
     both(
         "temporal-redirect-code",
         Honoured(|value, to| status(value, TEMPORAL).map(|code| to.redirects.temporal_status = Some(code))),
     )
-    .takes("write a status from 300 to 307"),
+    .takes("write a status from 300 to 307")
+    .does("302", ""),
     ours("trailing-slash-redirect", Honoured(|value, to| value.boolean().map(|is| to.redirects.slash = Some(is))))
-        .takes(SWITCH),
+        .takes(SWITCH)
+        .does(
+            "false",
+            "a request for `p` where only the prefix `p/` takes it is redirected there (301); `true` with \
+         `--controller-class k8s.io/ingress-nginx`",
+        ),
     both("use-port-in-redirects", Honoured(|value, to| value.boolean().map(|is| to.redirects.has_port = Some(is))))
-        .takes(SWITCH),
+        .takes(SWITCH)
+        .does("false", "the redirect to https names our https port where that is not 443; `true` for folders")
+        .unlike("only the redirect to https names the port"),
 ];
 
 impl Said {

@@ -11,10 +11,19 @@ use crate::ir::Rewrite;
 
 pub(super) const ROWS: &[Row] = &[
     both("rewrite-target", Honoured(target))
-        .takes("write a path or an URL, with $1 to $9 for what the groups of the path take, as in /$2"),
+        .takes("write a path or an URL, with $1 to $9 for what the groups of the path take, as in /$2")
+        .for_ingress()
+        .medium()
+        .does("", "takes the place of the whole path upstream; with `http://` or `https://` a redirect (302)")
+        .unlike("what a group took keeps its escapes; a result that climbs above `/` is answered with 400"),
     both("use-regex", Honoured(|value, to| value.boolean().map(|is| to.rewrite.is_regex = is)))
-        .takes("one of: true, false"),
-    both("x-forwarded-prefix", Honoured(prefix)).takes("write a path, as in /shop"),
+        .takes("one of: true, false")
+        .for_ingress()
+        .does("false", "the paths are regular expressions"),
+    both("x-forwarded-prefix", Honoured(prefix))
+        .takes("write a path, as in /shop")
+        .medium()
+        .does("", "text of `X-Forwarded-Prefix`, where `rewrite-target` acts"),
 ];
 
 /// What an Ingress says about its paths.

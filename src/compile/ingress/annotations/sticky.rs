@@ -13,37 +13,69 @@ use crate::ir::SameSite;
 const SECONDS: &str = "write whole seconds, 0 or more; under fairlead.dev/ also 10s, 5m, 1h";
 
 pub(super) const ROWS: &[Row] = &[
-    both("affinity", Honoured(affinity)).takes("one of: cookie"),
-    both("affinity-mode", Honoured(mode)).takes("one of: balanced, persistent"),
+    both("affinity", Honoured(affinity)).takes("one of: cookie").for_port().does("", "keeps a client at its endpoint"),
+    both("affinity-mode", Honoured(mode))
+        .takes("one of: balanced, persistent")
+        .for_port()
+        .medium()
+        .does("balanced", "how long")
+        .unlike_for("balanced", "no session moves when endpoints are added: it is as `persistent`"),
     both(
         "session-cookie-change-on-failure",
         Honoured(|value, to| value.boolean().map(|is| to.backend.cookie_change_on_failure = Some(value.told(is)))),
     )
-    .takes(SWITCH),
+    .takes(SWITCH)
+    .for_port()
+    .does("false", "a client whose endpoint fails gets another for good"),
     both(
         "session-cookie-conditional-samesite-none",
         Honoured(|value, to| value.boolean().map(|is| to.backend.cookie_conditional_none = Some(value.told(is)))),
     )
-    .takes(SWITCH),
-    both("session-cookie-domain", Honoured(domain)).takes("write a domain, as in example.com"),
+    .takes(SWITCH)
+    .for_port()
+    .does("false", "leave `SameSite=None` out for browsers that misread it"),
+    both("session-cookie-domain", Honoured(domain))
+        .takes("write a domain, as in example.com")
+        .for_port()
+        .medium()
+        .does("", "`Domain`"),
     both(
         "session-cookie-expires",
         Honoured(|value, to| seconds(value).map(|seconds| to.backend.cookie_expires = Some(value.told(seconds)))),
     )
-    .takes(SECONDS),
+    .takes(SECONDS)
+    .for_port()
+    .medium()
+    .does("", "`Expires`, from the answer on"),
     both(
         "session-cookie-max-age",
         Honoured(|value, to| seconds(value).map(|seconds| to.backend.cookie_max_age = Some(value.told(seconds)))),
     )
-    .takes(SECONDS),
-    both("session-cookie-name", Honoured(name)).takes("write letters, digits and hyphens, as in INGRESSCOOKIE"),
-    both("session-cookie-path", Honoured(path)).takes("write an absolute path, as in /, without white space and ;"),
-    both("session-cookie-samesite", Honoured(same_site)).takes("one of: None, Lax, Strict"),
+    .takes(SECONDS)
+    .for_port()
+    .medium()
+    .does("", "`Max-Age`"),
+    both("session-cookie-name", Honoured(name))
+        .takes("write letters, digits and hyphens, as in INGRESSCOOKIE")
+        .for_port()
+        .medium()
+        .does("INGRESSCOOKIE", ""),
+    both("session-cookie-path", Honoured(path))
+        .takes("write an absolute path, as in /, without white space and ;")
+        .for_port()
+        .medium()
+        .does("", "the path of the route if not set"),
+    both("session-cookie-samesite", Honoured(same_site))
+        .takes("one of: None, Lax, Strict")
+        .for_port()
+        .does("", "`SameSite`"),
     both(
         "session-cookie-secure",
         Honoured(|value, to| value.boolean().map(|is| to.backend.cookie_secure = Some(value.told(is)))),
     )
-    .takes(SWITCH),
+    .takes(SWITCH)
+    .for_port()
+    .does("", "where the request came over TLS, if not set"),
 ];
 
 /// Takes out what is said of a cookie that is not asked for; the full names of the annotations.

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use super::value::{Refusal, Value};
+use super::value::{Refusal, Value, means};
 use super::{
     Settings, access, answers, backend_tls, balance, basic, cache, canary, client_auth, compress, cors, exchange,
-    external, health, hosts, known, limits, raw, redirect, rewrite, sticky,
+    external, health, hosts, known, limits, raw, redirect, rewrite, snippet, sticky,
 };
 use crate::ir::{Kind, Reason, Severity};
 use crate::settings::suggest::{did_you_mean, distance};
@@ -24,6 +24,16 @@ pub struct Row {
     pub on_service: bool,
     /// Which values are right, as a hint: `one of: on, off`.
     pub values: &'static str,
+    /// What is done where nobody sets it, as it would be written; empty = nothing.
+    pub default: &'static str,
+    /// What it does, for the page.
+    pub(super) does: &'static str,
+    /// What it acts on.
+    pub(super) scope: Scope,
+    /// How ingress-nginx classes it.
+    pub(super) risk: Risk,
+    /// What comes of it that would not with ingress-nginx.
+    pub(super) unlike: Option<Unlike>,
     /// What it guards; a wrong value closes the paths then.
     pub(super) guard: Option<Guard>,
     /// Its value names an object, without which the Ingress cannot be compiled.
@@ -36,6 +46,59 @@ pub struct Row {
 pub(super) struct Names {
     /// Secret or ConfigMap.
     pub(super) kind: Kind,
+}
+
+/// What an annotation acts on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// The whole host: its oldest Ingress counts.
+    Host,
+    /// The Ingress as one.
+    Ingress,
+    /// Each path of the Ingress by itself.
+    Path,
+    /// The Service port that a path names, for all Ingresses that name it.
+    Port,
+}
+
+impl Scope {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Scope::Host => "host",
+            Scope::Ingress => "Ingress",
+            Scope::Path => "path",
+            Scope::Port => "Service port",
+        }
+    }
+}
+
+/// How much harm an annotation could do in ingress-nginx, as `annotations-risk-level` counts it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Risk {
+    Low,
+    Medium,
+    High,
+    Critical,
+}
+
+impl Risk {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Risk::Low => "Low",
+            Risk::Medium => "Medium",
+            Risk::High => "High",
+            Risk::Critical => "Critical",
+        }
+    }
+}
+
+/// A difference from ingress-nginx in what clients or back ends see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Unlike {
+    /// The value that it is about; empty = every one.
+    pub(super) value: &'static str,
+    /// What is different.
+    pub(super) how: &'static str,
 }
 
 /// What happens to an annotation, as `check` prints it.
@@ -58,6 +121,12 @@ impl Row {
             Effect::Guards { .. } => Fate::Refused,
         }
     }
+
+    /// What comes of the value that would not with ingress-nginx.
+    pub fn difference(&self, value: &str) -> Option<&'static str> {
+        let is_meant = |unlike: &Unlike| unlike.value.is_empty() || means(value.trim(), unlike.value);
+        self.unlike.filter(is_meant).map(|unlike| unlike.how)
+    }
 }
 
 /// What to write in place of a wrong value; `values` says which are right.
@@ -77,7 +146,7 @@ fn meant<'a>(values: &'a str, written: &str) -> Option<&'a str> {
 }
 
 /// How the hint for a value begins that is one of some words.
-const ONE_OF: &str = "one of: ";
+pub(super) const ONE_OF: &str = "one of: ";
 
 pub(super) type Set = fn(&Value<'_>, &mut Settings) -> Result<(), Refusal>;
 
@@ -95,10 +164,14 @@ pub(super) enum Effect {
 /// What kind of guard is missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::compile) enum Guard {
-    /// Addresses, limits, client certificates, a firewall.
+    /// Addresses and limits.
     Access,
     /// Passwords and external authentication.
     Authentication,
+    /// Certificates of clients, which a host asks for on all its paths, those of other Ingresses too.
+    Clients,
+    /// A web application firewall, which is not there.
+    Firewall,
     /// Raw nginx configuration, which often is the access control.
     Snippet,
 }
@@ -106,22 +179,34 @@ pub(in crate::compile) enum Guard {
 impl Guard {
     pub(super) fn reason(self) -> Reason {
         match self {
-            Guard::Access | Guard::Authentication => Reason::AccessRuleBroken,
+            Guard::Access | Guard::Authentication | Guard::Clients | Guard::Firewall => Reason::AccessRuleBroken,
             Guard::Snippet => Reason::SnippetRefused,
+        }
+    }
+
+    /// Whether `snippets: ignore` serves without it.
+    pub(super) fn is_raw(self) -> bool {
+        match self {
+            Guard::Firewall | Guard::Snippet => true,
+            Guard::Access | Guard::Authentication | Guard::Clients => false,
         }
     }
 
     /// Why it closes the paths, as a sentence part.
     pub(super) fn why(self) -> &'static str {
         match self {
-            Guard::Access | Guard::Authentication => "guards access and is not honoured",
+            Guard::Access | Guard::Authentication | Guard::Clients | Guard::Firewall => {
+                "guards access and is not honoured"
+            }
             Guard::Snippet => "is raw configuration, which is never run",
         }
     }
 
     pub(super) fn hint(self) -> &'static str {
         match self {
-            Guard::Access | Guard::Authentication => "remove it to serve the paths without this guard",
+            Guard::Access | Guard::Authentication | Guard::Clients | Guard::Firewall => {
+                "remove it to serve the paths without this guard"
+            }
             Guard::Snippet => "remove it, or say the same with annotations",
         }
     }
@@ -137,31 +222,38 @@ pub(super) fn find(name: &str) -> Option<&'static Row> {
     TABLE.get(name).copied()
 }
 
-const SUBJECTS: [&[Row]; 20] = [
-    canary::ROWS,
-    redirect::ROWS,
-    hosts::ROWS,
-    rewrite::ROWS,
-    cors::ROWS,
-    exchange::ROWS,
-    backend_tls::ROWS,
-    client_auth::ROWS,
-    balance::ROWS,
-    health::ROWS,
-    sticky::ROWS,
-    compress::ROWS,
-    cache::ROWS,
-    limits::ROWS,
-    access::ROWS,
-    basic::ROWS,
-    external::ROWS,
-    answers::ROWS,
-    raw::ROWS,
-    known::ROWS,
+/// The rows of each subject; the page has a place for each under this name.
+pub(super) const SUBJECTS: [(&str, &[Row]); 21] = [
+    ("canary", canary::ROWS),
+    ("redirect", redirect::ROWS),
+    ("hosts", hosts::ROWS),
+    ("rewrite", rewrite::ROWS),
+    ("cors", cors::ROWS),
+    ("exchange", exchange::ROWS),
+    ("backend_tls", backend_tls::ROWS),
+    ("client_auth", client_auth::ROWS),
+    ("balance", balance::ROWS),
+    ("health", health::ROWS),
+    ("sticky", sticky::ROWS),
+    ("compress", compress::ROWS),
+    ("cache", cache::ROWS),
+    ("limits", limits::ROWS),
+    ("access", access::ROWS),
+    ("basic", basic::ROWS),
+    ("external", external::ROWS),
+    ("answers", answers::ROWS),
+    ("raw", raw::ROWS),
+    ("snippet", snippet::ROWS),
+    ("known", known::ROWS),
 ];
 
-static TABLE: LazyLock<BTreeMap<&'static str, &'static Row>> =
-    LazyLock::new(|| SUBJECTS.into_iter().flatten().map(|row| (row.name, row)).collect());
+static TABLE: LazyLock<BTreeMap<&'static str, &'static Row>> = LazyLock::new(|| {
+    let rows = SUBJECTS.into_iter().flat_map(|(_, rows)| rows);
+    rows.map(|row| (row.name, row)).collect()
+});
+
+/// Older names of annotations.
+pub(super) const ALIASES: [&str; 2] = ["limit-whitelist", "whitelist-source-range"];
 
 /// The other name of what has two.
 pub(super) fn alias(name: &str) -> Option<&'static str> {
@@ -200,23 +292,82 @@ pub(super) fn replacement(name: &str) -> Option<&'static str> {
 
 /// A row whose name stands under both prefixes.
 pub(super) const fn both(name: &'static str, effect: Effect) -> Row {
-    Row { name, ours: true, nginx: true, on_service: false, values: "", guard: None, names: None, effect }
+    Row { ours: true, ..nginx(name, effect) }
 }
 
 /// A row whose name stands under ingress-nginx's prefix only, as its values are nginx's own.
 pub(super) const fn nginx(name: &'static str, effect: Effect) -> Row {
-    Row { name, ours: false, nginx: true, on_service: false, values: "", guard: None, names: None, effect }
+    Row {
+        name,
+        ours: false,
+        nginx: true,
+        on_service: false,
+        values: "",
+        default: "",
+        does: "",
+        scope: Scope::Path,
+        risk: Risk::Low,
+        unlike: None,
+        guard: None,
+        names: None,
+        effect,
+    }
 }
 
 /// A row whose name stands under `fairlead.dev/` only.
 pub(super) const fn ours(name: &'static str, effect: Effect) -> Row {
-    Row { name, ours: true, nginx: false, on_service: false, values: "", guard: None, names: None, effect }
+    Row { ours: true, nginx: false, ..nginx(name, effect) }
 }
 
 impl Row {
     /// The row, with the values that are right.
     pub(super) const fn takes(self, values: &'static str) -> Row {
         Row { values, ..self }
+    }
+
+    /// The row, with its default (empty = nothing) and what it does (empty where name and values say it), for the page.
+    pub(super) const fn does(self, default: &'static str, what: &'static str) -> Row {
+        Row { default, does: what, ..self }
+    }
+
+    /// The row, with what comes of it that would not with ingress-nginx.
+    pub(super) const fn unlike(self, how: &'static str) -> Row {
+        self.unlike_for("", how)
+    }
+
+    /// The same, of one value.
+    pub(super) const fn unlike_for(self, value: &'static str, how: &'static str) -> Row {
+        Row { unlike: Some(Unlike { value, how }), ..self }
+    }
+
+    /// The row, which acts on the Ingress as one. Without this and its like: on each path by itself.
+    pub(super) const fn for_ingress(self) -> Row {
+        Row { scope: Scope::Ingress, ..self }
+    }
+
+    /// The row, which acts on the host.
+    pub(super) const fn for_host(self) -> Row {
+        Row { scope: Scope::Host, ..self }
+    }
+
+    /// The row, which acts on the Service port.
+    pub(super) const fn for_port(self) -> Row {
+        Row { scope: Scope::Port, ..self }
+    }
+
+    /// The row, of medium risk in ingress-nginx. Without this and its like: low.
+    pub(super) const fn medium(self) -> Row {
+        Row { risk: Risk::Medium, ..self }
+    }
+
+    /// The row, of high risk.
+    pub(super) const fn high(self) -> Row {
+        Row { risk: Risk::High, ..self }
+    }
+
+    /// The row, of critical risk.
+    pub(super) const fn critical(self) -> Row {
+        Row { risk: Risk::Critical, ..self }
     }
 
     /// The row, whose wrong values close the paths.
@@ -266,7 +417,7 @@ mod tests {
 
     #[test]
     fn no_name_has_two_rows() {
-        assert_eq!(SUBJECTS.into_iter().map(<[Row]>::len).sum::<usize>(), TABLE.len());
+        assert_eq!(SUBJECTS.into_iter().map(|(_, rows)| rows.len()).sum::<usize>(), TABLE.len());
     }
 
     #[test]
@@ -280,6 +431,16 @@ mod tests {
         for row in rows().filter(|row| row.fate() == Fate::Honoured) {
             assert!(!row.values.is_empty(), "{}", row.name);
         }
+    }
+
+    #[test]
+    fn what_is_honoured_says_what_it_does() {
+        // Of these name and values say it.
+        let is_plain =
+            |row: &Row| row.name.starts_with("cors-") || row.name.contains("-code") || !row.default.is_empty();
+        let is_silent = |row: &&Row| row.fate() == Fate::Honoured && row.does.is_empty() && !is_plain(row);
+        let silent: Vec<&str> = rows().filter(is_silent).map(|row| row.name).collect();
+        assert!(silent.is_empty(), "these rows need .does(default, what): {silent:?}");
     }
 
     #[test]

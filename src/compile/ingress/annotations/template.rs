@@ -110,6 +110,10 @@ fn variable(name: &str) -> Option<Part> {
         "scheme" | "pass_access_scheme" => Part::Scheme,
         "namespace" => Part::Namespace,
         "ingress_name" => Part::IngressName,
+        "service_name" => Part::ServiceName,
+        "service_port" => Part::ServicePort,
+        "location_path" => Part::RulePath,
+        "request_id" | "req_id" => Part::RequestId,
         "best_http_host" => Part::Field("host".into()),
         _ => match (named("arg_"), named("cookie_"), named("http_")) {
             // Names of arguments and cookies have letter case, and it is the author's.

@@ -1,0 +1,179 @@
+"""Compression and cache beside nginx, one worker each on CPU 0, the load on CPU 1: features.py FAIRLEAD.
+
+Interleaved and judged as in side_by_side.py. nginx has what ingress-nginx gives it: gzip at level 1, brotli at level 4,
+with Google's module; its cache is in memory files of the same size.
+"""
+
+from __future__ import annotations
+
+import argparse
+import pathlib
+import tempfile
+
+import measure
+from served import Fairlead, free_ports
+from side_by_side import LOAD_CPU, PROXY_CPU, Nginx, processes
+
+CODED = 1.0
+"""nginx's CPU for each of ours, at least, where the bodies are as small."""
+SIZE = 1.01
+"""Our bodies for each of nginx's, at most."""
+HIT = 0.6
+"""CPU of an answer from the cache for each of a proxied one, at most."""
+RATE = 0.97
+"""Our requests a second for each of nginx's, at least: where both wait for the load the rest is noise."""
+
+MODULE = "/usr/lib/nginx/modules/ngx_http_brotli_filter_module.so"
+
+NGINX = (
+    """
+load_module """
+    + MODULE
+    + """;
+worker_processes 1;
+pid {work}/nginx.pid;
+error_log {work}/nginx.err warn;
+daemon off;
+user root;
+events {{ worker_connections 16384; multi_accept on; }}
+http {{
+    log_format line '$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" '
+        '"$http_user_agent" $request_length $request_time [$server_name] [] $upstream_addr $upstream_response_length '
+        '$upstream_response_time $upstream_status $request_id';
+    access_log {work}/nginx.log line buffer=64k flush=1s;
+    client_body_temp_path {work}; proxy_temp_path {work};
+    fastcgi_temp_path {work}; uwsgi_temp_path {work}; scgi_temp_path {work};
+    server_tokens off;
+    keepalive_requests 1000000000;
+    proxy_http_version 1.1;
+    proxy_buffering off;
+    proxy_set_header Connection "";
+    proxy_set_header Host $http_host;
+    proxy_set_header X-Request-ID $request_id;
+    proxy_set_header X-Real-IP $remote_addr;
+    proxy_set_header X-Forwarded-For $remote_addr;
+    proxy_set_header X-Forwarded-Host $http_host;
+    proxy_set_header X-Forwarded-Port $server_port;
+    proxy_set_header X-Forwarded-Proto $scheme;
+    proxy_set_header X-Forwarded-Scheme $scheme;
+    proxy_set_header X-Scheme $scheme;
+    gzip_comp_level 1; gzip_min_length 256; gzip_proxied any; gzip_vary on;
+    brotli_comp_level 4; brotli_min_length 20;
+    proxy_cache_path {work}/kept keys_zone=kept:16m max_size=64m use_temp_path=off;
+    upstream origin {{ server 127.0.0.1:{origin}; keepalive 320; keepalive_requests 1000000000; }}
+    server {{
+        listen 127.0.0.1:{plain} reuseport backlog=4096; server_name plain.{host};
+        location / {{ proxy_pass http://origin; }}
+    }}
+    server {{
+        listen 127.0.0.1:{plain}; server_name gzip.{host};
+        location / {{ gzip on; proxy_pass http://origin; }}
+    }}
+    server {{
+        listen 127.0.0.1:{plain}; server_name br.{host};
+        location / {{ brotli on; proxy_pass http://origin; }}
+    }}
+    server {{
+        listen 127.0.0.1:{plain}; server_name kept.{host};
+        location / {{ proxy_buffering on; proxy_cache kept; proxy_pass http://origin; }}
+    }}
+    server {{ listen 127.0.0.1:{tls}; return 404; }}
+}}
+"""
+)
+
+HOSTS: dict[str, dict[str, str]] = {"plain": {}, "gzip": {"compress": "gzip"}, "br": {"compress": "br"}, "kept": {"cache": "on"}}
+LOADS = {
+    "gzip, 64 KiB of HTML": ("gzip", ["--path", "/text/65536", "--encodings", "gzip"]),
+    "gzip, 8 KiB of HTML": ("gzip", ["--path", "/text/8192", "--encodings", "gzip"]),
+    "brotli, 64 KiB of HTML": ("br", ["--path", "/text/65536", "--encodings", "br"]),
+    "brotli, 8 KiB of HTML": ("br", ["--path", "/text/8192", "--encodings", "br"]),
+    "proxied, 1 KiB": ("plain", ["--path", "/bytes/1024"]),
+    "from the cache, 1 KiB": ("kept", ["--path", "/kept/1024"]),
+    "proxied, 64 KiB": ("plain", ["--path", "/bytes/65536"]),
+    "from the cache, 64 KiB": ("kept", ["--path", "/kept/65536"]),
+}
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("binary")
+    options.add_argument("--rounds", type=int, default=3)
+    options.add_argument("--seconds", type=float, default=4)
+    options.add_argument("--only", default="", help="cases whose name contains this")
+    chosen = options.parse_args()
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as name:
+        work = pathlib.Path(name)
+        (origin,) = free_ports(1)
+        folder = work / "manifests"
+        folder.mkdir()
+        for label, annotations in HOSTS.items():
+            host = f"{label}.{measure.HOST}"
+            folder.joinpath(f"{label}.yaml").write_text(
+                measure.objects(label, host, "127.0.0.1", origin, **annotations)
+            )
+        pin = ["taskset", "-c", str(PROXY_CPU)]
+        with (
+            Nginx(work, origin, NGINX) as nginx,
+            Fairlead(chosen.binary, folder, work, "--workers", "1", wrap=pin) as fairlead,
+        ):
+            proxies = {"nginx": nginx, "fairlead": fairlead}
+            proxied: dict[str, float] = {}
+            for case, (label, load) in LOADS.items():
+                if chosen.only in case:
+                    judge(case, run(case, label, load, origin, proxies, chosen), proxied)
+    measure.finish()
+
+
+def run(case: str, label: str, load: list, origin: int, proxies: dict, chosen) -> dict[str, dict[str, float]]:
+    """Prints the medians of one case, by proxy."""
+    runs: dict[str, list[dict]] = {name: [] for name in proxies}
+    for _ in range(chosen.rounds):
+        for name, proxy in proxies.items():
+            watched = [part for pid in processes(proxy.process.pid) for part in ("--watch-pid", pid)]
+            report = measure.load(
+                "--origin", f"127.0.0.1:{origin}", "--target", f"127.0.0.1:{proxy.http}",
+                "--seconds", chosen.seconds, "--host", f"{label}.{measure.HOST}", *watched, *load, cpu=LOAD_CPU,
+            )  # fmt: skip
+            report["rate"] = report["requests"] / report["seconds"]
+            report["octets"] /= report["requests"]
+            runs[name].append(report)
+    print(case)
+    found = {}
+    for name, reports in runs.items():
+        middle = {key: measure.median(report[key] for report in reports) for key in ("cpu_us", "rate", "octets", "p99_us")}
+        found[name] = middle
+        print(
+            f"      {name:9} {middle['cpu_us']:7.2f} us CPU a request, {middle['rate']:9,.0f} requests/s, "
+            f"{middle['octets']:,.0f} octets, p99 {middle['p99_us']:,.0f} us",
+            flush=True,
+        )
+    return found
+
+
+def judge(case: str, found: dict[str, dict[str, float]], proxied: dict[str, float]) -> None:
+    """Prints how the case stands to its goals."""
+    nginx, ours = found["nginx"], found["fairlead"]
+    kind, _, size = case.partition(", ")
+    if kind == "proxied":
+        proxied[size] = ours["cpu_us"]
+        return
+    if kind == "from the cache":
+        if size in proxied:
+            verdict(f"{case}: CPU of a proxied request", ours["cpu_us"] / proxied[size], most=HIT)
+    else:
+        verdict(f"{case}: octets, fairlead / nginx", ours["octets"] / nginx["octets"], most=SIZE)
+        verdict(f"{case}: CPU, nginx / fairlead", nginx["cpu_us"] / ours["cpu_us"], least=CODED)
+    verdict(f"{case}: rate, fairlead / nginx", ours["rate"] / nginx["rate"], least=RATE)
+
+
+def verdict(name: str, value: float, least: float | None = None, most: float | None = None) -> None:
+    passed = (least is None or value >= least) and (most is None or value <= most)
+    goal = f"at least {least}" if least is not None else f"at most {most}"
+    print(f"{'PASS' if passed else 'FAIL'}  {name}: {value:.2f} ({goal})", flush=True)
+    if not passed:
+        measure.missed.append(name)
+
+
+if __name__ == "__main__":
+    main()

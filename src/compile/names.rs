@@ -1,0 +1,124 @@
+//! The names of a route's Ingress, Service and path, in the place of their variables: no request knows them.
+
+use std::sync::Arc;
+
+use crate::ir::{AnswerAct, External, Filters, FixedContent, Part, Route, SignIn, Target, Template};
+
+/// Writes the names of `route` into all texts of `filters`.
+pub(super) fn fill(filters: &mut Filters, route: &Route) {
+    // Nearly no text has such a variable, and what has none stays shared.
+    if has_any(filters) {
+        Names::of(route).fill(filters);
+    }
+}
+
+struct Names {
+    namespace: Arc<str>,
+    ingress: Arc<str>,
+    service: Arc<str>,
+    port: Arc<str>,
+    path: Arc<str>,
+}
+
+impl Names {
+    fn of(route: &Route) -> Names {
+        let object = &route.origin.object.name;
+        let (service, port) = match &route.target {
+            Target::Backend(id) => (Arc::clone(&id.service.name), route.port.as_ref().unwrap_or(&id.port).to_string().into()),
+            Target::Closed(_) | Target::NotFound => Default::default(),
+        };
+        let path = Arc::clone(&route.path.path);
+        Names { namespace: Arc::clone(&object.namespace), ingress: Arc::clone(&object.name), service, port, path }
+    }
+
+    fn fill(&self, filters: &mut Filters) {
+        if let Some(reply) = &mut filters.reply {
+            match &mut Arc::make_mut(reply).content {
+                FixedContent::Page => {}
+                FixedContent::Location(text) | FixedContent::Text { text, .. } => self.write(text),
+            }
+        }
+        if let Some(edits) = &mut filters.request {
+            let edits = Arc::make_mut(edits);
+            edits.host.iter_mut().for_each(|text| self.write(text));
+            edits.fields.iter_mut().for_each(|(_, text)| self.write(text));
+            edits.input.iter_mut().filter_map(|edit| edit.value.as_mut()).for_each(|text| self.write(text));
+        }
+        if let Some(edits) = &mut filters.response {
+            for rule in &mut Arc::make_mut(edits).rules {
+                match &mut rule.act {
+                    AnswerAct::Add(text) | AnswerAct::Set(text) => self.write(text),
+                    AnswerAct::Clear | AnswerAct::Hide => {}
+                }
+            }
+        }
+        if let Some(access) = &mut filters.access {
+            let access = Arc::make_mut(access);
+            if let Some(external) = &mut access.external {
+                let External { target, redirect, sends, cache, .. } = Arc::make_mut(external);
+                let sends = sends.iter_mut().map(|(_, text)| text);
+                let cache = cache.iter_mut().map(|cache| &mut cache.key);
+                [target].into_iter().chain(redirect).chain(sends).chain(cache).for_each(|text| self.write(text));
+            }
+            if let Some(sign_in) = &mut access.sign_in {
+                self.write(&mut Arc::make_mut(sign_in).url);
+            }
+        }
+    }
+
+    fn write(&self, template: &mut Template) {
+        for part in &mut template.parts {
+            let name = match part {
+                Part::Namespace => &self.namespace,
+                Part::IngressName => &self.ingress,
+                Part::ServiceName => &self.service,
+                Part::ServicePort => &self.port,
+                Part::RulePath => &self.path,
+                _ => continue,
+            };
+            *part = Part::Text(Arc::clone(name));
+        }
+    }
+}
+
+fn has_any(filters: &Filters) -> bool {
+    let has = |text: &Template| {
+        text.parts.iter().any(|part| {
+            matches!(part, Part::Namespace | Part::IngressName | Part::ServiceName | Part::ServicePort | Part::RulePath)
+        })
+    };
+    let Filters { reply, request, response, access, .. } = filters;
+    let of_reply = || match reply.as_deref().map(|reply| &reply.content) {
+        Some(FixedContent::Location(text) | FixedContent::Text { text, .. }) => has(text),
+        Some(FixedContent::Page) | None => false,
+    };
+    let of_request = || {
+        request.as_deref().is_some_and(|edits| {
+            edits.host.as_ref().is_some_and(has)
+                || edits.fields.iter().any(|(_, text)| has(text))
+                || edits.input.iter().filter_map(|edit| edit.value.as_ref()).any(has)
+        })
+    };
+    let of_answers = || {
+        response.as_deref().is_some_and(|edits| {
+            edits.rules.iter().any(|rule| match &rule.act {
+                AnswerAct::Add(text) | AnswerAct::Set(text) => has(text),
+                AnswerAct::Clear | AnswerAct::Hide => false,
+            })
+        })
+    };
+    let of_access = || {
+        access.as_deref().is_some_and(|access| {
+            let of_external = |external: &External| {
+                let External { target, redirect, sends, cache, .. } = external;
+                has(target)
+                    || redirect.as_ref().is_some_and(has)
+                    || sends.iter().any(|(_, text)| has(text))
+                    || cache.as_ref().is_some_and(|cache| has(&cache.key))
+            };
+            access.external.as_deref().is_some_and(of_external)
+                || access.sign_in.as_deref().is_some_and(|SignIn { url, .. }| has(url))
+        })
+    };
+    of_reply() || of_request() || of_answers() || of_access()
+}
