@@ -31,7 +31,8 @@ impl Asked {
             Asked::Text(length) => ("text/html", "no-cache", page(length)),
         };
         let length = body.len();
-        let head = format!("{HEAD}Content-Type: {kind}\r\nCache-Control: {control}\r\nContent-Length: {length}\r\n\r\n");
+        let head =
+            format!("{HEAD}Content-Type: {kind}\r\nCache-Control: {control}\r\nContent-Length: {length}\r\n\r\n");
         [head.into_bytes(), body].concat()
     }
 }
@@ -43,8 +44,22 @@ fn alphabet(length: usize) -> Vec<u8> {
 /// HTML as an application makes it: elements that repeat with words and numbers that do less so. The same each time.
 fn page(length: usize) -> Vec<u8> {
     const WORDS: [&str; 16] = [
-        "order", "customer", "invoice", "shipment", "warehouse", "delivery", "address", "product", "quantity", "total",
-        "discount", "currency", "payment", "pending", "approved", "returned",
+        "order",
+        "customer",
+        "invoice",
+        "shipment",
+        "warehouse",
+        "delivery",
+        "address",
+        "product",
+        "quantity",
+        "total",
+        "discount",
+        "currency",
+        "payment",
+        "pending",
+        "approved",
+        "returned",
     ];
     let mut random = fastrand::Rng::with_seed(7);
     let mut page = String::from("<!doctype html>\n<table class=\"list\">\n");
@@ -78,7 +93,7 @@ pub(crate) fn listen(address: SocketAddr) -> std::io::Result<()> {
 async fn answer_all(mut stream: TcpStream) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
     let mut input = BytesMut::with_capacity(16 << 10);
-    let mut answer = None;
+    let mut answer: Option<(Asked, Vec<u8>)> = None;
     loop {
         let Some(end) = memchr::memmem::find(&input, b"\r\n\r\n") else {
             if stream.read_buf(&mut input).await? == 0 {

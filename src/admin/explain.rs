@@ -154,7 +154,7 @@ pub fn explain(table: &RoutingTable, listeners: &[Listener], request: &Request) 
         Some(Seen { peer, host, .. }) => (peer, *host),
     };
     let asked = filter::Request { forwarded_host, ..peer.request(&head) };
-    let uninvited = rehearsal::unasked(table, peer, asked.host());
+    let uninvited = rehearsal::unasked(table, peer, &asked);
     let (path, routed) = match decide(table, &asked) {
         Decision::Health => {
             story.status = 200;

@@ -1,13 +1,11 @@
-//! Message heads: tokenise with `httparse`, index the known fields, decide the framing.
-
-use std::mem::MaybeUninit;
+//! Message heads: read the lines, index the known fields, decide the framing.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use http::Method;
 
 use super::fields::{Span, len32, offset};
 use super::framing::Evidence;
-use super::scan::MAX_FIELDS;
+use super::lines::{Line, Lines, RequestLine, StatusLine};
 use super::{Field, Fields, Framing, Known, Refusal};
 use crate::telemetry::Failure;
 use crate::uri::host;
@@ -22,6 +20,27 @@ pub enum Version {
     /// HTTP/2 (heads that the h2 side fills).
     Http2,
 }
+
+impl Version {
+    /// By what a request line says: 1.x with x > 1 is 1.1 (RFC 9110 2.5), and other versions are 505.
+    fn of_request(text: &[u8]) -> Result<Version, Refusal> {
+        match text {
+            b"HTTP/1.1" => Ok(Version::Http11),
+            b"HTTP/1.0" => Ok(Version::Http10),
+            [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'2'..=b'9'] => Ok(Version::Http11),
+            [b'H', b'T', b'T', b'P', b'/', b'0' | b'2'..=b'9', b'.', b'0'..=b'9'] => Err(Refusal {
+                status: 505,
+                failure: Failure::BadRequest,
+                limit: None,
+                why: "HTTP version is not supported",
+            }),
+            _ => Err(Refusal::bad("request line has no HTTP version")),
+        }
+    }
+}
+
+/// Room that is made for fields: few heads have more.
+const USUAL_FIELDS: usize = 16;
 
 /// A request head. Both front protocols fill it.
 #[derive(Clone, Debug)]
@@ -91,10 +110,7 @@ impl RequestHead {
     /// that is refused stays.
     pub fn parse(buffer: &mut BytesMut, len: usize) -> Result<RequestHead, Refusal> {
         let bytes = buffer.split_to(len).freeze();
-        let head = match Self::tokenise(&bytes) {
-            Err(httparse::Error::Version) => as_http_1_1(&bytes).and_then(|patched| flat(Self::tokenise(&patched))),
-            outcome => flat(outcome),
-        };
+        let head = Self::read(&bytes);
         if head.is_err() {
             let rest = std::mem::replace(buffer, BytesMut::from(&*bytes));
             buffer.extend_from_slice(&rest);
@@ -102,31 +118,18 @@ impl RequestHead {
         head
     }
 
-    fn tokenise(bytes: &Bytes) -> Result<Result<RequestHead, Refusal>, httparse::Error> {
-        let mut table = [const { MaybeUninit::uninit() }; MAX_FIELDS];
-        let mut request = httparse::Request::new(&mut []);
-        match request.parse_with_uninit_headers(bytes, &mut table)? {
-            httparse::Status::Complete(end) if end == bytes.len() => {}
-            // An empty line before the last: one of the two ends with a bare LF.
-            _ => return Err(httparse::Error::NewLine),
-        }
-        Ok(Self::index(bytes, &request))
-    }
-
-    fn index(bytes: &Bytes, request: &httparse::Request<'_, '_>) -> Result<RequestHead, Refusal> {
-        let (Some(method), Some(target), Some(minor)) = (request.method, request.path, request.version) else {
-            return Err(Refusal::bad("no request line"));
-        };
-        let method = match Method::from_bytes(method.as_bytes()) {
+    fn read(bytes: &Bytes) -> Result<RequestHead, Refusal> {
+        let mut lines = Lines::new(bytes);
+        let RequestLine { method, target, version } = lines.request()?;
+        let method = match Method::from_bytes(method) {
             Ok(method) if is_refused(&method) => return Err(METHOD_REFUSED),
             Ok(method) => method,
             Err(_) => return Err(Refusal::bad("method is no token")),
         };
-        let version = if minor == 0 { Version::Http10 } else { Version::Http11 };
+        let version = Version::of_request(version)?;
         let mut builder = Indexer::default();
-        let mut list = Vec::with_capacity(request.headers.len());
-        for header in request.headers.iter() {
-            let (name, value) = (header.name.as_bytes(), trim(header.value));
+        let mut list = Vec::with_capacity(USUAL_FIELDS);
+        while let Some(Line { name, value, has_underscore }) = lines.field()? {
             let known = Known::of(name);
             builder.request_line(bytes, known, value)?;
             list.push(Field {
@@ -135,11 +138,11 @@ impl RequestHead {
                 value_start: offset(bytes, value),
                 value_len: len32(value.len()),
                 known,
-                skip: is_skipped_in_requests(known) || memchr::memchr(b'_', name).is_some(),
+                skip: is_skipped_in_requests(known) || has_underscore,
             });
         }
         let mut fields = Fields { bytes: bytes.clone(), list };
-        let parts = Target::parse(bytes, target.as_bytes(), &method)?;
+        let parts = Target::parse(bytes, target, &method)?;
         let Authority { authority, host, port } = match (builder.host, parts.authority, version) {
             (None, _, Version::Http11) => return Err(Refusal::bad("no Host")),
             (_, Some(authority), _) => authority,
@@ -149,7 +152,7 @@ impl RequestHead {
         let connection = builder.connection(&mut fields, version);
         Ok(RequestHead {
             method,
-            target: Span::within(bytes, target.as_bytes()),
+            target: Span::within(bytes, target),
             path: parts.path,
             query: parts.query,
             authority,
@@ -164,10 +167,6 @@ impl RequestHead {
             fields,
         })
     }
-}
-
-fn flat(head: Result<Result<RequestHead, Refusal>, httparse::Error>) -> Result<RequestHead, Refusal> {
-    head.unwrap_or_else(|error| Err(refusal(error)))
 }
 
 /// Whether a method is none for a reverse proxy: CONNECT and TRACE (RFC 9110 9.3.6, 9.3.8).
@@ -345,41 +344,6 @@ fn strip_scheme(target: &[u8]) -> Option<&[u8]> {
     })
 }
 
-/// A head whose version the tokeniser does not know, with 1.x (x > 1) made 1.1 (RFC 9110 2.5); another version is 505.
-fn as_http_1_1(bytes: &Bytes) -> Result<Bytes, Refusal> {
-    let start = if bytes.starts_with(b"\r\n") { 2 } else { 0 };
-    let line = bytes.get(start..).unwrap_or_default();
-    let end = start + memchr::memchr(b'\r', line).unwrap_or(line.len());
-    match end.checked_sub(9).and_then(|at| bytes.get(at..end)) {
-        Some(&[b' ', b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'2'..=b'9']) => {
-            let mut patched = BytesMut::from(&**bytes);
-            if let Some(minor) = patched.get_mut(end - 1) {
-                *minor = b'1';
-            }
-            Ok(patched.freeze())
-        }
-        Some(&[b' ', b'H', b'T', b'T', b'P', b'/', b'0' | b'2'..=b'9', b'.', b'0'..=b'9']) => Err(Refusal {
-            status: 505,
-            failure: Failure::BadRequest,
-            limit: None,
-            why: "HTTP version is not supported",
-        }),
-        _ => Err(Refusal::bad("request line has no HTTP version")),
-    }
-}
-
-fn refusal(error: httparse::Error) -> Refusal {
-    Refusal::bad(match error {
-        httparse::Error::HeaderName => "field name is no token",
-        httparse::Error::HeaderValue => "field value has a control octet",
-        httparse::Error::NewLine => "line does not end where it must",
-        httparse::Error::Status => "status is not three digits",
-        httparse::Error::Token => "request line has an octet it must not have",
-        httparse::Error::TooManyHeaders => "too many fields",
-        httparse::Error::Version => "HTTP version is not known",
-    })
-}
-
 /// A response head.
 #[derive(Clone, Debug)]
 pub struct ResponseHead {
@@ -416,25 +380,20 @@ impl ResponseHead {
     /// Takes a response head of `len` octets out of `buffer`. Every refusal is a 502.
     pub fn parse(buffer: &mut BytesMut, len: usize, to_head: bool) -> Result<ResponseHead, Refusal> {
         let bytes = buffer.split_to(len).freeze();
-        let mut table = [const { MaybeUninit::uninit() }; MAX_FIELDS];
-        let mut response = httparse::Response::new(&mut []);
-        let config = httparse::ParserConfig::default();
-        match config.parse_response_with_uninit_headers(&mut response, &bytes, &mut table).map_err(refusal)? {
-            httparse::Status::Complete(end) if end == bytes.len() => {}
-            _ => return Err(refusal(httparse::Error::NewLine)),
-        }
-        let (Some(minor), Some(status)) = (response.version, response.code) else {
-            return Err(Refusal::bad("no status line"));
+        let mut lines = Lines::new(&bytes);
+        let StatusLine { version, status, reason } = lines.status()?;
+        let version = match version {
+            b"HTTP/1.0" => Version::Http10,
+            b"HTTP/1.1" => Version::Http11,
+            _ => return Err(Refusal::bad("HTTP version is not known")),
         };
-        if status < 100 || bytes.first() != Some(&b'H') {
+        if status < 100 {
             return Err(Refusal::bad("no status line"));
         }
-        let version = if minor == 0 { Version::Http10 } else { Version::Http11 };
         let mut indexer = Indexer::default();
         let mut has_date = false;
-        let mut list = Vec::with_capacity(response.headers.len());
-        for header in response.headers.iter() {
-            let (name, value) = (header.name.as_bytes(), trim(header.value));
+        let mut list = Vec::with_capacity(USUAL_FIELDS);
+        while let Some(Line { name, value, has_underscore: _ }) = lines.field()? {
             let known = Known::of(name);
             indexer.line(&bytes, known, value)?;
             has_date |= known == Known::Date;
@@ -447,8 +406,7 @@ impl ResponseHead {
                 skip: is_skipped_in_responses(known),
             });
         }
-        let reason = Span::within(&bytes, response.reason.unwrap_or_default().as_bytes());
-        let reason = if reason.len == 0 { Span::default() } else { reason };
+        let reason = if reason.is_empty() { Span::default() } else { Span::within(&bytes, reason) };
         let mut fields = Fields { bytes, list };
         let connection = indexer.connection(&mut fields, version);
         Ok(ResponseHead {

@@ -8,6 +8,7 @@ pub mod body;
 pub mod fields;
 pub mod framing;
 pub mod head;
+mod lines;
 pub mod scan;
 pub mod serialise;
 

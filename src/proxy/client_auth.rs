@@ -16,6 +16,7 @@ use rustls::{DigitallySignedStruct, DistinguishedName, SignatureScheme};
 use super::downstream::Peer;
 use super::edits::Edits;
 use super::reply::Reply;
+use crate::filter::Request;
 use crate::filter::certificate::{self, Verdict};
 use crate::ir::{ClientAuth, ClientMode, Demand};
 use crate::table::RoutingTable;
@@ -161,13 +162,13 @@ impl Told {
     }
 }
 
-/// Whether a request to `host` may come in, by the certificate of its client. To be asked before anything else about the
+/// Whether a request may come in, by the certificate of its client. To be asked before anything else about the
 /// host (the order is nginx's: the certificate, then the subject, then the Secret).
-pub fn admit(table: &RoutingTable, peer: &Peer, host: &str) -> Result<Told, Box<Reply>> {
+pub fn admit(table: &RoutingTable, peer: &Peer, request: &Request<'_>) -> Result<Told, Box<Reply>> {
     if !table.asks_clients() {
         return Ok(Told::default());
     }
-    let auth = table.client_auth(&uri::host::lookup(host));
+    let auth = table.client_auth(&uri::host::lookup(request.host()));
     let Some(tls) = &peer.tls else {
         // In clear text nobody can show anything; who wants that refused redirects to https.
         return match auth {

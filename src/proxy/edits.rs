@@ -9,37 +9,42 @@ use crate::filter::{Request, rules::is_named, text};
 use crate::http1::{Fields, RequestHead};
 use crate::ir::{Access, InputEdit, RequestEdits};
 
-/// Changes to the fields that a client sent. Nothing is copied until something changes.
+/// Changes to the fields that a client sent. Nothing is allocated or copied until something changes: most requests go on
+/// as they came.
 #[derive(Clone, Debug, Default)]
-pub struct Edits {
+pub struct Edits(Option<Box<Changes>>);
+
+#[derive(Clone, Debug, Default)]
+struct Changes {
     fields: Option<Fields>,
     added: Vec<(Cow<'static, str>, Bytes)>,
-    /// Another `Host`.
-    pub host: Option<Bytes>,
-    /// `Connection`, over HTTP/1.1.
-    pub connection: Option<&'static str>,
-    /// Fields for the client: `Set-Cookie` of a service that was asked.
-    pub cookies: SmallVec<[Bytes; 1]>,
+    host: Option<Bytes>,
+    connection: Option<&'static str>,
+    cookies: SmallVec<[Bytes; 1]>,
 }
 
 impl Edits {
+    fn changes(&mut self) -> &mut Changes {
+        self.0.get_or_insert_default()
+    }
+
     /// Leaves every line of this name behind.
     pub fn remove(&mut self, head: &RequestHead, name: &str) {
-        let fields = self.fields.get_or_insert_with(|| head.fields.clone());
-        fields.skip_named(name.as_bytes());
-        self.added.retain(|(own, _)| !own.eq_ignore_ascii_case(name));
+        let Changes { fields, added, .. } = self.changes();
+        fields.get_or_insert_with(|| head.fields.clone()).skip_named(name.as_bytes());
+        added.retain(|(own, _)| !own.eq_ignore_ascii_case(name));
     }
 
     /// Sends this in the place of every line of the name.
     pub fn set(&mut self, head: &RequestHead, name: impl Into<Cow<'static, str>>, value: Bytes) {
         let name = name.into();
         self.remove(head, &name);
-        self.added.push((name, value));
+        self.changes().added.push((name, value));
     }
 
     /// Sends this too. No client may send anything under that name.
     pub fn add(&mut self, name: &'static str, value: Bytes) {
-        self.added.push((name.into(), value));
+        self.changes().added.push((name.into(), value));
     }
 
     /// Leaves behind what is not for a back end of a guarded route: a password, and what a client says of itself in the
@@ -58,20 +63,21 @@ impl Edits {
         let head = request.head;
         for InputEdit { name, value, only_present } in &asked.input {
             let is_there = head.fields.iter().any(|(_, own, _)| is_named(name, own));
-            let fields = self.fields.get_or_insert_with(|| head.fields.clone());
-            fields.skip_where(|own, _| is_named(name, own));
-            let is_told = self.added.iter().any(|(own, _)| own.eq_ignore_ascii_case(name));
+            let Changes { fields, added, .. } = self.changes();
+            fields.get_or_insert_with(|| head.fields.clone()).skip_where(|own, _| is_named(name, own));
+            let is_told = added.iter().any(|(own, _)| own.eq_ignore_ascii_case(name));
             let value = value.as_ref().filter(|_| !is_told && (is_there || !only_present));
             let value = value.map(|value| text::field_value(value, request)).filter(|value| !value.is_empty());
-            self.added.extend(value.map(|value| (name.to_string().into(), value.into())));
+            added.extend(value.map(|value| (name.to_string().into(), value.into())));
         }
     }
 
     /// Makes the changes that a route asks for.
     pub fn apply(&mut self, asked: &RequestEdits, request: &Request<'_>) {
         self.input(asked, request);
-        self.host = asked.host.as_ref().map(|host| text::visible(text::expand(host, request)).into());
-        self.connection = asked.connection;
+        let changes = self.changes();
+        changes.host = asked.host.as_ref().map(|host| text::visible(text::expand(host, request)).into());
+        changes.connection = asked.connection;
         for (name, template) in &asked.fields {
             match text::field_value(template, request) {
                 value if value.is_empty() => self.remove(request.head, name),
@@ -80,13 +86,35 @@ impl Edits {
         }
     }
 
+    /// Gives the client these cookies of a service that was asked.
+    pub fn give(&mut self, cookies: SmallVec<[Bytes; 1]>) {
+        if !cookies.is_empty() {
+            self.changes().cookies = cookies;
+        }
+    }
+
     /// The client's fields, as far as they are sent.
     pub fn fields<'a>(&'a self, head: &'a RequestHead) -> &'a Fields {
-        self.fields.as_ref().unwrap_or(&head.fields)
+        self.0.as_ref().and_then(|changes| changes.fields.as_ref()).unwrap_or(&head.fields)
     }
 
     /// The fields beside them.
     pub fn added(&self) -> &[(Cow<'static, str>, Bytes)] {
-        &self.added
+        self.0.as_ref().map_or(&[], |changes| &changes.added)
+    }
+
+    /// Another `Host`.
+    pub fn host(&self) -> Option<&[u8]> {
+        self.0.as_ref()?.host.as_deref()
+    }
+
+    /// `Connection`, over HTTP/1.1.
+    pub fn connection(&self) -> Option<&'static str> {
+        self.0.as_ref()?.connection
+    }
+
+    /// `Set-Cookie` fields for the client.
+    pub fn cookies(&self) -> &[Bytes] {
+        self.0.as_ref().map_or(&[], |changes| &changes.cookies)
     }
 }

@@ -30,21 +30,30 @@ use crate::table::{BackendRef, Decision, Outcome, Pinned, Route, decide};
 use crate::telemetry::Failure;
 
 /// Serves one request. `started` is when its first byte came; `last`: the connection ends after it.
-pub async fn run<C: Client>(worker: &Rc<Worker>, client: &C, mut head: RequestHead, started: Instant, last: bool) {
-    let mut note = Note::new(started);
-    let table = worker.table();
-    let requests = &table.globals().requests;
-    prepare(requests, &mut head);
-    note.id.is_made = !requests.no_request_id;
-    let head = &head;
-    note.bytes_in = head.fields.bytes.len() as u64;
-    match serve(worker, client, &table, head, last, &mut note).await {
-        Ok(None) => {}
-        // Boxed, as what few requests come to is: every request makes room for the rest.
-        Ok(Some(tunnel)) => Box::pin(tunnel.run(worker, client, &mut note)).await,
-        Err(stop) => Box::pin(end(worker, client, head, last, stop, &mut note)).await,
+#[expect(clippy::manual_async_fn, reason = "an async fn keeps its arguments twice (rust-lang/rust#62958)")]
+pub fn run<C: Client>(
+    worker: &Rc<Worker>,
+    client: &C,
+    mut head: RequestHead,
+    started: Instant,
+    last: bool,
+) -> impl Future<Output = ()> {
+    async move {
+        let mut note = Note::new(started);
+        let table = worker.table();
+        let requests = &table.globals().requests;
+        prepare(requests, &mut head);
+        note.id.is_made = !requests.no_request_id;
+        let head = &head;
+        note.bytes_in = head.fields.bytes.len() as u64;
+        match serve(worker, client, &table, head, last, &mut note).await {
+            Ok(None) => {}
+            // Boxed, as what few requests come to is: every request makes room for the rest.
+            Ok(Some(tunnel)) => Box::pin(tunnel.run(worker, client, &mut note)).await,
+            Err(stop) => Box::pin(end(worker, client, head, last, stop, &mut note)).await,
+        }
+        note.finish(worker, client.peer(), Ok(head));
     }
-    note.finish(worker, client.peer(), Ok(head));
 }
 
 /// Marks which fields of the client count.
@@ -83,8 +92,9 @@ async fn serve<C: Client>(
     note.seen.clone_from(&peer);
     let peer = peer.as_deref().unwrap_or_else(|| client.peer());
     let id = note.id;
-    let request = filter::Request { forwarded_host: host, request_id: id.octets(Some(head)), ..peer.request(head) };
-    let told = client_auth::admit(table, peer, request.host());
+    let request_id = id.octets(Some(head));
+    let request = filter::Request { forwarded_host: host, request_id, ..peer.request(head) };
+    let told = client_auth::admit(table, peer, &request);
     let (at, route, path, outcome) = match decide(table, &request) {
         Decision::Health => {
             note.is_silent = true;
@@ -134,7 +144,7 @@ async fn serve<C: Client>(
         admitted.edits.apply(edits, &request);
     }
     // What the back end is told of who asks: an answer that it gives to one must not go to another.
-    let identity = route.rule.policy.cache.as_ref().map(|_| cached::identity(&admitted.edits)).unwrap_or_default();
+    let identity = route.rule.policy.cache.as_ref().map(|_| cached::identity(&admitted.edits));
     let rules = body_rules(worker, globals, route);
     let mut upload = Upload::new(head.framing, rules);
     upload.hold(client).await.map_err(Stop::from)?;
@@ -155,9 +165,9 @@ async fn serve<C: Client>(
         },
         query: rewritten.as_ref().map_or_else(|| head.query(), |rewritten| &rewritten.query),
         prefix: filters.rewrite.as_ref().and_then(|own| own.prefix.as_deref()).map(str::as_bytes).or(prefix),
-        host: admitted.edits.host.as_deref().unwrap_or(asked_host),
+        host: admitted.edits.host().unwrap_or(asked_host),
         forwarded_host: asked_host,
-        request_id: id.octets(Some(head)),
+        request_id,
         peer,
         framing: upload.framing(head.framing),
         upgrade: upgrade.as_deref(),
@@ -165,7 +175,16 @@ async fn serve<C: Client>(
         withheld: &[],
     };
     if let Some(caching) = route.rule.policy.cache.as_deref().filter(|_| !is_other)
-        && let Some(ask) = cached::Ask::new(caching, table, at, backend, &outgoing, &path, &identity, last)
+        && let Some(ask) = cached::Ask::new(
+            caching,
+            table,
+            at,
+            backend,
+            &outgoing,
+            &path,
+            identity.as_deref().unwrap_or_default(),
+            last,
+        )
     {
         // Boxed: most routes keep no answers.
         return Box::pin(cached::serve(worker, client, &ask, note)).await.map(|()| None);
@@ -181,11 +200,14 @@ async fn serve<C: Client>(
         return Err(Reply::plain(response.status).into());
     }
     let cache_status = match &route.rule.policy.cache {
-        Some(caching) => cached::passed_by(table, route, caching, &outgoing, &path, &identity, response),
+        Some(caching) => {
+            let identity = identity.as_deref().unwrap_or_default();
+            cached::passed_by(table, route, caching, &outgoing, &path, identity, response)
+        }
         None => None,
     };
     let close = last || worker.is_draining() || !upload.is_sent();
-    let cookies = &admitted.edits.cookies;
+    let cookies = admitted.edits.cookies();
     let way = Way { request: &outgoing, route, globals, close, refusal: &[], cookies, cache_status };
     respond::forward(worker, client, way, answered, &mut upload, note).await?;
     Ok(None)

@@ -72,7 +72,7 @@ pub async fn ask<C: Client>(asker: &Asker<'_, C>, external: &External, edits: &m
                     edits.set(request.head, name.to_string(), value);
                 }
             }
-            edits.cookies = word.cookies;
+            edits.give(word.cookies);
             Ok(())
         }
         status @ (401 | 403) => {

@@ -120,7 +120,7 @@ impl Outgoing<'_> {
         if self.te_trailers {
             out.extend_from_slice(b"TE: trailers\r\n");
         }
-        match (self.edits.connection, self.upgrade) {
+        match (self.edits.connection(), self.upgrade) {
             (Some(connection), _) => serialise::field(out, b"Connection", connection.as_bytes()),
             (None, Some(_)) => out.extend_from_slice(b"Connection: upgrade\r\n"),
             (None, None) => {}

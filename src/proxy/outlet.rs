@@ -121,15 +121,25 @@ impl<'a, C: Client> Outlet<'a, C> {
             rewritten.retain(|(name, _)| ruled.passes(name.as_bytes()));
             extra.extend(ruled.fields().map(|(name, value)| (name, &**value)));
         }
-        extra.extend(rewritten.iter().map(|(name, value)| (*name, &**value)));
-        extra.extend(additions.iter().map(|(name, value)| (*name, &**value)));
+        for (name, value) in &rewritten {
+            extra.push((name, value));
+        }
+        for (name, value) in additions {
+            extra.push((name, value));
+        }
         let takes_cookies = route.rule.filters.access.as_ref().and_then(|access| access.external.as_ref());
         if takes_cookies.is_some_and(|external| external.always_cookies || CARRY_COOKIES.contains(&response.status)) {
             extra.extend(cookies.iter().map(|cookie| ("Set-Cookie", &**cookie)));
         }
-        extra.extend(refusal.iter().map(|(name, value)| (*name, &**value)));
-        extra.extend_from_slice(more);
-        extra.extend(cache_status.map(|status| ("Cache-Status", status.as_bytes())));
+        for (name, value) in refusal {
+            extra.push((*name, value));
+        }
+        for field in more {
+            extra.push(*field);
+        }
+        if let Some(status) = cache_status {
+            extra.push(("Cache-Status", status.as_bytes()));
+        }
         let body = match response.framing {
             Framing::None => BodySize::None { length: response.named_length.filter(|_| response.status != 204) },
             _ if self.encoder.is_some() => BodySize::Unknown,

@@ -36,8 +36,8 @@ pub fn peer(table: &RoutingTable, client: IpAddr, port: u16, host: &str, is_tls:
 }
 
 /// What a client without a certificate gets where one is asked for: a status, and where it is sent.
-pub fn unasked(table: &RoutingTable, peer: &Peer, host: &str) -> Option<(u16, Option<String>)> {
-    let reply = client_auth::admit(table, peer, host).err()?;
+pub fn unasked(table: &RoutingTable, peer: &Peer, request: &Request<'_>) -> Option<(u16, Option<String>)> {
+    let reply = client_auth::admit(table, peer, request).err()?;
     let location = reply.fields.iter().find(|(name, _)| *name == "Location");
     Some((reply.status, location.map(|(_, value)| String::from_utf8_lossy(value).into_owned())))
 }

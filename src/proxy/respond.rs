@@ -54,90 +54,95 @@ impl Outflow {
 
 /// Sends the answer on, part by part, while what is left of the request still goes up. The upstream connection goes back
 /// to the pool when both ended cleanly.
-pub async fn forward<C: Client>(
+#[expect(clippy::manual_async_fn, reason = "an async fn keeps its arguments twice (rust-lang/rust#62958)")]
+pub fn forward<C: Client>(
     worker: &Rc<Worker>,
     client: &C,
     way: Way<'_>,
-    answered: Answered,
+    mut answered: Answered,
     upload: &mut Upload,
     note: &mut Note,
-) -> Result<(), Stop> {
-    let Answered { upstream, mut response, in_flight, admitted, cookie } = answered;
-    let cookie = cookie.as_deref().map(|cookie| ("Set-Cookie", cookie));
-    let mut outlet = Outlet::open(worker, client, way, &mut response, cookie.as_slice());
-    note.status = response.status;
-    upload.answer_began();
+) -> impl Future<Output = Result<(), Stop>> {
+    async move {
+        let cookie = answered.cookie.as_deref().map(|cookie| ("Set-Cookie", cookie));
+        let mut outlet = Outlet::open(worker, client, way, &mut answered.response, cookie.as_slice());
+        let upstream = &answered.upstream;
+        note.status = answered.response.status;
+        upload.answer_began();
 
-    let timeouts = &way.route.rule.policy.timeouts;
-    let buffer = worker.limits().buffer.bytes();
-    let mut outflow = Outflow::default();
-    let mut wait = Wait::default();
-    let mut is_uploading = !upload.is_sent();
-    let mut received = 0;
-    let ended = std::future::poll_fn(|cx| {
-        if is_uploading {
-            let before = upload.received();
-            let uploaded = upload.poll(cx, client, &upstream, timeouts.send);
-            if upload.received() > before {
-                // Either direction counts: a stream may be silent one way for minutes.
-                wait.progress();
-            }
-            match uploaded {
-                Poll::Ready(Err(UploadFault::Client(ClientFault::Gone))) => return Poll::Ready(Err(Stop::ClientGone)),
-                // A body that cannot be sent on does not spoil the answer; the connection just ends after it.
-                Poll::Ready(_) => is_uploading = false,
-                Poll::Pending => {}
-            }
-        }
-        loop {
-            if client.queued() >= buffer {
-                ready!(outflow.poll(cx, worker, client))?;
-                wait.progress();
-            }
-            if outlet.is_spent() {
-                cx.waker().wake_by_ref();
-                ready!(outflow.poll(cx, worker, client))?;
-                return Poll::Pending;
-            }
-            match upstream.poll_body(cx) {
-                Poll::Ready(Ok(Part::Data(data))) => {
+        let timeouts = &way.route.rule.policy.timeouts;
+        let buffer = worker.limits().buffer.bytes();
+        let mut outflow = Outflow::default();
+        let mut wait = Wait::default();
+        let mut is_uploading = !upload.is_sent();
+        let mut received = 0;
+        let ended = std::future::poll_fn(|cx| {
+            if is_uploading {
+                let before = upload.received();
+                let uploaded = upload.poll(cx, client, upstream, timeouts.send);
+                if upload.received() > before {
+                    // Either direction counts: a stream may be silent one way for minutes.
                     wait.progress();
-                    received += data.len() as u64;
-                    outlet.data(data)?;
                 }
-                Poll::Ready(Ok(Part::End(trailers))) => {
-                    return Poll::Ready(outlet.end(trailers.as_deref()));
+                match uploaded {
+                    Poll::Ready(Err(UploadFault::Client(ClientFault::Gone))) => {
+                        return Poll::Ready(Err(Stop::ClientGone));
+                    }
+                    // A body that cannot be sent on does not spoil the answer; the connection just ends after it.
+                    Poll::Ready(_) => is_uploading = false,
+                    Poll::Pending => {}
                 }
-                Poll::Ready(Err(fault)) => return Poll::Ready(Err(Stop::Cut(fault))),
-                Poll::Pending => break,
             }
-        }
-        // What an encoder holds back goes out once the client has what came before.
-        loop {
-            ready!(outflow.poll(cx, worker, client))?;
-            if !outlet.flush()? {
-                break;
+            loop {
+                if client.queued() >= buffer {
+                    ready!(outflow.poll(cx, worker, client))?;
+                    wait.progress();
+                }
+                if outlet.is_spent() {
+                    cx.waker().wake_by_ref();
+                    ready!(outflow.poll(cx, worker, client))?;
+                    return Poll::Pending;
+                }
+                match upstream.poll_body(cx) {
+                    Poll::Ready(Ok(Part::Data(data))) => {
+                        wait.progress();
+                        received += data.len() as u64;
+                        outlet.data(data)?;
+                    }
+                    Poll::Ready(Ok(Part::End(trailers))) => {
+                        return Poll::Ready(outlet.end(trailers.as_deref()));
+                    }
+                    Poll::Ready(Err(fault)) => return Poll::Ready(Err(Stop::Cut(fault))),
+                    Poll::Pending => break,
+                }
             }
+            // What an encoder holds back goes out once the client has what came before.
+            loop {
+                ready!(outflow.poll(cx, worker, client))?;
+                if !outlet.flush()? {
+                    break;
+                }
+            }
+            if !is_uploading && client.poll_gone(cx).is_ready() {
+                return Poll::Ready(Err(Stop::ClientGone));
+            }
+            let late = wait.poll(cx, client.timer(), (), timeouts.read);
+            late.map(|_| Err(Stop::Cut(UpstreamFault::BodyTimeout)))
+        })
+        .await;
+        note.bytes_out = outlet.sent();
+        if let Some(attempt) = note.last_attempt() {
+            attempt.bytes = received;
         }
-        if !is_uploading && client.poll_gone(cx).is_ready() {
-            return Poll::Ready(Err(Stop::ClientGone));
+        ended?;
+        let now = Instant::now();
+        note.attempt_ended(now);
+        if upload.is_sent() {
+            answered.upstream.give_back(worker, now);
         }
-        let late = wait.poll(cx, client.timer(), (), timeouts.read);
-        late.map(|_| Err(Stop::Cut(UpstreamFault::BodyTimeout)))
-    })
-    .await;
-    note.bytes_out = outlet.sent();
-    if let Some(attempt) = note.last_attempt() {
-        attempt.bytes = received;
+        drop((answered.in_flight, answered.admitted));
+        flush(worker, client).await
     }
-    ended?;
-    let now = Instant::now();
-    note.attempt_ended(now);
-    if upload.is_sent() {
-        upstream.give_back(worker, now);
-    }
-    drop((in_flight, admitted));
-    flush(worker, client).await
 }
 
 /// Writes what is queued, as long as the client takes it.

@@ -47,6 +47,8 @@ pub(super) struct Keys {
     pub(super) location: Rules,
     /// `server-snippet`.
     pub(super) server: Rules,
+    /// `global-auth-snippet`: fields for the service of `global-auth-url`.
+    pub(super) global_lines: Vec<(Arc<str>, Template)>,
 }
 
 impl Default for Keys {
@@ -63,6 +65,7 @@ impl Default for Keys {
             http: Rules::default(),
             location: Rules::default(),
             server: Rules::default(),
+            global_lines: Vec::new(),
         }
     }
 }
@@ -90,8 +93,6 @@ pub(super) struct Read {
     log: logging::Said,
     answers: Answers,
     snippets: snippets::Said,
-    /// `global-auth-snippet`: fields for the service.
-    global_lines: Vec<(Arc<str>, Template)>,
 }
 
 /// Keys whose value names another ConfigMap, as `namespace/name`.

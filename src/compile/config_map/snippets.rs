@@ -122,5 +122,5 @@ pub(super) fn finish(read: &mut Read, map: &ConfigMap, object: &Arc<Object>) {
     read.keys.http = http;
     read.keys.location = location;
     read.keys.server = server;
-    read.global_lines = auth.sends;
+    read.keys.global_lines = auth.sends;
 }

@@ -57,7 +57,7 @@ pub(super) async fn deliver<C: Client>(
     extra.extend(range.as_ref().map(|range| ("Content-Range", range.as_bytes())));
     extra.extend(cookie.as_ref().map(|cookie| ("Set-Cookie", &**cookie)));
     let close = ask.last || worker.is_draining();
-    let cookies = &ask.request.edits.cookies;
+    let cookies = ask.request.edits.cookies();
     let cache_status = status.as_deref();
     let globals = ask.table.globals();
     let way = Way { request: ask.request, route: ask.route, globals, close, refusal: &[], cookies, cache_status };

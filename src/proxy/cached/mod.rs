@@ -265,7 +265,7 @@ async fn send<C: Client>(
             let status = answered.response.status;
             let status = told(ask, || format!("fairlead; fwd={why}; fwd-status={status}"));
             let close = ask.last || worker.is_draining();
-            let cookies = &ask.request.edits.cookies;
+            let cookies = ask.request.edits.cookies();
             let cache_status = status.as_deref();
             let globals = ask.table.globals();
             let way =

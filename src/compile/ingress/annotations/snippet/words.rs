@@ -190,7 +190,7 @@ mod tests {
             "rewrite a b;",
             "set $a b;",
             "ssl_verify_client on;",
-            "access_by_lua_block { x }",
+            "access_by_lua_block { x; }",
             "log_by_lua 'x';",
             "header_filter_by_lua 'x';",
             "proxy_pass http://x;",
