@@ -129,6 +129,8 @@ pub struct Controller {
     questions: Option<Questions>,
     /// The snapshot was not compiled to the end.
     is_behind: bool,
+    /// Our own Service is known.
+    knows_replicas: bool,
     /// Where somebody asks what to write back to the cluster.
     desk: Option<Desk>,
 }
@@ -149,6 +151,7 @@ impl Controller {
             dns: Dns::default(),
             questions: None,
             is_behind: true,
+            knows_replicas: false,
             desk: None,
         }
     }
@@ -228,7 +231,9 @@ impl Controller {
         // The second road goes first: it is quick, and goes on even if compiling breaks down.
         let services = &delta.endpoints;
         let mut is_applied = self.survive("endpoints", |this| this.second_road(snapshot, services)).is_some();
-        let must_serve = delta.routes || self.is_behind;
+        // Whether it is known who shares limits with us is told of the Ingresses that want that.
+        let must_tell = self.count_replicas(snapshot, services);
+        let must_serve = delta.routes || self.is_behind || must_tell;
         if must_serve || delta.report {
             self.is_behind = must_serve;
             match self.survive("compile", |this| this.first_road(snapshot, must_serve)) {
@@ -291,6 +296,21 @@ impl Controller {
     fn account(&self, snapshot: &Snapshot, now: i64) -> Account {
         let standing = self.outlets.problems.load();
         Account::of(snapshot, &self.options, standing.iter().map(|standing| &standing.problem), now)
+    }
+
+    /// Counts those who share limits with us, if they may be others than before: limits follow at once. Says whether they
+    /// are known now and were not, or the other way round.
+    fn count_replicas(&mut self, snapshot: &Snapshot, services: &BTreeSet<Name>) -> bool {
+        let Some(own) = &self.options.own else { return false };
+        let namespaces = [&own.service, &own.pod].map(|name| name.as_ref().map(|name| &name.namespace));
+        let is_concerned = |service: &Name| namespaces.contains(&Some(&service.namespace));
+        if !self.is_behind && !services.iter().any(is_concerned) {
+            return false;
+        }
+        let count = compile::replicas(snapshot, &self.options);
+        self.outlets.registry.replicas().set(count.unwrap_or(1));
+        let before = std::mem::replace(&mut self.knows_replicas, count.is_some());
+        before != count.is_some()
     }
 
     /// Replaces the endpoints of the backends of `services`, and touches no table.

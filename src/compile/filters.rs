@@ -10,6 +10,12 @@ pub(super) fn plain(ground: &Ground) -> Filters {
     Filters { hsts: hsts.map(|value| Hsts { value }), ..Filters::default() }
 }
 
+/// Those of the route for hosts that no Ingress speaks for.
+pub(super) fn of_nobody(ground: &Ground) -> Filters {
+    let only_routed = ground.globals.access_log.as_ref().is_some_and(|log| log.only_routed);
+    Filters { is_silent: only_routed, ..plain(ground) }
+}
+
 /// What a host says of requests in clear text.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ClearText {

@@ -45,7 +45,7 @@ impl Ground {
         };
         let map = options.config_map.as_ref().and_then(&mut find);
         let config_map::Read { mut base, keys, globals, problems, .. } =
-            map.map(|map| config_map::read(map, find)).unwrap_or_default();
+            map.map(|map| config_map::read(map, options.folder, find)).unwrap_or_default();
         let settings = std::mem::take(&mut base.backend);
         let said = |map: &ConfigMap| Said { object: Arc::clone(&map.meta.object), settings: Arc::new(settings) };
         let backend = map.map(said).filter(|said| *said.settings != BackendSettings::default());

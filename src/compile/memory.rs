@@ -21,6 +21,7 @@ use super::ground::Ground;
 use super::ingress;
 use super::ledger::{Ledger, Source};
 use super::merge::{self, Choice, Claimant};
+use super::replicas::replicas;
 use super::shared::Shared;
 use super::view::{Classes, Lookup, View};
 use crate::ir::{Backend, BackendId, Certificate, Config, HostPattern, Name, Problem, Rejected, Target, VirtualHost};
@@ -35,6 +36,8 @@ pub(super) struct Memory {
     secrets: Seen<Secret>,
     config_maps: Seen<ConfigMap>,
     class_summary: Classes,
+    /// Our own Service is known.
+    knows_replicas: bool,
     remembered: BTreeMap<Name, Remembered>,
     readers: BTreeMap<Lookup, Few<Name, ()>>,
     hosts: BTreeMap<HostPattern, Few<Arc<Age>, Arc<HostClaim>>>,
@@ -92,6 +95,7 @@ impl Memory {
             secrets: Seen::default(),
             config_maps: Seen::default(),
             class_summary: Classes::default(),
+            knows_replicas: false,
             remembered: BTreeMap::new(),
             readers: BTreeMap::new(),
             hosts: BTreeMap::new(),
@@ -140,6 +144,10 @@ impl Memory {
             changed.insert(Lookup::Classes);
         }
         changed.extend(classes.into_iter().map(|change| Lookup::Class(change.name)));
+        let knows_replicas = replicas(snapshot, &self.ground.options).is_some();
+        if mem::replace(&mut self.knows_replicas, knows_replicas) != knows_replicas {
+            changed.insert(Lookup::Replicas);
+        }
         for Change { name, came_or_went } in self.services.changes(&snapshot.services, |service| &service.meta) {
             if came_or_went {
                 changed.insert(Lookup::ServiceNames(Arc::clone(&name.namespace)));

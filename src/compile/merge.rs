@@ -9,7 +9,7 @@ use super::age::Age;
 use super::balancing::balancing;
 use super::canary;
 use super::claim::{BackendClaim, CanaryClaim, HostClaim, Redirect, RouteClaim, problem};
-use super::filters::{ClearText, plain, tls_redirect};
+use super::filters::{ClearText, of_nobody, plain, tls_redirect};
 use super::front::{self, Names};
 use super::ground::Ground;
 use super::host_rules;
@@ -152,7 +152,7 @@ pub(super) fn unclaimed(fallback: &Fallback, ground: &Ground, shared: &mut Share
         target: fallback.target.clone(),
         port: None,
         speech: None,
-        filters: shared.filters(plain(ground)),
+        filters: shared.filters(of_nobody(ground)),
         policy,
     })];
     if let Some(rules) = host_rules::of(None, ground) {

@@ -23,6 +23,7 @@ mod memory;
 mod merge;
 mod names;
 pub mod nginx;
+mod replicas;
 mod resolve;
 mod said;
 mod shared;
@@ -38,6 +39,7 @@ pub use self::ingress::annotations::{
     Fate as AnnotationFate, Row as Annotation, page as annotations_page, rows as annotations,
 };
 use self::memory::Memory;
+pub use self::replicas::replicas;
 use self::view::{Classes, View};
 use crate::ir::{self, Kind, Name};
 use crate::settings::CompileOptions;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::ground::Ground;
+use super::replicas::replicas;
 use crate::ir::Name;
 use crate::settings::CompileOptions;
 use crate::snapshot::{ConfigMap, IngressClass, Secret, Service, Snapshot};
@@ -17,6 +18,8 @@ pub(super) enum Lookup {
     Classes,
     /// A ConfigMap by name.
     ConfigMap(Name),
+    /// Whether our own Service is known.
+    Replicas,
     /// A Secret by name.
     Secret(Name),
     /// A Service by name.
@@ -90,6 +93,12 @@ impl<'a> View<'a> {
     pub(super) fn config_map(&mut self, name: &Name) -> Option<&'a ConfigMap> {
         self.lookups.insert(Lookup::ConfigMap(name.clone()));
         self.snapshot.config_maps.get(name).map(Arc::as_ref)
+    }
+
+    /// Whether we know who shares limits with us, or serve nothing, so that nobody does.
+    pub(super) fn knows_replicas(&mut self) -> bool {
+        self.lookups.insert(Lookup::Replicas);
+        self.options.own.is_none() || replicas(self.snapshot, self.options).is_some()
     }
 
     /// The Secret `name`.

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 
 use crate::http1::{Fields, options};
-use crate::ir::{Coding, Compression};
+use crate::ir::{Coding, Compression, Regex};
 
 /// What an answer is judged by.
 #[derive(Clone, Copy, Debug)]
@@ -48,10 +48,18 @@ pub fn judge(compression: &Compression, request: &Fields, is_modern: bool, answe
     if fitting.is_empty() {
         return Verdict::Leave;
     }
+    if compression.gzip_disabled.as_ref().is_some_and(|agents| is_of(request, agents)) {
+        fitting.retain(|coding| *coding != Coding::Gzip);
+    }
     match preferred(&fitting, request) {
         Some(coding) if is_modern && answer.has_body => Verdict::Encode(coding),
         _ => Verdict::Vary,
     }
+}
+
+/// Whether a request comes from one of `agents`.
+fn is_of(request: &Fields, agents: &Regex) -> bool {
+    request.find("user-agent").is_some_and(|agent| agents.is_match(agent))
 }
 
 /// The media type of an answer that may be changed at all.
@@ -285,6 +293,26 @@ mod tests {
             let answer = Answer { status: 200, fields: &fields_of_answer, length: Some(1000), has_body };
             assert_eq!(judge(&all(), &accept, is_modern, &answer), Verdict::Vary);
         }
+    }
+
+    #[test]
+    fn who_gets_no_gzip_gets_another_coding_or_none() {
+        let agents = Regex::new(r"MSIE [4-6]\.", true).unwrap();
+        let compression = Compression { gzip_disabled: Some(agents), ..all() };
+        let fields_of_answer = fields(HTML);
+        let answer = Answer { status: 200, fields: &fields_of_answer, length: None, has_body: true };
+        for (agent, accept, expected) in [
+            ("Mozilla/4.0 (msie 6.0)", "gzip", Verdict::Vary),
+            ("Mozilla/4.0 (msie 6.0)", "gzip, br;q=0.1", Verdict::Encode(Coding::Brotli)),
+            ("curl/8", "gzip", Verdict::Encode(Coding::Gzip)),
+        ] {
+            let request = fields(&[("User-Agent", agent), ("Accept-Encoding", accept)]);
+            assert_eq!(judge(&compression, &request, true, &answer), expected, "{agent} {accept}");
+        }
+        assert_eq!(
+            judge(&compression, &fields(&[("Accept-Encoding", "gzip")]), true, &answer),
+            Verdict::Encode(Coding::Gzip)
+        );
     }
 
     #[test]

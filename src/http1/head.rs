@@ -39,8 +39,8 @@ impl Version {
     }
 }
 
-/// Room that is made for fields: few heads have more.
-const USUAL_FIELDS: usize = 16;
+/// Octets of a head for each of its fields that room is made for: few heads have more fields.
+const USUAL_LINE: usize = 36;
 
 /// A request head. Both front protocols fill it.
 #[derive(Clone, Debug)]
@@ -128,7 +128,7 @@ impl RequestHead {
         };
         let version = Version::of_request(version)?;
         let mut builder = Indexer::default();
-        let mut list = Vec::with_capacity(USUAL_FIELDS);
+        let mut list = Vec::with_capacity(bytes.len() / USUAL_LINE);
         while let Some(Line { name, value, has_underscore }) = lines.field()? {
             let known = Known::of(name);
             builder.request_line(bytes, known, value)?;
@@ -392,7 +392,7 @@ impl ResponseHead {
         }
         let mut indexer = Indexer::default();
         let mut has_date = false;
-        let mut list = Vec::with_capacity(USUAL_FIELDS);
+        let mut list = Vec::with_capacity(bytes.len() / USUAL_LINE);
         while let Some(Line { name, value, has_underscore: _ }) = lines.field()? {
             let known = Known::of(name);
             indexer.line(&bytes, known, value)?;

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::{Arc, LazyLock};
 
+use super::Regex;
+
 /// Which codings are offered, and how each is tuned. The defaults are ingress-nginx's.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Compression {
@@ -12,8 +14,10 @@ pub struct Compression {
     pub gzip: Tuning,
     /// `brotli-*` of the ConfigMap.
     pub brotli: Tuning,
-    /// As gzip, for zstd.
+    /// Lengths and types as for gzip.
     pub zstd: Tuning,
+    /// `gzip-disable`: clients whose `User-Agent` has this get no gzip.
+    pub gzip_disabled: Option<Regex>,
 }
 
 /// How one coding is used.
@@ -75,6 +79,7 @@ impl Default for Compression {
             gzip: tuning(1, 256),
             brotli: Tuning { types: Arc::clone(&BROTLI_TYPES), ..tuning(4, 20) },
             zstd: tuning(3, 256),
+            gzip_disabled: None,
         }
     }
 }

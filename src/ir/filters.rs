@@ -174,6 +174,10 @@ pub struct RateLimits {
     pub burst: u32,
     /// `limit-connections`: requests under way.
     pub at_once: Option<u32>,
+    /// `connections-per-client`: connections that are open and were used.
+    pub connections: Option<u32>,
+    /// `limit-scope: cluster`: the rates and `at_once` are those of all replicas together.
+    pub is_shared: bool,
     /// `limit-allowlist`: clients without limits.
     pub exempt: Option<Networks>,
     /// Who counts as one client.

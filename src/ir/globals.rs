@@ -37,10 +37,17 @@ pub struct Trust {
     pub networks: Networks,
     /// `forwarded-for-header`, in lower case: the field that names the client.
     pub field: Arc<str>,
+    /// `forwarded-host-header`, in lower case: the field that names the host.
+    pub host_field: Arc<str>,
     /// `use-forwarded-headers`: scheme, host, port and prefix too.
     pub forwarded: bool,
     /// `compute-full-forwarded-for`: send on the whole list, and the peer behind it.
     pub full_chain: bool,
+}
+
+impl Trust {
+    /// The default `host_field`.
+    pub const HOST_FIELD: &'static str = "x-forwarded-host";
 }
 
 /// `use-proxy-protocol`.
@@ -166,6 +173,8 @@ pub struct Tls {
     pub no_tls13: bool,
     /// `ssl-ciphers`: cipher suites of TLS 1.2.
     pub ciphers: Option<Box<[Cipher]>>,
+    /// `ssl-ecdh-curve`: groups for the exchange of keys.
+    pub groups: Option<Box<[Group]>>,
     /// `ssl-session-tickets` is `false`.
     pub no_tickets: bool,
     /// `ssl-session-cache` is `false`.
@@ -196,5 +205,33 @@ impl Cipher {
     /// The one of that name.
     pub fn named(name: &str) -> Option<Cipher> {
         Cipher::ALL.into_iter().find(|cipher| cipher.name.eq_ignore_ascii_case(name))
+    }
+}
+
+/// A group for the exchange of keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Group {
+    /// As OpenSSL names it.
+    pub name: &'static str,
+    /// Its number (IANA, "TLS Supported Groups").
+    pub number: u16,
+}
+
+impl Group {
+    const ALL: [Group; 4] = [
+        Group { name: "X25519MLKEM768", number: 0x11ec },
+        Group { name: "X25519", number: 0x001d },
+        Group { name: "prime256v1", number: 0x0017 },
+        Group { name: "secp384r1", number: 0x0018 },
+    ];
+    /// Other names of these.
+    const ALIASES: [(&'static str, &'static str); 3] =
+        [("P-256", "prime256v1"), ("secp256r1", "prime256v1"), ("P-384", "secp384r1")];
+
+    /// The one of that name.
+    pub fn named(name: &str) -> Option<Group> {
+        let alias = Group::ALIASES.iter().find(|(alias, _)| alias.eq_ignore_ascii_case(name));
+        let name = alias.map_or(name, |(_, name)| name);
+        Group::ALL.into_iter().find(|group| group.name.eq_ignore_ascii_case(name))
     }
 }

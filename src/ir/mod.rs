@@ -45,7 +45,7 @@ pub use self::filters::{
 };
 pub use self::front::{Alias, Aliases, HostRedirect};
 pub use self::globals::{
-    Answers, Blocked, Cipher, Clients, Globals, Pattern, Pool, ProxyProtocol, Requests, SetField, Tls, Trust,
+    Answers, Blocked, Cipher, Clients, Globals, Group, Pattern, Pool, ProxyProtocol, Requests, SetField, Tls, Trust,
 };
 pub use self::host::HostPattern;
 pub use self::logging::{Escape, LineFormat, LogPart, Logging};

@@ -161,6 +161,8 @@ pub struct Policy {
     pub timeouts: Timeouts,
     /// Largest request body.
     pub body_limit: BodyLimit,
+    /// Least mean rate of a request body, octets a second (`client-body-min-rate`); 0 = any.
+    pub body_min_rate: u64,
     /// Hold the request body up to 64 KiB before sending it (`proxy-request-buffering`).
     pub buffer_request: bool,
     /// When a request is tried again.

@@ -198,6 +198,7 @@ fn policy(words: &mut Vec<String>, policy: &Policy, plain: &Policy) {
     let Policy {
         timeouts,
         body_limit,
+        body_min_rate,
         buffer_request,
         retry,
         upgrade,
@@ -219,6 +220,9 @@ fn policy(words: &mut Vec<String>, policy: &Policy, plain: &Policy) {
     );
     if *body_limit != plain.body_limit {
         words.push(format!("body={}", Size(body_limit)));
+    }
+    if *body_min_rate != plain.body_min_rate {
+        words.push(format!("min-rate={body_min_rate}"));
     }
     if *buffer_request != plain.buffer_request {
         words.push(if *buffer_request { "buffered" } else { "unbuffered" }.to_owned());
@@ -265,10 +269,20 @@ fn cached(cache: &Caching) -> String {
     if words.is_empty() { "cache".to_owned() } else { format!("cache({})", words.join(" ")) }
 }
 
-/// `compress=br:4,gzip:1`: codings in order, each with its level.
+/// `compress=br:4,gzip:1(min=1000)`: codings in order, each with its level and what else differs from the defaults.
 fn compressed(compress: Option<&Compression>) -> String {
     let Some(compress) = compress else { return "compress=off".to_owned() };
-    let coding = |coding: &super::Coding| format!("{coding}:{}", compress.tuning(*coding).level);
+    let plain = Compression::default();
+    let coding = |coding: &super::Coding| {
+        let (own, plain) = (compress.tuning(*coding), plain.tuning(*coding));
+        let mut words = Vec::new();
+        words.extend((own.min_length != plain.min_length).then(|| format!("min={}", own.min_length)));
+        words.extend((own.types != plain.types).then(|| format!("types={}", own.types.join(","))));
+        let agents = compress.gzip_disabled.as_ref().filter(|_| *coding == super::Coding::Gzip);
+        words.extend(agents.map(|agents| format!("not={:?}", agents.as_str())));
+        let words = words.join(" ");
+        if words.is_empty() { format!("{coding}:{}", own.level) } else { format!("{coding}:{}({words})", own.level) }
+    };
     format!("compress={}", compress.codings.iter().map(coding).collect::<Vec<_>>().join(","))
 }
 

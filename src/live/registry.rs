@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 use super::transition::{News, Transition};
-use super::{Backend, Cache, Endpoint, EndpointSet, Limits, TlsIdentity};
+use super::{Backend, Cache, Endpoint, EndpointSet, Limits, Replicas, TlsIdentity};
 use crate::ir;
 
 /// Every live cell, by identity. Used by the control thread; workers reach cells through the table, so they never meet
@@ -22,6 +22,7 @@ pub struct Registry {
     entries: Mutex<Entries>,
     limits: Mutex<HashMap<ir::Name, Arc<Limits>, foldhash::fast::RandomState>>,
     identities: Mutex<Identities>,
+    replicas: Arc<Replicas>,
 }
 
 /// What is spoken to backends over TLS, and how many there were so far.
@@ -58,12 +59,18 @@ impl Registry {
             entries: Mutex::default(),
             limits: Mutex::default(),
             identities: Mutex::default(),
+            replicas: Arc::default(),
         }
     }
 
     /// The response cache.
     pub fn cache(&self) -> &Arc<Cache> {
         &self.cache
+    }
+
+    /// How many replicas share limits.
+    pub fn replicas(&self) -> &Replicas {
+        &self.replicas
     }
 
     /// Where changes of standing are heard. There is one such end: `None` if somebody has it.
@@ -154,7 +161,11 @@ impl Registry {
     /// What clients have used of the limits of an Ingress, made if nobody has used any.
     pub fn limits(&self, ingress: &ir::Name) -> Arc<Limits> {
         let mut limits = self.limits.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(limits.entry(ingress.clone()).or_insert_with(|| Arc::new(Limits::new(self.epoch))))
+        Arc::clone(
+            limits
+                .entry(ingress.clone())
+                .or_insert_with(|| Arc::new(Limits::new(self.epoch, Arc::clone(&self.replicas)))),
+        )
     }
 
     /// The identity that has these settings, made if there is none. One that is back after it was forgotten is another.

@@ -10,7 +10,7 @@ use super::attempt::{self, Answered};
 use super::cached;
 use super::canary;
 use super::client_auth;
-use super::downstream::{Client, ClientFault, Part};
+use super::downstream::{Client, ClientFault, Part, Peer};
 use super::errors;
 use super::forward::Outgoing;
 use super::forwarded::{self, Seen};
@@ -84,11 +84,7 @@ async fn serve<C: Client>(
     note: &mut Note,
 ) -> Result<Option<Box<Tunnel>>, Stop> {
     let globals = table.globals();
-    let seen = globals.trust.as_ref().and_then(|trust| forwarded::seen(trust, client.peer(), head));
-    let (peer, host, prefix) = match seen {
-        None => (None, None, None),
-        Some(Seen { peer, host, prefix }) => (Some(Rc::new(peer)), host, prefix),
-    };
+    let (peer, host, prefix) = seen(globals, client, head);
     note.seen.clone_from(&peer);
     let peer = peer.as_deref().unwrap_or_else(|| client.peer());
     let id = note.id;
@@ -111,20 +107,16 @@ async fn serve<C: Client>(
     note.routed(table, at);
     let told = told?;
     let filters = &route.rule.filters;
-    if let Outcome::Backend { backend, .. } = &outcome
-        && filters.is_guarded()
-        && is_nowhere(route, backend)
-    {
-        return Err(Reply::failed(503, Failure::NoEndpoints).into());
-    }
-    let mut admitted = match &outcome {
-        Outcome::Backend { .. } | Outcome::NotFound if filters.is_guarded() => {
-            Box::pin(guard::admit(&Asker { worker, client, peer, globals, request: &request, route, told: &told }))
-                .await?
+    let (backend, rewritten) = backend(outcome)?;
+    let mut admitted = Admitted::default();
+    if filters.is_guarded() {
+        if backend.is_some_and(|backend| is_nowhere(route, backend)) {
+            return Err(Reply::failed(503, Failure::NoEndpoints).into());
         }
-        _ => Admitted::default(),
-    };
-    let (mut backend, rewritten) = backend(outcome)?;
+        let asker = Asker { worker, client, peer, globals, request: &request, route, told: &told };
+        admitted = Box::pin(guard::admit(&asker)).await?;
+    }
+    let Some(mut backend) = backend else { return Err(Reply::failed(404, Failure::NoRoute).into()) };
     // Answers of others than the route's own backend are not kept.
     let mut is_other = false;
     if let Some(fallback) = route.aside.as_ref().and_then(|aside| aside.fallback.as_ref())
@@ -219,14 +211,26 @@ fn is_nowhere(route: &Route, backend: &BackendRef) -> bool {
     !has_fallback && route.rule.policy.cache.is_none() && backend.live.endpoints.load().candidates.is_empty()
 }
 
-/// The back end to ask and what it gets in place of path and query, or what is answered without one.
-fn backend(outcome: Outcome<'_>) -> Result<(&BackendRef, Option<Box<filter::Rewritten>>), Stop> {
+/// The client, the host that it asked for and the prefix that was taken off, as far as a proxy that is believed tells of them.
+fn seen<'a, C: Client>(
+    globals: &Globals,
+    client: &C,
+    head: &'a RequestHead,
+) -> (Option<Rc<Peer>>, Option<&'a [u8]>, Option<&'a [u8]>) {
+    match globals.trust.as_ref().and_then(|trust| forwarded::seen(trust, client.peer(), head)) {
+        None => (None, None, None),
+        Some(Seen { peer, host, prefix }) => (Some(Rc::new(peer)), host, prefix),
+    }
+}
+
+/// The back end to ask, if the path has one, and what it gets in place of path and query; or what is answered whoever asks.
+fn backend(outcome: Outcome<'_>) -> Result<(Option<&BackendRef>, Option<Box<filter::Rewritten>>), Stop> {
     Err(match outcome {
-        Outcome::Backend { backend, rewritten } => return Ok((backend, rewritten)),
+        Outcome::Backend { backend, rewritten } => return Ok((Some(backend), rewritten)),
+        Outcome::NotFound => return Ok((None, None)),
         Outcome::TooLarge => upload::too_large().into(),
         Outcome::Closed(_) => Reply::failed(503, Failure::Denied).into(),
         Outcome::Replied(reply) => Reply::from(reply).into(),
-        Outcome::NotFound => Reply::failed(404, Failure::NoRoute).into(),
     })
 }
 
@@ -236,7 +240,7 @@ fn body_rules(worker: &Worker, globals: &Globals, route: &Route) -> BodyRules {
     BodyRules {
         limit: route.body_limit(),
         gap: (!policy.is_grpc).then(|| globals.clients.body_gap.unwrap_or(limits.body_gap)),
-        min_rate: if policy.is_grpc { 0 } else { limits.body_min_rate },
+        min_rate: if policy.is_grpc { 0 } else { policy.body_min_rate },
         hold: if policy.buffer_request && !policy.is_grpc { limits.buffer.bytes() } else { 0 },
         trailers: policy.request_trailers || policy.is_grpc,
     }

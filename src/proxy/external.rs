@@ -32,6 +32,9 @@ const LONGEST: usize = 16 << 10;
 /// So much of the body of an answer is read to use its connection again.
 const DRAINED: usize = 64 << 10;
 
+/// What a service is told of who asks it.
+const SENT_FROM: (&str, &str) = ("X-Sent-From", "nginx-ingress-controller");
+
 /// What the service says.
 #[derive(Clone, Debug)]
 struct Word {
@@ -60,6 +63,9 @@ pub struct Remembered(RefCell<HashMap<[u8; 32], (Instant, Word)>>);
 /// Asks, and lets the request in or says what it gets instead.
 pub async fn ask<C: Client>(asker: &Asker<'_, C>, external: &External, edits: &mut Edits) -> Result<(), Reply> {
     let request = asker.request;
+    if is_ours(request, external) {
+        return Err(Reply::failed(500, Failure::AuthError));
+    }
     let word = match word(asker, external).await {
         Ok(word) => word,
         Err(()) => return Err(Reply::failed(500, Failure::AuthError)),
@@ -83,6 +89,14 @@ pub async fn ask<C: Client>(asker: &Asker<'_, C>, external: &External, edits: &m
         }
         _ => Err(Reply::failed(500, Failure::AuthError)),
     }
+}
+
+/// Whether the request is a question to the very service that is to be asked about it: that would never end. Who only
+/// says so gets nothing by it.
+fn is_ours(request: &Request<'_>, external: &External) -> bool {
+    let (name, value) = SENT_FROM;
+    request.host().eq_ignore_ascii_case(&external.host)
+        && request.head.fields.find(name).is_some_and(|sent| sent == value.as_bytes())
 }
 
 /// The redirect of a client that is not known, to where it can say who it is.
@@ -160,13 +174,16 @@ async fn fetch<C: Client>(asker: &Asker<'_, C>, external: &External, backend: &B
     let redirect = external.redirect.as_ref().map(|template| text::expand(template, request));
     edits.set(head, "X-Original-URL", url.into());
     edits.set(head, "X-Original-Method", Bytes::copy_from_slice(head.method.as_str().as_bytes()));
-    edits.set(head, "X-Sent-From", Bytes::from_static(b"nginx-ingress-controller"));
+    edits.set(head, SENT_FROM.0, Bytes::from_static(SENT_FROM.1.as_bytes()));
     edits.set(head, "X-Auth-Request-Redirect", redirect.unwrap_or_else(|| target.clone()).into());
     if external.method.is_some() {
         edits.set(head, "X-Original-URI", target.into());
     }
     for (name, template) in &external.sends {
-        edits.set(head, name.to_string(), text::expand(template, request).into());
+        match text::field_value(template, request) {
+            value if value.is_empty() => edits.remove(head, name),
+            value => edits.set(head, name.to_string(), value.into()),
+        }
     }
     let asked = text::visible(text::expand(&external.target, request));
     let (path, query) = asked.split_at(memchr::memchr(b'?', &asked).unwrap_or(asked.len()));

@@ -49,7 +49,7 @@ pub fn seen<'a>(trust: &Trust, peer: &Peer, head: &'a RequestHead) -> Option<See
         }
         let port = |value: &[u8]| str::from_utf8(value).ok()?.parse().ok();
         way.port = first("x-forwarded-port").and_then(port);
-        host = first("x-forwarded-host").filter(|host| crate::uri::host::split(host).is_some());
+        host = first(&trust.host_field).filter(|host| crate::uri::host::split(host).is_some());
         prefix = named(head, "x-forwarded-prefix").next();
     }
     let list = trust.full_chain && trust.forwarded;

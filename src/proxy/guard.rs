@@ -1,7 +1,9 @@
 //! Who comes in: limits first, then addresses, passwords and whom else is to be asked.
 
+use std::net::IpAddr;
 use std::rc::Rc;
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
@@ -13,7 +15,8 @@ use super::worker::Worker;
 use super::{external, passwords};
 use crate::filter::{ByAddress, Request, by_address, text};
 use crate::ir::{Access, Globals, LimitBy, RateLimits};
-use crate::live::limits::{Held, Per, Rate, Verdict};
+use crate::live::Limits;
+use crate::live::limits::{Held, Per, Rate, Verdict, share};
 use crate::settings::Limit;
 use crate::table::Route;
 use crate::telemetry::Failure;
@@ -47,11 +50,10 @@ pub struct Asker<'a, C> {
 
 /// Lets the request in, or says what it gets instead.
 pub async fn admit<C: Client>(asker: &Asker<'_, C>) -> Result<Admitted, Stop> {
-    let Asker { worker, request, route, .. } = *asker;
-    let filters = &route.rule.filters;
+    let filters = &asker.route.rule.filters;
     let mut admitted = Admitted::default();
     if let Some(limits) = &filters.limits {
-        admitted.held = limited(worker, request, route, limits)?;
+        admitted.held = limited(asker, limits)?;
     }
     if let Some(access) = &filters.access {
         judge(asker, access, &mut admitted.edits).await?;
@@ -59,22 +61,23 @@ pub async fn admit<C: Client>(asker: &Asker<'_, C>) -> Result<Admitted, Stop> {
     Ok(admitted)
 }
 
-fn limited(worker: &Worker, request: &Request<'_>, route: &Route, limits: &RateLimits) -> Result<Option<Held>, Stop> {
+fn limited<C: Client>(asker: &Asker<'_, C>, limits: &RateLimits) -> Result<Option<Held>, Stop> {
+    let Asker { worker, request, route, .. } = *asker;
     let Some(cells) = route.aside.as_ref().and_then(|aside| aside.limits.as_ref()) else { return Ok(None) };
     if limits.exempt.as_ref().is_some_and(|exempt| exempt.contains(request.client)) {
         return Ok(None);
     }
+    let room = worker.limits().limit_keys;
+    if let Some(most) = limits.connections {
+        seated(asker, cells, most)?;
+    }
+    let replicas = if limits.is_shared { cells.replicas() } else { 1 };
     let key = match &limits.by {
-        LimitBy::Client => {
-            let mut key = 0;
-            text::client(request.client, |octets| key = cells.key(octets));
-            key
-        }
+        LimitBy::Client => key_of(cells, request.client),
         LimitBy::Route => 1,
         LimitBy::Text(template) => cells.key(&text::expand(template, request)),
     };
-    let room = worker.limits().limit_keys;
-    let held = match limits.at_once {
+    let held = match limits.at_once.map(|most| share(most, replicas)) {
         None => None,
         Some(most) => Some(cells.begin(key, most, room).ok_or_else(|| at_once(limits, most))?),
     };
@@ -85,8 +88,8 @@ fn limited(worker: &Worker, request: &Request<'_>, route: &Route, limits: &RateL
     let mut taken = None;
     for (per, count, seconds) in [(Per::Minute, limits.per_minute, 60), (Per::Second, limits.per_second, 1)] {
         let Some(count) = count else { continue };
-        let every = std::time::Duration::from_secs(seconds) / count.max(1);
-        let rate = Rate { every, burst: count.saturating_mul(limits.burst) };
+        let rate = Rate::shared(count, Duration::from_secs(seconds), limits.burst, replicas);
+        let count = share(count, replicas);
         match cells.take(per, key, rate, room, now) {
             Verdict::Passed { .. } => taken = Some((per, rate)),
             Verdict::Full => worker.metrics().limit_hit(Limit::limit_keys),
@@ -105,6 +108,33 @@ fn limited(worker: &Worker, request: &Request<'_>, route: &Route, limits: &RateL
         }
     }
     Ok(held)
+}
+
+fn key_of(cells: &Limits, client: IpAddr) -> u64 {
+    let mut key = 0;
+    text::client(client, |octets| key = cells.key(octets));
+    key
+}
+
+/// Counts the connection among those of its client. One of a proxy that speaks for others is nobody's.
+fn seated<C: Client>(asker: &Asker<'_, C>, cells: &Arc<Limits>, most: u32) -> Result<(), Stop> {
+    let Asker { worker, client, request, .. } = *asker;
+    let peer = client.peer();
+    if peer.client() != request.client {
+        return Ok(());
+    }
+    let room = worker.limits().limit_keys;
+    match peer.seats.take(cells, key_of(cells, request.client), most, room) {
+        Ok(true) => Ok(()),
+        Ok(false) => {
+            worker.metrics().limit_hit(Limit::limit_keys);
+            Ok(())
+        }
+        Err(()) => {
+            let reply = Reply::failed(503, Failure::LimitConnections);
+            Err(Reply { limit: Some(Limit::connections_per_client), closes: true, ..reply }.into())
+        }
+    }
 }
 
 /// Over the limit of requests at once. When one of them ends nobody knows; most take less than a second.

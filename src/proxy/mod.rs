@@ -33,6 +33,7 @@ mod port_holder;
 pub mod rehearsal;
 mod reply;
 mod respond;
+mod seats;
 mod spare;
 mod start;
 mod timer;

@@ -119,7 +119,7 @@ where
     let versions: Vec<_> =
         [(&TLS13, tls.no_tls13), (&TLS12, tls.no_tls12)].into_iter().filter(|(_, is_off)| !is_off).collect();
     let versions: Vec<_> = versions.into_iter().map(|(version, _)| version).collect();
-    let provider = limited(tls.ciphers.as_deref());
+    let provider = grouped(limited(tls.ciphers.as_deref()), tls.groups.as_deref());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider)).with_protocol_versions(&versions)?;
     let builder = match demand {
         None => builder.with_no_client_auth(),
@@ -154,6 +154,17 @@ pub(super) fn limited(ciphers: Option<&[ir::Cipher]>) -> Arc<CryptoProvider> {
     let is_set = |suite: u16| ciphers.iter().any(|cipher| cipher.number == suite);
     provider.cipher_suites.retain(|suite| suite.tls13().is_some() || is_set(u16::from(suite.suite())));
     Arc::new(provider)
+}
+
+/// The provider with the groups that are set; with its own if it has none of them.
+fn grouped(provider: Arc<CryptoProvider>, groups: Option<&[ir::Group]>) -> Arc<CryptoProvider> {
+    let Some(groups) = groups else { return provider };
+    let find = |group: &ir::Group| provider.kx_groups.iter().find(|own| u16::from(own.name()) == group.number).copied();
+    let kx_groups: Vec<_> = groups.iter().filter_map(find).collect();
+    if kx_groups.is_empty() {
+        return provider;
+    }
+    Arc::new(CryptoProvider { kx_groups, ..CryptoProvider::clone(&provider) })
 }
 
 /// A client's connection after the handshake.

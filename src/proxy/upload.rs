@@ -271,3 +271,39 @@ impl Upload {
         is_below
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How many seconds a body passes that brings `octets` each second, of 100 at most.
+    async fn passes(octets: u64, min_rate: u64) -> usize {
+        let mut upload = Upload::new(Framing::Chunked, BodyRules { min_rate, ..BodyRules::NONE });
+        for second in 0..100 {
+            upload.received += octets;
+            if upload.is_below_rate() {
+                return second;
+            }
+            tokio::time::advance(Duration::from_secs(1)).await;
+        }
+        100
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_may_be_slow_for_ten_seconds_and_then_not_in_the_mean() {
+        for (octets, min_rate, expected) in [(100, 100, 100), (1_000, 100, 100), (99, 100, 11), (1, 1_000, 11)] {
+            assert_eq!(passes(octets, min_rate).await, expected, "{octets} of {min_rate}");
+        }
+        // A body that was quick is judged by its last half minute.
+        let mut upload = Upload::new(Framing::Chunked, BodyRules { min_rate: 100, ..BodyRules::NONE });
+        upload.received = 1_000_000;
+        assert!(!upload.is_below_rate());
+        let mut slow = 0;
+        while !upload.is_below_rate() {
+            tokio::time::advance(Duration::from_secs(1)).await;
+            upload.received += 1;
+            slow += 1;
+        }
+        assert!((11..=45).contains(&slow), "{slow}");
+    }
+}

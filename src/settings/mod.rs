@@ -194,6 +194,17 @@ pub struct CompileOptions {
     pub https_port: Option<u16>,
     /// Defaults of routes.
     pub limits: Limits,
+    /// Who we are; `None` for commands that serve nothing.
+    pub own: Option<Own>,
+}
+
+/// By what we find the replicas that share limits with us (`limit-scope: cluster`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Own {
+    /// `--publish-service`.
+    pub service: Option<Name>,
+    /// `POD_NAMESPACE` and `POD_NAME`.
+    pub pod: Option<Name>,
 }
 
 impl Default for CompileOptions {
@@ -215,6 +226,7 @@ impl Default for CompileOptions {
             http_port: Some(80),
             https_port: Some(443),
             limits: Limits::default(),
+            own: None,
         }
     }
 }

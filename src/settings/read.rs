@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::arguments::{Given, Unusable};
 use super::flag::{self, Effect};
 use super::{
-    ClusterSettings, CompileOptions, Election, Limits, LogFormat, LogLevel, Published, ReportSettings, Settings,
+    ClusterSettings, CompileOptions, Election, Limits, LogFormat, LogLevel, Own, Published, ReportSettings, Settings,
     WebhookCertificate, WebhookSettings, units,
 };
 use crate::ir::{Kind, Name, Object, Problem, Reason, Severity};
@@ -19,7 +19,8 @@ impl Settings {
     pub fn read(given: &Given) -> Result<Settings, Unusable> {
         refuse_contradictions(given)?;
         let manifests: Vec<PathBuf> = given.all("manifests").iter().map(PathBuf::from).collect();
-        let options = CompileOptions { folder: !manifests.is_empty(), ..CompileOptions::read(given)? };
+        let own = Some(own(given)?);
+        let options = CompileOptions { folder: !manifests.is_empty(), own, ..CompileOptions::read(given)? };
         let duration = |name| given.read(name, units::duration).map(Option::unwrap_or_default);
         let settings = Settings {
             manifests,
@@ -81,8 +82,15 @@ impl CompileOptions {
             http_port: port(given, "http-port")?,
             https_port: port(given, "https-port")?,
             limits,
+            own: None,
         })
     }
+}
+
+fn own(given: &Given) -> Result<Own, Unusable> {
+    let pod = given.surrounding("POD_NAMESPACE").zip(given.surrounding("POD_NAME"));
+    let pod = pod.map(|(namespace, name)| Name::new(namespace, name));
+    Ok(Own { service: given.read("publish-service", flag::object)?, pod })
 }
 
 fn cluster(given: &Given) -> ClusterSettings {
@@ -276,7 +284,8 @@ mod tests {
 
     #[test]
     fn without_flags_the_options_are_the_defaults_of_compile() {
-        assert_eq!(read(&["--manifests", "x"]).options, CompileOptions::default());
+        let options = CompileOptions { own: Some(Own::default()), ..CompileOptions::default() };
+        assert_eq!(read(&["--manifests", "x"]).options, options);
     }
 
     #[test]
@@ -318,6 +327,9 @@ mod tests {
         let report = read_with(&["--controller-class=x.example/y"], &environment).unwrap().report;
         assert_eq!(report.pod_name.as_deref(), Some("fairlead-0"));
         assert_eq!((report.pod_namespace.as_deref(), &*report.controller_class), (Some("edge"), "x.example/y"));
+        let settings = read_with(&["--publish-service=edge/web"], &environment).unwrap();
+        let own = Own { service: Some(Name::new("edge", "web")), pod: Some(Name::new("edge", "fairlead-0")) };
+        assert_eq!((settings.options.own, read(&[]).options.own), (Some(own), Some(Own::default())));
         let election = report.election.unwrap();
         assert_eq!((election.id.as_str(), election.ttl), ("fairlead-leader", Duration::from_secs(30)));
         assert_eq!((report.update_status, report.events, report.clear_on_exit), (true, true, false));

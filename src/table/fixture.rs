@@ -125,6 +125,7 @@ pub(crate) fn route(path: ir::PathMatch, implicit: bool, target: ir::Target) -> 
         policy: Arc::new(ir::Policy {
             timeouts: ir::Timeouts { connect: minute, read: minute, send: minute, tunnel_idle: minute },
             body_limit: ir::BodyLimit { bytes: 0 },
+            body_min_rate: 0,
             buffer_request: true,
             retry: ir::Retry { on: ir::RetryOn::default(), tries: 3, timeout: Duration::ZERO },
             upgrade: ir::Upgrade::Any,

@@ -9,10 +9,11 @@ use fairlead::controller::{Controller, Outlets};
 use fairlead::ir::{Balancing, Config, Name, Policy};
 use fairlead::live::{Cache, Registry};
 use fairlead::proxy::{Checks, Phase, Shared, Sockets, Workers};
-use fairlead::settings::{CompileOptions, Limits};
+use fairlead::settings::{CompileOptions, Limits, Own};
 use fairlead::snapshot::{Snapshot, secret, yaml};
 use fairlead::source::Delta;
 use fairlead::table::{RoutingTable, SharedTable};
+use fairlead::telemetry::exposition::{Exposition, Page};
 use fairlead::telemetry::{AccessLog, Metrics, Readiness};
 
 /// Running workers on loopback, and the controller that tells them what to serve.
@@ -56,6 +57,7 @@ impl Bed {
             https_port: Some(https.port()),
             config_map: manifests.contains("kind: ConfigMap").then(|| Name::new("default", "global")),
             limits: limits.clone(),
+            own: Some(Own { service: Some(Name::new("default", "ourselves")), pod: None }),
             ..CompileOptions::default()
         };
         let controller = Controller::new(outlets.clone(), options, Vec::new());
@@ -138,6 +140,21 @@ impl Bed {
     /// The response cache.
     pub fn cache(&self) -> &Arc<Cache> {
         self.outlets.registry.cache()
+    }
+
+    /// How many problems stand with this reason.
+    pub fn problems(&self, reason: &str) -> usize {
+        let standing = self.outlets.problems.load();
+        standing.iter().filter(|standing| standing.problem.reason.as_str() == reason).count()
+    }
+
+    /// The value of a series as the metrics page has it; 0 if it is not there.
+    pub fn metric(&self, series: &str) -> u64 {
+        let mut page = Page::new(Exposition::Text);
+        self.metrics.write(&mut page, now());
+        let page = page.finish();
+        let line = page.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        line.map_or(0, |value| value.parse().unwrap())
     }
 
     /// Tables served so far.

@@ -133,6 +133,24 @@ pub async fn shake(
     name: &str,
     versions: &[&'static rustls::SupportedProtocolVersion],
 ) -> std::io::Result<Option<rustls::CipherSuite>> {
+    let stream = shaken(address, name, versions).await?;
+    Ok(stream.get_ref().1.negotiated_cipher_suite().map(|suite| suite.suite()))
+}
+
+/// The group in which keys are exchanged with a client that offers all.
+pub async fn group_of(
+    address: SocketAddr,
+    version: &'static rustls::SupportedProtocolVersion,
+) -> std::io::Result<Option<rustls::NamedGroup>> {
+    let stream = shaken(address, "a.example", &[version]).await?;
+    Ok(stream.get_ref().1.negotiated_key_exchange_group().map(|group| group.name()))
+}
+
+async fn shaken(
+    address: SocketAddr,
+    name: &str,
+    versions: &[&'static rustls::SupportedProtocolVersion],
+) -> std::io::Result<TlsStream<TcpStream>> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = rustls::ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(versions)
@@ -146,7 +164,7 @@ pub async fn shake(
     // In TLS 1.3 a server may refuse after the client believes that all is well.
     stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await?;
     stream.read_u8().await?;
-    Ok(stream.get_ref().1.negotiated_cipher_suite().map(|suite| suite.suite()))
+    Ok(stream)
 }
 
 /// An HTTP/2 connection over `stream`; its driver runs on the current `LocalSet`. Before the other side said how many

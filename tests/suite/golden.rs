@@ -14,7 +14,7 @@ use fairlead::compile::{self, Compiled, Compiler, Resolved};
 use fairlead::ir::text::{self, Form};
 use fairlead::ir::{self, EndpointSets};
 use fairlead::live::Registry;
-use fairlead::settings::CompileOptions;
+use fairlead::settings::{CompileOptions, Own};
 use fairlead::snapshot::{Received, Snapshot, secret, yaml};
 use fairlead::table::{RoutingTable, Target};
 use fairlead::telemetry::Metrics;
@@ -202,6 +202,7 @@ fn options(words: &str) -> CompileOptions {
             "disable-svc-external-name" => options.disable_external_name = true,
             "https-port" => options.https_port = value.parse().ok(),
             "ingress-class" => options.ingress_class = value.into(),
+            "own" => options.own = Some(Own { service: object(), pod: None }),
             "ingress-class-by-name" => options.ingress_class_by_name = true,
             "watch-ingress-without-class" => options.watch_ingress_without_class = true,
             _ => panic!("no option {name}"),

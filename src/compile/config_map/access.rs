@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Read;
 use super::table::{Row, guarding, sets};
 use crate::compile::ingress::annotations::{NETWORKS, SWITCH};
-use crate::compile::ingress::annotations::{Refusal, Value, shorten};
+use crate::compile::ingress::annotations::{Refusal, Value, limit_by, shorten};
 use crate::ir::{Pattern, Regex};
 
 const PATTERNS: &str =
@@ -43,6 +43,13 @@ pub(super) const ROWS: &[Row] = &[
         |value, to| status(value).map(|code| to.base.limits.at_once_status = Some(code)),
         STATUS,
         "status over `limit-connections`",
+    ),
+    sets(
+        "limit-conn-zone-variable",
+        "$binary_remote_addr",
+        |value, to| limit_by(value).map(|by| to.base.limits.by = Some(by)),
+        "write a text with variables, as in $http_x_user",
+        "who counts as one client of limits, where an Ingress does not say `limit-by`",
     ),
     sets(
         "limit-req-status-code",

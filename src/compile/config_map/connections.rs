@@ -51,6 +51,13 @@ pub(super) const ROWS: &[Row] = &[
         "the size is the longest line of a request head, if it is more than 16 KiB; the number has no effect",
     ),
     sets(
+        "retry-non-idempotent",
+        "false",
+        |value, to| value.boolean().map(|is| to.base.retry_any_method = is),
+        SWITCH,
+        "try requests of any method again, as if `proxy-next-upstream` had `non_idempotent`",
+    ),
+    sets(
         "upstream-keepalive-connections",
         "320",
         |value, to| value.count().map(|most| to.globals.pool.connections = usize::try_from(most).ok()),

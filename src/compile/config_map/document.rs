@@ -16,7 +16,7 @@ pub fn page() -> String {
          - **Precedence.** An annotation goes before the key of its name, list keys included, and the key before `--limit`.\n\
          - **Values.** Times are whole seconds or `250ms`, `10s`, `5m`, `1h`; where a key is as an annotation, whole seconds.\n\
          \x20 Booleans are as in Go, lists have commas. A value that cannot be read is a problem, `ConfigKeyInvalid`, and the\n\
-         \x20 default serves; where it guards access, all paths are closed.\n\
+         \x20 default serves; where it guards access, all paths are closed, of `global-auth-*` those that it would guard.\n\
          - **What is not honoured** is a problem, `ConfigKeyIgnored`, unless the value says what is done anyway; so is a key\n\
          \x20 that nobody knows.\n",
     );
@@ -38,7 +38,6 @@ pub fn page() -> String {
         _ => None,
     });
     section(&mut page, "Never run", "| key | what to do |\n|---|---|", |row| match row.effect {
-        Effect::Guards(instead) => Some(format!("| `{}` | all paths are closed: {instead} |", row.name)),
         Effect::Refused(instead) => Some(format!("| `{}` | {instead} |", row.name)),
         _ => None,
     });

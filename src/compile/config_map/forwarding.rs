@@ -24,6 +24,7 @@ pub(super) struct Said {
     real_ip: bool,
     full_chain: bool,
     field: Option<Arc<str>>,
+    host_field: Option<Arc<str>>,
     proxy_protocol: bool,
     header_time: Option<Duration>,
 }
@@ -46,9 +47,16 @@ pub(super) const ROWS: &[Row] = &[
     sets(
         "forwarded-for-header",
         "X-Forwarded-For",
-        field_name,
+        |value, to| field_name(value).map(|name| to.forwarding.field = Some(name)),
         "write the name of a header field",
         "the field in which they say it; the right-most address outside of `proxy-real-ip-cidr` is the client's",
+    ),
+    sets(
+        "forwarded-host-header",
+        "X-Forwarded-Host",
+        |value, to| field_name(value).map(|name| to.forwarding.host_field = Some(name)),
+        "write the name of a header field",
+        "with `use-forwarded-headers`: the field in which they say which host the client asked for",
     ),
     sets(
         "proxy-protocol-header-timeout",
@@ -87,18 +95,17 @@ fn believed(value: &Value<'_>, to: &mut Read) -> Result<(), Refusal> {
     read.map(drop)
 }
 
-fn field_name(value: &Value<'_>, to: &mut Read) -> Result<(), Refusal> {
+fn field_name(value: &Value<'_>) -> Result<Arc<str>, Refusal> {
     let text = value.plain()?;
     if !is_field_name(text) {
         return Err(Refusal::Invalid("is no name of a header field".to_owned()));
     }
-    to.forwarding.field = Some(text.to_ascii_lowercase().into());
-    Ok(())
+    Ok(text.to_ascii_lowercase().into())
 }
 
 /// Puts what is said together.
 pub(super) fn finish(read: &mut Read, object: &Arc<Object>) {
-    let Said { networks, forwarded, real_ip, full_chain, field, proxy_protocol, header_time } =
+    let Said { networks, forwarded, real_ip, full_chain, field, host_field, proxy_protocol, header_time } =
         std::mem::take(&mut read.forwarding);
     let is_open = networks.is_none() || networks == Some(everybody());
     let networks = networks.unwrap_or_else(everybody);
@@ -109,7 +116,13 @@ pub(super) fn finish(read: &mut Read, object: &Arc<Object>) {
             .push(trusts_everybody(object, if forwarded { "use-forwarded-headers" } else { "enable-real-ip" }));
     }
     read.globals.trust = (forwarded || real_ip).then(|| {
-        Arc::new(Trust { networks, field: field.unwrap_or_else(|| FORWARDED_FOR.into()), forwarded, full_chain })
+        Arc::new(Trust {
+            networks,
+            field: field.unwrap_or_else(|| FORWARDED_FOR.into()),
+            host_field: host_field.unwrap_or_else(|| Trust::HOST_FIELD.into()),
+            forwarded,
+            full_chain,
+        })
     });
 }
 

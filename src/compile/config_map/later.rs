@@ -1,51 +1,21 @@
 //! Keys that are not honoured in this version, so that something is served differently from what they ask for.
 
-use super::table::{Row, guards, later};
+use super::table::{Row, later};
 
-const AUTH: &str = "there is no global authentication";
-const COMPRESSION: &str = "have the backend compress its answers";
 const LOG: &str = "logs go to standard output and standard error";
+const SOCKETS: &str = "sockets are open before a ConfigMap is read: use --bind-address (for IPv4 alone, 0.0.0.0)";
 const STREAMS: &str = "TCP and UDP are not proxied";
 const TRACES: &str = "no spans are sent";
 
 pub(super) const ROWS: &[Row] = &[
-    later("access-log-path", "/var/log/nginx/access.log", LOG),
-    later("bind-address", "", "use --bind-address"),
-    later("brotli-level", "4", COMPRESSION),
-    later("brotli-min-length", "20", COMPRESSION),
-    later("brotli-types", "", COMPRESSION),
-    later("default-type", "text/html", "answers of a back end keep their type, also without one"),
-    later("disable-ipv6", "false", "use --bind-address with IPv4 addresses"),
+    later("bind-address", "", SOCKETS),
+    later("disable-ipv6", "false", SOCKETS),
     later("disable-stream-access-log", "false", LOG),
-    later("enable-access-log-for-default-backend", "true", "requests that no route takes are logged too"),
-    later("enable-auth-access-log", "false", LOG),
-    later("enable-brotli", "false", COMPRESSION),
+    later("enable-auth-access-log", "false", "requests to the service of auth-url have no lines of their own"),
     later("enable-ocsp", "false", "no answers about revocation are stapled"),
     later("enable-syslog", "false", LOG),
-    later("enable-zstd", "false", COMPRESSION),
-    later("error-log-level", "notice", LOG),
-    later(
-        "forwarded-for-proxy-protocol-header",
-        "X-Forwarded-For-Proxy-Protocol",
-        "the address of the PROXY header is what X-Forwarded-For says",
-    ),
-    later("forwarded-host-header", "X-Forwarded-Host", "the host is read from X-Forwarded-Host"),
-    later("global-auth-always-set-cookie", "false", AUTH),
-    later("global-auth-cache-duration", "200 202 401 5m", AUTH),
-    later("global-auth-cache-key", "", AUTH),
-    later("global-auth-method", "", AUTH),
-    later("global-auth-request-redirect", "", AUTH),
-    later("global-auth-response-headers", "", AUTH),
-    later("global-auth-signin", "", AUTH),
-    later("global-auth-signin-redirect-param", "rd", AUTH),
-    guards("global-auth-url", "set auth-url on the Ingresses that need it, and remove the key"),
-    later("gzip-disable", "", COMPRESSION),
-    later("gzip-level", "1", COMPRESSION),
-    later("gzip-min-length", "256", COMPRESSION),
-    later("gzip-types", "", COMPRESSION),
-    later("http-access-log-path", "", LOG),
+    later("error-log-level", "notice", "use --log-level"),
     later("ignore-invalid-headers", "true", "a name that is no token is refused with 400"),
-    later("limit-conn-zone-variable", "$binary_remote_addr", "connections are counted by client address"),
     later("log-format-stream", "[client] [time] protocol status bytes-sent bytes-received session-time", LOG),
     later("otel-max-export-batch-size", "512", TRACES),
     later("otel-max-queuesize", "2048", TRACES),
@@ -56,19 +26,14 @@ pub(super) const ROWS: &[Row] = &[
     later("otel-service-name", "nginx", TRACES),
     later("otlp-collector-host", "", TRACES),
     later("otlp-collector-port", "4317", TRACES),
-    later("proxy-ssl-location-only", "false", "TLS to back ends is set by annotations"),
     later("proxy-stream-next-upstream", "true", STREAMS),
     later("proxy-stream-next-upstream-timeout", "600s", STREAMS),
     later("proxy-stream-next-upstream-tries", "3", STREAMS),
     later("proxy-stream-responses", "1", STREAMS),
     later("proxy-stream-timeout", "600s", STREAMS),
-    later("retry-non-idempotent", "false", "this does not act yet"),
-    later("ssl-ecdh-curve", "auto", "the curves are those that are safe and fast"),
     later("ssl-session-ticket-key", "", "each process makes its own ticket keys, new every six hours"),
     later("ssl-session-timeout", "10m", "tickets are good for six hours at least"),
     later("stream-access-log-path", "", LOG),
-    later("strict-validate-path-type", "true", "every path is brought to one form before it is matched"),
     later("syslog-host", "", LOG),
     later("syslog-port", "514", LOG),
-    later("use-gzip", "false", COMPRESSION),
 ];

@@ -25,7 +25,23 @@ const ALIASES: [(&str, &str); 11] = [
     ("the_real_ip", "remote_addr"),
 ];
 
+/// Where the access log goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Nowhere,
+    Stdout,
+}
+
+const PLACES: &str = "write /dev/stdout, or off";
+
 pub(super) const ROWS: &[Row] = &[
+    sets(
+        "access-log-path",
+        "/var/log/nginx/access.log",
+        |value, to| place(value, |place| to.log.place = Some(place)),
+        PLACES,
+        "`off` and `/dev/null` write no access log; it goes nowhere but to standard output",
+    ),
     sets(
         "disable-access-log",
         "false",
@@ -39,6 +55,20 @@ pub(super) const ROWS: &[Row] = &[
         |value, to| value.boolean().map(|is| to.log.is_off |= is),
         SWITCH,
         "the same",
+    ),
+    sets(
+        "enable-access-log-for-default-backend",
+        "true",
+        |value, to| value.boolean().map(|is| to.log.only_routed = !is),
+        SWITCH,
+        "`false`: requests for hosts that no Ingress speaks for are not logged",
+    ),
+    sets(
+        "http-access-log-path",
+        "",
+        |value, to| place(value, |place| to.log.http_place = Some(place)),
+        PLACES,
+        "the same as `access-log-path`, and goes before it",
     ),
     sets(
         "log-format-escape-json",
@@ -74,6 +104,9 @@ pub(super) const ROWS: &[Row] = &[
 #[derive(Default)]
 pub(super) struct Said {
     is_off: bool,
+    place: Option<Place>,
+    http_place: Option<Place>,
+    only_routed: bool,
     json: bool,
     raw: bool,
     parts: Option<Box<[LogPart]>>,
@@ -82,15 +115,30 @@ pub(super) struct Said {
 
 /// Puts what is said together.
 pub(super) fn finish(read: &mut Read) {
-    let Said { is_off, json, raw, parts, skipped } = std::mem::take(&mut read.log);
+    let Said { is_off, place, http_place, only_routed, json, raw, parts, skipped } = std::mem::take(&mut read.log);
+    let is_off = is_off || http_place.or(place) == Some(Place::Nowhere);
     // Of both the second counts, as in nginx's template.
     let escape = match (json, raw) {
         (_, true) => Escape::Raw,
         (true, false) => Escape::Json,
         (false, false) => Escape::Hex,
     };
-    let log = crate::ir::Logging { is_off, format: parts.map(|parts| LineFormat { parts, escape }), skipped };
+    let format = parts.map(|parts| LineFormat { parts, escape });
+    let log = crate::ir::Logging { is_off, format, only_routed, skipped };
     read.globals.access_log = (log != Default::default()).then(|| Arc::new(log));
+}
+
+/// Reads where the log goes. The default of ingress-nginx is a link to standard output in its image.
+fn place(value: &Value<'_>, set: impl FnOnce(Place)) -> Result<(), Refusal> {
+    set(match value.plain()? {
+        "off" | "/dev/null" => Place::Nowhere,
+        "/dev/stdout" | "/var/log/nginx/access.log" => Place::Stdout,
+        other => {
+            let why = format!("the access log goes to standard output, not to {:?}", shorten(other));
+            return Err(Refusal::Ignored(why, "let the container runtime collect standard output"));
+        }
+    });
+    Ok(())
 }
 
 /// Reads the text of a line. A variable that is none costs itself, not the line.

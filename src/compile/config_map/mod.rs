@@ -1,9 +1,11 @@
 //! The ConfigMap of `--configmap`: ingress-nginx's global settings, one table of keys, with its rows in files by subject.
 
 mod access;
+mod compression;
 mod connections;
 mod document;
 mod forwarding;
+mod global_auth;
 mod headers;
 mod known;
 mod later;
@@ -14,11 +16,12 @@ mod table;
 mod tls;
 mod value;
 
+pub(super) use self::global_auth::GlobalAuth;
 pub(super) use self::headers::is_ours;
 use std::sync::Arc;
 
 pub use self::document::page;
-use self::table::{Effect, Row};
+use self::table::{Closes, Effect, Row};
 use crate::compile::claim::problem;
 use crate::compile::ingress::annotations::snippet::Rules;
 use crate::compile::ingress::annotations::{self, Guard, Refusal, Settings, Value, refused_hint, shorten};
@@ -41,14 +44,14 @@ pub(super) struct Keys {
     pub(super) crosses_namespaces: bool,
     /// `no-auth-locations`.
     pub(super) no_auth: Box<[Arc<str>]>,
+    /// `global-auth-*`.
+    pub(super) global_auth: GlobalAuth,
     /// `http-snippet`.
     pub(super) http: Rules,
     /// `location-snippet`.
     pub(super) location: Rules,
     /// `server-snippet`.
     pub(super) server: Rules,
-    /// `global-auth-snippet`: fields for the service of `global-auth-url`.
-    pub(super) global_lines: Vec<(Arc<str>, Template)>,
 }
 
 impl Default for Keys {
@@ -65,7 +68,7 @@ impl Default for Keys {
             http: Rules::default(),
             location: Rules::default(),
             server: Rules::default(),
-            global_lines: Vec::new(),
+            global_auth: GlobalAuth::None,
         }
     }
 }
@@ -92,7 +95,11 @@ pub(super) struct Read {
     blocked: Blocked,
     log: logging::Said,
     answers: Answers,
+    compression: compression::Said,
+    global_auth: global_auth::Said,
     snippets: snippets::Said,
+    /// `global-auth-snippet`: fields for the service.
+    global_lines: Vec<(Arc<str>, Template)>,
 }
 
 /// Keys whose value names another ConfigMap, as `namespace/name`.
@@ -114,8 +121,8 @@ pub(super) fn crosses_namespaces(map: Option<&ConfigMap>) -> bool {
 
 const CROSSES: &str = "allow-cross-namespace-resources";
 
-/// Reads all keys. `find` looks at a ConfigMap that this one names.
-pub(super) fn read<'a>(map: &ConfigMap, find: impl FnMut(&Name) -> Option<&'a ConfigMap>) -> Read {
+/// Reads all keys. `find` looks at a ConfigMap that this one names; `is_folder`: objects come from a folder.
+pub(super) fn read<'a>(map: &ConfigMap, is_folder: bool, find: impl FnMut(&Name) -> Option<&'a ConfigMap>) -> Read {
     let object = &map.meta.object;
     let mut read = Read::default();
     read.base.snippets.treatment = snippets::treatment(map);
@@ -135,9 +142,12 @@ pub(super) fn read<'a>(map: &ConfigMap, find: impl FnMut(&Name) -> Option<&'a Co
     }
     forwarding::finish(&mut read, object);
     access::finish(&mut read);
+    compression::finish(&mut read);
     logging::finish(&mut read);
     headers::finish(&mut read, map, find);
     snippets::finish(&mut read, map, object);
+    let is_asked = map.data.get(GlobalAuth::KEY).is_some_and(|url| !url.trim().is_empty());
+    global_auth::finish(&mut read, is_asked, is_folder, object);
     read
 }
 
@@ -160,11 +170,6 @@ fn apply(row: &Row, value: &Value<'_>, read: &mut Read, object: &Arc<Object>) ->
     };
     match row.effect {
         Effect::Annotation => annotations::apply_key(value, &mut read.base, object),
-        Effect::Guards(instead) => {
-            read.base.close(if key == "global-auth-url" { Guard::Authentication } else { Guard::Access });
-            let message = format!("{key} guards access and is not honoured, so all paths answer 503");
-            found(Severity::Error, Reason::AccessRuleBroken, message, instead.to_owned())
-        }
         Effect::Later(instead) if !annotations::means(value.text, row.default) => {
             ignored(Severity::Warning, "is not honoured", instead)
         }
@@ -178,9 +183,12 @@ fn apply(row: &Row, value: &Value<'_>, read: &mut Read, object: &Arc<Object>) ->
         Effect::Sets(set) => {
             let shown = shorten(value.text);
             let invalid = |why: &str, hint: String, read: &mut Read| {
-                if row.guards {
-                    read.base.close(Guard::Access);
-                    let message = format!("{key}: {shown:?} {why}, so all paths answer 503");
+                if let Some(closes) = row.closes {
+                    match closes {
+                        Closes::All => read.base.close(Guard::Access),
+                        Closes::Asked => read.global_auth.is_broken = true,
+                    }
+                    let message = format!("{key}: {shown:?} {why}, so {} answer 503", closes.paths());
                     return found(Severity::Error, Reason::AccessRuleBroken, message, hint);
                 }
                 let message = format!("{key}: {shown:?} {why}; the default serves");

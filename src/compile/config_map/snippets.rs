@@ -108,7 +108,7 @@ pub(super) fn finish(read: &mut Read, map: &ConfigMap, object: &Arc<Object>) {
         for (severity, reason, message, hint) in told {
             read.problems.push(problem(object, severity, reason, field(key), message, hint));
         }
-        for (name, value) in typed.iter().filter(|(name, _)| map.data.get(*name).is_none()) {
+        for (name, value) in typed.iter().filter(|(name, _)| map.data.get(name).is_none()) {
             let full = name.to_owned().into();
             let value = Value { text: value, is_ours: true, full: &full };
             read.problems.extend(annotations::apply_key(&value, &mut read.base, object));
@@ -122,5 +122,5 @@ pub(super) fn finish(read: &mut Read, map: &ConfigMap, object: &Arc<Object>) {
     read.keys.http = http;
     read.keys.location = location;
     read.keys.server = server;
-    read.keys.global_lines = auth.sends;
+    read.global_lines = auth.lines();
 }

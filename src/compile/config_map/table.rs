@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use super::{Read, access, connections, forwarding, headers, known, later, logging, redirect, snippets, tls};
+use super::{
+    Read, access, compression, connections, forwarding, global_auth, headers, known, later, logging, redirect,
+    snippets, tls,
+};
 use crate::compile::ingress::annotations::{Refusal, Value};
 
 /// One key.
@@ -17,10 +20,29 @@ pub(super) struct Row {
     pub(super) values: &'static str,
     /// What it means, for the page.
     pub(super) meaning: &'static str,
-    /// It guards access, so a wrong value closes all paths.
-    pub(super) guards: bool,
+    /// It guards access, so a wrong value closes paths.
+    pub(super) closes: Option<Closes>,
     /// What is done.
     pub(super) effect: Effect,
+}
+
+/// Which paths a wrong value closes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Closes {
+    /// All.
+    All,
+    /// Those on which the service of `global-auth-url` is asked.
+    Asked,
+}
+
+impl Closes {
+    /// As the subject of a sentence.
+    pub(super) fn paths(self) -> &'static str {
+        match self {
+            Closes::All => "all paths",
+            Closes::Asked => "the paths that it guards",
+        }
+    }
 }
 
 pub(super) type Set = fn(&Value<'_>, &mut Read) -> Result<(), Refusal>;
@@ -30,8 +52,6 @@ pub(super) type Set = fn(&Value<'_>, &mut Read) -> Result<(), Refusal>;
 pub(super) enum Effect {
     /// As the annotation of the same name, for all Ingresses that do not have that annotation.
     Annotation,
-    /// It guards access and is not honoured, so all paths are closed; what to do.
-    Guards(&'static str),
     /// Not honoured, so what is served differs from what was asked for; what is done or what to do instead.
     Later(&'static str),
     /// It tunes something that does not exist here.
@@ -52,8 +72,10 @@ pub(super) fn find(name: &str) -> Option<&'static Row> {
     TABLE.get(name).copied()
 }
 
-const SUBJECTS: [&[Row]; 10] = [
+const SUBJECTS: [&[Row]; 12] = [
     access::ROWS,
+    compression::ROWS,
+    global_auth::ROWS,
     logging::ROWS,
     tls::ROWS,
     forwarding::ROWS,
@@ -70,7 +92,7 @@ static TABLE: LazyLock<BTreeMap<&'static str, &'static Row>> =
 
 /// A key that means what the annotation of its name means.
 pub(super) const fn like(name: &'static str, default: &'static str) -> Row {
-    Row { name, default, values: "", meaning: "as the annotation", guards: false, effect: Effect::Annotation }
+    Row { name, default, values: "", meaning: "as the annotation", closes: None, effect: Effect::Annotation }
 }
 
 /// A key that sets something.
@@ -81,32 +103,27 @@ pub(super) const fn sets(
     values: &'static str,
     meaning: &'static str,
 ) -> Row {
-    Row { name, default, values, meaning, guards: false, effect: Effect::Sets(set) }
+    Row { name, default, values, meaning, closes: None, effect: Effect::Sets(set) }
 }
 
 /// A key that guards access.
 pub(super) const fn guarding(name: &'static str, set: Set, values: &'static str, meaning: &'static str) -> Row {
-    Row { name, default: "", values, meaning, guards: true, effect: Effect::Sets(set) }
+    Row { name, default: "", values, meaning, closes: Some(Closes::All), effect: Effect::Sets(set) }
 }
 
 /// A key that is not honoured in this version.
 pub(super) const fn later(name: &'static str, default: &'static str, instead: &'static str) -> Row {
-    Row { name, default, values: "", meaning: "", guards: false, effect: Effect::Later(instead) }
-}
-
-/// A key that guards access and is not honoured in this version.
-pub(super) const fn guards(name: &'static str, instead: &'static str) -> Row {
-    Row { name, default: "", values: "", meaning: "", guards: false, effect: Effect::Guards(instead) }
+    Row { name, default, values: "", meaning: "", closes: None, effect: Effect::Later(instead) }
 }
 
 /// A key that tunes something that does not exist here.
 pub(super) const fn nothing(name: &'static str, default: &'static str, instead: &'static str) -> Row {
-    Row { name, default, values: "", meaning: "", guards: false, effect: Effect::Nothing(instead) }
+    Row { name, default, values: "", meaning: "", closes: None, effect: Effect::Nothing(instead) }
 }
 
 /// A key whose content is never run.
 pub(super) const fn refused(name: &'static str, default: &'static str, instead: &'static str) -> Row {
-    Row { name, default, values: "", meaning: "", guards: false, effect: Effect::Refused(instead) }
+    Row { name, default, values: "", meaning: "", closes: None, effect: Effect::Refused(instead) }
 }
 
 #[cfg(test)]

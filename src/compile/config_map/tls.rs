@@ -4,7 +4,7 @@ use super::Read;
 use super::table::{Row, sets};
 use crate::compile::ingress::annotations::SWITCH;
 use crate::compile::ingress::annotations::{Refusal, Value, shorten};
-use crate::ir::Cipher;
+use crate::ir::{Cipher, Group};
 
 pub(super) const ROWS: &[Row] = &[
     sets(
@@ -13,6 +13,13 @@ pub(super) const ROWS: &[Row] = &[
         ciphers,
         "write names of OpenSSL with colons between, as in ECDHE-RSA-AES128-GCM-SHA256",
         "cipher suites of TLS 1.2: ECDHE with AES-GCM or ChaCha20; all of them if not set",
+    ),
+    sets(
+        "ssl-ecdh-curve",
+        "auto",
+        groups,
+        "write auto, or names of OpenSSL with colons between, as in X25519:prime256v1",
+        "groups for the exchange of keys, out of X25519MLKEM768, X25519, prime256v1, secp384r1; of those the client chooses",
     ),
     sets(
         "ssl-protocols",
@@ -76,6 +83,25 @@ fn ciphers(value: &Value<'_>, to: &mut Read) -> Result<(), Refusal> {
         Some(name) => Err(Refusal::Ignored(
             format!("{:?} is not offered; the rest is", shorten(name)),
             "leave it out; suites with ECDHE and AES-GCM or ChaCha20 are offered",
+        )),
+    }
+}
+
+fn groups(value: &Value<'_>, to: &mut Read) -> Result<(), Refusal> {
+    let names: Vec<&str> = value.plain()?.split([':', ',', ' ']).filter(|name| !name.is_empty()).collect();
+    if names.iter().all(|name| name.eq_ignore_ascii_case("auto")) {
+        return Ok(());
+    }
+    let known: Vec<Group> = names.iter().filter_map(|name| Group::named(name)).collect();
+    if known.is_empty() {
+        return Err(Refusal::Invalid("has no group that is offered".to_owned()));
+    }
+    to.globals.tls.groups = Some(known.into());
+    match names.iter().find(|name| Group::named(name).is_none()) {
+        None => Ok(()),
+        Some(name) => Err(Refusal::Ignored(
+            format!("{:?} is not offered; the rest is", shorten(name)),
+            "leave it out; X25519MLKEM768, X25519, prime256v1 and secp384r1 are offered",
         )),
     }
 }

@@ -2,26 +2,51 @@
 
 use std::sync::Arc;
 
-use super::annotations::{self, Url};
+use super::annotations::{self, Url, external};
 use super::{Draft, Guard};
 use crate::compile::claim::{BackendClaim, BackendFacts, problem};
+use crate::compile::config_map::{self, GlobalAuth};
 use crate::compile::resolve::{first_port, refusal, resolve};
 use crate::ir::{
-    AuthCache, BackendId, EndpointSource, ErrorPages, External, Name, Origin, Part, PortKey, Protocol, Reason,
+    AuthCache, BackendId, EndpointSource, ErrorPages, External, Name, Object, Origin, Part, PortKey, Protocol, Reason,
     Severity, SignIn, Template,
 };
-use crate::snapshot::ConfigMap;
+use crate::snapshot::{ConfigMap, IngressRule};
 
 /// Names of fields with what they say.
 type Lines<T> = Box<[(Arc<str>, T)]>;
 
 impl Draft<'_, '_, '_> {
-    /// The service that says who may come in, if one is asked for and can be asked.
-    pub(super) fn external(&mut self) -> Option<Arc<External>> {
-        let said = self.settings.external.clone();
+    /// The service that says who may come in, if one is asked for and can be asked, and where clients are sent that it does
+    /// not know.
+    pub(super) fn external(&mut self) -> (Option<Arc<External>>, Option<Arc<SignIn>>) {
+        let own = self.settings.external.clone();
+        let global = self.view.ground.keys.global_auth.clone();
+        let (said, object) = match global {
+            _ if own.url.is_some() || own.not_global => (own, None),
+            GlobalAuth::None => (own, None),
+            GlobalAuth::Asks { said, object } => (external::Said::clone(&said), Some(object)),
+            // That it cannot be had is told of the ConfigMap.
+            GlobalAuth::Broken => {
+                self.settings.close(Guard::Authentication);
+                (own, None)
+            }
+        };
+        let sign_in = sign_in(&said, &self.ingress.meta.object.name);
+        (self.service(said, object), sign_in)
+    }
+
+    /// The service of an annotation, or of the key of the ConfigMap `map`.
+    fn service(&mut self, said: external::Said, map: Option<Arc<Object>>) -> Option<Arc<External>> {
         let url = said.url?;
-        let field = annotations::field(&url.annotation);
-        let backend = self.service_at(&url.value, &field)?;
+        let origin = match map {
+            None => self.told_by(&annotations::field(&url.annotation)),
+            Some(object) => {
+                self.warn_of_a_circle(&url.value);
+                Origin { object, field: config_map::field(GlobalAuth::KEY).into() }
+            }
+        };
+        let backend = self.service_at(&url.value, origin)?;
         let mut sends: Vec<_> = match &said.sends {
             None => Vec::new(),
             Some(map) => self.fields_of(&map.value, &annotations::field(&map.annotation))?.into(),
@@ -46,24 +71,17 @@ impl Draft<'_, '_, '_> {
         }))
     }
 
-    /// Where clients are sent that are not known.
-    pub(super) fn sign_in(&self) -> Option<Arc<SignIn>> {
-        let said = &self.settings.external;
-        said.url.as_ref()?;
-        let url = with_names(said.sign_in.clone()?, &self.ingress.meta.object.name);
-        let parameter = said.parameter.as_deref().unwrap_or("rd");
-        let text = url.to_string();
-        let query = text.split_once('?').map(|(_, query)| query);
-        let has_it = |query: &str| {
-            let value = |pair: &str| pair.strip_prefix(parameter)?.strip_prefix('=').map(str::is_empty);
-            query.split('&').any(|pair| value(pair) == Some(false))
-        };
-        let argument = match query {
-            None => Some(format!("?{parameter}=").into()),
-            Some(query) if has_it(query) => None,
-            Some(_) => Some(format!("&{parameter}=").into()),
-        };
-        Some(Arc::new(SignIn { url, argument }))
+    /// A service that is reached through us would be asked whether it may be asked.
+    fn warn_of_a_circle(&mut self, url: &Url) {
+        let is_its = |rule: &IngressRule| rule.host.as_deref().is_some_and(|host| host.eq_ignore_ascii_case(&url.host));
+        let Some(index) = self.ingress.rules.iter().position(is_its) else { return };
+        let message = format!("{} is the host of {}, which is asked about its own paths", url.host, GlobalAuth::KEY);
+        self.warn(
+            &format!("spec.rules[{index}].host"),
+            Reason::AccessRuleBroken,
+            &message,
+            "set enable-global-auth: \"false\" on the Ingress of the service",
+        );
     }
 
     /// The backend of `default-backend`, if it is there.
@@ -105,15 +123,16 @@ impl Draft<'_, '_, '_> {
             return None;
         };
         let resolution = resolve(self.view, name, &port);
-        self.claim(&resolution.id, field, resolution.facts, None);
+        let origin = self.told_by(field);
+        self.claim(&resolution.id, origin, resolution.facts);
         Some(resolution.id)
     }
 
     /// The backend of a URL, with a claim on it. Closes the paths if nothing may be asked there.
-    fn service_at(&mut self, url: &Url, field: &str) -> Option<BackendId> {
+    fn service_at(&mut self, url: &Url, origin: Origin) -> Option<BackendId> {
         let name = url.host.trim_matches(['[', ']']);
         if let Some(why) = refusal(name, self.view.options.folder) {
-            self.broken(field, &format!("host {name} {why}"), "name a host outside this machine and its link");
+            self.broken(&origin.field, &format!("host {name} {why}"), "name a host outside this machine and its link");
             return None;
         }
         let protocol = if url.is_tls { Protocol::Https } else { Protocol::Http1 };
@@ -122,7 +141,7 @@ impl Draft<'_, '_, '_> {
         let id = BackendId::new(service, PortKey::Number(url.port));
         let allow_loopback = self.view.options.folder;
         let source = EndpointSource::Dns { name: name.into(), port: url.port, allow_loopback };
-        self.claim(&id, field, BackendFacts { protocol, said: None, source, own_address: None }, None);
+        self.claim(&id, origin, BackendFacts { protocol, said: None, source, own_address: None });
         Some(id)
     }
 
@@ -178,13 +197,17 @@ impl Draft<'_, '_, '_> {
         Some(fields.into())
     }
 
-    fn claim(&mut self, id: &BackendId, field: &str, facts: BackendFacts, said: Option<super::Said>) {
-        let origin = Origin { object: Arc::clone(&self.ingress.meta.object), field: field.into() };
-        let claim = BackendClaim { id: id.clone(), origin, facts, said };
+    /// A field of the Ingress.
+    fn told_by(&self, field: &str) -> Origin {
+        Origin { object: Arc::clone(&self.ingress.meta.object), field: field.into() }
+    }
+
+    fn claim(&mut self, id: &BackendId, origin: Origin, facts: BackendFacts) {
+        let claim = BackendClaim { id: id.clone(), origin, facts, said: None };
         self.backends.entry(id.clone()).or_insert(claim);
     }
 
-    fn warn(&mut self, field: &str, reason: Reason, message: &str, hint: &str) {
+    pub(super) fn warn(&mut self, field: &str, reason: Reason, message: &str, hint: &str) {
         let object = &self.ingress.meta.object;
         self.problems.push(problem(object, Severity::Warning, reason, field, message, hint));
     }
@@ -196,6 +219,25 @@ impl Draft<'_, '_, '_> {
         self.problems.push(problem(object, Severity::Error, Reason::AccessRuleBroken, field, message, hint));
         self.settings.close(Guard::Authentication);
     }
+}
+
+/// Where clients are sent that are not known.
+fn sign_in(said: &external::Said, name: &Name) -> Option<Arc<SignIn>> {
+    said.url.as_ref()?;
+    let url = with_names(said.sign_in.clone()?, name);
+    let parameter = said.parameter.as_deref().unwrap_or("rd");
+    let text = url.to_string();
+    let query = text.split_once('?').map(|(_, query)| query);
+    let has_it = |query: &str| {
+        let value = |pair: &str| pair.strip_prefix(parameter)?.strip_prefix('=').map(str::is_empty);
+        query.split('&').any(|pair| value(pair) == Some(false))
+    };
+    let argument = match query {
+        None => Some(format!("?{parameter}=").into()),
+        Some(query) if has_it(query) => None,
+        Some(_) => Some(format!("&{parameter}=").into()),
+    };
+    Some(Arc::new(SignIn { url, argument }))
 }
 
 /// The text with the names of the Ingress in the place of their variables.

@@ -6,7 +6,7 @@ use super::annotations::snippet::Rules;
 use super::annotations::{Guard, Settings};
 use super::{Draft, annotations, basic};
 use crate::compile::filters::plain;
-use crate::ir::{Access, AnswerRule, Filters, InputEdit, RequestEdits, ResponseEdits, Template};
+use crate::ir::{Access, AnswerRule, Filters, InputEdit, Reason, RequestEdits, ResponseEdits, Template};
 
 impl Draft<'_, '_, '_> {
     /// The filters of the routes of the Ingress, but for the redirect to https, in which its host has a say. Closes the paths
@@ -16,11 +16,11 @@ impl Draft<'_, '_, '_> {
             self.settings.close(Guard::Authentication);
             None
         });
-        let external = self.external();
-        let sign_in = self.sign_in();
+        let (external, sign_in) = self.external();
         let fallback = self.fallback();
         let errors = self.errors(fallback.as_ref());
         let response = self.response();
+        self.look_for_replicas();
         let rules = self.settings.snippets.rules.clone().and(&self.view.ground.keys.location);
         self.settings.snippets.rules = Rules::default();
         let response = edits(response, rules.answers);
@@ -38,6 +38,17 @@ impl Draft<'_, '_, '_> {
             is_silent: settings.answers.is_silent.unwrap_or(false),
             ..plain(self.view.ground)
         };
+    }
+
+    /// Tells whoever wants limits to be shared by replicas that are not known.
+    fn look_for_replicas(&mut self) {
+        let Some(annotation) = self.settings.limits.shared.clone() else { return };
+        if self.settings.limits.filter().is_none() || self.view.knows_replicas() {
+            return;
+        }
+        let message = "limit-scope: which Service is ours is not known, so the limits hold for each replica";
+        let hint = "start with --publish-service, or set POD_NAME and POD_NAMESPACE";
+        self.warn(&annotations::field(&annotation), Reason::AnnotationIgnored, message, hint);
     }
 
     fn response(&mut self) -> ResponseEdits {

@@ -21,7 +21,7 @@ use self::class::Owner;
 use super::claim::{
     Aim, BackendClaim, CertificateClaim, Front, HostClaim, Outcome, Redirect, RootClaim, RouteClaim, When, problem,
 };
-use super::filters::{ClearText, plain, tls_redirect};
+use super::filters::{ClearText, of_nobody, tls_redirect};
 use super::merge::backend_tls;
 use super::names;
 use super::resolve::{Resolution, resolve};
@@ -328,7 +328,7 @@ impl Draft<'_, '_, '_> {
             own,
             redirect: if is_silent || closed.is_some() { Redirect::NEVER } else { self.redirect() },
             filters: self.shared.filters(if is_silent {
-                plain(self.view.ground)
+                of_nobody(self.view.ground)
             } else {
                 filters::of_implicit_root(&self.filters)
             }),

@@ -1,11 +1,10 @@
 //! Times, sizes and retries of a route: the settings of its Ingress over the limits.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::annotations::Settings;
 use crate::compile::ground::Ground;
-use crate::ir::{BodyLimit, Compression, Policy, Retry, RetryOn, Timeouts};
+use crate::ir::{BodyLimit, Policy, Retry, RetryOn, Timeouts};
 use crate::settings::Limits;
 
 /// Attempts in all (`proxy-next-upstream-tries`).
@@ -31,9 +30,10 @@ pub(super) fn policy(settings: &Settings, limits: &Limits) -> Policy {
             tunnel_idle: settings.tunnel_idle_timeout.unwrap_or(tunnel_idle),
         },
         body_limit: BodyLimit { bytes: if is_grpc { 0 } else { settings.body_size.unwrap_or(limits.body.0) } },
+        body_min_rate: settings.body_min_rate.unwrap_or(limits.body_min_rate),
         buffer_request: settings.buffer_request.unwrap_or(true),
         retry: Retry {
-            on: settings.retry_on.clone().unwrap_or(RetryOn { error: true, timeout: true, ..RetryOn::default() }),
+            on: retry_on(settings),
             tries: settings.retry_tries.unwrap_or(TRIES),
             timeout: settings.retry_timeout.unwrap_or(Duration::ZERO),
         },
@@ -41,13 +41,14 @@ pub(super) fn policy(settings: &Settings, limits: &Limits) -> Policy {
         request_trailers: settings.request_trailers.unwrap_or(false),
         is_grpc,
         cache: settings.cache.caching(),
-        compress: compression(settings),
+        compress: settings.compress.compression(),
         sticky: settings.backend.affinity.is_some(),
     }
 }
 
-/// The codings that the Ingress asks for, with ingress-nginx's tuning.
-fn compression(settings: &Settings) -> Option<Arc<Compression>> {
-    let codings = settings.compress.clone().filter(|codings| !codings.is_empty())?;
-    Some(Arc::new(Compression { codings, ..Compression::default() }))
+fn retry_on(settings: &Settings) -> RetryOn {
+    let usual = || RetryOn { error: true, timeout: true, ..RetryOn::default() };
+    let mut on = settings.retry_on.clone().unwrap_or_else(usual);
+    on.non_idempotent |= settings.retry_any_method && on != RetryOn::default();
+    on
 }

@@ -98,7 +98,18 @@ fn of_cors(cors: &Cors) -> String {
 }
 
 fn of_limits(limits: &RateLimits) -> String {
-    let RateLimits { per_second, per_minute, burst, at_once, exempt, by, rate_status, at_once_status } = limits;
+    let RateLimits {
+        per_second,
+        per_minute,
+        burst,
+        at_once,
+        connections,
+        is_shared,
+        exempt,
+        by,
+        rate_status,
+        at_once_status,
+    } = limits;
     let mut parts = Vec::new();
     parts.extend(per_second.map(|count| format!("{count}/s")));
     parts.extend(per_minute.map(|count| format!("{count}/m")));
@@ -107,6 +118,8 @@ fn of_limits(limits: &RateLimits) -> String {
         parts.push(rate_status.to_string());
     }
     parts.extend(at_once.map(|count| format!("{count} at once;{at_once_status}")));
+    parts.extend(connections.map(|count| format!("{count} connections")));
+    parts.extend(is_shared.then(|| "of all replicas".to_owned()));
     parts.extend(exempt.as_ref().map(|networks| format!("not {networks}")));
     match by {
         LimitBy::Client => {}

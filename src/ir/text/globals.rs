@@ -50,8 +50,11 @@ impl Words {
 }
 
 fn of_trust(trust: &Trust) -> Words {
-    let Trust { networks, field, forwarded, full_chain } = trust;
+    let Trust { networks, field, host_field, forwarded, full_chain } = trust;
     let mut words = Words(vec![networks.to_string(), format!("by={field}")]);
+    if **host_field != *Trust::HOST_FIELD {
+        words.text("host-by", host_field);
+    }
     words.is("forwarded", *forwarded);
     words.is("full-chain", *full_chain);
     words
@@ -75,9 +78,10 @@ fn of_blocked(blocked: &Blocked) -> Words {
 }
 
 fn of_log(log: &Logging) -> Words {
-    let Logging { is_off, format, skipped } = log;
+    let Logging { is_off, format, only_routed, skipped } = log;
     let mut words = Words::default();
     words.is("off", *is_off);
+    words.is("only-routed", *only_routed);
     if let Some(format) = format {
         let escape = match format.escape {
             Escape::Hex => "",
@@ -138,7 +142,7 @@ fn of_pool(pool: &Pool) -> Words {
 }
 
 fn of_tls(tls: &Tls) -> Words {
-    let Tls { no_tls12, no_tls13, ciphers, no_tickets, no_cache, rejects_unknown } = tls;
+    let Tls { no_tls12, no_tls13, ciphers, groups, no_tickets, no_cache, rejects_unknown } = tls;
     let mut words = Words::default();
     words.is("no-1.2", *no_tls12);
     words.is("no-1.3", *no_tls13);
@@ -147,5 +151,7 @@ fn of_tls(tls: &Tls) -> Words {
     words.is("rejects-unknown", *rejects_unknown);
     let names = ciphers.iter().flat_map(|ciphers| ciphers.iter().map(|cipher| cipher.name));
     words.text("ciphers", &names.collect::<Vec<_>>().join(":"));
+    let names = groups.iter().flat_map(|groups| groups.iter().map(|group| group.name));
+    words.text("groups", &names.collect::<Vec<_>>().join(":"));
     words
 }

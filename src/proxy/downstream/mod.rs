@@ -15,6 +15,7 @@ use bytes::Bytes;
 use crate::filter::{self, Way};
 use crate::http1::{Fields, Refusal, RequestHead, ResponseHead, serialise};
 use crate::proxy::client_auth::Presented;
+use crate::proxy::seats::Seats;
 use crate::proxy::timer::Timer;
 
 /// What is known of a client connection from its start.
@@ -43,6 +44,8 @@ pub struct Peer {
     pub client_lines: Box<[u8]>,
     /// The lines that say how it came.
     pub way_lines: Box<[u8]>,
+    /// What it holds of the connections that an Ingress allows its client.
+    pub seats: Seats,
 }
 
 impl Peer {
@@ -64,6 +67,7 @@ impl Peer {
             client_text: hop.to_string().into(),
             client_lines: Box::default(),
             way_lines: Box::default(),
+            seats: Seats::default(),
         };
         blank.printed()
     }
@@ -91,6 +95,7 @@ impl Peer {
             client_text: address.ip().to_canonical().to_string().into(),
             client_lines: Box::default(),
             way_lines: Box::default(),
+            seats: Seats::default(),
         };
         seen.printed()
     }

@@ -18,6 +18,7 @@ use std::time::Duration;
 
 pub use self::record::{Attempt, FieldsOf, Record, basic_user};
 pub use self::text::upstream_name;
+use super::Failure;
 use super::sink::Sink;
 use crate::ir::Logging;
 use crate::settings::LogFormat;
@@ -127,8 +128,11 @@ impl AccessWriter {
     }
 }
 
-/// `skip-access-log-urls` names the target, with its query or without.
+/// `skip-access-log-urls` names the target, with its query or without; or nobody speaks for the host.
 fn is_skipped(rules: &Logging, record: &Record<'_>) -> bool {
+    if rules.only_routed && record.failure == Some(Failure::NoRoute) && record.route.is_none() {
+        return true;
+    }
     let path = record.target.split(|octet| *octet == b'?').next().unwrap_or_default();
     rules.skipped.iter().any(|skipped| [record.target, path].contains(&skipped.as_bytes()))
 }

@@ -163,7 +163,7 @@ fn a_page_takes_the_place_of_the_refusal_and_a_subject_is_searched_in() {
         [("secret", "ca"), ("error-page", "sorry")],
     ] {
         let bed = Bed::start(&manifests(&echo, &bad, &ca));
-        assert_eq!(status(&get(&bed, Some(&ann))), 503, "{bad:?}");
+        assert_eq!(status(&get(&bed, Some(&ann))), 403, "{bad:?}");
     }
 }
 
@@ -197,6 +197,34 @@ fn without_the_authority_nobody_reaches_the_host() {
     for alone in [&[("verify-client", "on")][..], &[("match-cn", "CN=ann")]] {
         let bed = Bed::start(&manifests(&echo, alone, &ca));
         assert_eq!(status(&get(&bed, Some(&ann))), 503, "{alone:?}");
+    }
+}
+
+#[test]
+fn a_wrong_value_closes_the_whole_host_the_paths_of_other_ingresses_too() {
+    let root = Authority::root("root");
+    let ann = root.client("ann");
+    let echo = Echo::start("");
+    let ca = secret("ca", &[("ca.crt", &root.pem)]);
+    for (pairs, is_closed) in [
+        (&[("secret", "ca"), ("match-cn", "CN=(")][..], true),
+        (&[("secret", "ca"), ("match-cn", "ann")], true),
+        (&[("secret", "ca"), ("error-page", "sorry")], true),
+        (&[("secret", "ca"), ("match-cn", "CN=ann")], false),
+        (&[("match-cn", "CN=(")], false),
+    ] {
+        let other = ingress("aa", "a.example", "/other", "web", "");
+        let bed = Bed::start(&(manifests(&echo, pairs, &ca) + &other));
+        let mut connection = Connection::new(bed.https, &client(Some(&ann)), "a.example");
+        assert_eq!(status(&connection.get("a.example", "/other")), if is_closed { 403 } else { 200 }, "{pairs:?}");
+        let own = match () {
+            () if is_closed => 403,
+            () if pairs.len() == 1 => 503,
+            () => 200,
+        };
+        assert_eq!(status(&get(&bed, Some(&ann))), own, "{pairs:?}");
+        let mut connection = Connection::new(bed.https, &client(None), "b.example");
+        assert_eq!(status(&connection.get("b.example", "/")), 200, "another host is open");
     }
 }
 

@@ -1,4 +1,4 @@
-//! Answers compressed on their way: `fairlead.dev/compress`.
+//! Answers compressed on their way: `fairlead.dev/compress`, and the keys of the ConfigMap beside it.
 
 use std::io::{Read, Write};
 use std::sync::mpsc;
@@ -177,6 +177,56 @@ fn a_bad_word_leaves_answers_as_they_are() {
     let answer = ask(bed.http, "GET", "/", "Accept-Encoding: gzip\r\n");
     assert_eq!((answer.field("content-encoding"), answer.field("vary")), (None, None), "{}", answer.head);
     assert_eq!((answer.status, answer.text(), origin.count()), (200, &*"x".repeat(1000), 1));
+}
+
+/// Two Ingresses, one that says nothing of compression and one that switches it off, under a ConfigMap.
+fn under(origin: &Scripted, keys: &str) -> Bed {
+    let config = format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: global}}\ndata: {{{keys}}}\n---\n");
+    let quiet = ingress("quiet", "a.example", "/quiet", "web", "fairlead.dev/compress: 'off'");
+    Bed::start(&(service("web", &[origin.address]) + &ingress("web", "a.example", "/", "web", "") + &quiet + &config))
+}
+
+#[test]
+fn the_config_map_says_what_is_compressed_where_no_ingress_does() {
+    let body = "x".repeat(300);
+    let origin = Scripted::fixed(html("", &body));
+    for (keys, path, lines, coding) in [
+        ("use-gzip: 'true'", "/", "", Some("gzip")),
+        ("use-gzip: 'true'", "/quiet", "", None),
+        ("use-gzip: 'false'", "/", "", None),
+        ("use-gzip: 'yes'", "/", "", None),
+        ("use-gzip: 'true', gzip-min-length: '301'", "/", "", None),
+        ("use-gzip: 'true', gzip-min-length: 1k", "/", "", Some("gzip")),
+        ("use-gzip: 'true', gzip-level: '0'", "/", "", Some("gzip")),
+        ("use-gzip: 'true', gzip-disable: 'old.*ie'", "/", "User-Agent: Old MSIE\r\n", None),
+        ("use-gzip: 'true', gzip-disable: 'old.*ie'", "/", "User-Agent: new\r\n", Some("gzip")),
+        ("use-gzip: 'true', enable-brotli: 'true'", "/", "", Some("br")),
+        ("use-gzip: 'true', enable-brotli: 'true', brotli-min-length: '301'", "/", "", Some("gzip")),
+        ("enable-brotli: 'true', enable-zstd: 'true'", "/", "", Some("zstd")),
+    ] {
+        let bed = under(&origin, keys);
+        let answer = ask(bed.http, "GET", path, &format!("Accept-Encoding: gzip, br, zstd\r\n{lines}"));
+        assert_eq!(answer.field("content-encoding").as_deref(), coding, "{keys} {path}");
+        let text = coding.map_or_else(|| answer.text().to_owned(), |coding| decoded(coding, &answer.body));
+        assert!(text == body, "{keys}");
+    }
+}
+
+#[test]
+fn types_are_those_of_the_key_and_html() {
+    let css = format!("HTTP/1.1 200 OK\r\nContent-Type: text/css\r\nContent-Length: 300\r\n\r\n{}", "x".repeat(300));
+    for (keys, is_coded) in [
+        ("use-gzip: 'true'", true),
+        ("use-gzip: 'true', gzip-types: 'text/plain'", false),
+        ("use-gzip: 'true', gzip-types: 'text/plain TEXT/css'", true),
+        ("use-gzip: 'true', gzip-types: '*'", true),
+        ("use-gzip: 'true', gzip-types: 'css'", true),
+        ("enable-brotli: 'true', brotli-types: 'text/plain'", false),
+    ] {
+        let origin = Scripted::fixed(css.clone().into_bytes());
+        let answer = ask(under(&origin, keys).http, "GET", "/", "Accept-Encoding: gzip, br\r\n");
+        assert_eq!(answer.field("content-encoding").is_some(), is_coded, "{keys}");
+    }
 }
 
 #[test]

@@ -11,7 +11,7 @@ use rustls::version::{TLS12, TLS13};
 
 use super::plain::{answer_once, talk};
 use crate::bed::{Bed, ingress, service};
-use crate::clients::shake;
+use crate::clients::{group_of, shake};
 use crate::origin::Origin;
 
 const ANSWER: &[u8] =
@@ -76,6 +76,50 @@ fn who_is_not_trusted_is_not_believed_and_an_address_alone_is_no_scheme() {
     let (received, _) = exchange(&global(config), &format!("{TOLD}X-Client: 198.51.100.4\r\n"));
     for line in ["X-Real-IP: 198.51.100.4", "X-Scheme: http", "Host: a.example"] {
         assert!(received.contains(&format!("\r\n{line}\r\n")), "{line}: {received}");
+    }
+}
+
+#[test]
+fn the_host_is_read_from_the_field_that_the_key_names() {
+    let trusted = "use-forwarded-headers: 'true', proxy-real-ip-cidr: '127.0.0.0/8'";
+    for (keys, host) in [
+        (trusted.to_owned(), "b.example"),
+        (format!("{trusted}, forwarded-host-header: X-Host"), "c.example"),
+        (format!("{trusted}, forwarded-host-header: 'no name'"), "b.example"),
+        ("forwarded-host-header: X-Host".to_owned(), "a.example"),
+    ] {
+        let (received, _) = exchange(&global(&keys), "X-Forwarded-Host: b.example\r\nX-Host: c.example\r\n");
+        assert!(received.contains(&format!("\r\nHost: {host}\r\n")), "{keys}: {received}");
+    }
+}
+
+#[test]
+fn requests_of_any_method_are_tried_again_where_the_key_says_so() {
+    for (keys, status) in [
+        ("retry-non-idempotent: 'false'", "502"),
+        ("retry-non-idempotent: 'true'", "200"),
+        ("retry-non-idempotent: 'maybe'", "502"),
+        ("retry-non-idempotent: 'true', proxy-next-upstream: 'off'", "502"),
+    ] {
+        // The first connection ends when its request is there, the second answers.
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let bed = Bed::start(&(web(listener.local_addr().unwrap()) + &global(keys)));
+        let backend = std::thread::spawn(move || {
+            for is_answered in [false, true] {
+                let Ok((mut socket, _)) = listener.accept() else { return };
+                let mut piece = [0; 4096];
+                if socket.read(&mut piece).is_ok_and(|length| length > 0) && is_answered {
+                    socket.write_all(ANSWER).unwrap();
+                }
+            }
+        });
+        let request = "POST / HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\nContent-Length: 1\r\n\r\nx";
+        let answer = talk(bed.http, request);
+        assert_eq!(answer.split(' ').nth(1), Some(status), "{keys}");
+        drop(bed);
+        if status == "200" {
+            backend.join().unwrap();
+        }
     }
 }
 
@@ -210,6 +254,16 @@ fn tls_is_spoken_as_the_keys_say_from_the_next_handshake_on() {
     assert!(ask(&bed, "a.example", &TLS13).is_ok() && ask(&bed, "b.example", &TLS13).is_err());
     bed.apply(&(web(origin.address) + &global("use-http2: 'false'")));
     assert!(ask(&bed, "b.example", &TLS12).is_ok());
+    for (keys, group) in [
+        ("ssl-ecdh-curve: 'P-384'", rustls::NamedGroup::secp384r1),
+        ("ssl-ecdh-curve: 'X448:X25519'", rustls::NamedGroup::X25519),
+        ("ssl-ecdh-curve: prime256v1", rustls::NamedGroup::secp256r1),
+    ] {
+        bed.apply(&(web(origin.address) + &global(keys)));
+        for version in [&TLS12, &TLS13] {
+            assert_eq!(runtime.block_on(group_of(bed.https, version)).unwrap(), Some(group), "{keys}");
+        }
+    }
 }
 
 #[test]
@@ -237,6 +291,44 @@ fn who_is_blocked_gets_403_on_every_host() {
     // What cannot be read closes all paths.
     bed.apply(&(web(origin.address) + &global("block-cidrs: 'everybody'")));
     assert_eq!(ask(&bed, "a.example", ""), "503");
+}
+
+/// What of these requests is logged under these keys: one that a route takes, one for a host of nobody.
+fn logged(keys: &str) -> String {
+    let origin = Origin::start("web");
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    let reading = std::thread::spawn(move || {
+        let mut text = String::new();
+        reader.read_to_string(&mut text).map(|_| text)
+    });
+    let log = AccessLog::start(writer, LogFormat::Text, Arc::default()).unwrap();
+    let config = global(&format!("log-format-upstream: '$host $status', {keys}"));
+    let bed = Bed::with(&(web(origin.address) + &config), Limits::default(), 1, Some(Arc::clone(&log)));
+    for host in ["a.example", "b.example"] {
+        talk(bed.http, &format!("GET /x HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"));
+    }
+    drop(bed);
+    assert!(log.settle(Duration::from_secs(10)));
+    drop(log);
+    reading.join().unwrap().unwrap()
+}
+
+#[test]
+fn what_is_logged_and_where_the_keys_say() {
+    let (both, one) = ("a.example 200\nb.example 404\n", "a.example 200\n");
+    for (keys, expected) in [
+        ("", both),
+        ("enable-access-log-for-default-backend: 'true'", both),
+        ("enable-access-log-for-default-backend: 'false'", one),
+        ("enable-access-log-for-default-backend: 'no'", both),
+        ("access-log-path: 'off'", ""),
+        ("access-log-path: /dev/stdout", both),
+        ("access-log-path: /tmp/x.log", both),
+        ("access-log-path: 'off', http-access-log-path: /dev/stdout", both),
+        ("http-access-log-path: /dev/null", ""),
+    ] {
+        assert_eq!(logged(keys), expected, "{keys}");
+    }
 }
 
 #[test]

@@ -14,6 +14,7 @@ use crate::bed::{Bed, ingress, service};
 pub struct Echo {
     pub address: SocketAddr,
     heads: Arc<Mutex<Vec<String>>>,
+    connections: Arc<AtomicUsize>,
     is_over: Arc<AtomicBool>,
 }
 
@@ -29,17 +30,24 @@ impl Echo {
         let address = listener.local_addr().unwrap();
         let heads = Arc::new(Mutex::new(Vec::new()));
         let is_over = Arc::new(AtomicBool::new(false));
-        let (kept, over) = (Arc::clone(&heads), Arc::clone(&is_over));
+        let connections = Arc::new(AtomicUsize::new(0));
+        let (kept, over, count) = (Arc::clone(&heads), Arc::clone(&is_over), Arc::clone(&connections));
         thread::spawn(move || {
             for socket in listener.incoming() {
                 if over.load(Ordering::Relaxed) {
                     return;
                 }
+                count.fetch_add(1, Ordering::Relaxed);
                 let (mut socket, kept) = (socket.unwrap(), Arc::clone(&kept));
                 thread::spawn(move || serve(&mut socket, &kept, status, lines, body));
             }
         });
-        Echo { address, heads, is_over }
+        Echo { address, heads, connections, is_over }
+    }
+
+    /// Connections accepted since the last time.
+    pub fn connections(&self) -> usize {
+        self.connections.swap(0, Ordering::Relaxed)
     }
 
     /// The heads received since the last time.
@@ -78,7 +86,8 @@ pub fn ask(bed: &Bed, request_line: &str, lines: &str) -> String {
     ask_at(bed.http, request_line, lines)
 }
 
-fn ask_at(address: SocketAddr, request_line: &str, lines: &str) -> String {
+/// The same at an address.
+pub fn ask_at(address: SocketAddr, request_line: &str, lines: &str) -> String {
     talk(address, &format!("{request_line} HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n{lines}\r\n"))
 }
 
@@ -260,7 +269,12 @@ fn a_limit_can_be_for_each_value_of_a_header_or_for_all() {
 #[test]
 fn requests_under_way_are_limited_until_they_end() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let echo = Echo { address: listener.local_addr().unwrap(), heads: Arc::default(), is_over: Arc::default() };
+    let echo = Echo {
+        address: listener.local_addr().unwrap(),
+        heads: Arc::default(),
+        connections: Arc::default(),
+        is_over: Arc::default(),
+    };
     let bed = serving(&echo, &nginx(&[("limit-connections", "2")]), "");
     let begin = || {
         let mut client = TcpStream::connect(bed.http).unwrap();
@@ -278,6 +292,77 @@ fn requests_under_way_are_limited_until_they_end() {
     assert_eq!(&answer, b"HTTP/1.1 204");
     let third = begin();
     drop((second, third));
+}
+
+/// A ConfigMap for `--configmap`.
+fn config(keys: &str) -> String {
+    format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: global}}\ndata: {{{keys}}}\n---\n")
+}
+
+#[test]
+fn over_a_limit_the_config_map_says_the_status() {
+    let echo = Echo::start("");
+    let rate = nginx(&[("limit-rpm", "1"), ("limit-burst-multiplier", "1")]);
+    for (keys, expected, problems) in [
+        ("limit-req-status-code: '429'", 429, 0),
+        ("limit-conn-status-code: '429'", 503, 0),
+        ("limit-req-status-code: '600'", 503, 1),
+        ("limit-req-status-code: busy", 503, 1),
+    ] {
+        let bed = serving(&echo, &rate, &config(keys));
+        let seen: Vec<u16> = (0..3).map(|_| status(&ask(&bed, "GET /", ""))).collect();
+        assert_eq!((seen, bed.problems("ConfigKeyInvalid")), (vec![200, 200, expected], problems), "{keys}");
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let web = service("web", &[listener.local_addr().unwrap()]);
+    for (keys, expected) in [("limit-conn-status-code: '429'", 429), ("limit-req-status-code: '429'", 503)] {
+        let one = ingress("web", "a.example", "/", "web", &nginx(&[("limit-connections", "1")]));
+        let bed = Bed::start(&(web.clone() + &one + &config(keys)));
+        let mut first = TcpStream::connect(bed.http).unwrap();
+        first.write_all(b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n").unwrap();
+        let _under_way = listener.accept().unwrap();
+        assert_eq!(status(&ask(&bed, "GET /", "")), expected, "{keys}");
+    }
+}
+
+#[test]
+fn nobody_logs_in_where_the_config_map_says_so() {
+    let echo = Echo::start("");
+    let file = secret("users", &[("auth", "ann:{PLAIN}secret")]);
+    let auth = nginx(&[("auth-type", "basic"), ("auth-secret", "users")]);
+    let acme = ingress("acme", "a.example", "/.well-known/acme-challenge/", "web", &auth);
+    let open = ingress("open", "a.example", "/open/x", "web", &auth);
+    for (keys, expected) in [
+        ("server-tokens: 'false'", [401, 200, 401]),
+        ("no-auth-locations: '/open,/other'", [401, 401, 200]),
+        ("no-auth-locations: 'open'", [401, 200, 401]),
+    ] {
+        let bed = serving(&echo, &auth, &(file.clone() + &acme + &open + &config(keys)));
+        let paths = ["/", "/.well-known/acme-challenge/x", "/open/x"];
+        assert_eq!(paths.map(|path| status(&ask(&bed, &format!("GET {path}"), ""))), expected, "{keys}");
+    }
+}
+
+#[test]
+fn objects_of_other_namespaces_count_where_the_config_map_says_so() {
+    let echo = Echo::start("");
+    let other = |object: String| object.replace("metadata: {", "metadata: {namespace: other, ");
+    let users = other(secret("users", &[("auth", "ann:{PLAIN}secret")]));
+    let fields = other(config("X-Frame-Options: DENY")).replace("global", "fields");
+    let auth = nginx(&[("auth-type", "basic"), ("auth-secret", "other/users")]);
+    let headers = nginx(&[("custom-headers", "other/fields")]);
+    for (keys, expected) in [
+        ("allow-cross-namespace-resources: 'true'", [200, 200]),
+        ("allow-cross-namespace-resources: 'false'", [503, 503]),
+        ("allow-cross-namespace-resources: 'yes'", [503, 503]),
+    ] {
+        let keys = &format!("{keys}, global-allowed-response-headers: X-Frame-Options");
+        let more = [&users, &fields, &config(keys)].map(String::as_str).concat();
+        let page = ingress("page", "a.example", "/page", "web", &headers);
+        let bed = serving(&echo, &auth, &(more + &page));
+        assert_eq!([status(&ask(&bed, "GET /", ANN)), status(&ask(&bed, "GET /page", ""))], expected, "{keys}");
+        assert_eq!(status(&ask(&bed, "GET /", "")), if expected[0] == 200 { 401 } else { 503 }, "{keys}");
+    }
 }
 
 /// A Secret with these keys.

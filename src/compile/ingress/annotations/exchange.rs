@@ -1,7 +1,7 @@
 //! Annotations about the exchange with a backend: times, sizes, retries, upgrades.
 
 use super::table::Effect::Honoured;
-use super::table::{Row, both, differs, differs_unless, ours, tunes_nothing};
+use super::table::{Row, both, differs_unless, ours, tunes_nothing};
 use super::value::{Refusal, Value};
 use super::{BackendProtocol, Settings};
 use crate::ir::{Protocol, RetryOn, Upgrade};
@@ -18,7 +18,9 @@ pub(super) const ROWS: &[Row] = &[
          counts, else HTTP",
     ),
     both("client-body-buffer-size", tunes_nothing("remove it; request bodies never go to disk")),
-    ours("client-body-min-rate", differs("remove it")),
+    ours("client-body-min-rate", Honoured(|value, to| value.size().map(|octets| to.body_min_rate = Some(octets))))
+        .takes("write octets a second, as in 500 or 1k; 0 = any rate")
+        .does("0", "slower request bodies, in the mean of 30 s and after the first 10 s, get 408; not of gRPC"),
     both("proxy-body-size", Honoured(|value, to| value.size().map(|size| to.body_size = Some(size))))
         .takes("write digits with k, m or g, as in 8m; 0 = unlimited")
         .medium()

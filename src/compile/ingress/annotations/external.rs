@@ -40,6 +40,8 @@ pub(in crate::compile) struct Said {
     pub(in crate::compile) cache_times: Option<Times>,
     /// `auth-always-set-cookie`.
     pub(in crate::compile) always_cookies: bool,
+    /// `enable-global-auth: false`: without an `auth-url` nobody is asked.
+    pub(in crate::compile) not_global: bool,
 }
 
 /// Statuses with how long an answer with one of them is remembered.
@@ -76,7 +78,7 @@ pub(super) const ROWS: &[Row] = &[
     both("auth-keepalive-requests", tunes_nothing(KEPT)),
     both("auth-keepalive-share-vars", tunes_nothing(KEPT)),
     both("auth-keepalive-timeout", tunes_nothing(KEPT)),
-    both("auth-method", Honoured(method))
+    both("auth-method", Honoured(|value, to| method(value, &mut to.external)))
         .takes("one of: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
         .guarding(Guard::Authentication)
         .does("GET", "method to ask with"),
@@ -91,7 +93,7 @@ pub(super) const ROWS: &[Row] = &[
         .guarding(Guard::Authentication)
         .medium()
         .does("$request_uri", "text of `X-Auth-Request-Redirect`"),
-    both("auth-response-headers", Honoured(fields))
+    both("auth-response-headers", Honoured(|value, to| fields(value, &mut to.external)))
         .takes("write names of header fields, as in X-User, X-Groups")
         .guarding(Guard::Authentication)
         .medium()
@@ -100,7 +102,7 @@ pub(super) const ROWS: &[Row] = &[
         .takes("write a URL, as in https://$host/oauth2/start")
         .high()
         .does("", "where a client is sent (302) that would get 401"),
-    both("auth-signin-redirect-param", Honoured(parameter))
+    both("auth-signin-redirect-param", Honoured(|value, to| parameter(value, &mut to.external)))
         .takes("write the name of an argument, as in rd")
         .medium()
         .does("rd", "argument that says where the client wanted to go"),
@@ -113,14 +115,18 @@ pub(super) const ROWS: &[Row] = &[
             "a service that is asked about each request; the path and query may have the variables below, the \
          host may not",
         ),
+    both("enable-global-auth", Honoured(|value, to| value.boolean().map(|is| to.external.not_global = !is)))
+        .takes(SWITCH)
+        .does("true", "`false`: without `auth-url` nobody is asked, not even the service of `global-auth-url`"),
 ];
 
-fn text(value: &Value<'_>) -> Result<Template, Refusal> {
+/// A text with variables or without.
+pub(in crate::compile) fn text(value: &Value<'_>) -> Result<Template, Refusal> {
     template::read(value.plain()?)
 }
 
 /// `http://` or `https://`, a host without variables, and a path and query that may have some.
-pub(super) fn url(value: &Value<'_>) -> Result<Url, Refusal> {
+pub(in crate::compile) fn url(value: &Value<'_>) -> Result<Url, Refusal> {
     let text = value.plain()?;
     let wrong = |why: &str| Refusal::Invalid(why.to_owned());
     let (scheme, rest) = text.split_once("://").ok_or_else(|| wrong("is no URL"))?;
@@ -148,24 +154,27 @@ pub(super) fn url(value: &Value<'_>) -> Result<Url, Refusal> {
     })
 }
 
-fn method(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
+/// A method to ask with.
+pub(in crate::compile) fn method(value: &Value<'_>, to: &mut Said) -> Result<(), Refusal> {
     let text = value.plain()?;
     let known = METHODS.iter().find(|method| **method == text);
     let method = known.ok_or_else(|| Refusal::Invalid("is no method to ask with".to_owned()))?;
-    to.external.method = Some((*method).into());
+    to.method = Some((*method).into());
     Ok(())
 }
 
-fn parameter(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
+/// The name of an argument.
+pub(in crate::compile) fn parameter(value: &Value<'_>, to: &mut Said) -> Result<(), Refusal> {
     let text = value.plain()?;
     if !text.bytes().all(|octet| octet.is_ascii_alphanumeric() || b"-._~".contains(&octet)) {
         return Err(Refusal::Invalid("is no name of an argument".to_owned()));
     }
-    to.external.parameter = Some(text.into());
+    to.parameter = Some(text.into());
     Ok(())
 }
 
-fn fields(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
+/// Names of fields that may be taken over.
+pub(in crate::compile) fn fields(value: &Value<'_>, to: &mut Said) -> Result<(), Refusal> {
     let mut names = Vec::new();
     for name in value.plain()?.split(',').map(str::trim).filter(|name| !name.is_empty()) {
         if !name.bytes().all(|octet| octet.is_ascii_alphanumeric() || b"-_".contains(&octet)) {
@@ -177,7 +186,7 @@ fn fields(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
         }
         names.push(name.into());
     }
-    to.external.fields = names.into();
+    to.fields = names.into();
     Ok(())
 }
 
@@ -187,7 +196,7 @@ fn sends(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
 }
 
 /// `[statuses] time, …`: a number with a unit of nginx.
-fn times(value: &Value<'_>) -> Result<Times, Refusal> {
+pub(in crate::compile) fn times(value: &Value<'_>) -> Result<Times, Refusal> {
     let wrong =
         |part: &str| Refusal::Invalid(format!("has {:?}, which is no list of statuses and a time", shorten(part)));
     let mut all = Vec::new();

@@ -21,9 +21,13 @@ pub(in crate::compile) struct Said {
     per_minute: Option<u32>,
     burst: Option<u32>,
     at_once: Option<u32>,
+    connections: Option<u32>,
+    /// `limit-scope: cluster`, with the annotation that says it.
+    pub(in crate::compile) shared: Option<Arc<str>>,
     exempt: Option<Networks>,
     exempt_formerly: Option<Networks>,
-    by: Option<LimitBy>,
+    /// `limit-by`, or `limit-conn-zone-variable` of the ConfigMap.
+    pub(in crate::compile) by: Option<LimitBy>,
     /// `limit-req-status-code` of the ConfigMap.
     pub(in crate::compile) rate_status: Option<u16>,
     /// `limit-conn-status-code` of the ConfigMap.
@@ -31,6 +35,14 @@ pub(in crate::compile) struct Said {
 }
 
 pub(super) const ROWS: &[Row] = &[
+    ours(
+        "connections-per-client",
+        Honoured(|value, to| value.count().map(|count| to.limits.connections = Some(count))),
+    )
+    .takes(COUNT)
+    .guarding(Guard::Access)
+    .for_ingress()
+    .does("0", "connections of an address, of IPv6 of a /64; on one more requests get 503, and it is closed"),
     both("limit-allowlist", Honoured(|value, to| value.networks().map(|set| to.limits.exempt = Some(set))))
         .takes(NETWORKS)
         .guarding(Guard::Access)
@@ -64,7 +76,7 @@ pub(super) const ROWS: &[Row] = &[
         .takes("one of: replica, cluster")
         .guarding(Guard::Access)
         .for_ingress()
-        .does("replica", "`cluster` is not honoured yet and a problem"),
+        .does("replica", "`cluster`: rates and `limit-connections` are divided by the number of ready replicas"),
     both("limit-whitelist", Honoured(|value, to| value.networks().map(|set| to.limits.exempt_formerly = Some(set))))
         .takes(NETWORKS)
         .guarding(Guard::Access)
@@ -75,16 +87,29 @@ pub(super) const ROWS: &[Row] = &[
 impl Said {
     /// The limits, if there are any.
     pub(in crate::compile) fn filter(&self) -> Option<Arc<RateLimits>> {
-        let Said { per_second, per_minute, burst, at_once, exempt, exempt_formerly, by, rate_status, at_once_status } =
-            self;
-        let [per_second, per_minute, at_once] =
-            [per_second, per_minute, at_once].map(|count| count.filter(|count| *count > 0));
-        per_second.or(per_minute).or(at_once)?;
+        let Said {
+            per_second,
+            per_minute,
+            burst,
+            at_once,
+            connections,
+            shared,
+            exempt,
+            exempt_formerly,
+            by,
+            rate_status,
+            at_once_status,
+        } = self;
+        let [per_second, per_minute, at_once, connections] =
+            [per_second, per_minute, at_once, connections].map(|count| count.filter(|count| *count > 0));
+        per_second.or(per_minute).or(at_once).or(connections)?;
         Some(Arc::new(RateLimits {
             per_second,
             per_minute,
             burst: burst.unwrap_or(BURST),
             at_once,
+            connections,
+            is_shared: shared.is_some(),
             exempt: exempt.as_ref().or(exempt_formerly.as_ref()).cloned(),
             by: by.clone().unwrap_or_default(),
             rate_status: rate_status.unwrap_or(STATUS),
@@ -106,18 +131,24 @@ fn by(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
     to.limits.by = Some(match value.word()?.as_str() {
         "client" => LimitBy::Client,
         "route" => LimitBy::Route,
-        _ => LimitBy::Text(Arc::new(template::parse(value.plain()?)?)),
+        _ => limit_by(value)?,
     });
     Ok(())
 }
 
-fn scope(value: &Value<'_>, _: &mut Settings) -> Result<(), Refusal> {
-    match value.word()?.as_str() {
-        "replica" => Ok(()),
-        "cluster" => {
-            let why = "cluster is not honoured yet; the limits hold for each replica".to_owned();
-            Err(Refusal::Ignored(why, "divide the limits by the number of replicas"))
-        }
-        _ => Err(Refusal::Invalid("is neither replica nor cluster".to_owned())),
-    }
+/// A text with variables; the address alone is the client, whose IPv6 network counts.
+pub(in crate::compile) fn limit_by(value: &Value<'_>) -> Result<LimitBy, Refusal> {
+    Ok(match value.plain()? {
+        "$binary_remote_addr" | "$remote_addr" => LimitBy::Client,
+        text => LimitBy::Text(Arc::new(template::parse(text)?)),
+    })
+}
+
+fn scope(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
+    to.limits.shared = match value.word()?.as_str() {
+        "replica" => None,
+        "cluster" => Some(Arc::clone(value.full)),
+        _ => return Err(Refusal::Invalid("is neither replica nor cluster".to_owned())),
+    };
+    Ok(())
 }

@@ -15,7 +15,7 @@ mod compress;
 mod cors;
 mod document;
 mod exchange;
-mod external;
+pub(in crate::compile) mod external;
 mod health;
 mod hosts;
 mod known;
@@ -40,7 +40,7 @@ use crate::compile::config_map;
 use crate::compile::ground::Ground;
 use crate::compile::resolve::Resolution;
 use crate::compile::said::{BackendSettings, Said};
-use crate::ir::{Algorithm, Coding, Kind, Name, Object, Problem, Protocol, Reason, RetryOn, Severity, Upgrade};
+use crate::ir::{Algorithm, Kind, Name, Object, Problem, Protocol, Reason, RetryOn, Severity, Upgrade};
 use crate::settings::suggest::did_you_mean;
 use crate::snapshot::{Annotations, Ingress, Service};
 
@@ -48,6 +48,7 @@ pub(in crate::compile) use self::backend_tls::Said as BackendTlsSaid;
 pub(in crate::compile) use self::client_auth::Said as ClientAuthSaid;
 pub use self::document::page;
 pub(in crate::compile) use self::external::{Url, default_times};
+pub(in crate::compile) use self::limits::limit_by;
 pub(in crate::compile) use self::table::Guard;
 pub(in crate::compile) use self::table::hint as refused_hint;
 pub use self::table::{Fate, Row, rows};
@@ -87,6 +88,8 @@ pub(in crate::compile) struct Settings {
     pub(in crate::compile) answers: answers::Said,
     /// `proxy-body-size`, bytes; 0 = unlimited.
     pub(in crate::compile) body_size: Option<u64>,
+    /// `client-body-min-rate`, octets a second; 0 = any.
+    pub(in crate::compile) body_min_rate: Option<u64>,
     /// `proxy-connect-timeout`.
     pub(in crate::compile) connect_timeout: Option<Duration>,
     /// `proxy-read-timeout`.
@@ -99,6 +102,8 @@ pub(in crate::compile) struct Settings {
     pub(in crate::compile) buffer_request: Option<bool>,
     /// `proxy-next-upstream`.
     pub(in crate::compile) retry_on: Option<RetryOn>,
+    /// `retry-non-idempotent` of the ConfigMap.
+    pub(in crate::compile) retry_any_method: bool,
     /// `proxy-next-upstream-tries`.
     pub(in crate::compile) retry_tries: Option<u32>,
     /// `proxy-next-upstream-timeout`.
@@ -113,8 +118,8 @@ pub(in crate::compile) struct Settings {
     pub(in crate::compile) canary: canary::Said,
     /// `cache` and what stands beside it.
     pub(in crate::compile) cache: cache::Said,
-    /// `compress`: codings in order of preference; empty = off.
-    pub(in crate::compile) compress: Option<Vec<Coding>>,
+    /// `compress`.
+    pub(in crate::compile) compress: compress::Said,
     /// nginx's own configuration.
     pub(in crate::compile) snippets: snippet::Said,
     /// Why paths are closed; see [`Settings::closed`].

@@ -1,11 +1,9 @@
 //! Annotations that guard access by what is not here yet, and raw configuration, which often does: each closes the paths.
 
 use super::table::Guard::{Access, Firewall, Snippet};
-use super::table::{Row, both, guards, guards_unless, nginx, ours, tunes_nothing};
+use super::table::{Row, both, guards, guards_unless, nginx};
 
 pub(super) const ROWS: &[Row] = &[
-    ours("connections-per-client", guards_unless("0", Access)),
-    both("enable-global-auth", tunes_nothing("there is no global authentication")),
     both("enable-modsecurity", guards_unless("false", Firewall)).for_ingress(),
     both("enable-owasp-core-rules", guards_unless("false", Firewall)).for_ingress(),
     both("limit-rate", guards_unless("0", Access)),

@@ -255,7 +255,10 @@ impl Driver {
     fn look_at_drain(&mut self) {
         let worker = &self.shared.worker;
         let is_last_call_over = || worker.idle_deadline().is_some_and(|deadline| deadline <= Instant::now());
-        if self.allowance == 0 || (worker.is_draining() && (!self.is_new || is_last_call_over())) {
+        if self.allowance == 0
+            || self.shared.peer.seats.is_refused()
+            || (worker.is_draining() && (!self.is_new || is_last_call_over()))
+        {
             self.say_goodbye();
         }
     }

@@ -1,11 +1,13 @@
 //! What a reading comes to: what is done, what is closed, and what is said about it.
 
+use std::collections::BTreeSet;
+
 use super::Unknown;
 use super::reading::{Left, Reading, Rules};
 use crate::ir::{Reason, Severity};
 
 /// Lines that are quoted at most.
-const QUOTED: usize = 3;
+const QUOTED: usize = 5;
 
 /// Where a snippet stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,7 +72,8 @@ pub(in crate::compile) fn conclude(reading: Reading, name: &str, place: Place, u
         concluded.told.push((severity, ignored, message, format!("in its place: {}", first.instead)));
     }
     if !done.is_empty() {
-        let words: Vec<&str> = done.iter().map(|(word, _)| *word).collect();
+        let words: BTreeSet<&str> = done.iter().map(|(word, _)| *word).collect();
+        let words: Vec<&str> = words.into_iter().collect();
         let instead: Vec<String> = done.iter().map(|(word, instead)| format!("{instead} for {word}")).collect();
         let message = format!("{name} is not run; what it says is done for {}", words.join(", "));
         concluded.told.push((

@@ -14,10 +14,10 @@ pub(in crate::compile) use self::reading::{Level, Reading, Rules};
 use super::table::Effect::Honoured;
 use super::table::{Guard, Row, nginx};
 use super::value::{Refusal, Value};
-use super::{Settings, apply, field, is_set, table};
+use super::{Finding, Settings, apply, field, is_set, table};
 use crate::compile::claim::problem;
 use crate::compile::said::Told;
-use crate::ir::{Object, Problem};
+use crate::ir::{Object, Problem, Severity};
 use crate::snapshot::Annotations;
 
 /// What is said of snippets as a whole, in the ConfigMap.
@@ -110,15 +110,21 @@ pub(super) fn settle(
             problems.push(problem(object, severity, reason, field(&annotation), message, hint));
         }
         let is_said = |name: &str| is_set(annotations, prefix, name) || is_set(annotations, super::OURS, name);
-        for (name, value) in typed.iter().filter(|(name, _)| !is_said(name)) {
+        for (own, value) in &typed {
+            if is_said(own) {
+                let message = format!("{name}: it says what the annotation {own} says, which counts");
+                let hint = "say it in one place".to_owned();
+                problems.push(Finding::ignored(Severity::Warning, message, hint).on(object, &annotation));
+                continue;
+            }
             let value = Value { text: value, is_ours: true, full: &annotation };
-            let found = table::find(name).and_then(|row| apply(row, &value, settings));
+            let found = table::find(own).and_then(|row| apply(row, &value, settings));
             problems.extend(found.map(|found| found.on(object, &annotation)));
         }
         match level {
             Level::Auth => {
-                settings.external.lines.extend(rules.sends);
-                if level == Level::Auth && settings.external.url.is_none() && !is_said("auth-url") {
+                settings.external.lines.extend(rules.lines());
+                if settings.external.url.is_none() && !is_said("auth-url") {
                     problems.push(super::orphan(name, "auth-url").on(object, &annotation));
                 }
             }

@@ -54,6 +54,12 @@ impl Rules {
         self
     }
 
+    /// The fields for a service that is asked; one that must not pass is empty.
+    pub(in crate::compile) fn lines(self) -> Vec<(Arc<str>, Template)> {
+        let withheld = self.input.into_iter().map(|edit| (edit.name, Template { parts: Box::default() }));
+        withheld.chain(self.sends).collect()
+    }
+
     /// The last word on a name counts.
     fn enter(&mut self, edit: InputEdit) {
         if !edit.only_present {

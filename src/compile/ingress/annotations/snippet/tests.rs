@@ -1,7 +1,7 @@
 //! What becomes of usual and hostile snippets.
 
 use super::*;
-use crate::ir::{AnswerAct, Severity};
+use crate::ir::AnswerAct;
 
 fn read(text: &str) -> Reading {
     Reading::of(text, Level::Location, true)
