@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    BackendId, Caching, ClientAuth, Compression, Filters, HostPattern, HostRedirect, Origin, PathPattern, Reason,
+    BackendId, Caching, ClientAuth, Compression, Filters, HostPattern, HostRedirect, Origin, PathPattern, PortKey,
+    Reason, Speech,
 };
 
 /// One host with its routes.
@@ -34,6 +35,10 @@ pub struct Route {
     pub origin: Origin,
     /// What answers.
     pub target: Target,
+    /// The port of the Service as written, where the backend is not called so.
+    pub port: Option<PortKey>,
+    /// How the backend is spoken to, where the Ingress says it: others may speak to the same one in another way.
+    pub speech: Option<Arc<Speech>>,
     /// What happens to a request before and after the upstream. Most routes have the same, and share it.
     pub filters: Arc<Filters>,
     /// Times, sizes and retries of the exchange, shared likewise.

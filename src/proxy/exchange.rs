@@ -112,6 +112,9 @@ async fn serve<C: Client>(
     let (backend, rewritten) = backend(outcome)?;
     let mut admitted = Admitted::default();
     if filters.is_guarded() {
+        if backend.is_some_and(|backend| is_nowhere(route, backend)) {
+            return Err(Reply::failed(503, Failure::NoEndpoints).into());
+        }
         let asker = Asker { worker, client, peer, globals, request: &request, route, told: &told };
         admitted = Box::pin(guard::admit(&asker)).await?;
     }
@@ -163,6 +166,7 @@ async fn serve<C: Client>(
         framing: upload.framing(head.framing),
         upgrade: upgrade.as_deref(),
         te_trailers: route.rule.policy.is_grpc,
+        withheld: &[],
     };
     if let Some(mirror) = &filters.mirror
         && !backend.live.endpoints.load().candidates.is_empty()
@@ -211,12 +215,14 @@ async fn serve<C: Client>(
 /// The client, its host and the prefix.
 type SeenParts<'a> = (Option<Rc<Peer>>, Option<&'a [u8]>, Option<&'a [u8]>);
 
+/// Nobody can answer, whoever asks: then, as in nginx, nobody is counted or asked who he is.
+fn is_nowhere(route: &Route, backend: &BackendRef) -> bool {
+    let has_fallback = route.aside.as_ref().is_some_and(|aside| aside.fallback.is_some());
+    !has_fallback && route.rule.policy.cache.is_none() && backend.live.endpoints.load().candidates.is_empty()
+}
+
 /// The client, the host that it asked for and the prefix that was taken off, as far as a proxy that is believed tells of them.
-fn seen<'a, C: Client>(
-    globals: &Globals,
-    client: &C,
-    head: &'a RequestHead,
-) -> SeenParts<'a> {
+fn seen<'a, C: Client>(globals: &Globals, client: &C, head: &'a RequestHead) -> SeenParts<'a> {
     match globals.trust.as_ref().and_then(|trust| forwarded::seen(trust, client.peer(), head)) {
         None => (None, None, None),
         Some(Seen { peer, host, prefix }) => (Some(Rc::new(peer)), host, prefix),

@@ -203,6 +203,8 @@ async fn fetch<C: Client>(asker: &Asker<'_, C>, external: &External, backend: &B
         framing: Framing::None,
         upgrade: None,
         te_trailers: false,
+        // A service that is told of http may redirect to https; ingress-nginx says neither.
+        withheld: if external.method.is_some() { &["X-Forwarded-Proto"] } else { &["X-Forwarded-Proto", "X-Scheme"] },
     };
     let mut upload = Upload::new(Framing::None, BodyRules::NONE);
     let reached = attempt::reach(worker, client, route, backend, &outgoing, &mut upload, &mut note).await;

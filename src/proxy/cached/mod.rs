@@ -330,6 +330,7 @@ fn revalidate(worker: &Rc<Worker>, ask: &Ask<'_>, key: &Key, stored: &Arc<Stored
             framing: Framing::None,
             upgrade: None,
             te_trailers: false,
+            withheld: &[],
         };
         let ask = Ask::new(caching, &table, at, backend, &outgoing, &routing, &identity, false);
         let Some(ask) = ask else { return };

@@ -93,7 +93,7 @@ async fn replicas_that_agree_answer_once_and_a_difference_is_told() {
     for (words, part) in [
         (&["routes"][..], "a.example   prefix   /      default/web:80   <none>    ingress default/web"),
         (&["backends"], "default/web:80   http1      least_conn   10.0.0.7:8080"),
-        (&["certificates"], "fairlead.invalid"),
+        (&["certificates"], "ingress.local"),
         (&["problems"], "SEVERITY"),
         (&["routes", "-o", "json"], "\"host\": \"a.example\""),
     ] {

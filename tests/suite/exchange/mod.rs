@@ -1,5 +1,6 @@
 //! Client, proxy and back end over loopback, one file for each feature.
 
+mod as_nginx;
 mod authority;
 mod backend_tls;
 mod broken_guards;
