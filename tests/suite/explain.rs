@@ -99,6 +99,7 @@ const GUARDED: [(&str, &str); 8] = [
     ("deny", "denylist-source-range: 127.0.0.1"),
     ("any", "allowlist-source-range: 192.0.2.0/24, ANN/satisfy: any, ANN/auth-type: basic, ANN/auth-secret: users"),
     ("basic", "auth-type: basic, ANN/auth-secret: users"),
+    // Without a service that is asked nobody is sent to sign in.
     ("signin", "auth-type: basic, ANN/auth-secret: users, ANN/auth-signin: 'https://in.example/start'"),
     ("cors", "enable-cors: 'true', ANN/cors-allow-origin: 'https://b.example'"),
     ("small", "proxy-body-size: 1k"),
@@ -134,7 +135,7 @@ const FIELDS: [(&str, &str, Pairs, u16, &str); 19] = [
     ("any", "GET", &[("Authorization", "Basic YW5uOnNlY3JldA==")], 200, "web"),
     ("basic", "GET", &[("Authorization", "Basic Ym9iOnNlY3JldA==")], 401, ""),
     ("basic", "GET", &[("Authorization", "Bearer x")], 401, ""),
-    ("signin", "GET", &[], 302, ""),
+    ("signin", "GET", &[], 401, ""),
     ("cors", "OPTIONS", &[("Origin", "https://b.example"), ("Access-Control-Request-Method", "PUT")], 204, ""),
     ("cors", "GET", &[("Origin", "https://c.example")], 200, "web"),
     ("small", "POST", &[("Content-Length", "2000")], 413, ""),
