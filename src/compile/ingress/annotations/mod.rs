@@ -458,6 +458,7 @@ fn unknown(full: &str, given: &str, name: &str, is_ours: bool, object: &Arc<Obje
     let known = rows().filter(|row| if is_ours { row.ours } else { row.nginx }).map(|row| row.name);
     let hint = match (table::replacement(name), did_you_mean(name, known)) {
         (Some(replacement), _) => replacement.to_owned(),
+        (None, _) if config_map::rows().any(|row| row.name == name) => "use the ConfigMap key of that name".to_owned(),
         (None, Some(near)) => format!("did you mean {given}/{near}?"),
         (None, None) => "remove it; it has no effect".to_owned(),
     };

@@ -93,10 +93,12 @@ impl Risk {
 }
 
 /// A difference from ingress-nginx in what clients or back ends see.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Unlike {
-    /// The value that it is about; empty = every one.
+    /// The value that it is about; empty = every one, or those that `applies` to.
     pub(super) value: &'static str,
+    /// Whether it is about a value.
+    applies: fn(&str) -> bool,
     /// What is different.
     pub(super) how: &'static str,
 }
@@ -124,7 +126,8 @@ impl Row {
 
     /// What comes of the value that would not with ingress-nginx.
     pub fn difference(&self, value: &str) -> Option<&'static str> {
-        let is_meant = |unlike: &Unlike| unlike.value.is_empty() || means(value.trim(), unlike.value);
+        let is_meant =
+            |unlike: &Unlike| (unlike.applies)(value) && (unlike.value.is_empty() || means(value.trim(), unlike.value));
         self.unlike.filter(is_meant).map(|unlike| unlike.how)
     }
 }
@@ -338,7 +341,12 @@ impl Row {
 
     /// The same, of one value.
     pub(super) const fn unlike_for(self, value: &'static str, how: &'static str) -> Row {
-        Row { unlike: Some(Unlike { value, how }), ..self }
+        Row { unlike: Some(Unlike { value, applies: |_| true, how }), ..self }
+    }
+
+    /// The same, of values that `applies` is true of.
+    pub(super) const fn unlike_where(self, applies: fn(&str) -> bool, how: &'static str) -> Row {
+        Row { unlike: Some(Unlike { value: "", applies, how }), ..self }
     }
 
     /// The row, which acts on the Ingress as one. Without this and its like: on each path by itself.
