@@ -102,6 +102,7 @@ impl Copy {
             framing: self.upload.own_framing(),
             upgrade: None,
             te_trailers: false,
+            withheld: &[],
         };
         let nobody = Nobody::new(&self.peer);
         let mut note = Note::new(Instant::now());
