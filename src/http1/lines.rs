@@ -129,9 +129,9 @@ fn token_length(octets: &[u8]) -> (usize, bool) {
 fn first_rare(word: u64) -> Option<usize> {
     let least = |word: u64, octet: u8| word.wrapping_add(ONES * u64::from(0x80 - octet));
     let within = |word: u64, first: u8, last: u8| least(word, first) & !least(word, last + 1);
-    let letter = within(word | ONES * 0x20, b'a', b'z');
+    let letter = within(word | (ONES * 0x20), b'a', b'z');
     let digit = within(word, b'0', b'9');
-    let hyphen = !least(word ^ ONES * u64::from(b'-'), 1);
+    let hyphen = !least(word ^ (ONES * u64::from(b'-')), 1);
     let rare = !((letter | digit | hyphen) & !word) & HIGHEST;
     (rare != 0).then_some(rare.trailing_zeros() as usize / 8)
 }

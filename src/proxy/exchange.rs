@@ -202,12 +202,11 @@ async fn serve<C: Client>(
     Ok(None)
 }
 
-/// The client, the host that it asked for and the prefix that was taken off, as far as a proxy that is believed tells of them.
-fn seen<'a, C: Client>(
-    globals: &Globals,
-    client: &C,
-    head: &'a RequestHead,
-) -> (Option<Rc<Peer>>, Option<&'a [u8]>, Option<&'a [u8]>) {
+/// The client, the host that it asked for and the prefix that was taken off.
+type ByProxy<'a> = (Option<Rc<Peer>>, Option<&'a [u8]>, Option<&'a [u8]>);
+
+/// What a proxy that is believed tells of the client, as far as it does.
+fn seen<'a, C: Client>(globals: &Globals, client: &C, head: &'a RequestHead) -> ByProxy<'a> {
     match globals.trust.as_ref().and_then(|trust| forwarded::seen(trust, client.peer(), head)) {
         None => (None, None, None),
         Some(Seen { peer, host, prefix }) => (Some(Rc::new(peer)), host, prefix),
