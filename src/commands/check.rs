@@ -1,15 +1,19 @@
 //! `fairlead check PATH…` or `--cluster`: what objects mean and what is wrong with them, without serving anything.
 
+mod fate;
+mod migration;
+
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use serde::Serialize;
 
+use self::fate::{Fate, Judged};
 use super::offline::{self, Loaded};
 use super::{Call, FAILED, OK, Stop, cluster, print_text};
 use crate::admin::shape;
-use crate::compile::{self, AnnotationFate};
-use crate::ir::{Object, Problem, Reason, Severity, Target, text};
+use crate::compile;
+use crate::ir::{Object, Severity, Target, text};
 use crate::settings::CompileOptions;
 use crate::snapshot::Ingress;
 
@@ -28,7 +32,7 @@ struct Report {
 struct Annotation {
     object: shape::Object,
     name: String,
-    fate: &'static str,
+    fate: Fate,
     #[serde(skip_serializing_if = "String::is_empty")]
     note: String,
     #[serde(skip)]
@@ -38,6 +42,9 @@ struct Annotation {
 /// Checks the paths that were named, or a cluster. The exit code says whether there is an error.
 pub(super) fn run(call: &Call<'_>) -> Result<u8, Stop> {
     let given = &call.given;
+    if given.is_on("from-ingress-nginx")? {
+        return migration::run(call);
+    }
     let options = CompileOptions::read(given)?;
     let (options, loaded) = if call.words.is_empty() && cluster::is_meant(call)? {
         let options = CompileOptions { folder: false, ..options };
@@ -73,7 +80,7 @@ pub(super) fn run(call: &Call<'_>) -> Result<u8, Stop> {
         }
         for Annotation { object: _, name, fate, note, shown } in &annotations {
             let note = if note.is_empty() { String::new() } else { format!(": {note}") };
-            let _ = writeln!(output, "  {shown}  {name}  {fate}{note}");
+            let _ = writeln!(output, "  {shown}  {name}  {}{note}", fate.as_str());
         }
         output.push_str(&text::problems(&loaded.problems));
         let _ = write!(output, "{}, {}", counted(errors, "error"), counted(warnings, "warning"));
@@ -122,23 +129,23 @@ fn annotations(loaded: &Loaded, options: &CompileOptions) -> Vec<Annotation> {
     };
     let ingresses = loaded.snapshot.ingresses.values().flat_map(|ingress| {
         let rejected = rejection(loaded, ingress, &served);
-        ingress.annotations.keys().map(move |name| (&ingress.meta.object, name, rejected.clone()))
+        ingress.annotations.iter().map(move |(name, value)| (&ingress.meta.object, name, value, rejected.clone()))
     });
-    let services = loaded
-        .snapshot
-        .services
-        .values()
-        .flat_map(|service| service.annotations.keys().map(move |name| (&service.meta.object, name, None)));
+    let services = loaded.snapshot.services.values().flat_map(|service| {
+        service.annotations.iter().map(move |(name, value)| (&service.meta.object, name, value, None))
+    });
     ingresses
         .chain(services)
-        .filter_map(|(object, name, rejected)| {
-            let (prefix, short) = name.split_once('/')?;
+        .filter_map(|(object, name, value, rejected)| {
+            let (prefix, _) = name.split_once('/')?;
             if prefix != OURS && *prefix != *options.annotations_prefix {
                 return None;
             }
-            let (fate, note) = match (rejected, problem_of(loaded, object, name)) {
-                (Some(why), None) => ("ignored", why),
-                (_, problem) => fate(prefix, short, problem),
+            let value = value.trim();
+            let Judged { fate, note, .. } = match (rejected, fate::of_annotation(name, value, object, &loaded.problems))
+            {
+                (Some(why), Judged { fate: Fate::Honoured | Fate::Differs, .. }) => Judged::new(Fate::Ignored, why, ""),
+                (_, judged) => judged,
             };
             let shape = shape::Object::new(object);
             Some(Annotation { object: shape, name: name.to_string(), fate, note, shown: object.to_string() })
@@ -153,29 +160,6 @@ fn rejection(loaded: &Loaded, ingress: &Ingress, served: &BTreeSet<&Object>) -> 
     }
     let rejected = loaded.config.rejected.iter().find(|one| *one.origin.object == *ingress.meta.object)?;
     Some(rejected.why.clone())
-}
-
-fn problem_of<'l>(loaded: &'l Loaded, object: &Object, name: &str) -> Option<&'l Problem> {
-    let field = format!("metadata.annotations[{name}]");
-    loaded.problems.iter().find(|problem| *problem.object == *object && problem.field == field)
-}
-
-fn fate(prefix: &str, name: &str, problem: Option<&Problem>) -> (&'static str, String) {
-    let row =
-        compile::annotations().find(|row| row.name == name && (if prefix == OURS { row.ours } else { row.nginx }));
-    let note = problem.map(|problem| problem.message.clone()).unwrap_or_default();
-    let fate = match row.map(|row| row.fate()) {
-        // A guard with the value that switches it off asks for nothing.
-        Some(AnnotationFate::Refused) if problem.is_none() => "honoured",
-        Some(AnnotationFate::Refused) => "refused",
-        Some(AnnotationFate::Honoured) if problem.is_none_or(|problem| problem.reason == Reason::SnippetHonoured) => {
-            "honoured"
-        }
-        // An ignored annotation without a problem asks for what is done anyway.
-        Some(AnnotationFate::Ignored) if problem.is_none() => "honoured",
-        Some(AnnotationFate::Honoured | AnnotationFate::Ignored) | None => "ignored",
-    };
-    (fate, note)
 }
 
 /// The prefix that is always ours.

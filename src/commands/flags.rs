@@ -65,6 +65,13 @@ pub(super) fn check() -> &'static [Flag] {
     static FLAGS: LazyLock<Vec<Flag>> = LazyLock::new(|| {
         let own = [
             Flag::new("output", Choice(&["text", "json"]), "text", OUTPUT, "text or json").short('o'),
+            Flag::new(
+                "from-ingress-nginx",
+                Switch,
+                "false",
+                OUTPUT,
+                "say what becomes of each annotation, key, flag and Helm value of an ingress-nginx",
+            ),
             Flag::new("cluster", Switch, "false", CLUSTER, "read the objects of a cluster"),
             Flag::new("namespace", Text("NAME"), "", CLUSTER, "only those of this namespace").short('n'),
             KUBECONFIG,

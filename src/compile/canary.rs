@@ -69,6 +69,7 @@ pub(super) fn beside(claim: &CanaryClaim, said: &Decided<'_>, affinity: Option<&
     let remembered = affinity.filter(|_| !claim.is_legacy);
     Canary {
         backend: claim.backend.clone(),
+        port: claim.port.clone(),
         rule: claim.rule.clone(),
         protocol: said.protocol.map(|word| word.value.protocol),
         affinity: remembered

@@ -7,7 +7,7 @@ use super::ingress::annotations::snippet::Rules;
 use super::said::{Said, Told};
 use crate::ir::{
     Alias, BackendId, CanaryRule, Certificate, ClientAuth, EndpointSource, Filters, HostPattern, HostRedirect, Name,
-    Object, Origin, PathMatch, Policy, Problem, Protocol, Reason, Rejected, Route, Severity, Target,
+    Object, Origin, PathMatch, Policy, PortKey, Problem, Protocol, Reason, Rejected, Route, Severity, Speech, Target,
 };
 
 /// Everything that one Ingress asks for.
@@ -42,6 +42,23 @@ pub(super) struct HostClaim {
     pub(super) has_tls: bool,
     /// The certificate it asks for, if it has a `tls` section.
     pub(super) certificate: Option<Box<CertificateClaim>>,
+}
+
+/// What a backend reference leads to.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Aim {
+    /// What answers.
+    pub(super) target: Target,
+    /// The port of the Service as written, where the backend is not called so.
+    pub(super) port: Option<PortKey>,
+    /// How the backend is spoken to, where the Ingress says it.
+    pub(super) speech: Option<Arc<Speech>>,
+}
+
+impl From<Target> for Aim {
+    fn from(target: Target) -> Aim {
+        Aim { target, port: None, speech: None }
+    }
 }
 
 /// One path of one Ingress on one host.
@@ -79,6 +96,8 @@ pub(super) struct CanaryClaim {
     pub(super) written: Arc<str>,
     /// The backend that takes the share.
     pub(super) backend: BackendId,
+    /// The port of its Service as written, where the backend is not called so.
+    pub(super) port: Option<PortKey>,
     /// Which requests it takes.
     pub(super) rule: Arc<CanaryRule>,
     /// The cookie of the mainline does not remember it.
@@ -91,7 +110,7 @@ pub(super) struct CanaryClaim {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct RootClaim {
     /// Its own `spec.defaultBackend`.
-    pub(super) own: Option<Target>,
+    pub(super) own: Option<Aim>,
     /// Times and sizes towards `own`.
     pub(super) policy: Arc<Policy>,
     /// How requests in clear text are redirected.

@@ -244,7 +244,7 @@ fn from_dns(
             Severity::Error,
             Reason::ExternalNameUnresolved,
             field,
-            format!("{name} has no address, so requests get 503"),
+            format!("{name} has no address, so {}", if is_url { "nobody answers there" } else { "requests get 503" }),
             "check the name, and that DNS answers here",
         );
         return (EndpointSet::default(), vec![unresolved]);

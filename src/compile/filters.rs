@@ -16,21 +16,31 @@ pub(super) fn of_nobody(ground: &Ground) -> Filters {
     Filters { is_silent: only_routed, ..plain(ground) }
 }
 
-/// The redirect of requests in clear text; `has_tls` says that some Ingress of the host has a `tls` section.
-pub(super) fn tls_redirect(redirect: Redirect, has_tls: bool, ground: &Ground) -> Option<TlsRedirect> {
+/// What a host says of requests in clear text.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ClearText {
+    /// Some Ingress of it has a `tls` section.
+    pub(super) has_tls: bool,
+    /// It asks for certificates of clients.
+    pub(super) asks_certificates: bool,
+}
+
+/// The redirect of requests in clear text.
+pub(super) fn tls_redirect(redirect: Redirect, host: ClearText, ground: &Ground) -> Option<TlsRedirect> {
     let options = &ground.options;
     let https_port = options.https_port?;
     let is_redirected = match redirect.when {
         When::Always => true,
         When::Never => false,
-        When::WithTls => has_tls,
+        When::WithTls => host.has_tls,
     };
+    let is_forced = redirect.when == When::Always || host.asks_certificates;
     // In a cluster the port that clients see is the load balancer's, which is not known here.
     let has_port = redirect.has_port.unwrap_or(options.folder) && https_port != 443;
     is_redirected.then_some(TlsRedirect {
         status: ground.keys.redirect_code,
         port: has_port.then_some(https_port),
-        only_from: options.http_port.filter(|_| options.folder),
+        only_from: options.http_port.filter(|_| options.folder && !is_forced),
         keeps_slash: redirect.keeps_slash,
     })
 }

@@ -71,8 +71,6 @@ struct Named {
     claims: Few<Claimant, Arc<BackendClaim>>,
     /// How many routes lead to it; one that only lost paths name is not served.
     uses: usize,
-    /// Its claims come to gRPC; routes to it are merged anew when that changes.
-    is_grpc: bool,
 }
 
 /// Hosts and backends whose claims changed.
@@ -290,7 +288,6 @@ impl Memory {
         let mut config = Arc::clone(&self.config);
         let next = Arc::make_mut(&mut config);
         next.default_certificate.clone_from(&self.flags.certificate);
-        self.turn_protocols(&mut dirty, &next.hosts);
         for pattern in &dirty.hosts {
             let old = next.hosts.get(pattern).cloned();
             dirty.ledger |= self.rebuild_host(pattern, next, &mut dirty.mains);
@@ -319,22 +316,6 @@ impl Memory {
             pack(Arc::make_mut(&mut next.certificates));
         }
         self.config = config;
-    }
-
-    /// Notes which backends speak gRPC now, and which hosts of `hosts` have to know.
-    fn turn_protocols(&mut self, dirty: &mut Dirty, hosts: &BTreeMap<HostPattern, Arc<VirtualHost>>) {
-        let mut turned = BTreeSet::new();
-        for id in &dirty.backends {
-            let Some(named) = self.backends.get_mut(id) else { continue };
-            let is_grpc = merge::is_grpc(named.claims.iter());
-            if mem::replace(&mut named.is_grpc, is_grpc) != is_grpc {
-                turned.insert(id);
-            }
-        }
-        if !turned.is_empty() {
-            let concerned = hosts.iter().filter(|(_, host)| backends(host).any(|id| turned.contains(id)));
-            dirty.hosts.extend(concerned.map(|(pattern, _)| pattern.clone()));
-        }
     }
 
     /// Gives back the room that maps have to spare after many inserts.
@@ -378,7 +359,6 @@ impl Memory {
     fn rebuild_host(&mut self, pattern: &HostPattern, config: &mut Config, mains: &mut BTreeSet<BackendId>) -> bool {
         let source = Source::Host(pattern.clone());
         let fallback = &self.flags.fallback;
-        let is_grpc = |id: &BackendId| self.backends.get(id).is_some_and(|named| named.is_grpc);
         if self.canaries.get(pattern).is_some_and(Few::is_empty) {
             self.canaries.remove(pattern);
         }
@@ -392,7 +372,7 @@ impl Memory {
             self.names.remove(pattern);
             certify(config, pattern, None);
             if *pattern == HostPattern::Any && fallback.target != Target::NotFound {
-                let unclaimed = merge::unclaimed(fallback, &self.ground, &mut self.shared, is_grpc);
+                let unclaimed = merge::unclaimed(fallback, &self.ground, &mut self.shared);
                 config.hosts.insert(pattern.clone(), Arc::new(unclaimed));
             } else {
                 config.hosts.remove(pattern);
@@ -403,8 +383,7 @@ impl Memory {
         let previous = config.hosts.get(pattern);
         let claims = claims.iter().map(|(_, claim)| claim);
         let previous_host = previous.map(Arc::as_ref);
-        let merged =
-            merge::host(pattern, (claims, canaries), fallback, &self.ground, &mut self.shared, is_grpc, previous_host);
+        let merged = merge::host(pattern, (claims, canaries), fallback, &self.ground, &mut self.shared, previous_host);
         if previous.is_none_or(|previous| *previous != merged.host) {
             config.hosts.insert(pattern.clone(), merged.host);
         }

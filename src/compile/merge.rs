@@ -9,7 +9,7 @@ use super::age::Age;
 use super::balancing::balancing;
 use super::canary;
 use super::claim::{BackendClaim, CanaryClaim, HostClaim, Redirect, RouteClaim, problem};
-use super::filters::{of_nobody, plain, tls_redirect};
+use super::filters::{ClearText, of_nobody, plain, tls_redirect};
 use super::front::{self, Names};
 use super::ground::Ground;
 use super::host_rules;
@@ -18,8 +18,8 @@ use super::names;
 use super::said::{AskedTls, Decided};
 use super::shared::Shared;
 use crate::ir::{
-    Backend, BackendId, BackendTls, BodyLimit, Certificate, EndpointSource, Filters, HostPattern, Origin, PathKind,
-    PathMatch, PathPattern, Policy, Problem, Protocol, Reason, Rejected, Route, Severity, Target, VirtualHost,
+    Backend, BackendId, BackendTls, Certificate, EndpointSource, Filters, HostPattern, Origin, PathKind, PathMatch,
+    PathPattern, Problem, Protocol, Reason, Rejected, Route, Severity, Speech, Target, VirtualHost,
 };
 
 /// One host with everything that was decided about it.
@@ -69,13 +69,17 @@ pub(super) fn host<'a>(
     fallback: &Fallback,
     ground: &Ground,
     shared: &mut Shared,
-    is_grpc: impl Fn(&BackendId) -> bool,
     previous: Option<&VirtualHost>,
 ) -> MergedHost {
     let mut merge = Merge {
-        has_tls: claims.clone().any(|claim| claim.has_tls),
+        clear_text: ClearText {
+            has_tls: claims.clone().any(|claim| claim.has_tls),
+            asks_certificates: claims
+                .clone()
+                .filter_map(|claim| claim.front.as_ref())
+                .any(|own| own.client_auth.is_some()),
+        },
         ground,
-        is_grpc: &is_grpc,
         shared,
         taken: BTreeMap::new(),
         losers: Vec::new(),
@@ -139,20 +143,17 @@ pub(super) fn host<'a>(
 }
 
 /// The host of all unknown names where no Ingress speaks for it: everything goes to the default backend.
-pub(super) fn unclaimed(
-    fallback: &Fallback,
-    ground: &Ground,
-    shared: &mut Shared,
-    is_grpc: impl Fn(&BackendId) -> bool,
-) -> VirtualHost {
+pub(super) fn unclaimed(fallback: &Fallback, ground: &Ground, shared: &mut Shared) -> VirtualHost {
     let policy = shared.policy(default_policy(ground));
     let mut routes = vec![Arc::new(Route {
         path: PathMatch { kind: PathKind::Prefix, path: "/".into() },
         implicit: true,
         origin: fallback.origin.clone(),
         target: fallback.target.clone(),
+        port: None,
+        speech: None,
         filters: shared.filters(of_nobody(ground)),
-        policy: policy_towards(&fallback.target, policy, &is_grpc, shared),
+        policy,
     })];
     if let Some(rules) = host_rules::of(None, ground) {
         host_rules::apply(&rules, &mut routes, shared);
@@ -161,9 +162,8 @@ pub(super) fn unclaimed(
 }
 
 struct Merge<'a> {
-    has_tls: bool,
+    clear_text: ClearText,
     ground: &'a Ground,
-    is_grpc: &'a dyn Fn(&BackendId) -> bool,
     shared: &'a mut Shared,
     taken: BTreeMap<PathMatch, Taken>,
     losers: Vec<(RouteClaim, Arc<Route>)>,
@@ -190,11 +190,10 @@ impl Merge<'_> {
             return;
         }
         let filters = self.redirected(&claim.route.filters, claim.redirect);
-        let policy = policy_towards(&claim.route.target, Arc::clone(&claim.route.policy), self.is_grpc, self.shared);
-        let route = if claim.route.filters == filters && Arc::ptr_eq(&claim.route.policy, &policy) {
+        let route = if claim.route.filters == filters {
             Arc::clone(&claim.route)
         } else {
-            Arc::new(Route { filters, policy, ..Route::clone(&claim.route) })
+            Arc::new(Route { filters, ..Route::clone(&claim.route) })
         };
         self.enter(route, &claim.written, claim.is_regex, claim.is_costly);
     }
@@ -241,7 +240,7 @@ impl Merge<'_> {
 
     /// The filters with the redirect to https that is due on this host.
     fn redirected(&mut self, filters: &Arc<Filters>, redirect: Redirect) -> Arc<Filters> {
-        let tls_redirect = tls_redirect(redirect, self.has_tls, self.ground);
+        let tls_redirect = tls_redirect(redirect, self.clear_text, self.ground);
         if filters.tls_redirect == tls_redirect {
             return Arc::clone(filters);
         }
@@ -257,7 +256,7 @@ impl Merge<'_> {
         }
         let root = &first.root;
         let is_silent = *pattern == HostPattern::Any && root.own.is_none();
-        let target = match root.own.as_ref().unwrap_or(&fallback.target) {
+        let target = match root.own.as_ref().map_or(&fallback.target, |own| &own.target) {
             Target::NotFound => Target::NotFound,
             target @ (Target::Backend(_) | Target::Closed(_)) => {
                 root.closed.map_or_else(|| target.clone(), Target::Closed)
@@ -269,9 +268,10 @@ impl Merge<'_> {
             (None, false) => first.origin.clone(),
         };
         let redirect = if matches!(target, Target::Closed(_)) { Redirect::NEVER } else { root.redirect };
-        let policy = policy_towards(&target, Arc::clone(&root.policy), self.is_grpc, self.shared);
         let filters = self.redirected(&root.filters, redirect);
-        let mut route = Route { path: path.clone(), implicit: true, origin, target, filters, policy };
+        let (port, speech) = root.own.as_ref().map(|own| (own.port.clone(), own.speech.clone())).unwrap_or_default();
+        let policy = Arc::clone(&root.policy);
+        let mut route = Route { path: path.clone(), implicit: true, origin, target, port, speech, filters, policy };
         let mut filters = Filters::clone(&route.filters);
         names::fill(&mut filters, &route);
         route.filters = self.shared.filters(filters);
@@ -294,22 +294,6 @@ fn uncompiled(host: &HostPattern, origin: &Origin, pattern: &PathPattern, why: &
         "all paths of a host are regular expressions where one has use-regex or rewrite-target; write it without \
          look-around and back-references",
     )
-}
-
-/// The policy of an Ingress on a route to `target`. The backend decides whether gRPC is spoken, and a stream of gRPC has
-/// no length that would mean anything.
-fn policy_towards(
-    target: &Target,
-    policy: Arc<Policy>,
-    is_grpc: impl Fn(&BackendId) -> bool,
-    shared: &mut Shared,
-) -> Arc<Policy> {
-    match target {
-        Target::Backend(id) if is_grpc(id) => {
-            shared.policy(Policy { is_grpc: true, body_limit: BodyLimit { bytes: 0 }, ..Policy::clone(&policy) })
-        }
-        Target::Backend(_) | Target::Closed(_) | Target::NotFound => policy,
-    }
 }
 
 /// The certificate that the oldest Ingress with a `tls` section wants; others that want another one are told.
@@ -403,10 +387,17 @@ pub(super) fn backend<'a>(
     let decided = Decided::of(&first.id, &sources.collect::<Vec<_>>(), &mut problems);
     let protocol = decided.protocol.map_or(first.facts.protocol, |word| word.value.protocol);
     let affinity = affinity(&first.id, &decided, shared);
+    let source = &first.facts.source;
+    let tls = backend_tls(&first.id, protocol, source, decided.tls.map(|word| word.value), shared);
+    let plain = Speech {
+        protocol: first.facts.protocol,
+        tls: backend_tls(&first.id, first.facts.protocol, source, None, shared),
+    };
     let merged = Backend {
         id: first.id.clone(),
         protocol,
-        tls: backend_tls(&first.id, protocol, &first.facts.source, decided.tls.map(|word| word.value), shared),
+        unsaid: (plain.protocol != protocol || plain.tls != tls).then_some(plain),
+        tls,
         balancing: shared.balancing(balancing(&decided, &ground.options, &mut problems)),
         canary: canary.map(|claim| Arc::new(canary::beside(claim, &decided, affinity.as_ref()))),
         affinity,
@@ -421,7 +412,7 @@ pub(super) fn backend<'a>(
 
 /// TLS towards a backend, where that is more than a connection to whoever answers. An external name is sent, since a server
 /// of many names needs it; of pods some refuse a name that they do not know.
-fn backend_tls(
+pub(super) fn backend_tls(
     id: &BackendId,
     protocol: Protocol,
     source: &EndpointSource,
@@ -442,12 +433,6 @@ fn backend_tls(
         tls.name = Some(external.map_or_else(service, Arc::clone));
     }
     (tls != BackendTls::default()).then(|| shared.backend_tls(tls))
-}
-
-/// Whether the claims on one backend, oldest first, come to gRPC.
-pub(super) fn is_grpc<'a>(claims: impl Iterator<Item = (&'a Claimant, &'a Arc<BackendClaim>)>) -> bool {
-    let mut set = claims.filter_map(|(_, claim)| claim.said.as_ref()?.settings.protocol.as_ref());
-    set.next().is_some_and(|protocol| protocol.value.is_grpc)
 }
 
 /// Who names a backend, oldest first.

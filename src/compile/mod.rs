@@ -32,7 +32,7 @@ mod view;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-pub use self::config_map::page as config_map_page;
+pub use self::config_map::{Row as ConfigKey, page as config_map_page, rows as config_keys};
 pub use self::endpoints::{Resolved, endpoints};
 use self::ground::Ground;
 pub use self::ingress::annotations::{

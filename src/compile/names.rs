@@ -24,7 +24,9 @@ impl Names {
     fn of(route: &Route) -> Names {
         let object = &route.origin.object.name;
         let (service, port) = match &route.target {
-            Target::Backend(id) => (Arc::clone(&id.service.name), id.port.to_string().into()),
+            Target::Backend(id) => {
+                (Arc::clone(&id.service.name), route.port.as_ref().unwrap_or(&id.port).to_string().into())
+            }
             Target::Closed(_) | Target::NotFound => Default::default(),
         };
         let path = Arc::clone(&route.path.path);

@@ -184,10 +184,19 @@ fn first<'a, T: PartialEq>(
     // What a ConfigMap says of all Service ports is meant to give way.
     let told = told.filter(|(_, said, _)| said.object.kind != Kind::ConfigMap);
     for (_, said, other) in told.filter(|(_, _, other)| other.value != decides.value) {
+        if is_of_routes(&other.annotation) {
+            continue;
+        }
         problems.push(shadowed(id, said, &other.annotation, &owner.object));
     }
     let Told { value, annotation } = decides;
     Some(Word { value, annotation, object: &owner.object, rank: (at, !is_ours(annotation)) })
+}
+
+/// How a back end is spoken to is said for the routes of the Ingress, and holds for these whatever others say.
+fn is_of_routes(annotation: &str) -> bool {
+    let name = annotation.split_once('/').map_or(annotation, |(_, name)| name);
+    name == "backend-protocol" || name.starts_with("proxy-ssl-")
 }
 
 fn shadowed(id: &BackendId, said: &Said, annotation: &str, owner: &Object) -> Problem {

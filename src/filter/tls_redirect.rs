@@ -8,7 +8,8 @@ use crate::ir::TlsRedirect;
 /// The redirect of a request in clear text: the same host and raw target, without one trailing slash of the target unless
 /// that is to be kept.
 pub(super) fn reply(redirect: &TlsRedirect, request: &Request<'_>) -> Option<Reply> {
-    let is_mapped = |own| request.head.port.is_some_and(|port| port != own);
+    // A Host that names the port of http says no more than one that names none.
+    let is_mapped = |own| request.head.port.is_some_and(|port| port != own && port != 80);
     if request.is_tls || redirect.only_from.is_some_and(is_mapped) {
         return None;
     }
@@ -74,7 +75,9 @@ mod tests {
     #[test]
     fn a_client_that_came_through_a_port_mapping_is_not_sent_to_a_port_that_may_not_be_there() {
         let redirect = TlsRedirect { port: Some(8443), only_from: Some(8080), ..PLAIN };
-        for (host, is_redirected) in [("a.example", true), ("a.example:8080", true), ("a.example:9090", false)] {
+        for (host, is_redirected) in
+            [("a.example", true), ("a.example:8080", true), ("a.example:80", true), ("a.example:9090", false)]
+        {
             assert_eq!(location(&redirect, host, "/").is_some(), is_redirected, "{host}");
         }
     }

@@ -182,15 +182,6 @@ const fn too_long(limit: Limit, why: &'static str) -> Refusal {
     Refusal { limit: Some(limit), ..Refusal::bad(why) }
 }
 
-/// Whether a token may hold the octet (RFC 9110 5.6.2, `tchar`).
-pub const fn is_token_octet(octet: u8) -> bool {
-    octet.is_ascii_alphanumeric()
-        || matches!(
-            octet,
-            b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
-        )
-}
-
 /// What a field value or a quoted string may hold (RFC 9110 5.5): no control octet but the tab.
 fn is_text_octet(octet: u8) -> bool {
     octet == b'\t' || octet >= b' ' && octet != 0x7F

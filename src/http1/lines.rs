@@ -2,7 +2,7 @@
 //! the strictest: lines end with CR LF alone, no folding, no space before a colon, no control octet in a value.
 
 use super::Refusal;
-use super::body::is_token_octet;
+use crate::uri::token::is_token_octet;
 
 /// What is left of a head, from the start of a line.
 pub(super) struct Lines<'a> {
@@ -67,7 +67,8 @@ impl<'a> Lines<'a> {
         Ok(StatusLine { version, status, reason: if reason.is_ascii() { reason } else { b"" } })
     }
 
-    /// The next field; `None` at the empty line, which must be the end.
+    /// The next field; `None` at the empty line, which must be the end. Called in two loops, and nearly all that they do.
+    #[inline]
     pub(super) fn field(&mut self) -> Result<Option<Line<'a>>, Refusal> {
         let (length, has_underscore) = token_length(self.rest);
         let (name, rest) = self.rest.split_at(length);
@@ -84,6 +85,7 @@ impl<'a> Lines<'a> {
     }
 
     /// The rest of the line.
+    #[inline]
     fn text(&mut self) -> Result<&'a [u8], Refusal> {
         let (text, rest) = self.rest.split_at(text_length(self.rest));
         match rest {

@@ -12,7 +12,7 @@ mod lines;
 pub mod scan;
 pub mod serialise;
 
-pub use self::body::{BodyLimits, Decoder, Step, is_token_octet};
+pub use self::body::{BodyLimits, Decoder, Step};
 pub use self::fields::{Field, Fields, Known, Span};
 pub use self::framing::Framing;
 pub use self::head::{HeadBuilder, METHOD_REFUSED, RequestHead, ResponseHead, Version, is_refused, options};

@@ -110,6 +110,15 @@ impl Protocol {
     }
 }
 
+/// How a back end is spoken to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Speech {
+    /// What is spoken.
+    pub protocol: Protocol,
+    /// TLS, where that is more than a connection to whoever answers.
+    pub tls: Option<Arc<BackendTls>>,
+}
+
 /// Where a backend's endpoints come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EndpointSource {
@@ -146,6 +155,8 @@ pub struct Backend {
     pub protocol: Protocol,
     /// TLS, where that is more than a connection to whoever answers.
     pub tls: Option<Arc<BackendTls>>,
+    /// How routes speak whose Ingress says nothing of it, where that is not as above.
+    pub unsaid: Option<Speech>,
     /// How an endpoint is chosen and judged.
     pub balancing: Arc<Balancing>,
     /// What keeps a client at its endpoint.

@@ -3,13 +3,15 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::{Affinity, BackendId, Origin, Protocol, Regex};
+use super::{Affinity, BackendId, Origin, PortKey, Protocol, Regex};
 
 /// What takes a share of the requests to a backend.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Canary {
     /// The backend that takes it.
     pub backend: BackendId,
+    /// The port of its Service as written, where the backend is not called so.
+    pub port: Option<PortKey>,
     /// Which requests it takes.
     pub rule: Arc<CanaryRule>,
     /// What is spoken to it, where somebody says that of the backend beside which it stands.

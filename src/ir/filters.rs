@@ -31,6 +31,8 @@ pub struct Filters {
     pub fallback: Option<BackendId>,
     /// `custom-http-errors`: whose answer takes the place of errors.
     pub errors: Option<Arc<ErrorPages>>,
+    /// `mirror-target`: who gets copies of requests.
+    pub mirror: Option<Arc<Mirror>>,
     /// What is changed in requests.
     pub request: Option<Arc<RequestEdits>>,
     /// What is changed in answers.
@@ -44,7 +46,8 @@ impl Filters {
     pub fn backends(&self) -> impl Iterator<Item = &BackendId> {
         let external = self.access.as_ref().and_then(|access| access.external.as_ref());
         let errors = self.errors.as_ref().map(|errors| &errors.backend);
-        external.map(|external| &external.backend).into_iter().chain(&self.fallback).chain(errors)
+        let mirror = self.mirror.as_ref().map(|mirror| &mirror.backend);
+        external.map(|external| &external.backend).into_iter().chain(&self.fallback).chain(errors).chain(mirror)
     }
 
     /// Whether a request is judged before it goes on.
@@ -86,7 +89,8 @@ pub struct TlsRedirect {
     /// The https port to write; `None` when it is 443 or not to be written.
     pub port: Option<u16>,
     /// Redirect only requests whose Host names this port, or none. In a folder: another port says that the client came
-    /// through a mapping, and where https is behind that nobody knows, so a redirect would lead nowhere.
+    /// through a mapping, and where https is behind that nobody knows, so a redirect would lead nowhere. Not where https is
+    /// asked for by force, nor on hosts that ask for certificates of clients: what is served in clear text asks for none.
     pub only_from: Option<u16>,
     /// Keep a slash at the end of the target, which is cut off else (`preserve-trailing-slash`).
     pub keeps_slash: bool,
@@ -294,4 +298,17 @@ pub struct Basic {
     pub challenge: Arc<str>,
     /// Who may come in.
     pub users: Users,
+}
+
+/// Who gets copies of requests. What it answers is thrown away.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Mirror {
+    /// The service.
+    pub backend: BackendId,
+    /// `mirror-host`, else its name: `Host` of the copies.
+    pub host: Template,
+    /// Path and query to ask for.
+    pub target: Template,
+    /// `mirror-request-body`: with the body.
+    pub has_body: bool,
 }

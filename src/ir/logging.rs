@@ -65,6 +65,7 @@ macro_rules! variables {
 
 variables! {
     RemoteAddr "remote_addr"
+    ForwardedFor "proxy_add_x_forwarded_for"
     RemoteUser "remote_user"
     TimeLocal "time_local"
     TimeIso "time_iso8601"

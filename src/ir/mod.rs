@@ -29,7 +29,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 pub use self::backend::{
-    Backend, BackendId, BackendKey, Endpoint, EndpointSet, EndpointSets, EndpointSource, PortKey, Protocol,
+    Backend, BackendId, BackendKey, Endpoint, EndpointSet, EndpointSets, EndpointSource, PortKey, Protocol, Speech,
 };
 pub use self::balancing::{
     ActiveCheck, Affinity, Algorithm, Balancing, Cookie, Part, PassiveCheck, Probe, SameSite, Template,
@@ -41,7 +41,7 @@ pub use self::compression::{Coding, Compression, Tuning};
 pub use self::edits::{AnswerAct, AnswerRule, InputEdit, RequestEdits, ResponseEdits};
 pub use self::filters::{
     Access, AccessRule, AuthCache, Basic, Cors, ErrorPages, External, Filters, FixedContent, FixedReply, Hsts, LimitBy,
-    OriginPattern, Origins, RateLimits, Redirect, SignIn, SlashRedirect, TlsRedirect,
+    Mirror, OriginPattern, Origins, RateLimits, Redirect, SignIn, SlashRedirect, TlsRedirect,
 };
 pub use self::front::{Alias, Aliases, HostRedirect};
 pub use self::globals::{
@@ -57,7 +57,7 @@ pub use self::pattern::{Groups, LARGEST as LARGEST_PATTERN, PathPattern, Regex};
 pub use self::problem::{Problem, Reason, Severity};
 pub use self::rewrite::{Piece, Rewrite, Wording};
 pub use self::route::{
-    BodyLimit, PathKind, PathMatch, Policy, Rank, Retry, RetryOn, Route, Target, Timeouts, Upgrade, VirtualHost,
+    BodyLimit, Pace, PathKind, PathMatch, Policy, Rank, Retry, RetryOn, Route, Target, Timeouts, Upgrade, VirtualHost,
 };
 
 /// Everything that is served, compiled from one snapshot.

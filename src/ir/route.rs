@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    BackendId, Caching, ClientAuth, Compression, Filters, HostPattern, HostRedirect, Origin, PathPattern, Reason,
+    BackendId, Caching, ClientAuth, Compression, Filters, HostPattern, HostRedirect, Origin, PathPattern, PortKey,
+    Reason, Speech,
 };
 
 /// One host with its routes.
@@ -34,6 +35,10 @@ pub struct Route {
     pub origin: Origin,
     /// What answers.
     pub target: Target,
+    /// The port of the Service as written, where the backend is not called so.
+    pub port: Option<PortKey>,
+    /// How the backend is spoken to, where the Ingress says it: others may speak to the same one in another way.
+    pub speech: Option<Arc<Speech>>,
     /// What happens to a request before and after the upstream. Most routes have the same, and share it.
     pub filters: Arc<Filters>,
     /// Times, sizes and retries of the exchange, shared likewise.
@@ -172,6 +177,8 @@ pub struct Policy {
     pub compress: Option<Arc<Compression>>,
     /// Answers are kept and served again; `None` = never.
     pub cache: Option<Arc<Caching>>,
+    /// How fast the body of an answer goes; `None` = as fast as the client takes it.
+    pub pace: Option<Pace>,
     /// The Ingress asks for the backend's sticky cookie (`affinity: cookie`); else none is given out on the route.
     pub sticky: bool,
 }
@@ -187,6 +194,15 @@ pub struct Timeouts {
     pub send: Duration,
     /// A tunnel without bytes in either direction.
     pub tunnel_idle: Duration,
+}
+
+/// How fast the body of one answer goes to its client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Pace {
+    /// `limit-rate`, octets a second; not 0.
+    pub rate: u64,
+    /// `limit-rate-after`: so many octets go before that counts.
+    pub after: u64,
 }
 
 /// Largest request body, and the annotation to name when it is exceeded.

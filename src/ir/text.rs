@@ -9,12 +9,14 @@ mod filters;
 mod globals;
 mod mutual;
 
+use std::collections::BTreeMap;
 use std::fmt::{self, Write};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    Backend, BodyLimit, Caching, Compression, Config, EndpointSets, EndpointSource, Filters, HostRedirect, Policy,
-    Problem, Rejected, Retry, RetryOn, Route, Target, Timeouts, Upgrade, VirtualHost,
+    Backend, BackendId, BodyLimit, Caching, Compression, Config, EndpointSets, EndpointSource, Filters, HostRedirect,
+    Pace, Policy, Problem, Rejected, Retry, RetryOn, Route, Speech, Target, Timeouts, Upgrade, VirtualHost,
 };
 
 /// What the text form needs to know besides the configuration.
@@ -40,7 +42,7 @@ impl Form<'_> {
         }
         for host in config.hosts.values() {
             let _ = writeln!(out, "  {}", headline(host, config));
-            table(&mut out, "    ", host.routes.iter().map(|route| self.route(route)).collect());
+            table(&mut out, "    ", host.routes.iter().map(|route| self.route(route, &config.backends)).collect());
         }
         let globals = globals::lines(&config.globals);
         if !globals.is_empty() {
@@ -55,7 +57,7 @@ impl Form<'_> {
             section(&mut out, "certificates");
             let own = config.certificates.iter().map(|(host, certificate)| (host.to_string(), certificate));
             let default = config.default_certificate.iter().map(|certificate| ("default".to_owned(), certificate));
-            let line = |(host, certificate): (String, &std::sync::Arc<super::Certificate>)| {
+            let line = |(host, certificate): (String, &Arc<super::Certificate>)| {
                 vec![host, certificate.origin.to_string(), format!("serial {}", certificate.serial)]
             };
             table(&mut out, "  ", own.chain(default).map(line).collect());
@@ -73,7 +75,7 @@ impl Form<'_> {
         http.into_iter().chain(https).collect::<Vec<_>>().join(", ")
     }
 
-    fn route(&self, route: &Route) -> Vec<String> {
+    fn route(&self, route: &Route, backends: &BTreeMap<BackendId, Arc<Backend>>) -> Vec<String> {
         let implicit = if route.implicit { " (implicit)" } else { "" };
         let target = match &route.target {
             Target::Backend(id) => format!("→ {id}"),
@@ -83,6 +85,14 @@ impl Form<'_> {
         let mut words = Vec::new();
         filters::words(&mut words, &route.filters, self.filters);
         policy(&mut words, &route.policy, self.policy);
+        if let Target::Backend(id) = &route.target
+            && let Some(backend) = backends.get(id)
+            && let Some(Speech { protocol, tls }) = route.speech.as_deref().or(backend.unsaid.as_ref())
+            && (*protocol != backend.protocol || *tls != backend.tls)
+        {
+            words.push(format!("speaks={}", protocol.as_str()));
+            mutual::backend(&mut words, tls.as_deref());
+        }
         vec![format!("{}{implicit}", route.path), target, words.join(" "), route.origin.object.to_string()]
     }
 }
@@ -129,7 +139,7 @@ fn hex(octets: &[u8]) -> String {
 }
 
 fn describe(backend: &Backend) -> Vec<String> {
-    let Backend { id, protocol, tls, balancing, affinity, canary, source, origin: _ } = backend;
+    let Backend { id, protocol, tls, unsaid: _, balancing, affinity, canary, source, origin: _ } = backend;
     let source = match source {
         EndpointSource::Fixed(address) => format!("service {address}"),
         EndpointSource::None => "nowhere".to_owned(),
@@ -196,6 +206,7 @@ fn policy(words: &mut Vec<String>, policy: &Policy, plain: &Policy) {
         is_grpc,
         compress,
         cache,
+        pace,
         sticky,
     } = policy;
     let Timeouts { connect, read, send, tunnel_idle } = timeouts;
@@ -239,6 +250,14 @@ fn policy(words: &mut Vec<String>, policy: &Policy, plain: &Policy) {
     }
     if *cache != plain.cache {
         words.push(cache.as_deref().map_or("cache=off".to_owned(), cached));
+    }
+    if *pace != plain.pace {
+        let size = |octets: u64| Size(&BodyLimit { bytes: octets }).to_string();
+        let after = |pace: &Pace| if pace.after == 0 { String::new() } else { format!(" after {}", size(pace.after)) };
+        words.push(match pace {
+            Some(pace) => format!("rate={}/s{}", size(pace.rate), after(pace)),
+            None => "rate=unlimited".to_owned(),
+        });
     }
     if *sticky != plain.sticky {
         words.push("sticky".to_owned());

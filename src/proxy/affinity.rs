@@ -93,12 +93,15 @@ fn write(affinity: &Affinity, key: &Key, path: &str, is_tls: bool, agent: &[u8],
     text
 }
 
-/// `Thu, 26-Nov-2026 12:00:00 GMT`: the form of Netscape's cookies with the year in full, which every parser of RFC 6265
-/// 5.1.1 and of before takes.
+/// `Thu, 26-Nov-26 12:00:00 GMT`: the form of Netscape's cookies as nginx writes it, with the year in full from 2038 on
+/// (RFC 6265 5.1.1 takes two digits for years up to 2069).
 fn date(time: SystemTime) -> String {
     let second = time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let time = i64::try_from(second).ok().and_then(|second| jiff::Timestamp::from_second(second).ok());
-    time.unwrap_or(jiff::Timestamp::MAX).strftime("%a, %d-%b-%Y %H:%M:%S GMT").to_string()
+    let time = time.unwrap_or(jiff::Timestamp::MAX);
+    let is_late = time.to_zoned(jiff::tz::TimeZone::UTC).year() > 2037;
+    let form = if is_late { "%a, %d-%b-%Y %H:%M:%S GMT" } else { "%a, %d-%b-%y %H:%M:%S GMT" };
+    time.strftime(form).to_string()
 }
 
 /// Whether a browser takes `SameSite=None` for `Strict` or drops the cookie: Chrome 50 to 69, everything on iOS 12, Safari
@@ -193,12 +196,21 @@ mod tests {
                 "/a",
                 false,
                 format!(
-                    "route={VALUE}; Expires=Sun, 06-Nov-1994 08:50:37 GMT; Max-Age=3600; Domain=.example; Path=/shop; \
+                    "route={VALUE}; Expires=Sun, 06-Nov-94 08:50:37 GMT; Max-Age=3600; Domain=.example; Path=/shop; \
                      Secure; HttpOnly; SameSite=Strict"
                 ),
             ),
         ] {
             assert_eq!(write(&affinity(cookie), &KEY_OCTETS, path, is_tls, b"", now), expected);
+        }
+    }
+
+    #[test]
+    fn a_year_has_two_digits_as_long_as_everybody_knows_the_century() {
+        for (second, written) in
+            [(2_145_916_799, "Thu, 31-Dec-37 23:59:59 GMT"), (2_145_916_800, "Fri, 01-Jan-2038 00:00:00 GMT")]
+        {
+            assert_eq!(date(UNIX_EPOCH + Duration::from_secs(second)), written);
         }
     }
 

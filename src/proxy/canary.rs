@@ -17,7 +17,9 @@ pub enum Choice<'b> {
 }
 
 /// The alternative, if it takes the request.
+#[inline]
 pub fn choose<'b>(backend: &'b BackendRef, request: &filter::Request<'_>) -> Option<&'b Arc<CanaryRef>> {
+    backend.canary.as_ref()?;
     match consider(backend, request) {
         Choice::Canary(canary) => Some(canary),
         Choice::Draw(canary) => (fastrand::u32(..canary.rule.total) < canary.rule.weight).then_some(canary),

@@ -93,6 +93,12 @@ impl Edits {
         }
     }
 
+    /// The same, for somebody else than the back end: without its `Host` and `Connection`.
+    pub fn elsewhere(&self) -> Edits {
+        let changes = |changes: &Changes| Changes { host: None, connection: None, ..changes.clone() };
+        Edits(self.0.as_deref().map(|own| Box::new(changes(own))))
+    }
+
     /// The client's fields, as far as they are sent.
     pub fn fields<'a>(&'a self, head: &'a RequestHead) -> &'a Fields {
         self.0.as_ref().and_then(|changes| changes.fields.as_ref()).unwrap_or(&head.fields)

@@ -74,6 +74,7 @@ pub async fn answer<C: Client>(
         framing: Framing::None,
         upgrade: None,
         te_trailers: false,
+        withheld: &[],
     };
     let mut upload = Upload::new(Framing::None, BodyRules::NONE);
     let mut answered = attempt::reach(worker, client, route, backend, &outgoing, &mut upload, note).await?;

@@ -15,6 +15,7 @@ use super::errors;
 use super::forward::Outgoing;
 use super::forwarded::{self, Seen};
 use super::guard::{self, Admitted, Asker};
+use super::mirror;
 use super::note::Note;
 use super::outlet::Way;
 use super::reply::{self, Reply, Stop};
@@ -111,6 +112,9 @@ async fn serve<C: Client>(
     let (backend, rewritten) = backend(outcome)?;
     let mut admitted = Admitted::default();
     if filters.is_guarded() {
+        if backend.is_some_and(|backend| is_nowhere(route, backend)) {
+            return Err(Reply::failed(503, Failure::NoEndpoints).into());
+        }
         let asker = Asker { worker, client, peer, globals, request: &request, route, told: &told };
         admitted = Box::pin(guard::admit(&asker)).await?;
     }
@@ -162,7 +166,13 @@ async fn serve<C: Client>(
         framing: upload.framing(head.framing),
         upgrade: upgrade.as_deref(),
         te_trailers: route.rule.policy.is_grpc,
+        withheld: &[],
     };
+    if let Some(mirror) = &filters.mirror
+        && !backend.live.endpoints.load().candidates.is_empty()
+    {
+        mirror::send(worker, table, at, mirror, &request, &outgoing, &upload);
+    }
     if let Some(caching) = route.rule.policy.cache.as_deref().filter(|_| !is_other)
         && let Some(ask) = cached::Ask::new(
             caching,
@@ -202,11 +212,17 @@ async fn serve<C: Client>(
     Ok(None)
 }
 
-/// The client, the host that it asked for and the prefix that was taken off.
-type ByProxy<'a> = (Option<Rc<Peer>>, Option<&'a [u8]>, Option<&'a [u8]>);
+/// The client, its host and the prefix.
+type SeenParts<'a> = (Option<Rc<Peer>>, Option<&'a [u8]>, Option<&'a [u8]>);
 
-/// What a proxy that is believed tells of the client, as far as it does.
-fn seen<'a, C: Client>(globals: &Globals, client: &C, head: &'a RequestHead) -> ByProxy<'a> {
+/// Nobody can answer, whoever asks: then, as in nginx, nobody is counted or asked who he is.
+fn is_nowhere(route: &Route, backend: &BackendRef) -> bool {
+    let has_fallback = route.aside.as_ref().is_some_and(|aside| aside.fallback.is_some());
+    !has_fallback && route.rule.policy.cache.is_none() && backend.live.endpoints.load().candidates.is_empty()
+}
+
+/// The client, the host that it asked for and the prefix that was taken off, as far as a proxy that is believed tells of them.
+fn seen<'a, C: Client>(globals: &Globals, client: &C, head: &'a RequestHead) -> SeenParts<'a> {
     match globals.trust.as_ref().and_then(|trust| forwarded::seen(trust, client.peer(), head)) {
         None => (None, None, None),
         Some(Seen { peer, host, prefix }) => (Some(Rc::new(peer)), host, prefix),
@@ -227,11 +243,13 @@ fn backend(outcome: Outcome<'_>) -> Result<(Option<&BackendRef>, Option<Box<filt
 fn body_rules(worker: &Worker, globals: &Globals, route: &Route) -> BodyRules {
     let policy = &route.rule.policy;
     let limits = worker.limits();
+    // A copy has the whole body.
+    let is_copied = route.rule.filters.mirror.as_ref().is_some_and(|mirror| mirror.has_body);
     BodyRules {
         limit: route.body_limit(),
         gap: (!policy.is_grpc).then(|| globals.clients.body_gap.unwrap_or(limits.body_gap)),
         min_rate: if policy.is_grpc { 0 } else { policy.body_min_rate },
-        hold: if policy.buffer_request && !policy.is_grpc { limits.buffer.bytes() } else { 0 },
+        hold: if (policy.buffer_request || is_copied) && !policy.is_grpc { limits.buffer.bytes() } else { 0 },
         trailers: policy.request_trailers || policy.is_grpc,
     }
 }

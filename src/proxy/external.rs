@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::task::Poll;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use bytes::Bytes;
@@ -11,12 +10,13 @@ use smallvec::SmallVec;
 use tokio::time::Instant;
 
 use super::attempt;
-use super::downstream::{Client, Part};
+use super::downstream::Client;
 use super::edits::Edits;
 use super::forward::Outgoing;
 use super::guard::Asker;
 use super::note::Note;
 use super::reply::{Reply, Stop};
+use super::respond;
 use super::upload::{BodyRules, Upload};
 use crate::filter::cache::Control;
 use crate::filter::{Request, text};
@@ -29,8 +29,6 @@ use crate::telemetry::Failure;
 const REMEMBERED: usize = 10_000;
 /// Longer words are not remembered, in octets.
 const LONGEST: usize = 16 << 10;
-/// So much of the body of an answer is read to use its connection again.
-const DRAINED: usize = 64 << 10;
 
 /// What a service is told of who asks it.
 const SENT_FROM: (&str, &str) = ("X-Sent-From", "nginx-ingress-controller");
@@ -205,6 +203,8 @@ async fn fetch<C: Client>(asker: &Asker<'_, C>, external: &External, backend: &B
         framing: Framing::None,
         upgrade: None,
         te_trailers: false,
+        // A service that is told of http may redirect to https; ingress-nginx says neither.
+        withheld: if external.method.is_some() { &["X-Forwarded-Proto"] } else { &["X-Forwarded-Proto", "X-Scheme"] },
     };
     let mut upload = Upload::new(Framing::None, BodyRules::NONE);
     let reached = attempt::reach(worker, client, route, backend, &outgoing, &mut upload, &mut note).await;
@@ -214,21 +214,8 @@ async fn fetch<C: Client>(asker: &Asker<'_, C>, external: &External, backend: &B
         Err(Stop::Reply(_) | Stop::Upstream(_) | Stop::Cut(_) | Stop::ClientGone) => return Err(()),
     };
     let word = read(&answered.response, external);
-    let (upstream, mut left) = (answered.upstream, DRAINED);
-    let drained = std::future::poll_fn(|cx| {
-        loop {
-            match upstream.poll_body(cx) {
-                Poll::Ready(Ok(Part::Data(data))) if data.len() <= left => left -= data.len(),
-                Poll::Ready(Ok(Part::End(_))) => return Poll::Ready(true),
-                Poll::Ready(_) => return Poll::Ready(false),
-                Poll::Pending => return Poll::Pending,
-            }
-        }
-    });
     // The answer is in its head; a body that does not end is not waited for.
-    if matches!(tokio::time::timeout(route.rule.policy.timeouts.connect, drained).await, Ok(true)) {
-        upstream.give_back(worker, Instant::now());
-    }
+    respond::drain(worker, answered.upstream, route.rule.policy.timeouts.connect).await;
     Ok(word)
 }
 

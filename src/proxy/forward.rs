@@ -39,6 +39,8 @@ pub struct Outgoing<'a> {
     pub rules: &'a Requests,
     /// Tell a gRPC back end that trailers are taken.
     pub te_trailers: bool,
+    /// Fields of ours that are not for whoever is asked.
+    pub withheld: &'static [&'static str],
 }
 
 impl Outgoing<'_> {
@@ -48,7 +50,7 @@ impl Outgoing<'_> {
         let set = self.rules.set.as_deref().unwrap_or_default();
         let is_set = |name: &str| set.iter().any(|field| field.name.eq_ignore_ascii_case(name));
         let mut add = |name: &str, value: &[u8]| {
-            if !is_set(name) {
+            if !is_set(name) && !self.withheld.contains(&name) {
                 write(name, value);
             }
         };
@@ -110,7 +112,7 @@ impl Outgoing<'_> {
         for (name, value) in self.edits.added() {
             serialise::field(out, name.as_bytes(), value);
         }
-        if self.rules.set.is_some() {
+        if self.rules.set.is_some() || !self.withheld.is_empty() {
             self.each_addition(|name, value| serialise::field(out, name.as_bytes(), value));
         } else {
             self.write_additions(out);
@@ -157,6 +159,7 @@ mod tests {
             prefix: Some(b"/shop"),
             rules: &Requests::default(),
             te_trailers: false,
+            withheld: &[],
         };
         let mut expected = b"GET / HTTP/1.1\r\nHost: a.example\r\n".to_vec();
         outgoing.each_addition(|name, value| serialise::field(&mut expected, name.as_bytes(), value));

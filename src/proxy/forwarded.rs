@@ -26,9 +26,10 @@ pub fn seen<'a>(trust: &Trust, peer: &Peer, head: &'a RequestHead) -> Option<See
         let first = named(head, name).next()?.split(|octet| *octet == b',').next()?.trim_ascii();
         (!first.is_empty()).then_some(first)
     };
-    // The address of a PROXY header is nearer to the client's socket than any field.
     let chain: Vec<&[u8]> = named(head, &trust.field).flat_map(|value| value.split(|octet| *octet == b',')).collect();
-    let client = if peer.is_told {
+    // The address of a PROXY header is nearer to the client's socket than any field, which counts where that is a proxy too.
+    let is_client = peer.is_told && !trust.networks.contains(peer.client());
+    let client = if is_client {
         None
     } else {
         client(trust, chain.iter().rev().filter(|part| !part.trim_ascii().is_empty()).map_while(|part| address(part)))
@@ -36,11 +37,16 @@ pub fn seen<'a>(trust: &Trust, peer: &Peer, head: &'a RequestHead) -> Option<See
     let mut way = Told::default();
     let (mut host, mut prefix) = (None, None);
     if trust.forwarded {
-        way.is_https = match first("x-forwarded-proto") {
-            Some(scheme) if scheme.eq_ignore_ascii_case(b"https") => Some(true),
-            Some(scheme) if scheme.eq_ignore_ascii_case(b"http") => Some(false),
-            _ => None,
-        };
+        match first("x-forwarded-proto") {
+            Some(scheme) if scheme.eq_ignore_ascii_case(b"https") => way.is_https = Some(true),
+            Some(scheme) if scheme.eq_ignore_ascii_case(b"http") => way.is_https = Some(false),
+            // WebSocket over TLS is https that says what it is for.
+            Some(scheme) => {
+                way.scheme = self::scheme(scheme);
+                way.is_https = scheme.eq_ignore_ascii_case(b"wss").then_some(true);
+            }
+            None => {}
+        }
         let port = |value: &[u8]| str::from_utf8(value).ok()?.parse().ok();
         way.port = first("x-forwarded-port").and_then(port);
         host = first(&trust.host_field).filter(|host| crate::uri::host::split(host).is_some());
@@ -54,6 +60,13 @@ pub fn seen<'a>(trust: &Trust, peer: &Peer, head: &'a RequestHead) -> Option<See
         String::from_utf8_lossy(&list.join(&b", "[..])).into_owned()
     });
     Some(Seen { peer: peer.seen(client, list, way), host, prefix })
+}
+
+/// A scheme (RFC 3986 3.1), in the words of whoever names it.
+fn scheme(text: &[u8]) -> Option<Box<str>> {
+    let is_letter = |octet: &u8| octet.is_ascii_alphanumeric() || b"+-.".contains(octet);
+    let is_scheme = text.len() <= 32 && text.first()?.is_ascii_alphabetic() && text.iter().all(is_letter);
+    is_scheme.then(|| str::from_utf8(text).ok().map(Box::from)).flatten()
 }
 
 /// The values of all fields of a name, in order.

@@ -259,7 +259,7 @@ impl Note {
         let record = Record {
             time: worker.clock().now_nanos(),
             request_id: self.id.octets(head),
-            client: peer.client(),
+            client: peer.client_text(),
             user: user.as_deref(),
             method,
             scheme: peer.scheme(),

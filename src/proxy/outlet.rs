@@ -4,11 +4,13 @@ use std::io;
 
 use bytes::Bytes;
 use smallvec::SmallVec;
+use tokio::time::Instant;
 
 use super::downstream::{Answer, BodySize, Client};
 use super::encode::Encoder;
 use super::error::UpstreamFault;
 use super::forward::Outgoing;
+use super::pace::Pacer;
 use super::reply::Stop;
 use super::worker::Worker;
 use crate::filter;
@@ -49,6 +51,30 @@ pub struct Outlet<'a, C> {
     is_event_stream: bool,
     sent: u64,
     spent: usize,
+    pacer: Option<Box<Pacer>>,
+    end: End,
+}
+
+/// Where the end of a body stands.
+enum End {
+    /// It did not come yet.
+    Ahead,
+    /// It waits behind what waits to go: these are the trailers.
+    Held(Option<Box<Fields>>),
+    /// It is queued.
+    Queued,
+}
+
+/// What holds a body up.
+pub enum Flow {
+    /// Nothing: all of it is queued.
+    Ended,
+    /// Nothing: more of it is wanted.
+    Free,
+    /// The client, which has enough to take.
+    Full,
+    /// Its pace, until then.
+    Later(Instant),
 }
 
 impl<'a, C: Client> Outlet<'a, C> {
@@ -61,7 +87,9 @@ impl<'a, C: Client> Outlet<'a, C> {
         extra: &[(&str, &[u8])],
     ) -> Outlet<'a, C> {
         let Way { request: Outgoing { head, .. }, route, .. } = way;
-        let mut outlet = Outlet { client, encoder: None, is_event_stream: false, sent: 0, spent: 0 };
+        let pacer = route.rule.policy.pace.map(|pace| Box::new(Pacer::new(pace, Instant::now())));
+        let mut outlet =
+            Outlet { client, encoder: None, is_event_stream: false, sent: 0, spent: 0, pacer, end: End::Ahead };
         let mut additions = compress::Additions::new();
         if let Some(compression) = &route.rule.policy.compress {
             let length = match response.framing {
@@ -198,22 +226,57 @@ impl<'a, C: Client> Outlet<'a, C> {
         Ok(true)
     }
 
-    /// Queues the end of the body.
-    pub fn end(&mut self, trailers: Option<&Fields>) -> Result<(), Stop> {
+    /// Queues the end of the body, or holds it until what is before it went.
+    pub fn end(&mut self, trailers: Option<Box<Fields>>) -> Result<(), Stop> {
         if let Some(mut encoder) = self.encoder.take() {
             encoder.finish().map_err(broken)?;
             let coded = encoder.take();
             self.queue(coded);
         }
-        self.client.queue_end(trailers);
+        if self.pacer.is_some() {
+            self.end = End::Held(trailers);
+        } else {
+            self.client.queue_end(trailers.as_deref());
+            self.end = End::Queued;
+        }
         Ok(())
     }
 
     fn queue(&mut self, data: Bytes) {
-        if !data.is_empty() {
-            self.sent += data.len() as u64;
-            self.client.queue_data(data);
+        if data.is_empty() {
+            return;
         }
+        if let Some(pacer) = &mut self.pacer {
+            return pacer.hold(data);
+        }
+        self.sent += data.len() as u64;
+        self.client.queue_data(data);
+    }
+
+    /// Queues what may go now of what is held, until the client has `most` octets to take.
+    pub fn release(&mut self, most: usize) -> Flow {
+        if let Some(pacer) = &mut self.pacer
+            && !pacer.is_empty()
+        {
+            let now = Instant::now();
+            while let Some(data) = pacer.next(now, most.saturating_sub(self.client.queued())) {
+                self.sent += data.len() as u64;
+                self.client.queue_data(data);
+            }
+            if !pacer.is_empty() {
+                return if self.client.queued() >= most { Flow::Full } else { Flow::Later(pacer.due()) };
+            }
+        }
+        if let End::Held(trailers) = &self.end {
+            self.client.queue_end(trailers.as_deref());
+            self.end = End::Queued;
+        }
+        if self.is_ended() { Flow::Ended } else { Flow::Free }
+    }
+
+    /// Whether all of it is queued, its end too.
+    pub fn is_ended(&self) -> bool {
+        matches!(self.end, End::Queued)
     }
 
     /// Octets of body queued so far.

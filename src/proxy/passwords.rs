@@ -1,18 +1,28 @@
 //! Whether a client's password is right, without keeping a worker from its other requests.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
+use std::future::Future;
+use std::pin::pin;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
 
 use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use tokio::sync::Semaphore;
+use bytes::Bytes;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 
+use super::downstream::Client;
+use super::reply::{Reply, Stop};
 use super::worker::Worker;
 use crate::filter::password;
 use crate::http1::{Known, RequestHead};
 use crate::ir::{Basic, Password};
+use crate::settings::Limit;
+use crate::telemetry::Failure;
 
 /// So many right passwords are remembered; then all are forgotten.
 const REMEMBERED: usize = 4096;
@@ -21,15 +31,18 @@ const REMEMBERED: usize = 4096;
 pub struct Passwords {
     key: Option<hmac::Key>,
     right: RefCell<HashSet<[u8; 32], foldhash::fast::RandomState>>,
-    /// A comparison takes a whole processor for a while, so there is one at a time.
-    turn: Semaphore,
+    /// A comparison takes a whole processor for a while, so there is one at a time. It has its turn to its end, also when
+    /// nobody waits for it any more.
+    turn: Arc<Semaphore>,
+    /// Requests that wait for their turn.
+    waiting: Cell<u64>,
 }
 
 impl Passwords {
     /// Nothing is known. Where the machine has no randomness nothing will be remembered.
     pub fn new() -> Passwords {
         let key = hmac::Key::generate(hmac::HMAC_SHA256, &aws_lc_rs::rand::SystemRandom::new()).ok();
-        Passwords { key, right: RefCell::default(), turn: Semaphore::new(1) }
+        Passwords { key, right: RefCell::default(), turn: Arc::new(Semaphore::new(1)), waiting: Cell::new(0) }
     }
 
     /// Stands for a password of a user and what it was compared with.
@@ -57,29 +70,101 @@ impl Passwords {
     }
 }
 
-/// Whether the request has a user's name and password (RFC 7617).
-pub async fn is_known(worker: &Rc<Worker>, basic: &Basic, head: &RequestHead) -> bool {
-    let Some((user, given)) = credentials(head) else { return false };
-    let Some(stored) = basic.users.0.get(&*user) else { return false };
+/// Whether the request has a user's name and password (RFC 7617). `Err`: too many wait to be told that, or it would wait for
+/// too long; or the client went away.
+pub async fn is_known<C: Client>(
+    worker: &Rc<Worker>,
+    client: &C,
+    basic: &Basic,
+    head: &RequestHead,
+) -> Result<bool, Stop> {
+    let Some((user, given)) = credentials(head) else { return Ok(false) };
+    let Some(stored) = basic.users.0.get(&*user) else { return Ok(false) };
     if stored.is_quick() {
-        return password::is_right(&given, stored);
+        return Ok(password::is_right(&given, stored));
     }
     let passwords = worker.passwords();
     let mark = passwords.mark(&user, &given, stored);
     let is_remembered = || mark.is_some_and(|mark| passwords.right.borrow().contains(&mark));
     if is_remembered() {
-        return true;
+        return Ok(true);
     }
-    let Ok(_turn) = passwords.turn.acquire().await else { return false };
+    let turn = turn(worker, client).await?;
     if is_remembered() {
-        return true;
+        return Ok(true);
     }
     let stored = stored.clone();
-    let is_right = tokio::task::spawn_blocking(move || password::is_right(&given, &stored)).await.unwrap_or(false);
+    let compared = tokio::task::spawn_blocking(move || {
+        let is_right = password::is_right(&given, &stored);
+        drop(turn);
+        is_right
+    });
+    let is_right = unless_gone(client, None, compared).await?.is_some_and(|compared| compared.unwrap_or(false));
     if let Some(mark) = mark.filter(|_| is_right) {
         passwords.remember(mark);
     }
-    is_right
+    Ok(is_right)
+}
+
+/// Waits for the turn to compare.
+async fn turn<C: Client>(worker: &Rc<Worker>, client: &C) -> Result<OwnedSemaphorePermit, Stop> {
+    let passwords = worker.passwords();
+    let limits = worker.limits();
+    if passwords.waiting.get() >= limits.password_queue {
+        return Err(busy(Limit::password_queue).into());
+    }
+    let _counted = Waiting::new(&passwords.waiting);
+    let until = Instant::now() + limits.password_time;
+    match unless_gone(client, Some(until), Arc::clone(&passwords.turn).acquire_owned()).await? {
+        Some(Ok(turn)) => Ok(turn),
+        // Nobody closes it.
+        Some(Err(_)) | None => Err(busy(Limit::password_time).into()),
+    }
+}
+
+/// The answer where passwords cannot be compared as fast as they come. A comparison takes a fraction of a second.
+fn busy(limit: Limit) -> Reply {
+    let mut reply = Reply { limit: Some(limit), ..Reply::failed(503, Failure::Shed) };
+    reply.fields.push(("Retry-After", Bytes::from_static(b"1")));
+    reply
+}
+
+/// What comes of `work`; `None` if that takes longer than `until`.
+async fn unless_gone<C: Client, T>(
+    client: &C,
+    until: Option<Instant>,
+    work: impl Future<Output = T>,
+) -> Result<Option<T>, Stop> {
+    let mut work = pin!(work);
+    std::future::poll_fn(|cx| {
+        if let Poll::Ready(done) = work.as_mut().poll(cx) {
+            return Poll::Ready(Ok(Some(done)));
+        }
+        if client.poll_gone(cx).is_ready() {
+            return Poll::Ready(Err(Stop::ClientGone));
+        }
+        match until {
+            Some(until) => client.timer().poll(cx, until).map(|()| Ok(None)),
+            None => Poll::Pending,
+        }
+    })
+    .await
+}
+
+/// Counts a request among those that wait, until dropped.
+struct Waiting<'a>(&'a Cell<u64>);
+
+impl Waiting<'_> {
+    fn new(waiting: &Cell<u64>) -> Waiting<'_> {
+        waiting.set(waiting.get() + 1);
+        Waiting(waiting)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get().saturating_sub(1));
+    }
 }
 
 /// The name of the user whom the request gives, if there is such a one. The password is not compared.

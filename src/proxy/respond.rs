@@ -1,54 +1,40 @@
 //! The upstream's answer on its way to the client.
 
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::attempt::Answered;
-use super::downstream::{Client, ClientFault, Part};
+use super::downstream::{Client, Part};
 use super::error::UpstreamFault;
 use super::note::Note;
 use super::outlet::{Outlet, Way};
+use super::pump::{Outflow, Source, Uphill, pump};
 use super::reply::Stop;
-use super::timer::Wait;
-use super::upload::{Upload, UploadFault};
+use super::upload::Upload;
+use super::upstream::Upstream;
 use super::worker::Worker;
-use crate::settings::Limit;
 
-/// The client's end of an answer: what it takes, and how long it took nothing. Judged apart from the upstream, or a back
-/// end that drips would keep a client that does not read.
-#[derive(Default)]
-pub(super) struct Outflow {
-    wait: Wait<()>,
+/// The body as the back end sends it.
+struct Direct<'a> {
+    upstream: &'a Upstream,
+    gap: Duration,
+    received: u64,
 }
 
-impl Outflow {
-    /// Writes what is queued, as long as the client takes it.
-    pub(super) fn poll<C: Client>(
-        &mut self,
-        cx: &mut Context<'_>,
-        worker: &Worker,
-        client: &C,
-    ) -> Poll<Result<(), Stop>> {
-        let before = client.queued();
-        let flushed = client.poll_flush(cx);
-        if client.queued() < before {
-            self.wait.progress();
+impl Source for Direct<'_> {
+    fn poll_part(&mut self, cx: &mut Context<'_>) -> Poll<Result<Part, UpstreamFault>> {
+        let part = self.upstream.poll_body(cx);
+        if let Poll::Ready(Ok(Part::Data(data))) = &part {
+            self.received += data.len() as u64;
         }
-        match flushed {
-            Poll::Ready(flushed) => {
-                self.wait.progress();
-                Poll::Ready(flushed.map_err(Stop::from))
-            }
-            Poll::Pending => {
-                let late = self.wait.poll(cx, client.timer(), (), worker.limits().write_stall);
-                late.map(|()| {
-                    worker.metrics().limit_hit(Limit::write_stall);
-                    Err(Stop::ClientGone)
-                })
-            }
-        }
+        part
+    }
+
+    fn gap(&self) -> Option<Duration> {
+        Some(self.gap)
     }
 }
 
@@ -71,65 +57,13 @@ pub fn forward<C: Client>(
         upload.answer_began();
 
         let timeouts = &way.route.rule.policy.timeouts;
-        let buffer = worker.limits().buffer.bytes();
-        let mut outflow = Outflow::default();
-        let mut wait = Wait::default();
-        let mut is_uploading = !upload.is_sent();
-        let mut received = 0;
-        let ended = std::future::poll_fn(|cx| {
-            if is_uploading {
-                let before = upload.received();
-                let uploaded = upload.poll(cx, client, upstream, timeouts.send);
-                if upload.received() > before {
-                    // Either direction counts: a stream may be silent one way for minutes.
-                    wait.progress();
-                }
-                match uploaded {
-                    Poll::Ready(Err(UploadFault::Client(ClientFault::Gone))) => {
-                        return Poll::Ready(Err(Stop::ClientGone));
-                    }
-                    // A body that cannot be sent on does not spoil the answer; the connection just ends after it.
-                    Poll::Ready(_) => is_uploading = false,
-                    Poll::Pending => {}
-                }
-            }
-            loop {
-                if client.queued() >= buffer {
-                    ready!(outflow.poll(cx, worker, client))?;
-                    wait.progress();
-                }
-                if outlet.is_spent() {
-                    cx.waker().wake_by_ref();
-                    ready!(outflow.poll(cx, worker, client))?;
-                    return Poll::Pending;
-                }
-                match upstream.poll_body(cx) {
-                    Poll::Ready(Ok(Part::Data(data))) => {
-                        wait.progress();
-                        received += data.len() as u64;
-                        outlet.data(data)?;
-                    }
-                    Poll::Ready(Ok(Part::End(trailers))) => {
-                        return Poll::Ready(outlet.end(trailers.as_deref()));
-                    }
-                    Poll::Ready(Err(fault)) => return Poll::Ready(Err(Stop::Cut(fault))),
-                    Poll::Pending => break,
-                }
-            }
-            // What an encoder holds back goes out once the client has what came before.
-            loop {
-                ready!(outflow.poll(cx, worker, client))?;
-                if !outlet.flush()? {
-                    break;
-                }
-            }
-            if !is_uploading && client.poll_gone(cx).is_ready() {
-                return Poll::Ready(Err(Stop::ClientGone));
-            }
-            let late = wait.poll(cx, client.timer(), (), timeouts.read);
-            late.map(|_| Err(Stop::Cut(UpstreamFault::BodyTimeout)))
-        })
-        .await;
+        let mut source = Direct { upstream, gap: timeouts.read, received: 0 };
+        let request = match upload.is_sent() {
+            true => None,
+            false => Some(Uphill { upload: &mut *upload, upstream, send: timeouts.send }),
+        };
+        let ended = pump(worker, client, &mut source, &mut outlet, request).await;
+        let received = source.received;
         note.bytes_out = outlet.sent();
         if let Some(attempt) = note.last_attempt() {
             attempt.bytes = received;
@@ -142,6 +76,28 @@ pub fn forward<C: Client>(
         }
         drop((answered.in_flight, answered.admitted));
         flush(worker, client).await
+    }
+}
+
+/// So much of the body of an answer that nobody wants is read to use its connection again.
+const DRAINED: usize = 64 << 10;
+
+/// Ends an answer whose body nobody wants: its connection goes back to the pool if the body is short, and there within
+/// `longest`.
+pub async fn drain(worker: &Rc<Worker>, upstream: Upstream, longest: Duration) {
+    let mut left = DRAINED;
+    let drained = std::future::poll_fn(|cx| {
+        loop {
+            match upstream.poll_body(cx) {
+                Poll::Ready(Ok(Part::Data(data))) if data.len() <= left => left -= data.len(),
+                Poll::Ready(Ok(Part::End(_))) => return Poll::Ready(true),
+                Poll::Ready(_) => return Poll::Ready(false),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    });
+    if matches!(tokio::time::timeout(longest, drained).await, Ok(true)) {
+        upstream.give_back(worker, Instant::now());
     }
 }
 

@@ -15,11 +15,12 @@ use super::timer::Wait;
 use super::upstream::Upstream;
 use super::worker::Worker;
 use crate::http1::head::options;
-use crate::http1::{Framing, RequestHead, ResponseHead, is_token_octet};
+use crate::http1::{Framing, RequestHead, ResponseHead};
 use crate::ir;
 use crate::live::limits::Held;
 use crate::settings::Limit;
 use crate::table::Route;
+use crate::uri::token::is_token;
 
 /// Most bytes read at once in one direction.
 const PIECE: usize = 16 << 10;
@@ -45,7 +46,6 @@ fn may_pass(token: &[u8], upgrade: ir::Upgrade) -> bool {
     // protocol = protocol-name ["/" protocol-version], both tokens (RFC 9110 7.8).
     let mut parts = token.split(|octet| *octet == b'/');
     let name = parts.next().unwrap_or_default();
-    let is_token = |part: &[u8]| !part.is_empty() && part.iter().all(|octet| is_token_octet(*octet));
     if !is_token(name) || !parts.next().is_none_or(is_token) || parts.next().is_some() {
         return false;
     }

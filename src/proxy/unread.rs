@@ -2,7 +2,7 @@
 
 use http::request::Parts;
 
-use crate::http1::is_token_octet;
+use crate::uri::token::is_token;
 
 /// The first line of a refused head as far as it can be read, and how much of the head came.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -39,7 +39,7 @@ impl Unread {
 
     fn new(method: &[u8], target: &[u8], protocol: &[u8], length: usize) -> Unread {
         let length = length as u64;
-        if method.is_empty() || method.len() > MOST_METHOD || !method.iter().all(|octet| is_token_octet(*octet)) {
+        if method.len() > MOST_METHOD || !is_token(method) {
             return Unread { length, ..Unread::default() };
         }
         Unread {

@@ -52,6 +52,8 @@ pub struct Upload {
     held_bytes: usize,
     trailers: Option<Box<Fields>>,
     received: u64,
+    /// By its length, no more comes than may be held: what is missing is the end at most, once as much is there.
+    fits: bool,
     is_complete: bool,
     /// Something was sent that is not held any more: the request cannot be sent again.
     is_spent: bool,
@@ -96,12 +98,34 @@ impl Upload {
             held_bytes: 0,
             trailers: None,
             received: 0,
+            fits: matches!(framing, Framing::Length(length) if length <= rules.hold as u64),
             is_complete: framing == Framing::None,
             is_spent: false,
             is_sent: false,
             wait: Wait::default(),
             window: None,
         }
+    }
+
+    /// The same body once more, if all of it is held. Without its trailers.
+    pub fn copy(&self) -> Option<Upload> {
+        if !self.is_complete || self.is_spent {
+            return None;
+        }
+        Some(Upload {
+            rules: self.rules,
+            held: self.held.clone(),
+            tail: self.tail.clone(),
+            held_bytes: self.held_bytes,
+            trailers: None,
+            received: self.received,
+            fits: self.fits,
+            is_complete: true,
+            is_spent: false,
+            is_sent: false,
+            wait: Wait::default(),
+            window: None,
+        })
     }
 
     /// Octets received.
@@ -126,7 +150,7 @@ impl Upload {
 
     /// Receives until the body is complete or as much is held as may be.
     pub async fn hold<C: Client>(&mut self, client: &C) -> Result<(), ClientFault> {
-        while !self.is_complete && self.held_bytes < self.rules.hold {
+        while !self.is_complete && (self.held_bytes < self.rules.hold || self.fits) {
             let part = std::future::poll_fn(|cx| self.poll_receive(cx, client)).await?;
             self.keep(part);
         }
@@ -165,6 +189,14 @@ impl Upload {
                 Framing::Length(self.held_bytes as u64)
             }
             _ => Framing::Chunked,
+        }
+    }
+
+    /// How a body is sent that is held as a whole.
+    pub fn own_framing(&self) -> Framing {
+        match self.held_bytes {
+            0 => Framing::None,
+            octets => Framing::Length(octets as u64),
         }
     }
 

@@ -13,6 +13,7 @@ use super::drain::{Drain, Phase};
 use super::encode::Encoders;
 use super::external::Remembered;
 use super::io::Watches;
+use super::mirror::Copies;
 use super::passwords::Passwords;
 use super::spare::Spare;
 use super::tls::BackendTls;
@@ -45,6 +46,7 @@ pub struct Worker {
     encoders: Encoders,
     passwords: Passwords,
     remembered: Remembered,
+    copies: Copies,
     watches: Watches,
     closing_since: Cell<Option<Instant>>,
     sampled: Cell<u8>,
@@ -86,6 +88,7 @@ impl Worker {
             encoders: Encoders::default(),
             passwords: Passwords::new(),
             remembered: Remembered::default(),
+            copies: Copies::default(),
             watches: Watches::new(0),
             closing_since: Cell::default(),
             sampled: Cell::default(),
@@ -158,6 +161,11 @@ impl Worker {
     /// What services said about who may come in.
     pub(super) fn remembered(&self) -> &Remembered {
         &self.remembered
+    }
+
+    /// Copies of requests that are under way.
+    pub(super) fn copies(&self) -> &Copies {
+        &self.copies
     }
 
     /// The watches for clients that leave.

@@ -104,6 +104,10 @@ limits! {
     fields: u64 = 128, "fields";
     /// clients that each limit of an Ingress remembers
     limit_keys: u64 = 100_000, "limit-keys";
+    /// requests that wait for a password to be compared, for each worker
+    password_queue: u64 = 64, "password-queue";
+    /// how long a request waits for its turn to have its password compared
+    password_time: Duration = Duration::from_secs(5), "password-time";
     /// trailers, bytes
     trailers: Size = Size(8 << 10), "trailers";
     /// trailer fields
@@ -122,6 +126,8 @@ limits! {
     body: Size = Size(1 << 20), "body";
     /// buffered bytes for each direction and stream
     buffer: Size = Size(64 << 10), "buffer";
+    /// copies of requests under way, for each worker (`mirror-target`)
+    mirror_copies: u64 = 128, "mirror-copies";
     /// HTTP/2 concurrent streams
     h2_streams: u64 = 128, "h2-streams";
     /// HTTP/2 header list, decoded bytes

@@ -14,9 +14,9 @@ pub(super) struct Fault {
 
 /// One document of a text.
 pub(super) struct Document<'a> {
-    text: &'a str,
+    pub(super) text: &'a str,
     /// Line on which `text` begins.
-    first: u32,
+    pub(super) first: u32,
     /// Line of its first content.
     pub(super) line: u32,
 }
@@ -62,6 +62,7 @@ fn options() -> serde_saphyr::Options {
             max_nodes: usize::MAX,
             max_documents: usize::MAX,
             max_total_scalar_bytes: usize::MAX,
+            max_buffered_comment_events: usize::MAX,
         },
         alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: 100_000 },
         legacy_octal_numbers: true,

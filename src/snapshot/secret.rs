@@ -67,13 +67,15 @@ pub fn certificate(origin: CertificateOrigin, chain: &[u8], key: &[u8]) -> Resul
     Ok(Certificate { origin, names, serial, not_before, not_after, fingerprint, key })
 }
 
-/// The certificate served where nobody gave another: self-signed, new at every start, valid from the day before `now`
-/// (seconds since the epoch) for ten years. `Err` if the machine has no randomness.
+/// The certificate served where nobody gave another: self-signed, with the names of ingress-nginx's, by which people and
+/// monitors know it, new at every start, valid from the day before `now` (seconds since the epoch) for ten years. `Err` if
+/// the machine has no randomness.
 pub fn self_made(now: i64) -> Result<Certificate, String> {
     let failed = |error: rcgen::Error| format!("cannot make the default certificate: {error}");
-    let mut params = rcgen::CertificateParams::new(vec!["fairlead.invalid".to_owned()]).map_err(failed)?;
+    let mut params = rcgen::CertificateParams::new(vec!["ingress.local".to_owned()]).map_err(failed)?;
     params.distinguished_name = rcgen::DistinguishedName::new();
-    params.distinguished_name.push(rcgen::DnType::CommonName, "Fairlead Default Certificate");
+    params.distinguished_name.push(rcgen::DnType::OrganizationName, "Acme Co");
+    params.distinguished_name.push(rcgen::DnType::CommonName, "Kubernetes Ingress Controller Fake Certificate");
     limit_validity(&mut params, now, 3652);
     let key = rcgen::KeyPair::generate().map_err(failed)?;
     let made = params.self_signed(&key).map_err(failed)?;
@@ -192,6 +194,16 @@ mod tests {
             SecretContent::Certificate(certificate) => Ok(certificate),
             SecretContent::Forbidden(why) | SecretContent::Unusable(why) => Err(why),
         }
+    }
+
+    #[test]
+    fn our_own_certificate_has_the_names_of_the_one_it_takes_the_place_of() {
+        let made = self_made(1_795_000_000).unwrap();
+        assert_eq!(made.names, [Arc::<str>::from("ingress.local")]);
+        let der = made.key.end_entity_cert().unwrap();
+        let (_, read) = x509_parser::parse_x509_certificate(der).unwrap();
+        let name = "O=Acme Co, CN=Kubernetes Ingress Controller Fake Certificate";
+        assert_eq!((read.subject().to_string(), read.issuer().to_string()), (name.to_owned(), name.to_owned()));
     }
 
     #[test]

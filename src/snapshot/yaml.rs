@@ -105,6 +105,38 @@ impl Reader {
     }
 }
 
+/// One document of a text as it stands, whatever it is.
+#[derive(Debug)]
+pub struct Plain<'a> {
+    /// Its text.
+    pub text: &'a str,
+    /// Line on which the text begins.
+    pub first: u32,
+    /// Line of its first content.
+    pub line: u32,
+    /// What it says; `Err`: the line of the fault, and what it is.
+    pub content: Result<Value, (u32, String)>,
+}
+
+/// The documents of a text, of which nothing is expected.
+pub fn plain(text: &str) -> Vec<Plain<'_>> {
+    documents(text).into_iter().map(Plain::of).collect()
+}
+
+impl<'a> Plain<'a> {
+    fn of(document: Document<'a>) -> Plain<'a> {
+        let content = document.parse().map_err(|fault| (fault.line, fault.what));
+        let Document { text, first, line } = document;
+        // What stands behind the marker on its line belongs to that line.
+        Plain { text: text.trim_start_matches([' ', '\t']), first, line, content }
+    }
+}
+
+/// Whether [`Reader::read`] reads objects of this kind and version.
+pub fn is_read(kind: &str, version: &str) -> bool {
+    Readable::of(kind).is_some_and(|readable| readable.version() == version)
+}
+
 /// How many fields of a text are named with their own lines, each of which costs reading a document once more; the others
 /// are named with the line of their document.
 const LINES_TO_FIND: u32 = 20;

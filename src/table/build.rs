@@ -120,7 +120,11 @@ impl<'a> Builder<'a> {
 
     fn route(&mut self, rule: &Arc<ir::Route>) -> Route {
         let (target, service, port) = match &rule.target {
-            ir::Target::Backend(id) => (self.backend(id), Arc::clone(&id.service.name), self.port(&id.port)),
+            ir::Target::Backend(id) => (
+                self.backend(id, rule.speech.as_deref()),
+                Arc::clone(&id.service.name),
+                self.port(rule.port.as_ref().unwrap_or(&id.port)),
+            ),
             ir::Target::Closed(reason) => (Target::Closed(*reason), Arc::default(), Arc::default()),
             ir::Target::NotFound => (Target::NotFound, Arc::default(), Arc::default()),
         };
@@ -139,17 +143,30 @@ impl<'a> Builder<'a> {
     }
 
     /// A configuration holds every backend that its routes name; a route to another one is closed.
-    fn backend(&mut self, id: &ir::BackendId) -> Target {
-        let Some(mut found) = self.backend_ref(id) else { return Target::Closed(ir::Reason::ServiceNotFound) };
+    fn backend(&mut self, id: &ir::BackendId, speech: Option<&ir::Speech>) -> Target {
+        let Some(mut found) = self.backend_ref(id, speech) else { return Target::Closed(ir::Reason::ServiceNotFound) };
         let canary = found.settings.canary.clone();
-        found.canary = canary.and_then(|canary| self.canary(&canary, found.tls.as_ref()));
+        found.canary = canary.and_then(|canary| {
+            let protocol = match (speech, &found.settings.unsaid) {
+                (Some(speech), _) => Some(speech.protocol),
+                (None, Some(_)) => None,
+                (None, None) => canary.protocol,
+            };
+            self.canary(&canary, protocol, found.tls.as_ref())
+        });
         Target::Backend(found)
     }
 
-    fn backend_ref(&self, id: &ir::BackendId) -> Option<BackendRef> {
-        let settings = self.config.backends.get(id)?;
+    /// The backend, spoken to as whoever names it says.
+    fn backend_ref(&self, id: &ir::BackendId, speech: Option<&ir::Speech>) -> Option<BackendRef> {
+        let mut settings = Arc::clone(self.config.backends.get(id)?);
+        if let Some(ir::Speech { protocol, tls }) = speech.or(settings.unsaid.as_ref()).cloned()
+            && (protocol != settings.protocol || tls != settings.tls)
+        {
+            settings = Arc::new(ir::Backend { protocol, tls, ..ir::Backend::clone(&settings) });
+        }
         let tls = settings.tls.as_ref().map(|tls| self.registry.identity(tls));
-        Some(BackendRef { settings: Arc::clone(settings), live: self.registry.backend(id), tls, canary: None })
+        Some(BackendRef { settings, live: self.registry.backend(id), tls, canary: None })
     }
 
     fn aside(&self, rule: &ir::Route) -> Option<Arc<Aside>> {
@@ -160,20 +177,27 @@ impl<'a> Builder<'a> {
         let external = filters.access.as_ref().and_then(|access| access.external.as_ref());
         Some(Arc::new(Aside {
             limits: filters.limits.as_ref().map(|_| self.registry.limits(&rule.origin.object.name)),
-            external: external.and_then(|external| self.backend_ref(&external.backend)),
-            fallback: filters.fallback.as_ref().and_then(|id| self.backend_ref(id)),
-            errors: filters.errors.as_ref().and_then(|errors| self.backend_ref(&errors.backend)),
+            external: external.and_then(|external| self.backend_ref(&external.backend, None)),
+            fallback: filters.fallback.as_ref().and_then(|id| self.backend_ref(id, None)),
+            errors: filters.errors.as_ref().and_then(|errors| self.backend_ref(&errors.backend, None)),
+            mirror: filters.mirror.as_ref().and_then(|mirror| self.backend_ref(&mirror.backend, None)),
         }))
     }
 
     /// What the Ingress beside which it stands says of protocol, TLS and cookie goes before what is said of the canary.
-    fn canary(&mut self, canary: &ir::Canary, tls: Option<&Arc<live::TlsIdentity>>) -> Option<Arc<CanaryRef>> {
-        let ir::Canary { backend: id, rule, protocol, affinity, origin: _ } = canary;
-        let own = self.config.backends.get(id)?;
-        let tls = tls.map(Arc::clone).or_else(|| own.tls.as_ref().map(|tls| self.registry.identity(tls)));
+    fn canary(
+        &mut self,
+        canary: &ir::Canary,
+        protocol: Option<ir::Protocol>,
+        tls: Option<&Arc<live::TlsIdentity>>,
+    ) -> Option<Arc<CanaryRef>> {
+        let ir::Canary { backend: id, port, rule, protocol: _, affinity, origin: _ } = canary;
+        let BackendRef { settings: own, tls: own_tls, .. } = self.backend_ref(id, None)?;
+        let tls = tls.map(Arc::clone).or(own_tls);
         let protocol = protocol.unwrap_or(own.protocol);
-        let settings = ir::Backend { protocol, affinity: affinity.clone(), canary: None, ..ir::Backend::clone(own) };
-        let upstream_name = upstream_name(&id.service.namespace, &id.service.name, &self.port(&id.port));
+        let settings = ir::Backend { protocol, affinity: affinity.clone(), canary: None, ..ir::Backend::clone(&own) };
+        let upstream_name =
+            upstream_name(&id.service.namespace, &id.service.name, &self.port(port.as_ref().unwrap_or(&id.port)));
         let backend = BackendRef { settings: Arc::new(settings), live: self.registry.backend(id), tls, canary: None };
         Some(Arc::new(CanaryRef { rule: Arc::clone(rule), backend, upstream_name }))
     }

@@ -97,6 +97,7 @@ pub(crate) fn backend(id: &ir::BackendId, algorithm: ir::Algorithm) -> Arc<ir::B
         id: id.clone(),
         protocol: ir::Protocol::Http1,
         tls: None,
+        unsaid: None,
         balancing: Arc::new(ir::Balancing { algorithm, ..ir::Balancing::default() }),
         affinity: None,
         canary: None,
@@ -118,6 +119,8 @@ pub(crate) fn route(path: ir::PathMatch, implicit: bool, target: ir::Target) -> 
         implicit,
         origin: origin(),
         target,
+        port: None,
+        speech: None,
         filters: Arc::default(),
         policy: Arc::new(ir::Policy {
             timeouts: ir::Timeouts { connect: minute, read: minute, send: minute, tunnel_idle: minute },
@@ -130,6 +133,7 @@ pub(crate) fn route(path: ir::PathMatch, implicit: bool, target: ir::Target) -> 
             is_grpc: false,
             cache: None,
             compress: None,
+            pace: None,
             sticky: false,
         }),
     }

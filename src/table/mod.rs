@@ -77,6 +77,8 @@ pub struct Aside {
     pub fallback: Option<BackendRef>,
     /// Who answers in place of errors.
     pub errors: Option<BackendRef>,
+    /// Who gets copies of requests.
+    pub mirror: Option<BackendRef>,
 }
 
 /// What answers on a route.

@@ -11,6 +11,6 @@ mod sink;
 
 pub use self::access_log::{AccessLog, AccessWriter, Attempt, Record, upstream_name};
 pub use self::failure::Failure;
-pub use self::metrics::{Gauge, Metrics, RouteMetrics, WatchAge, WorkerMetrics};
+pub use self::metrics::{Copied, Gauge, Metrics, RouteMetrics, WatchAge, WorkerMetrics};
 pub(crate) use self::per_worker::PerWorker;
 pub use self::readiness::{Alive, Part, Readiness, Unready};

@@ -99,6 +99,7 @@ const GUARDED: [(&str, &str); 8] = [
     ("deny", "denylist-source-range: 127.0.0.1"),
     ("any", "allowlist-source-range: 192.0.2.0/24, ANN/satisfy: any, ANN/auth-type: basic, ANN/auth-secret: users"),
     ("basic", "auth-type: basic, ANN/auth-secret: users"),
+    // Without a service that is asked nobody is sent to sign in.
     ("signin", "auth-type: basic, ANN/auth-secret: users, ANN/auth-signin: 'https://in.example/start'"),
     ("cors", "enable-cors: 'true', ANN/cors-allow-origin: 'https://b.example'"),
     ("small", "proxy-body-size: 1k"),

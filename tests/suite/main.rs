@@ -27,6 +27,7 @@ mod fuzz_corpus;
 mod golden;
 mod http2;
 mod memo;
+mod migration;
 mod origin;
 mod routing;
 mod sticky;

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::io::{self, Read};
-use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -160,7 +159,7 @@ fn record() -> Record<'static> {
     Record {
         time: 0,
         request_id: ID.as_bytes(),
-        client: IpAddr::from([10, 0, 0, 1]),
+        client: "10.0.0.1",
         user: None,
         method: "GET",
         scheme: "http",

@@ -10,12 +10,19 @@ use crate::compile::ingress::annotations::{Refusal, Value, shorten};
 use crate::ir::{Escape, LineFormat, LogPart};
 use crate::settings::suggest::nearest;
 
-/// Variables that nginx has under two names.
-const ALIASES: [(&str, &str); 4] = [
-    ("request_id", "req_id"),
-    ("the_real_ip", "remote_addr"),
-    ("realip_remote_addr", "remote_addr"),
+/// Variables that nginx has under two names, or whose values are the same here. The head of an answer is not counted.
+const ALIASES: [(&str, &str); 11] = [
+    ("bytes_sent", "body_bytes_sent"),
+    ("content_length", "http_content_length"),
+    ("content_type", "http_content_type"),
+    ("document_uri", "uri"),
+    ("pass_access_scheme", "scheme"),
+    ("proxy_protocol_addr", "remote_addr"),
     ("query_string", "args"),
+    ("realip_remote_addr", "remote_addr"),
+    ("request_id", "req_id"),
+    ("server_name", "host"),
+    ("the_real_ip", "remote_addr"),
 ];
 
 /// Where the access log goes.

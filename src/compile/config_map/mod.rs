@@ -21,7 +21,8 @@ pub(super) use self::headers::is_ours;
 use std::sync::Arc;
 
 pub use self::document::page;
-use self::table::{Closes, Effect, Row};
+use self::table::{Closes, Effect};
+pub use self::table::{Row, rows};
 use crate::compile::claim::problem;
 use crate::compile::ingress::annotations::snippet::Rules;
 use crate::compile::ingress::annotations::{self, Guard, Refusal, Settings, Value, refused_hint, shorten};
@@ -207,7 +208,7 @@ fn apply(row: &Row, value: &Value<'_>, read: &mut Read, object: &Arc<Object>) ->
 }
 
 fn unknown(key: &str, object: &Arc<Object>) -> Problem {
-    let hint = match did_you_mean(key, table::rows().map(|row| row.name)) {
+    let hint = match did_you_mean(key, rows().map(|row| row.name)) {
         Some(near) => format!("did you mean {near}?"),
         None => "remove it; it has no effect".to_owned(),
     };

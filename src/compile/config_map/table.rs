@@ -7,15 +7,15 @@ use super::{
     Read, access, compression, connections, forwarding, global_auth, headers, known, later, logging, redirect,
     snippets, tls,
 };
-use crate::compile::ingress::annotations::{Refusal, Value};
+use crate::compile::ingress::annotations::{Refusal, Value, means, rows as annotations};
 
 /// One key.
 #[derive(Debug)]
-pub(super) struct Row {
+pub struct Row {
     /// Its name.
-    pub(super) name: &'static str,
+    pub name: &'static str,
     /// Its default, as it would be written; empty = nothing.
-    pub(super) default: &'static str,
+    pub default: &'static str,
     /// Which values are right, as a hint.
     pub(super) values: &'static str,
     /// What it means, for the page.
@@ -62,8 +62,29 @@ pub(super) enum Effect {
     Sets(Set),
 }
 
+impl Row {
+    /// What comes of the value that would not with ingress-nginx.
+    pub fn difference(&self, value: &str) -> Option<&'static str> {
+        match self.effect {
+            Effect::Annotation => annotations().find(|row| row.name == self.name)?.difference(value),
+            _ => {
+                let is_meant = |own: &str| own.is_empty() || means(value, own);
+                let found = UNLIKE.iter().find(|(name, own, _)| *name == self.name && is_meant(own));
+                found.map(|(_, _, how)| *how)
+            }
+        }
+    }
+}
+
+/// What comes of a key, with a value (empty = any), that would not with ingress-nginx.
+const UNLIKE: [(&str, &str, &str); 3] = [
+    ("block-cidrs", "", "acts on Ingresses with lists of their own too"),
+    ("client-header-timeout", "", "is the time for the whole head, not between two reads"),
+    ("server-tokens", "true", "the name is fairlead, and no version is sent"),
+];
+
 /// Every key, in alphabetical order.
-pub(super) fn rows() -> impl Iterator<Item = &'static Row> {
+pub fn rows() -> impl Iterator<Item = &'static Row> {
     TABLE.values().copied()
 }
 
@@ -130,6 +151,15 @@ pub(super) const fn refused(name: &'static str, default: &'static str, instead: 
 mod tests {
     use super::*;
     use crate::compile::annotations;
+
+    #[test]
+    fn what_is_unlike_is_a_key_that_sets_something() {
+        for (name, value, how) in UNLIKE {
+            let row = find(name).unwrap();
+            assert!(matches!(row.effect, Effect::Sets(_)), "{name}");
+            assert_eq!(row.difference(value), Some(how));
+        }
+    }
 
     #[test]
     fn no_key_has_two_rows() {

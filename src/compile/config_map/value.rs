@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::compile::ingress::annotations::{Refusal, Value, shorten};
 use crate::settings::units;
+use crate::uri::token::is_token;
 
 pub(super) const NUMBER: &str = "write a whole number";
 pub(super) const PATHS: &str = "write paths with commas between, as in /a,/b";
@@ -33,8 +34,7 @@ pub(super) fn paths(value: &Value<'_>) -> Result<Box<[Arc<str>]>, Refusal> {
 
 /// A name of a header field (RFC 9110 5.1).
 pub(super) fn is_field_name(text: &str) -> bool {
-    let is_token = |octet: u8| octet.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&octet);
-    !text.is_empty() && text.len() <= 256 && text.bytes().all(is_token)
+    text.len() <= 256 && is_token(text.as_bytes())
 }
 
 /// Names of header fields by comma, in lower case.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Draft, origin, path};
-use crate::compile::claim::{CanaryClaim, CanaryClaims, Outcome, problem};
+use crate::compile::claim::{Aim, CanaryClaim, CanaryClaims, Outcome, problem};
 use crate::ir::{CanaryRule, HostPattern, Reason, Severity, Target};
 use crate::snapshot::{IngressBackend, PathType};
 
@@ -52,11 +52,12 @@ fn claim(
         draft.problems.push(problem(draft.object(), Severity::Error, Reason::PathInvalid, &*field, why, hint));
         return None;
     }
-    let Ok(Target::Backend(id)) = draft.target(backend, &field, None) else { return None };
+    let Ok(Aim { target: Target::Backend(id), port, .. }) = draft.target(backend, &field, None) else { return None };
     Some(Arc::new(CanaryClaim {
         paths,
         written: written.into(),
         backend: id,
+        port,
         rule: Arc::clone(rule),
         is_legacy: draft.settings.canary.is_legacy,
         origin: origin(draft.object(), &field),

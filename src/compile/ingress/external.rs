@@ -8,10 +8,13 @@ use crate::compile::claim::{BackendClaim, BackendFacts, problem};
 use crate::compile::config_map::{self, GlobalAuth};
 use crate::compile::resolve::{first_port, refusal, resolve};
 use crate::ir::{
-    AuthCache, BackendId, EndpointSource, ErrorPages, External, Name, Object, Origin, Part, PortKey, Protocol, Reason,
-    Severity, SignIn, Template,
+    AuthCache, BackendId, EndpointSource, ErrorPages, External, Mirror, Name, Object, Origin, Part, PortKey, Protocol,
+    Reason, Severity, SignIn, Template,
 };
 use crate::snapshot::{ConfigMap, IngressRule};
+
+/// What to do about a host that is refused.
+const OUTSIDE: &str = "name a host outside this machine and its link";
 
 /// Names of fields with what they say.
 type Lines<T> = Box<[(Arc<str>, T)]>;
@@ -46,7 +49,13 @@ impl Draft<'_, '_, '_> {
                 Origin { object, field: config_map::field(GlobalAuth::KEY).into() }
             }
         };
-        let backend = self.service_at(&url.value, origin)?;
+        let backend = match self.service_at(&url.value, origin.clone()) {
+            Ok(backend) => backend,
+            Err(why) => {
+                self.broken(&origin.field, &why, OUTSIDE);
+                return None;
+            }
+        };
         let mut sends: Vec<_> = match &said.sends {
             None => Vec::new(),
             Some(map) => self.fields_of(&map.value, &annotations::field(&map.annotation))?.into(),
@@ -128,12 +137,41 @@ impl Draft<'_, '_, '_> {
         Some(resolution.id)
     }
 
-    /// The backend of a URL, with a claim on it. Closes the paths if nothing may be asked there.
-    fn service_at(&mut self, url: &Url, origin: Origin) -> Option<BackendId> {
+    /// Who gets copies of requests, if somebody may.
+    pub(super) fn mirror(&mut self) -> Option<Arc<Mirror>> {
+        let annotations::Mirrored { target, host, has_body } = self.settings.mirror.clone();
+        let Some(url) = target else {
+            if let Some(host) = host {
+                let field = annotations::field(&host.annotation);
+                let message = "mirror-host: has no effect without mirror-target";
+                self.warn(&field, Reason::AnnotationIgnored, message, "set mirror-target, or remove it");
+            }
+            return None;
+        };
+        let field = annotations::field(&url.annotation);
+        let backend = match self.service_at(&url.value, self.told_by(&field)) {
+            Ok(backend) => backend,
+            Err(why) => {
+                let message = format!("mirror-target: {why}, so requests are not copied");
+                self.warn(&field, Reason::AnnotationInvalid, &message, OUTSIDE);
+                return None;
+            }
+        };
+        let named = |template: Template| with_names(template, &self.ingress.meta.object.name);
+        let own = || Template { parts: [Part::Text(Arc::clone(&url.value.host))].into() };
+        Some(Arc::new(Mirror {
+            backend,
+            host: host.map_or_else(own, |host| named(host.value)),
+            target: named(url.value.target.clone()),
+            has_body: has_body.unwrap_or(true),
+        }))
+    }
+
+    /// The backend of a URL, with a claim on it; or why nothing may be sent there.
+    fn service_at(&mut self, url: &Url, origin: Origin) -> Result<BackendId, String> {
         let name = url.host.trim_matches(['[', ']']);
         if let Some(why) = refusal(name, self.view.options.folder) {
-            self.broken(&origin.field, &format!("host {name} {why}"), "name a host outside this machine and its link");
-            return None;
+            return Err(format!("host {name} {why}"));
         }
         let protocol = if url.is_tls { Protocol::Https } else { Protocol::Http1 };
         let scheme = if url.is_tls { "https" } else { "http" };
@@ -142,7 +180,7 @@ impl Draft<'_, '_, '_> {
         let allow_loopback = self.view.options.folder;
         let source = EndpointSource::Dns { name: name.into(), port: url.port, allow_loopback };
         self.claim(&id, origin, BackendFacts { protocol, said: None, source, own_address: None });
-        Some(id)
+        Ok(id)
     }
 
     /// Fields to send, whose texts may have variables, from a ConfigMap. Closes the paths if they are not there.

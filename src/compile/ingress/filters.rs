@@ -19,6 +19,7 @@ impl Draft<'_, '_, '_> {
         let (external, sign_in) = self.external();
         let fallback = self.fallback();
         let errors = self.errors(fallback.as_ref());
+        let mirror = self.mirror();
         let response = self.response();
         self.look_for_replicas();
         let rules = self.settings.snippets.rules.clone().and(&self.view.ground.keys.location);
@@ -33,6 +34,7 @@ impl Draft<'_, '_, '_> {
             access: settings.access.filter(basic, external, sign_in, rules.access),
             fallback,
             errors,
+            mirror,
             request: request(settings, rules.host, rules.input, rules.sends),
             response,
             is_silent: settings.answers.is_silent.unwrap_or(false),

@@ -19,9 +19,10 @@ use std::sync::Arc;
 use self::annotations::{Guard, Settings};
 use self::class::Owner;
 use super::claim::{
-    BackendClaim, CertificateClaim, Front, HostClaim, Outcome, Redirect, RootClaim, RouteClaim, When, problem,
+    Aim, BackendClaim, CertificateClaim, Front, HostClaim, Outcome, Redirect, RootClaim, RouteClaim, When, problem,
 };
-use super::filters::{of_nobody, tls_redirect};
+use super::filters::{ClearText, of_nobody, tls_redirect};
+use super::merge::backend_tls;
 use super::names;
 use super::resolve::{Resolution, resolve};
 use super::said::{BackendSettings, Said};
@@ -29,7 +30,7 @@ use super::shared::Shared;
 use super::view::View;
 use crate::ir::{
     BackendId, Filters, HostPattern, LARGEST_PATTERN, Name, Object, Origin, PathKind, PathMatch, Policy, PortKey,
-    Problem, Reason, Rejected, Route, Severity, SlashRedirect, Target,
+    Problem, Reason, Rejected, Route, Severity, SlashRedirect, Speech, Target,
 };
 use crate::snapshot::{Ingress, IngressBackend, IngressPath};
 
@@ -153,12 +154,12 @@ impl Draft<'_, '_, '_> {
         let (Some(backend), true) = (&self.ingress.default_backend, self.ingress.rules.is_empty()) else { return };
         let field: Arc<str> = "spec.defaultBackend".into();
         let closed = self.settings.closed(false);
-        let target = match self.target(backend, &field, closed) {
-            Ok(target) => target,
+        let aim = match self.target(backend, &field, closed) {
+            Ok(aim) => aim,
             Err(why) => return self.reject(HostPattern::Any, "/", &field, why),
         };
         let path = PathMatch { kind: PathKind::Prefix, path: "/".into() };
-        let route = self.route(path, "/", &field, target, true);
+        let route = self.route(path, "/", &field, aim, true);
         self.claim_host(&HostPattern::Any, Some(route));
     }
 
@@ -204,14 +205,14 @@ impl Draft<'_, '_, '_> {
                 let is_guarded = self.filters.is_guarded() || self.settings.closed(false).is_some();
                 let beginning = path::beginning(written).filter(|_| is_guarded)?;
                 let target = Target::Closed(Reason::PathInvalid);
-                return Some(self.route(beginning, written, field, target, false));
+                return Some(self.route(beginning, written, field, target.into(), false));
             }
         };
         let closed = self.settings.closed(path::begins(&matched, &self.view.ground.keys.no_auth));
         match self.target(&path.backend, field, closed) {
-            Ok(target) => {
+            Ok(aim) => {
                 let is_costly = self.is_costly(&matched, is_regex);
-                Some(RouteClaim { is_regex, is_costly, ..self.route(matched, written, field, target, false) })
+                Some(RouteClaim { is_regex, is_costly, ..self.route(matched, written, field, aim, false) })
             }
             Err(why) => {
                 self.reject(host.clone(), written, field, why);
@@ -237,7 +238,7 @@ impl Draft<'_, '_, '_> {
         path: PathMatch,
         written: &str,
         field: &Arc<str>,
-        target: Target,
+        Aim { target, port, speech }: Aim,
         is_catch_all: bool,
     ) -> RouteClaim {
         let redirect = match target {
@@ -245,7 +246,11 @@ impl Draft<'_, '_, '_> {
             Target::Closed(_) => Redirect::NEVER,
             Target::Backend(_) | Target::NotFound => self.redirect(),
         };
-        let tls_redirect = tls_redirect(redirect, !self.ingress.tls.is_empty(), self.view.ground);
+        let host = ClearText {
+            has_tls: !self.ingress.tls.is_empty(),
+            asks_certificates: self.settings.front.client_auth.is_some(),
+        };
+        let tls_redirect = tls_redirect(redirect, host, self.view.ground);
         let mut filters = match is_catch_all {
             true => filters::of_catch_all(&self.filters),
             false => Filters {
@@ -262,6 +267,8 @@ impl Draft<'_, '_, '_> {
             implicit: false,
             origin: origin(self.object(), field),
             target,
+            port,
+            speech,
             filters: Arc::default(),
             policy: Arc::clone(&self.policy),
         };
@@ -335,7 +342,7 @@ impl Draft<'_, '_, '_> {
         backend: &IngressBackend,
         field: &Arc<str>,
         closed: Option<Reason>,
-    ) -> Result<Target, &'static str> {
+    ) -> Result<Aim, &'static str> {
         let incomplete = |reason: Reason, message: &str, hint: &str| {
             problem(&self.ingress.meta.object, Severity::Error, reason, &**field, message, hint)
         };
@@ -348,7 +355,7 @@ impl Draft<'_, '_, '_> {
                     &message,
                     "set service.port.name or service.port.number",
                 ));
-                return Ok(Target::Closed(closed.unwrap_or(Reason::PortNotFound)));
+                return Ok(Target::Closed(closed.unwrap_or(Reason::PortNotFound)).into());
             }
             IngressBackend::Resource { kind, name } => {
                 let message = format!("the backend is a resource, {kind} {name}, and no resource is served");
@@ -361,17 +368,32 @@ impl Draft<'_, '_, '_> {
                     "the backend names no Service",
                     "set backend.service",
                 ));
-                return Ok(Target::Closed(closed.unwrap_or(Reason::ServiceNotFound)));
+                return Ok(Target::Closed(closed.unwrap_or(Reason::ServiceNotFound)).into());
             }
         };
         let (id, is_first) = self.resolve(service, port, field);
         if let Some(reason) = closed {
-            return Ok(Target::Closed(reason));
+            return Ok(Target::Closed(reason).into());
         }
         if is_first || !self.backends.contains_key(&id) {
             self.claim_backend(&id, service, port, field);
         }
-        Ok(Target::Backend(id))
+        let written = (id.port != *port).then(|| port.clone());
+        let speech = self.speech(&id, service, port);
+        Ok(Aim { target: Target::Backend(id), port: written, speech })
+    }
+
+    /// How a Service port is spoken to, if the Ingress says it.
+    fn speech(&mut self, id: &BackendId, service: &Arc<str>, port: &PortKey) -> Option<Arc<Speech>> {
+        let said = &self.settings.backend;
+        let asked = said.tls.as_ref().map(|told| &told.value);
+        let facts = &self.resolved.get(&(Arc::clone(service), port.clone()))?.facts;
+        let protocol = match &said.protocol {
+            None if asked.is_none() => return None,
+            None => facts.protocol,
+            Some(told) => told.value.protocol,
+        };
+        Some(Arc::new(Speech { protocol, tls: backend_tls(id, protocol, &facts.source, asked, self.shared) }))
     }
 
     /// The identity of a Service port, and whether it was met for the first time; says what is wrong with it at the field.

@@ -15,13 +15,13 @@ pub(in crate::compile) fn default_policy(ground: &Ground) -> Policy {
     policy(&ground.base, &ground.options.limits)
 }
 
-/// The policy of the routes of an Ingress with these settings. Whether gRPC is spoken is decided with the backend, where
-/// other Ingresses have a say.
+/// The policy of the routes of an Ingress with these settings. A stream of gRPC has no length that would mean anything.
 pub(super) fn policy(settings: &Settings, limits: &Limits) -> Policy {
     let read = settings.read_timeout.unwrap_or(limits.response_head_time);
     let send = settings.send_timeout.unwrap_or(limits.upstream_write_stall);
     let sets_either = settings.read_timeout.is_some() || settings.send_timeout.is_some();
     let tunnel_idle = if sets_either { read.max(send) } else { limits.tunnel_idle };
+    let is_grpc = settings.backend.protocol.as_ref().is_some_and(|told| told.value.is_grpc);
     Policy {
         timeouts: Timeouts {
             connect: settings.connect_timeout.unwrap_or(limits.connect_time),
@@ -29,7 +29,7 @@ pub(super) fn policy(settings: &Settings, limits: &Limits) -> Policy {
             send,
             tunnel_idle: settings.tunnel_idle_timeout.unwrap_or(tunnel_idle),
         },
-        body_limit: BodyLimit { bytes: settings.body_size.unwrap_or(limits.body.0) },
+        body_limit: BodyLimit { bytes: if is_grpc { 0 } else { settings.body_size.unwrap_or(limits.body.0) } },
         body_min_rate: settings.body_min_rate.unwrap_or(limits.body_min_rate),
         buffer_request: settings.buffer_request.unwrap_or(true),
         retry: Retry {
@@ -39,9 +39,10 @@ pub(super) fn policy(settings: &Settings, limits: &Limits) -> Policy {
         },
         upgrade: settings.upgrade.unwrap_or_default(),
         request_trailers: settings.request_trailers.unwrap_or(false),
-        is_grpc: false,
+        is_grpc,
         cache: settings.cache.caching(),
         compress: settings.compress.compression(),
+        pace: settings.limits.pace(),
         sticky: settings.backend.affinity.is_some(),
     }
 }

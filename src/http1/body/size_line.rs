@@ -1,8 +1,9 @@
 //! Chunk-size lines with their extensions (RFC 9112 7.1).
 
-use super::{BodyLimits, is_text_octet, is_token_octet, too_long};
+use super::{BodyLimits, is_text_octet, too_long};
 use crate::http1::Refusal;
 use crate::settings::Limit;
+use crate::uri::token::is_token_octet;
 
 /// Most digits of a chunk size: as many as 64 bits have.
 const SIZE_DIGITS: usize = 16;

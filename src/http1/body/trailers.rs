@@ -2,10 +2,11 @@
 
 use bytes::BytesMut;
 
-use super::{BodyLimits, Step, is_text_octet, is_token_octet};
+use super::{BodyLimits, Step, is_text_octet};
 use crate::http1::{Field, Fields, Known, Refusal};
 use crate::settings::Limit;
 use crate::telemetry::Failure;
+use crate::uri::token::is_token;
 
 /// A trailer section being read.
 #[derive(Debug, Default)]
@@ -57,7 +58,7 @@ impl Trailers {
 fn field(line: &[u8], start: usize) -> Result<Field, Refusal> {
     let colon = memchr::memchr(b':', line).ok_or(Refusal::bad("trailer without colon"))?;
     let (name, rest) = line.split_at(colon);
-    if name.is_empty() || !name.iter().all(|octet| is_token_octet(*octet)) {
+    if !is_token(name) {
         return Err(Refusal::bad("trailer name is no token"));
     }
     let after = rest.get(1..).unwrap_or_default();

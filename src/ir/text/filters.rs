@@ -2,8 +2,8 @@
 
 use super::edits;
 use crate::ir::{
-    Access, AccessRule, AuthCache, Cors, ErrorPages, External, Filters, FixedContent, FixedReply, LimitBy, Origins,
-    RateLimits, Redirect, SignIn, TlsRedirect,
+    Access, AccessRule, AuthCache, Cors, ErrorPages, External, Filters, FixedContent, FixedReply, LimitBy, Mirror,
+    Origins, RateLimits, Redirect, SignIn, TlsRedirect,
 };
 
 /// What differs from the filters of a route that nobody set anything for.
@@ -20,6 +20,7 @@ pub(super) fn words(words: &mut Vec<String>, filters: &Filters, plain: &Filters)
         access,
         fallback,
         errors,
+        mirror,
         request,
         response,
         is_silent,
@@ -52,6 +53,11 @@ pub(super) fn words(words: &mut Vec<String>, filters: &Filters, plain: &Filters)
     words.extend(errors.as_deref().map(|ErrorPages { statuses, backend, intercepts }| {
         let own = if *intercepts { "" } else { ";own" };
         format!("errors={}:{backend}{own}", join(statuses))
+    }));
+    words.extend(mirror.as_deref().map(|Mirror { backend, host, target, has_body }| {
+        let own =
+            if backend.service.name.ends_with(&host.to_string()) { String::new() } else { format!(";host {host}") };
+        format!("mirror={backend}{target}{own}{}", if *has_body { "" } else { ";no body" })
     }));
     words.extend(request.iter().flat_map(|edits| edits::of_requests(edits)));
     words.extend(response.iter().flat_map(|edits| edits::of_answers(edits)));

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use smallvec::SmallVec;
 use tokio::time::Instant;
@@ -10,15 +11,14 @@ use tokio::time::Instant;
 use super::Ask;
 use super::fill::{Left, Rest};
 use crate::filter::cache::{self, Part as Wanted};
-use crate::http1::{Fields, Framing, ResponseHead, Span};
+use crate::http1::{Framing, ResponseHead, Span};
 use crate::live::{Body, Next, Stored};
 use crate::proxy::downstream::{Client, Part};
 use crate::proxy::error::UpstreamFault;
 use crate::proxy::note::Note;
 use crate::proxy::outlet::{Outlet, Way};
+use crate::proxy::pump::{self, pump};
 use crate::proxy::reply::Stop;
-use crate::proxy::respond::Outflow;
-use crate::proxy::timer::Wait;
 use crate::proxy::worker::Worker;
 
 /// What is delivered.
@@ -69,8 +69,9 @@ pub(super) async fn deliver<C: Client>(
         Some(Wanted::Nothing) => (0, 0),
         _ => (0, u64::MAX),
     };
-    let mut source = Source { body: &stored.body, at: from, until, rest, left: None };
-    let ended = pump(worker, client, ask, &mut source, &mut outlet).await;
+    let gap = ask.route.rule.policy.timeouts.read;
+    let mut source = Source { body: &stored.body, at: from, until, rest, left: None, gap };
+    let ended = pump(worker, client, &mut source, &mut outlet, None).await;
     note.bytes_out = outlet.sent();
     let now = Instant::now();
     note.attempt_ended(now);
@@ -147,10 +148,12 @@ struct Source<'a> {
     rest: Option<Rest>,
     /// The body is too long to be kept: this is the rest of it.
     left: Option<Left>,
+    /// Longest gap between two parts of the rest.
+    gap: Duration,
 }
 
-impl Source<'_> {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Part, UpstreamFault>> {
+impl pump::Source for Source<'_> {
+    fn poll_part(&mut self, cx: &mut Context<'_>) -> Poll<Result<Part, UpstreamFault>> {
         if let Some(left) = &mut self.left {
             return match left.first.take() {
                 Some(first) => Poll::Ready(Ok(Part::Data(first))),
@@ -173,62 +176,13 @@ impl Source<'_> {
                 if self.left.is_none() {
                     return Poll::Ready(Err(UpstreamFault::Cut));
                 }
-                return self.poll(cx);
+                return self.poll_part(cx);
             }
         })
     }
-}
 
-async fn pump<C: Client>(
-    worker: &Rc<Worker>,
-    client: &C,
-    ask: &Ask<'_>,
-    source: &mut Source<'_>,
-    outlet: &mut Outlet<'_, C>,
-) -> Result<(), Stop> {
-    let buffer = worker.limits().buffer.bytes();
-    let gap = ask.route.rule.policy.timeouts.read;
-    let mut outflow = Outflow::default();
-    let mut wait = Wait::default();
-    std::future::poll_fn(|cx| {
-        loop {
-            if client.queued() >= buffer {
-                ready!(outflow.poll(cx, worker, client))?;
-                wait.progress();
-            }
-            if outlet.is_spent() {
-                cx.waker().wake_by_ref();
-                ready!(outflow.poll(cx, worker, client))?;
-                return Poll::Pending;
-            }
-            match source.poll(cx) {
-                Poll::Ready(Ok(Part::Data(data))) => {
-                    wait.progress();
-                    outlet.data(data)?;
-                }
-                Poll::Ready(Ok(Part::End(trailers))) => {
-                    let trailers: Option<&Fields> = trailers.as_deref();
-                    return Poll::Ready(outlet.end(trailers));
-                }
-                Poll::Ready(Err(fault)) => return Poll::Ready(Err(Stop::Cut(fault))),
-                Poll::Pending => break,
-            }
-        }
-        loop {
-            ready!(outflow.poll(cx, worker, client))?;
-            if !outlet.flush()? {
-                break;
-            }
-        }
-        if client.poll_gone(cx).is_ready() {
-            return Poll::Ready(Err(Stop::ClientGone));
-        }
-        // While the body is filled, whoever fills it watches the gaps.
-        if source.left.is_none() {
-            return Poll::Pending;
-        }
-        let late = wait.poll(cx, client.timer(), (), gap);
-        late.map(|()| Err(Stop::Cut(UpstreamFault::BodyTimeout)))
-    })
-    .await
+    /// While the body is filled, whoever fills it watches the gaps.
+    fn gap(&self) -> Option<Duration> {
+        self.left.as_ref().map(|_| self.gap)
+    }
 }

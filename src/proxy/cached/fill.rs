@@ -20,6 +20,10 @@ use crate::proxy::worker::Worker;
 /// Where the upstream is handed to the one who asked, when a body turns out to be too long.
 pub(super) type Rest = Rc<RefCell<Option<Left>>>;
 
+/// So long those who ask for the same wait for the end of a body whose length nobody told. Then they ask by themselves: it may
+/// have no end, as a stream of events.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// An answer whose beginning is in a body that is not kept.
 pub(super) struct Left {
     /// The octets that found no room.
@@ -88,6 +92,8 @@ impl Fill {
                 if let Some(lead) = &self.lead {
                     lead.tell(Outcome::Alone);
                 }
+                let place = Place { host: &self.host, path: &self.path };
+                self.cache.pass(&self.key, place, worker.clock().now_millis());
                 let left = Left { first: Some(first), upstream, _in_flight: in_flight, _admitted: admitted };
                 *self.rest.borrow_mut() = Some(left);
                 self.stored.body.end(Next::Given);
@@ -99,6 +105,8 @@ impl Fill {
         let timer = Timer::default();
         let mut wait = Wait::default();
         let mut length = 0;
+        let soon = Instant::now() + PATIENCE;
+        let mut followed = self.lead.as_ref().filter(|_| self.is_open_ended);
         std::future::poll_fn(|cx| {
             loop {
                 match upstream.poll_body(cx) {
@@ -112,9 +120,13 @@ impl Fill {
                     }
                     Poll::Ready(Ok(Part::End(_))) => return Poll::Ready(Ended::Whole),
                     Poll::Ready(Err(_)) => return Poll::Ready(Ended::Broken),
-                    Poll::Pending => return wait.poll(cx, &timer, (), self.gap).map(|()| Ended::Broken),
+                    Poll::Pending => break,
                 }
             }
+            if let Some(lead) = followed.take_if(|_| timer.poll(cx, soon).is_ready()) {
+                lead.tell(Outcome::Alone);
+            }
+            wait.poll(cx, &timer, (), self.gap).map(|()| Ended::Broken)
         })
         .await
     }

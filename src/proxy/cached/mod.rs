@@ -3,7 +3,6 @@
 mod deliver;
 mod fetch;
 mod fill;
-mod nobody;
 
 use std::borrow::Cow;
 use std::rc::Rc;
@@ -14,10 +13,10 @@ use smallvec::SmallVec;
 
 use self::deliver::{Delivery, deliver};
 use self::fetch::{Errand, Fetched, fetch};
-use self::nobody::Nobody;
 use super::downstream::Client;
 use super::edits::Edits;
 use super::forward::Outgoing;
+use super::nobody::Nobody;
 use super::note::Note;
 use super::outlet::Way;
 use super::reply::{Reply, Stop};
@@ -116,14 +115,16 @@ fn key(route: &Route, request: &Outgoing<'_>, path: &[u8], query: Query<'_>, ide
     let ingress = &route.rule.origin.object.name;
     let authority = head.part(head.authority).to_ascii_lowercase();
     let mut key = Key::new();
-    // What a proxy before us says of host and prefix, and the backend is told.
+    // What a proxy before us says of host, port and prefix, and the backend is told.
     let told = forwarded_host.to_ascii_lowercase();
+    let [(_, port), ..] = peer.way_fields();
     for part in [
         ingress.namespace.as_bytes(),
         ingress.name.as_bytes(),
         peer.scheme().as_bytes(),
         &authority,
         &told,
+        port.as_bytes(),
         prefix.unwrap_or_default(),
         path,
     ] {
@@ -329,6 +330,7 @@ fn revalidate(worker: &Rc<Worker>, ask: &Ask<'_>, key: &Key, stored: &Arc<Stored
             framing: Framing::None,
             upgrade: None,
             te_trailers: false,
+            withheld: &[],
         };
         let ask = Ask::new(caching, &table, at, backend, &outgoing, &routing, &identity, false);
         let Some(ask) = ask else { return };

@@ -32,6 +32,8 @@ pub struct Peer {
     /// TLS facts; `None` in clear text.
     pub tls: Option<TlsFacts>,
     is_https: bool,
+    /// The scheme, where a proxy before us names one that is neither `http` nor `https`.
+    other_scheme: Option<Box<str>>,
     /// `X-Forwarded-For`, where that is more than the client's address.
     chain: Option<Box<str>>,
     /// `X-Forwarded-Port`: the listener's port, printed.
@@ -59,6 +61,7 @@ impl Peer {
             is_told: false,
             tls,
             is_https,
+            other_scheme: None,
             chain: None,
             port_text: port.to_string().into(),
             client_text: hop.to_string().into(),
@@ -86,6 +89,7 @@ impl Peer {
             is_told: self.is_told,
             tls: self.tls.clone(),
             is_https,
+            other_scheme: told.scheme,
             chain: chain.map(String::into),
             port_text,
             client_text: address.ip().to_canonical().to_string().into(),
@@ -100,7 +104,9 @@ impl Peer {
     pub fn told(self, addresses: Option<(SocketAddr, SocketAddr)>) -> Peer {
         let Some((client, local)) = addresses else { return self };
         let is_https = self.is_https || local.port() == HTTPS_PORT;
-        let port = if is_https && self.tls.is_some() { HTTPS_PORT } else { local.port() };
+        // Our own https port is not what a client sees in front of us; any other is what it asked for.
+        let is_own = self.tls.is_some() && local.port() == self.local.port();
+        let port = if is_own { HTTPS_PORT } else { local.port() };
         let told = Peer {
             address: client,
             local,
@@ -127,7 +133,7 @@ impl Peer {
 
     /// The fields of [`Peer::way_lines`].
     pub fn way_fields(&self) -> [(&'static str, &str); 4] {
-        let (port, scheme) = (&*self.port_text, self.scheme());
+        let (port, scheme) = (&*self.port_text, self.other_scheme.as_deref().unwrap_or(self.scheme()));
         [
             ("X-Forwarded-Port", port),
             ("X-Forwarded-Proto", scheme),
@@ -139,6 +145,11 @@ impl Peer {
     /// The client's address without port; an IPv4 client on an IPv6 socket is an IPv4 client.
     pub fn client(&self) -> IpAddr {
         self.address.ip().to_canonical()
+    }
+
+    /// The same, printed.
+    pub fn client_text(&self) -> &str {
+        &self.client_text
     }
 
     /// A request of it, as filters see it.
@@ -170,10 +181,12 @@ impl Peer {
 }
 
 /// How a client came to a proxy before us, as far as that says.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Told {
     /// Over TLS.
     pub is_https: Option<bool>,
+    /// By a scheme that is neither `http` nor `https`, in its words.
+    pub scheme: Option<Box<str>>,
     /// To this port.
     pub port: Option<u16>,
 }

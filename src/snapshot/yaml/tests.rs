@@ -241,3 +241,16 @@ fn a_version_changes_with_the_content_and_not_with_the_place() {
     assert_ne!(version(text), version(&text.replace("80", "81")));
     assert_ne!(version(text), version(&text.replace("name: a", "name: a, uid: x")));
 }
+
+#[test]
+fn a_long_comment_is_none_of_the_content() {
+    let comment = "  # a line of a long text\n".repeat(500);
+    only(&format!("apiVersion: v1\nkind: Service\nmetadata:\n{comment}  name: a\nspec: {{ports: [{{port: 80}}]}}\n"));
+}
+
+#[test]
+fn plain_documents_are_whatever_they_are_with_their_lines() {
+    let text = "# first\na: 1\n--- {b: 2}\n---\nc: [\n";
+    let told: Vec<_> = plain(text).into_iter().map(|one| (one.first, one.line, one.content.is_ok())).collect();
+    assert_eq!(told, [(1, 2, true), (3, 3, true), (4, 5, false)]);
+}

@@ -45,6 +45,12 @@ pub fn read(paths: &[PathBuf], annotations_prefix: &str) -> Snapshot {
     Arc::unwrap_or_clone(manifests.into_snapshot())
 }
 
+/// The manifests below `paths` in byte order, and what cannot be looked into with the reason.
+pub fn files(paths: &[PathBuf]) -> (Vec<PathBuf>, Vec<(PathBuf, io::Error)>) {
+    let walk::Walk { files, closed, .. } = walk::walk(paths);
+    (files.into_keys().map(PathBuf::from).collect(), closed.into_iter().collect())
+}
+
 /// Files and folders that are watched.
 pub struct FolderSource {
     manifests: Manifests,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::json;
 use super::record::{FieldsOf, Record};
-use super::text::{address, each, escaped as hex_escaped, seconds, stamp as local};
+use super::text::{each, escaped as hex_escaped, seconds, stamp as local};
 use super::write::{number, padded};
 use crate::ir::{Escape, LineFormat, LogPart};
 
@@ -41,7 +41,8 @@ fn value(out: &mut Vec<u8>, part: &LogPart, escape: Escape, record: &Record<'_>,
         LogPart::ServerName => write(record.sni.map(str::as_bytes)),
         LogPart::Failure => write(record.failure.map(|failure| failure.as_str().as_bytes())),
         LogPart::UpstreamName => write(record.upstream_name.map(str::as_bytes)),
-        LogPart::AlternativeUpstreamName => write(None),
+        // Empty where there is none, and no dash: so ingress-nginx sets it.
+        LogPart::AlternativeUpstreamName => out.extend_from_slice(record.alternative.unwrap_or_default().as_bytes()),
         LogPart::Request => {
             let mut request = Vec::new();
             for piece in [record.method.as_bytes(), record.target, record.protocol.as_bytes()] {
@@ -52,7 +53,14 @@ fn value(out: &mut Vec<u8>, part: &LogPart, escape: Escape, record: &Record<'_>,
             }
             write(Some(&request));
         }
-        LogPart::RemoteAddr => address(out, record.client),
+        LogPart::RemoteAddr => out.extend_from_slice(record.client.as_bytes()),
+        LogPart::ForwardedFor => {
+            if let Some(list) = fields.find("x-forwarded-for").filter(|list| !list.is_empty()) {
+                escaped(out, escape, Some(list));
+                out.extend_from_slice(b", ");
+            }
+            out.extend_from_slice(record.client.as_bytes());
+        }
         LogPart::TimeLocal => out.extend_from_slice(&local(record.time.div_euclid(1_000_000_000))),
         LogPart::TimeIso => {
             out.extend_from_slice(&json::stamp(record.time.div_euclid(1_000_000_000)));

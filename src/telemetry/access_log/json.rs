@@ -13,7 +13,7 @@ pub(super) fn line(out: &mut Vec<u8>, record: &Record<'_>, stamp: &[u8], millis:
     padded(out, millis, 3);
     out.extend_from_slice(b"Z\"");
     text(out, b",\"request_id\":", record.request_id);
-    text(out, b",\"client\":", record.client.to_canonical().to_string().as_bytes());
+    text(out, b",\"client\":", record.client.as_bytes());
     text(out, b",\"method\":", record.method.as_bytes());
     text(out, b",\"scheme\":", record.scheme.as_bytes());
     text(out, b",\"host\":", record.host);

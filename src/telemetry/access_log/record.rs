@@ -1,7 +1,6 @@
 //! What one line of the access log can hold.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::telemetry::Failure;
@@ -26,8 +25,8 @@ pub struct Record<'a> {
     pub time: i64,
     /// X-Request-ID.
     pub request_id: &'a [u8],
-    /// Client address.
-    pub client: IpAddr,
+    /// Client address, printed; an IPv4 client on an IPv6 socket is an IPv4 client.
+    pub client: &'a str,
     /// User of `Authorization: Basic`, see [`basic_user`].
     pub user: Option<&'a [u8]>,
     /// `GET`; empty if the head was refused and does not begin with a method. A token (RFC 9110 5.6.2).

@@ -1,4 +1,3 @@
-use std::net::IpAddr;
 use std::sync::atomic::Ordering;
 
 use super::*;
@@ -11,7 +10,7 @@ fn record<'a>(attempts: &'a [Attempt<'a>]) -> Record<'a> {
     Record {
         time: 1_795_648_255_123_456_789,
         request_id: b"0123456789abcdef0123456789abcdef",
-        client: "10.1.2.3".parse().unwrap(),
+        client: "10.1.2.3",
         user: None,
         method: "GET",
         scheme: "https",
@@ -66,9 +65,9 @@ fn retries_are_separated_by_commas_and_what_is_missing_is_a_dash() {
     let two = [attempt("10.0.0.7:8080", None, 5_000_000, 0), attempt("[2001:db8::1]:80", Some(503), 7_000, 5)];
     let mut with_retry = record(&two);
     with_retry.user = Some(b"ann");
-    with_retry.client = "2001:db8::9".parse().unwrap();
+    with_retry.client = "2001:db8::9";
     let mut unread = record(&[]);
-    unread.client = "::ffff:192.0.2.1".parse().unwrap();
+    unread.client = "192.0.2.1";
     unread.method = "";
     unread.target = b"";
     unread.protocol = "";
@@ -157,15 +156,6 @@ fn a_full_buffer_is_handed_on_without_a_flush() {
     assert!(log.settle(PATIENCE));
     assert_eq!(memory.text().lines().count(), FULL / line + 1);
     assert_eq!(dropped.load(Ordering::Relaxed), 0);
-}
-
-#[test]
-fn client_addresses_print_as_the_standard_library_prints_them() {
-    for address in ["0.0.0.0", "255.255.255.255", "9.10.99.100", "::1", "fe80::1:2"] {
-        let mut one = record(&[]);
-        one.client = address.parse::<IpAddr>().unwrap();
-        assert!(written(LogFormat::Text, &[one]).starts_with(&format!("{address} - ")), "{address}");
-    }
 }
 
 #[test]

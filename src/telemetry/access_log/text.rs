@@ -1,6 +1,5 @@
 //! The text line: ingress-nginx's default format, to the byte, since log pipelines parse it.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +9,7 @@ use super::write::{any_must_escape, must_escape, number, padded};
 /// Appends one line in the form of ingress-nginx's `log_format upstreaminfo`. `stamp` is [`stamp`] of the record's
 /// second.
 pub(super) fn line(out: &mut Vec<u8>, record: &Record<'_>, stamp: &[u8]) {
-    address(out, record.client);
+    out.extend_from_slice(record.client.as_bytes());
     match record.user {
         None => out.extend_from_slice(b" - - ["),
         user => {
@@ -114,20 +113,6 @@ pub(super) fn seconds(out: &mut Vec<u8>, elapsed: Duration) {
     number(out, seconds);
     out.push(b'.');
     padded(out, millis, 3);
-}
-
-pub(super) fn address(out: &mut Vec<u8>, address: IpAddr) {
-    match address.to_canonical() {
-        IpAddr::V4(address) => {
-            let [a, b, c, d] = address.octets();
-            number(out, u64::from(a));
-            for part in [b, c, d] {
-                out.push(b'.');
-                number(out, u64::from(part));
-            }
-        }
-        IpAddr::V6(address) => out.extend_from_slice(address.to_string().as_bytes()),
-    }
 }
 
 /// A value as nginx escapes it: quote, backslash, control octets and everything from 0x7F on as `\xNN`.

@@ -15,7 +15,7 @@ pub use self::route::RouteMetrics;
 use self::route::{BOUNDS, Routes};
 pub use self::watch::WatchAge;
 use self::worker::Totals;
-pub use self::worker::{Gauge, WorkerMetrics};
+pub use self::worker::{Copied, Gauge, WorkerMetrics};
 use super::exposition::{Kind, Page};
 use crate::ir::{Certificate, CertificateOrigin, Kind as ObjectKind, Name, Problem};
 
@@ -213,6 +213,10 @@ impl Metrics {
             if count > 0 {
                 family.count(&[], count);
             }
+        }
+        let mut copies = page.family(Kind::Counter, "fairlead_mirror_copies_total", "Copies of requests.");
+        for (result, count) in totals.copies() {
+            copies.count(&[("result", result)], count);
         }
         let mut handshakes = page.family(Kind::Counter, "fairlead_tls_handshakes_total", "TLS handshakes of clients.");
         for (version, resumed, result, count) in totals.handshakes() {

@@ -17,6 +17,30 @@ pub struct WorkerMetrics {
     panics: Cell,
     /// Requests that the cache answered, and those that it could not answer by itself.
     cache: [Cell; 2],
+    copies: [Cell; Copied::ALL.len()],
+}
+
+/// What became of the copy of a request (`mirror-target`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Copied {
+    /// The service answered.
+    Answered,
+    /// None was sent: the body was longer than what is held of it, or not held at all.
+    BodyTooLong,
+    /// The service could not be reached, or did not answer.
+    Failed,
+    /// None was sent: as many were under way as may be.
+    TooMany,
+}
+
+impl Copied {
+    /// Each with its word in the metric.
+    const ALL: [(Copied, &'static str); 4] = [
+        (Copied::Answered, "answered"),
+        (Copied::BodyTooLong, "body_too_long"),
+        (Copied::Failed, "failed"),
+        (Copied::TooMany, "too_many"),
+    ];
 }
 
 /// Connections of one listener, both counted upwards: the present number is a difference, which holds over workers too
@@ -68,6 +92,7 @@ impl WorkerMetrics {
             handshakes: Default::default(),
             panics: Cell::default(),
             cache: Default::default(),
+            copies: Default::default(),
         }
     }
 
@@ -111,6 +136,11 @@ impl WorkerMetrics {
     /// Counts a request that the cache answered by itself, or did not.
     pub fn looked_up(&self, is_hit: bool) {
         add(&self.cache, usize::from(!is_hit));
+    }
+
+    /// Counts the copy of a request.
+    pub fn copied(&self, became: Copied) {
+        add(&self.copies, became as usize);
     }
 
     fn listener(&self, is_tls: bool) -> &Connections {
@@ -181,6 +211,14 @@ impl Totals<'_> {
     pub(super) fn lookups(&self) -> (u64, u64) {
         let count = |place: usize| self.sum(|worker| worker.cache.get(place).map_or(0, Cell::load));
         (count(0), count(1))
+    }
+
+    /// What became of copies, with their counts.
+    pub(super) fn copies(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        Copied::ALL.iter().filter_map(|(became, word)| {
+            let count = self.sum(|worker| worker.copies.get(*became as usize).map_or(0, Cell::load));
+            (count > 0).then_some((*word, count))
+        })
     }
 
     fn sum(&self, cell: impl Fn(&WorkerMetrics) -> u64) -> u64 {

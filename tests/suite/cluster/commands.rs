@@ -93,7 +93,7 @@ async fn replicas_that_agree_answer_once_and_a_difference_is_told() {
     for (words, part) in [
         (&["routes"][..], "a.example   prefix   /      default/web:80   <none>    ingress default/web"),
         (&["backends"], "default/web:80   http1      least_conn   10.0.0.7:8080"),
-        (&["certificates"], "fairlead.invalid"),
+        (&["certificates"], "ingress.local"),
         (&["problems"], "SEVERITY"),
         (&["routes", "-o", "json"], "\"host\": \"a.example\""),
     ] {
@@ -173,4 +173,37 @@ async fn check_compiles_what_the_cluster_holds() {
     assert_eq!(err, "kubectl fairlead: cannot list Ingresses: as told: 403\n");
     let (code, _, err) = desk.run(&["check", "--cluster", "/tmp"]).await;
     assert!(code == 2 && err.contains("give one of them"), "{err}");
+}
+
+#[tokio::test]
+async fn the_report_on_an_ingress_nginx_follows_the_flags_of_its_controller() {
+    let desk = Desk::new().await;
+    let class = CLASS.replace("fairlead.dev/ingress-controller", "k8s.io/ingress-nginx").replace("fairlead", "nginx");
+    desk.fake.apply(&class);
+    desk.fake.apply(
+        "{apiVersion: apps/v1, kind: Deployment, metadata: {name: controller, namespace: edge, labels: \
+         {app.kubernetes.io/name: ingress-nginx}}, spec: {selector: {}, template: {spec: {containers: [{name: c, args: \
+         [/nginx-ingress-controller, --configmap=$(POD_NAMESPACE)/settings, --ingress-class=nginx]}]}}}}",
+    );
+    desk.fake.apply(
+        "{apiVersion: v1, kind: ConfigMap, metadata: {name: settings, namespace: edge}, data: {keep-alive: '5'}}",
+    );
+    let annotated =
+        ingress("a", "tls").replace("name: a}", "name: a, annotations: {nginx.ingress.kubernetes.io/ANY: x}}");
+    desk.fake.apply(&annotated.replace("ANY", "auth-tls-match-cn").replace("fairlead,", "nginx,"));
+    desk.fake.apply(&ingress("b", "tls").replace("fairlead,", "other,"));
+    let (code, out, err) = desk.run(&["check", "--from-ingress-nginx"]).await;
+    assert_eq!((code, err.as_str()), (1, ""), "{out}");
+    for part in [
+        "ConfigMap edge/settings\n  honoured  keep-alive: 5\n",
+        "Deployment edge/controller\n  honoured  --configmap: edge/settings\n",
+        "Ingress default/a\n  refused   auth-tls-match-cn: x\n",
+        "1 Ingress of class other not looked at\n",
+    ] {
+        assert!(out.contains(part), "{part}: {out}");
+    }
+
+    desk.fake.fail(|ask| (ask.what == "deployments").then_some(Fault::Status(403)));
+    let (_, out, err) = desk.run(&["check", "--from-ingress-nginx", "--configmap", "edge/settings"]).await;
+    assert!(err.is_empty() && out.contains("cannot list Deployments") && out.contains("keep-alive: 5"), "{out}{err}");
 }

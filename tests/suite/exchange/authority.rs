@@ -147,7 +147,11 @@ pub struct Connection {
 impl Connection {
     /// To `address`, naming `name`; an address is not named.
     pub fn new(address: SocketAddr, config: &Arc<ClientConfig>, name: &str) -> Connection {
-        let socket = TcpStream::connect(address).unwrap();
+        Connection::on(TcpStream::connect(address).unwrap(), config, name)
+    }
+
+    /// The same over a socket on which something may have been said.
+    pub fn on(socket: TcpStream, config: &Arc<ClientConfig>, name: &str) -> Connection {
         socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
         let name = ServerName::try_from(name.to_owned()).unwrap();
         let session = rustls::ClientConnection::new(Arc::clone(config), name).unwrap();

@@ -4,6 +4,7 @@ use rustls::version::{TLS12, TLS13};
 
 use super::authority::{Authority, Connection, Seen, TlsEcho, client, secret};
 use super::filters::{Echo, ask, status};
+use super::plain::talk;
 use crate::bed::{Bed, ingress, service};
 
 fn annotations(pairs: &[(&str, &str)]) -> String {
@@ -143,4 +144,37 @@ fn auto_http_speaks_as_the_client_does() {
     assert_eq!(status(&Connection::new(bed.https, &client(None), "a.example").get("a.example", "/")), 200);
     assert_eq!(echo.seen().len(), 1);
     assert_eq!(status(&ask(&bed, "GET /", "")), 502, "clear text where TLS is spoken");
+}
+
+#[test]
+fn how_a_back_end_is_spoken_to_is_said_for_the_paths_of_the_ingress_alone() {
+    let root = Authority::root("root");
+    let (plain, tls) = (Echo::start(""), TlsEcho::start(&root.server("web.default.svc"), None, &[&TLS12, &TLS13]));
+    let https = ("backend-protocol", "HTTPS");
+    let verified =
+        |ca| [https, ("proxy-ssl-verify", "on"), ("proxy-ssl-name", "web.default.svc"), ("proxy-ssl-secret", ca)];
+    let cases: [(&str, &str, &[(&str, &str)], u16); 8] = [
+        ("a", "plain", &[], 200),
+        // A back end in clear text waits for the end of what it takes for a request.
+        ("b", "plain", &[https, ("proxy-connect-timeout", "1"), ("proxy-next-upstream-tries", "1")], 504),
+        ("c", "plain", &[("backend-protocol", "GRPC")], 502),
+        ("d", "plain", &[("backend-protocol", "AUTO_HTTP")], 200),
+        ("e", "tls", &[https], 200),
+        ("f", "tls", &[], 502),
+        ("g", "tls", &verified("ca"), 200),
+        ("h", "tls", &verified("other"), 502),
+    ];
+    let manifests = cases.iter().fold(
+        service("plain", &[plain.address])
+            + &service("tls", &[tls.address])
+            + &secret("ca", &[("ca.crt", &root.pem)])
+            + &secret("other", &[("ca.crt", &Authority::root("other").pem)]),
+        |text, (name, to, pairs, _)| text + &ingress(name, &format!("{name}.example"), "/", to, &annotations(pairs)),
+    );
+    let bed = Bed::start(&manifests);
+    // In one order and in the other: what one asks for must not be left for the next.
+    for (name, _, pairs, expected) in cases.iter().chain(cases.iter().rev()) {
+        let request = format!("GET / HTTP/1.1\r\nHost: {name}.example\r\nConnection: close\r\n\r\n");
+        assert_eq!(status(&talk(bed.http, &request)), *expected, "{name} {pairs:?}");
+    }
 }

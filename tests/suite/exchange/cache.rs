@@ -257,6 +257,28 @@ fn a_body_that_is_too_long_passes_whole_and_is_not_kept() {
 }
 
 #[test]
+fn who_waits_for_a_body_that_does_not_end_asks_by_itself() {
+    let (go, wait) = mpsc::channel::<()>();
+    let wait = Mutex::new(wait);
+    let origin = Scripted::start(move |_, socket| {
+        let head = "HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nevent\r\n";
+        socket.write_all(head.as_bytes()).unwrap();
+        let _over = wait.lock().unwrap().recv();
+    });
+    let bed = bed(&origin, "");
+    let mut callers: Vec<Caller> = Vec::new();
+    for number in 1..=3 {
+        let mut caller = Caller::connect(bed.http);
+        caller.send("GET", "/", "");
+        assert!(caller.head().starts_with("HTTP/1.1 200"), "{number}");
+        assert_eq!(caller.chunk(), b"event", "{number}");
+        assert_eq!(origin.count(), number, "each has its own");
+        callers.push(caller);
+    }
+    drop(go);
+}
+
+#[test]
 fn a_body_that_breaks_off_is_not_kept() {
     let count = AtomicUsize::new(0);
     let origin = Scripted::start(move |_, socket| {

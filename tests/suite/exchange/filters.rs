@@ -294,6 +294,21 @@ fn requests_under_way_are_limited_until_they_end() {
     drop((second, third));
 }
 
+#[test]
+fn fastcgi_is_not_spoken_yet_and_http_is_in_its_place() {
+    let echo = Echo::start("");
+    let pairs = [("backend-protocol", "FCGI"), ("fastcgi-index", "index.php"), ("fastcgi-params-configmap", "params")];
+    let bed = serving(&echo, &nginx(&pairs), "");
+    assert_eq!(status(&ask(&bed, "GET /index.php", "")), 200);
+    assert!(echo.heads().remove(0).starts_with("GET /index.php HTTP/1.1\r\nHost: a.example\r\n"));
+    // What speaks nothing but FastCGI ends the connection.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || listener.incoming().for_each(drop));
+    let manifests = service("web", &[address]) + &ingress("web", "a.example", "/", "web", &nginx(&pairs));
+    assert_eq!(status(&ask(&Bed::start(&manifests), "GET /index.php", "")), 502);
+}
+
 /// A ConfigMap for `--configmap`.
 fn config(keys: &str) -> String {
     format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: global}}\ndata: {{{keys}}}\n---\n")

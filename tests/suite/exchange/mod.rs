@@ -1,5 +1,6 @@
 //! Client, proxy and back end over loopback, one file for each feature.
 
+mod as_nginx;
 mod authority;
 mod backend_tls;
 mod broken_guards;
@@ -13,6 +14,9 @@ pub mod filters;
 mod global_auth;
 mod health;
 mod hosts;
+mod mirror;
+mod pace;
+mod passwords;
 pub mod late;
 mod limits;
 pub mod plain;

@@ -159,7 +159,7 @@ fn is_plain(text: &str) -> bool {
 
 fn host(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
     let text = value.plain()?;
-    if text.bytes().any(|octet| octet.is_ascii_whitespace() || b"/?#@\"".contains(&octet)) {
+    if text.bytes().any(|octet| !octet.is_ascii_graphic() || b"/?#@\";".contains(&octet)) {
         return Err(Refusal::Invalid("is no host".to_owned()));
     }
     to.answers.host = Some(super::template::read(text)?);

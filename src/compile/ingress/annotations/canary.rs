@@ -8,6 +8,7 @@ use super::table::{Row, both};
 use super::value::{Refusal, Value};
 use crate::compile::said::Told;
 use crate::ir::{CanaryRule, HeaderTest, Regex};
+use crate::uri::token::is_token;
 
 /// Totals below this count as this.
 const LEAST_TOTAL: u32 = 100;
@@ -109,8 +110,7 @@ fn behavior(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
 /// A token (RFC 9110 5.6.2), as names of fields and cookies are.
 fn token<'a>(value: &Value<'a>) -> Result<&'a str, Refusal> {
     let text = value.plain()?;
-    let is_part = |octet: u8| octet.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&octet);
-    if text.len() > 255 || !text.bytes().all(is_part) {
+    if text.len() > 255 || !is_token(text.as_bytes()) {
         return Err(Refusal::Invalid("is no such name".to_owned()));
     }
     Ok(text)

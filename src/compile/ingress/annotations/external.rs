@@ -9,7 +9,7 @@ use super::value::{Refusal, SWITCH, Value, shorten};
 use super::{Settings, template};
 use crate::compile::config_map;
 use crate::compile::said::Told;
-use crate::ir::{Kind, Template};
+use crate::ir::{Kind, Part, Template};
 use crate::uri;
 
 const KEPT: &str = "remove it; connections to the service are always kept";
@@ -125,7 +125,8 @@ pub(in crate::compile) fn text(value: &Value<'_>) -> Result<Template, Refusal> {
     template::read(value.plain()?)
 }
 
-/// `http://` or `https://`, a host without variables, and a path and query that may have some.
+/// `http://` or `https://`, a host without variables, and a path and query that may have some. A variable right behind the
+/// host must be one that begins with a slash.
 pub(in crate::compile) fn url(value: &Value<'_>) -> Result<Url, Refusal> {
     let text = value.plain()?;
     let wrong = |why: &str| Refusal::Invalid(why.to_owned());
@@ -135,22 +136,24 @@ pub(in crate::compile) fn url(value: &Value<'_>) -> Result<Url, Refusal> {
         "https" => true,
         _ => return Err(wrong("is no URL of http or https")),
     };
-    let (authority, target) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
-    if authority.contains('$') {
+    let (authority, target) = rest.split_at(rest.find(['/', '?', '$']).unwrap_or(rest.len()));
+    let is_whole = target.starts_with('$');
+    if target.contains(['#', ' ', '"']) {
+        return Err(wrong("has a character that a URL must not have"));
+    }
+    let begins = target.starts_with('/') || is_whole;
+    let target = template::read(&if begins { target.to_owned() } else { format!("/{target}") })?;
+    if is_whole && !matches!(target.parts.first(), Some(Part::Path | Part::Uri)) {
         let hint = "write the host without variables".to_owned();
         return Err(Refusal::Mistaken("has a variable in its host".to_owned(), hint));
     }
     let host = uri::host::parse(authority.as_bytes()).filter(|host| !host.name.contains(".."));
     let host = host.ok_or_else(|| wrong("has no right host"))?;
-    if target.contains(['#', ' ', '"']) {
-        return Err(wrong("has a character that a URL must not have"));
-    }
-    let target = if target.starts_with('/') { target.to_owned() } else { format!("/{target}") };
     Ok(Url {
         is_tls,
         host: uri::host::lookup(host.name).as_ref().into(),
         port: host.port.unwrap_or(if is_tls { 443 } else { 80 }),
-        target: template::read(&target)?,
+        target,
     })
 }
 

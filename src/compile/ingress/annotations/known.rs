@@ -1,10 +1,9 @@
 //! Annotations about answers, logs and TLS that are known and not honoured.
 
-use super::table::{Row, both, differs, differs_unless, nginx, tunes_nothing};
+use super::table::{Row, both, differs, differs_unless, tunes_nothing};
 use crate::ir::Kind;
 
 const FASTCGI: &str = "FastCGI is not spoken to backends";
-const MIRROR: &str = "requests are not copied";
 const TRACES: &str = "no spans are sent";
 
 pub(super) const ROWS: &[Row] = &[
@@ -13,9 +12,6 @@ pub(super) const ROWS: &[Row] = &[
     both("fastcgi-index", differs(FASTCGI)),
     both("fastcgi-params-configmap", differs(FASTCGI)).names(Kind::ConfigMap),
     both("http2-push-preload", tunes_nothing("remove it; browsers no longer take pushed answers")),
-    both("mirror-host", differs(MIRROR)),
-    both("mirror-request-body", differs(MIRROR)),
-    nginx("mirror-target", differs(MIRROR)),
     both("opentelemetry-operation-name", differs(TRACES)),
     both("opentelemetry-trust-incoming-span", differs(TRACES)),
     both("ssl-ciphers", differs("cipher suites with AEAD and forward secrecy are offered")),

@@ -6,9 +6,10 @@ use super::table::Effect::Honoured;
 use super::table::{Guard, Row, both, ours};
 use super::value::{NETWORKS, Refusal, Value};
 use super::{Settings, template};
-use crate::ir::{LimitBy, Networks, RateLimits};
+use crate::ir::{LimitBy, Networks, Pace, RateLimits};
 
 const COUNT: &str = "write a whole number; 0 = no limit";
+const KIBIBYTES: &str = "write a whole number of KiB; 0 = no limit";
 /// The default of `limit-burst-multiplier`.
 const BURST: u32 = 5;
 /// The default status over a limit, as in ingress-nginx.
@@ -28,6 +29,10 @@ pub(in crate::compile) struct Said {
     exempt_formerly: Option<Networks>,
     /// `limit-by`, or `limit-conn-zone-variable` of the ConfigMap.
     pub(in crate::compile) by: Option<LimitBy>,
+    /// KiB a second.
+    pace: Option<u32>,
+    /// KiB.
+    pace_after: Option<u32>,
     /// `limit-req-status-code` of the ConfigMap.
     pub(in crate::compile) rate_status: Option<u16>,
     /// `limit-conn-status-code` of the ConfigMap.
@@ -62,6 +67,15 @@ pub(super) const ROWS: &[Row] = &[
         .guarding(Guard::Access)
         .for_ingress()
         .does("0", "requests under way"),
+    both("limit-rate", Honoured(|value, to| kibibytes(value).map(|rate| to.limits.pace = Some(rate))))
+        .takes(KIBIBYTES)
+        .guarding(Guard::Access)
+        .does("0", "KiB a second for the body of each answer")
+        .unlike("acts whatever `proxy-buffering` says"),
+    both("limit-rate-after", Honoured(|value, to| kibibytes(value).map(|size| to.limits.pace_after = Some(size))))
+        .takes(KIBIBYTES)
+        .guarding(Guard::Access)
+        .does("0", "KiB of an answer that go before `limit-rate` counts"),
     both("limit-rpm", Honoured(|value, to| value.count().map(|count| to.limits.per_minute = Some(count))))
         .takes(COUNT)
         .guarding(Guard::Access)
@@ -85,6 +99,13 @@ pub(super) const ROWS: &[Row] = &[
 ];
 
 impl Said {
+    /// How fast answers go, if that is limited.
+    pub(in crate::compile) fn pace(&self) -> Option<Pace> {
+        let octets = |kibibytes: u32| u64::from(kibibytes) << 10;
+        let rate = self.pace.filter(|rate| *rate > 0)?;
+        Some(Pace { rate: octets(rate), after: octets(self.pace_after.unwrap_or(0)) })
+    }
+
     /// The limits, if there are any.
     pub(in crate::compile) fn filter(&self) -> Option<Arc<RateLimits>> {
         let Said {
@@ -97,6 +118,8 @@ impl Said {
             exempt,
             exempt_formerly,
             by,
+            pace: _,
+            pace_after: _,
             rate_status,
             at_once_status,
         } = self;
@@ -116,6 +139,12 @@ impl Said {
             at_once_status: at_once_status.unwrap_or(STATUS),
         }))
     }
+}
+
+/// As in ingress-nginx, less than 0 means no limit.
+fn kibibytes(value: &Value<'_>) -> Result<u32, Refusal> {
+    let is_negative = value.plain()?.strip_prefix('-').is_some_and(|digits| digits.parse::<u32>().is_ok());
+    if is_negative { Ok(0) } else { value.count() }
 }
 
 /// As in ingress-nginx, 0 and less mean the default.

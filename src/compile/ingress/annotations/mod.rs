@@ -20,6 +20,7 @@ mod health;
 mod hosts;
 mod known;
 mod limits;
+mod mirror;
 mod raw;
 mod redirect;
 mod rewrite;
@@ -49,6 +50,7 @@ pub(in crate::compile) use self::client_auth::Said as ClientAuthSaid;
 pub use self::document::page;
 pub(in crate::compile) use self::external::{Url, default_times};
 pub(in crate::compile) use self::limits::limit_by;
+pub(in crate::compile) use self::mirror::Said as Mirrored;
 pub(in crate::compile) use self::table::Guard;
 pub(in crate::compile) use self::table::hint as refused_hint;
 pub use self::table::{Fate, Row, rows};
@@ -84,6 +86,8 @@ pub(in crate::compile) struct Settings {
     pub(in crate::compile) basic: basic::Said,
     /// Whom else is to be asked.
     pub(in crate::compile) external: external::Said,
+    /// Who gets copies.
+    pub(in crate::compile) mirror: mirror::Said,
     /// What is changed on the way, and who answers in place of errors.
     pub(in crate::compile) answers: answers::Said,
     /// `proxy-body-size`, bytes; 0 = unlimited.
@@ -454,6 +458,7 @@ fn unknown(full: &str, given: &str, name: &str, is_ours: bool, object: &Arc<Obje
     let known = rows().filter(|row| if is_ours { row.ours } else { row.nginx }).map(|row| row.name);
     let hint = match (table::replacement(name), did_you_mean(name, known)) {
         (Some(replacement), _) => replacement.to_owned(),
+        (None, _) if config_map::rows().any(|row| row.name == name) => "use the ConfigMap key of that name".to_owned(),
         (None, Some(near)) => format!("did you mean {given}/{near}?"),
         (None, None) => "remove it; it has no effect".to_owned(),
     };

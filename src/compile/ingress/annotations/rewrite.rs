@@ -15,7 +15,10 @@ pub(super) const ROWS: &[Row] = &[
         .for_ingress()
         .medium()
         .does("", "takes the place of the whole path upstream; with `http://` or `https://` a redirect (302)")
-        .unlike("what a group took keeps its escapes; a result that climbs above `/` is answered with 400"),
+        .unlike_where(
+            |target| target.contains('$'),
+            "what a group took keeps its escapes; a result that climbs above `/` is answered with 400",
+        ),
     both("use-regex", Honoured(|value, to| value.boolean().map(|is| to.rewrite.is_regex = is)))
         .takes("one of: true, false")
         .for_ingress()

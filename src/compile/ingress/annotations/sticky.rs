@@ -9,6 +9,7 @@ use super::table::{Row, both};
 use super::value::{Refusal, SWITCH, Value};
 use crate::compile::said::{BackendSettings, Told};
 use crate::ir::SameSite;
+use crate::uri::token::is_token;
 
 const SECONDS: &str = "write whole seconds, 0 or more; under fairlead.dev/ also 10s, 5m, 1h";
 
@@ -118,8 +119,7 @@ fn mode(value: &Value<'_>, _: &mut Settings) -> Result<(), Refusal> {
 /// A token of RFC 9110, as RFC 6265 has it for the name of a cookie.
 fn name(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
     let text = value.plain()?;
-    let is_part = |octet: u8| octet.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&octet);
-    if text.len() > 255 || !text.bytes().all(is_part) {
+    if text.len() > 255 || !is_token(text.as_bytes()) {
         return Err(Refusal::Invalid("is no name of a cookie".to_owned()));
     }
     to.backend.cookie_name = Some(value.told(text.into()));

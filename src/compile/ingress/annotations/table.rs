@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use super::value::{Refusal, Value, means};
 use super::{
     Settings, access, answers, backend_tls, balance, basic, cache, canary, client_auth, compress, cors, exchange,
-    external, health, hosts, known, limits, raw, redirect, rewrite, snippet, sticky,
+    external, health, hosts, known, limits, mirror, raw, redirect, rewrite, snippet, sticky,
 };
 use crate::ir::{Kind, Reason, Severity};
 use crate::settings::suggest::{did_you_mean, distance};
@@ -93,10 +93,12 @@ impl Risk {
 }
 
 /// A difference from ingress-nginx in what clients or back ends see.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Unlike {
-    /// The value that it is about; empty = every one.
+    /// The value that it is about; empty = every one, or those that `applies` to.
     pub(super) value: &'static str,
+    /// Whether it is about a value.
+    applies: fn(&str) -> bool,
     /// What is different.
     pub(super) how: &'static str,
 }
@@ -124,7 +126,8 @@ impl Row {
 
     /// What comes of the value that would not with ingress-nginx.
     pub fn difference(&self, value: &str) -> Option<&'static str> {
-        let is_meant = |unlike: &Unlike| unlike.value.is_empty() || means(value.trim(), unlike.value);
+        let is_meant =
+            |unlike: &Unlike| (unlike.applies)(value) && (unlike.value.is_empty() || means(value.trim(), unlike.value));
         self.unlike.filter(is_meant).map(|unlike| unlike.how)
     }
 }
@@ -223,7 +226,7 @@ pub(super) fn find(name: &str) -> Option<&'static Row> {
 }
 
 /// The rows of each subject; the page has a place for each under this name.
-pub(super) const SUBJECTS: [(&str, &[Row]); 21] = [
+pub(super) const SUBJECTS: [(&str, &[Row]); 22] = [
     ("canary", canary::ROWS),
     ("redirect", redirect::ROWS),
     ("hosts", hosts::ROWS),
@@ -242,6 +245,7 @@ pub(super) const SUBJECTS: [(&str, &[Row]); 21] = [
     ("basic", basic::ROWS),
     ("external", external::ROWS),
     ("answers", answers::ROWS),
+    ("mirror", mirror::ROWS),
     ("raw", raw::ROWS),
     ("snippet", snippet::ROWS),
     ("known", known::ROWS),
@@ -337,7 +341,12 @@ impl Row {
 
     /// The same, of one value.
     pub(super) const fn unlike_for(self, value: &'static str, how: &'static str) -> Row {
-        Row { unlike: Some(Unlike { value, how }), ..self }
+        Row { unlike: Some(Unlike { value, applies: |_| true, how }), ..self }
+    }
+
+    /// The same, of values that `applies` is true of.
+    pub(super) const fn unlike_where(self, applies: fn(&str) -> bool, how: &'static str) -> Row {
+        Row { unlike: Some(Unlike { value: "", applies, how }), ..self }
     }
 
     /// The row, which acts on the Ingress as one. Without this and its like: on each path by itself.

@@ -4,11 +4,12 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 
+use super::downstream::{Answer, Client, ClientFault, Part, Peer};
+use super::timer::Timer;
 use crate::http1::{Fields, ResponseHead};
-use crate::proxy::downstream::{Answer, Client, ClientFault, Part, Peer};
-use crate::proxy::timer::Timer;
 
-/// Stands in for the client whose request was answered with what is kept, while the backend is asked.
+/// Stands in for the client whose request was answered with what is kept, while the backend is asked; and for one whose
+/// request is copied.
 pub(super) struct Nobody {
     timer: Timer,
     peer: Peer,

@@ -1,0 +1,63 @@
+//! Passwords that take long to compare: who waits for how long.
+
+use std::io::Write;
+use std::net::TcpStream;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use fairlead::settings::Limits;
+
+use super::filters::{Echo, ask, field, nginx, status};
+use super::plain::talk;
+use crate::bed::{Bed, ingress, service};
+
+/// A bcrypt of cost 12, which takes a fraction of a second.
+const SECRET: &str = "apiVersion: v1\nkind: Secret\nmetadata: {name: users}\nstringData: {auth: \
+                      \"ann:$2y$12$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW\"}\n---\n";
+const WRONG: &str = "Authorization: Basic YW5uOnNlY3JldA==\r\n";
+
+fn bed(echo: &Echo, limits: Limits) -> Bed {
+    let annotations = nginx(&[("auth-type", "basic"), ("auth-secret", "users")]);
+    let web = service("web", &[echo.address]) + &ingress("web", "a.example", "/", "web", &annotations);
+    Bed::with(&(web + SECRET), limits, 1, None)
+}
+
+/// The answers to eight requests at once.
+fn crowd(bed: &Bed) -> Vec<String> {
+    let address = bed.http;
+    let request = format!("GET / HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n{WRONG}\r\n");
+    let all = [(); 8].map(|()| request.clone()).map(|request| thread::spawn(move || talk(address, &request)));
+    all.into_iter().map(|one| one.join().unwrap()).collect()
+}
+
+#[test]
+fn who_finds_no_room_to_wait_or_waits_too_long_is_told_to_come_again() {
+    let echo = Echo::start("");
+    for limits in [
+        Limits { password_queue: 1, ..Limits::default() },
+        Limits { password_time: Duration::from_millis(1), ..Limits::default() },
+    ] {
+        let answers = crowd(&bed(&echo, limits));
+        let (busy, judged): (Vec<_>, Vec<_>) = answers.iter().partition(|answer| status(answer) == 503);
+        assert!(!busy.is_empty() && !judged.is_empty(), "{answers:?}");
+        assert!(busy.iter().all(|answer| field(answer, "Retry-After") == Some("1")), "{busy:?}");
+        assert!(judged.iter().all(|answer| status(answer) == 401), "{judged:?}");
+    }
+    let answers = crowd(&bed(&echo, Limits { password_time: Duration::from_secs(60), ..Limits::default() }));
+    assert!(answers.iter().all(|answer| status(answer) == 401), "with room and time all are judged: {answers:?}");
+    assert!(echo.heads().is_empty());
+}
+
+#[test]
+fn who_goes_away_leaves_its_place_in_the_queue() {
+    let echo = Echo::start("");
+    let bed = bed(&echo, Limits { password_queue: 40, password_time: Duration::from_secs(60), ..Limits::default() });
+    for _ in 0..40 {
+        let mut client = TcpStream::connect(bed.http).unwrap();
+        client.write_all(format!("GET / HTTP/1.1\r\nHost: a.example\r\n{WRONG}\r\n").as_bytes()).unwrap();
+    }
+    // All are gone by now: to compare each would take ten seconds or more.
+    let begun = Instant::now();
+    assert_eq!(status(&ask(&bed, "GET /", WRONG)), 401);
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+}
