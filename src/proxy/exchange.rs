@@ -212,11 +212,7 @@ async fn serve<C: Client>(
 type SeenParts<'a> = (Option<Rc<Peer>>, Option<&'a [u8]>, Option<&'a [u8]>);
 
 /// The client, the host that it asked for and the prefix that was taken off, as far as a proxy that is believed tells of them.
-fn seen<'a, C: Client>(
-    globals: &Globals,
-    client: &C,
-    head: &'a RequestHead,
-) -> SeenParts<'a> {
+fn seen<'a, C: Client>(globals: &Globals, client: &C, head: &'a RequestHead) -> SeenParts<'a> {
     match globals.trust.as_ref().and_then(|trust| forwarded::seen(trust, client.peer(), head)) {
         None => (None, None, None),
         Some(Seen { peer, host, prefix }) => (Some(Rc::new(peer)), host, prefix),
