@@ -68,7 +68,7 @@ impl<'a> Lines<'a> {
     }
 
     /// The next field; `None` at the empty line, which must be the end. Called in two loops, and nearly all that they do.
-    #[inline]
+    #[inline(always)]
     pub(super) fn field(&mut self) -> Result<Option<Line<'a>>, Refusal> {
         let (length, has_underscore) = token_length(self.rest);
         let (name, rest) = self.rest.split_at(length);
@@ -85,7 +85,7 @@ impl<'a> Lines<'a> {
     }
 
     /// The rest of the line.
-    #[inline]
+    #[inline(always)]
     fn text(&mut self) -> Result<&'a [u8], Refusal> {
         let (text, rest) = self.rest.split_at(text_length(self.rest));
         match rest {

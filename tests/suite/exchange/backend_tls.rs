@@ -153,7 +153,8 @@ fn how_a_back_end_is_spoken_to_is_said_for_the_paths_of_the_ingress_alone() {
     let https = ("backend-protocol", "HTTPS");
     let verified =
         |ca| [https, ("proxy-ssl-verify", "on"), ("proxy-ssl-name", "web.default.svc"), ("proxy-ssl-secret", ca)];
-    let cases: [(&str, &str, &[(&str, &str)], u16); 8] = [
+    type Case<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)], u16);
+    let cases: [Case<'_>; 8] = [
         ("a", "plain", &[], 200),
         // A back end in clear text waits for the end of what it takes for a request.
         ("b", "plain", &[https, ("proxy-connect-timeout", "1"), ("proxy-next-upstream-tries", "1")], 504),

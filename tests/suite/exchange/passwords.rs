@@ -11,15 +11,19 @@ use super::filters::{Echo, ask, field, nginx, status};
 use super::plain::talk;
 use crate::bed::{Bed, ingress, service};
 
-/// A bcrypt of cost 12, which takes a fraction of a second.
-const SECRET: &str = "apiVersion: v1\nkind: Secret\nmetadata: {name: users}\nstringData: {auth: \
-                      \"ann:$2y$12$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW\"}\n---\n";
+/// Cost of a bcrypt that takes a fraction of a second.
+const DEAR: &str = "12";
+/// Cost of one that takes milliseconds.
+const CHEAP: &str = "04";
 const WRONG: &str = "Authorization: Basic YW5uOnNlY3JldA==\r\n";
 
-fn bed(echo: &Echo, limits: Limits) -> Bed {
+fn bed(echo: &Echo, cost: &str, limits: Limits) -> Bed {
+    let hash = format!("$2y${cost}$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW");
+    let auth = format!("stringData: {{auth: \"ann:{hash}\"}}");
+    let secret = format!("apiVersion: v1\nkind: Secret\nmetadata: {{name: users}}\n{auth}\n---\n");
     let annotations = nginx(&[("auth-type", "basic"), ("auth-secret", "users")]);
     let web = service("web", &[echo.address]) + &ingress("web", "a.example", "/", "web", &annotations);
-    Bed::with(&(web + SECRET), limits, 1, None)
+    Bed::with(&(web + &secret), limits, 1, None)
 }
 
 /// The answers to eight requests at once.
@@ -37,13 +41,13 @@ fn who_finds_no_room_to_wait_or_waits_too_long_is_told_to_come_again() {
         Limits { password_queue: 1, ..Limits::default() },
         Limits { password_time: Duration::from_millis(1), ..Limits::default() },
     ] {
-        let answers = crowd(&bed(&echo, limits));
+        let answers = crowd(&bed(&echo, DEAR, limits));
         let (busy, judged): (Vec<_>, Vec<_>) = answers.iter().partition(|answer| status(answer) == 503);
         assert!(!busy.is_empty() && !judged.is_empty(), "{answers:?}");
         assert!(busy.iter().all(|answer| field(answer, "Retry-After") == Some("1")), "{busy:?}");
         assert!(judged.iter().all(|answer| status(answer) == 401), "{judged:?}");
     }
-    let answers = crowd(&bed(&echo, Limits { password_time: Duration::from_secs(60), ..Limits::default() }));
+    let answers = crowd(&bed(&echo, CHEAP, Limits { password_time: Duration::from_secs(60), ..Limits::default() }));
     assert!(answers.iter().all(|answer| status(answer) == 401), "with room and time all are judged: {answers:?}");
     assert!(echo.heads().is_empty());
 }
@@ -51,7 +55,8 @@ fn who_finds_no_room_to_wait_or_waits_too_long_is_told_to_come_again() {
 #[test]
 fn who_goes_away_leaves_its_place_in_the_queue() {
     let echo = Echo::start("");
-    let bed = bed(&echo, Limits { password_queue: 40, password_time: Duration::from_secs(60), ..Limits::default() });
+    let bed =
+        bed(&echo, DEAR, Limits { password_queue: 40, password_time: Duration::from_secs(60), ..Limits::default() });
     for _ in 0..40 {
         let mut client = TcpStream::connect(bed.http).unwrap();
         client.write_all(format!("GET / HTTP/1.1\r\nHost: a.example\r\n{WRONG}\r\n").as_bytes()).unwrap();
