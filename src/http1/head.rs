@@ -382,11 +382,6 @@ impl ResponseHead {
         let bytes = buffer.split_to(len).freeze();
         let mut lines = Lines::new(&bytes);
         let StatusLine { version, status, reason } = lines.status()?;
-        let version = match version {
-            b"HTTP/1.0" => Version::Http10,
-            b"HTTP/1.1" => Version::Http11,
-            _ => return Err(Refusal::bad("HTTP version is not known")),
-        };
         if status < 100 {
             return Err(Refusal::bad("no status line"));
         }

@@ -1,7 +1,7 @@
 //! The lines of a head that is there whole: the first one, and the fields (RFC 9112 3, 4, 5). One reading of every octet,
 //! the strictest: lines end with CR LF alone, no folding, no space before a colon, no control octet in a value.
 
-use super::Refusal;
+use super::{Refusal, Version};
 use crate::uri::token::is_token_octet;
 
 /// What is left of a head, from the start of a line.
@@ -18,7 +18,7 @@ pub(super) struct RequestLine<'a> {
 
 /// The parts of a status line.
 pub(super) struct StatusLine<'a> {
-    pub version: &'a [u8],
+    pub version: Version,
     pub status: u16,
     /// Empty where it has octets that are no ASCII.
     pub reason: &'a [u8],
@@ -58,6 +58,11 @@ impl<'a> Lines<'a> {
         let refused = Refusal::bad("no status line");
         let line = self.text()?;
         let (version, rest) = line.split_at_checked(8).ok_or(refused)?;
+        let version = match version {
+            b"HTTP/1.0" => Version::Http10,
+            b"HTTP/1.1" => Version::Http11,
+            _ => return Err(Refusal::bad("HTTP version is not known")),
+        };
         let (status, reason) = match *rest {
             [b' ', a @ b'0'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9'] => ([a, b, c], &b""[..]),
             [b' ', a @ b'0'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9', b' ', ref reason @ ..] => ([a, b, c], reason),
@@ -240,7 +245,7 @@ mod tests {
                 return None;
             }
         } else {
-            lines.status().ok().filter(|line| matches!(line.version, b"HTTP/1.0" | b"HTTP/1.1"))?;
+            lines.status().ok()?;
         }
         let mut fields = Vec::new();
         while let Some(line) = lines.field().ok()? {

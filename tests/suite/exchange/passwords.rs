@@ -15,7 +15,7 @@ use crate::bed::{Bed, ingress, service};
 const DEAR: &str = "12";
 /// Cost of one that takes milliseconds.
 const CHEAP: &str = "04";
-const WRONG: &str = "Authorization: Basic YW5uOnNlY3JldA==\r\n";
+const WRONG: &str = "Authorization: Basic YW5uOndyb25n\r\n";
 
 fn bed(echo: &Echo, cost: &str, limits: Limits) -> Bed {
     let hash = format!("$2y${cost}$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW");
