@@ -154,7 +154,7 @@ impl Reading<'_> {
             };
             let text_of = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default();
             let kind = text_of("kind");
-            if kind.ends_with("List") || yaml::is_read(kind, text_of("apiVersion")) {
+            if kind.ends_with("List") || kind == "Ingress" || yaml::is_read(kind, text_of("apiVersion")) {
                 self.objects(&place, document.first, document.text, &value);
             } else {
                 let names_chart = || document.text.lines().any(|line| line.trim().trim_start_matches("- ") == CHART);
@@ -173,7 +173,9 @@ impl Reading<'_> {
         let kind = value.get("kind").and_then(Value::as_str).unwrap_or_default();
         // Of others nothing has to be known.
         let matters = ["ConfigMap", "Ingress", "IngressClass"].contains(&kind) || kind.ends_with("List");
-        for problem in parsed.problems.into_iter().filter(|problem| matters && problem.severity == Severity::Error) {
+        let is_nothing = parsed.objects.is_empty();
+        let is_told = |severity| matters && (severity == Severity::Error || is_nothing);
+        for problem in parsed.problems.into_iter().filter(|problem| is_told(problem.severity)) {
             let Object { line, .. } = &*problem.object;
             let line = line.unwrap_or(place.line);
             let why = problem.message.strip_prefix(&format!("{}:{line}: ", place.file)).unwrap_or(&problem.message);
@@ -189,6 +191,10 @@ impl Reading<'_> {
                     "check one set at a time",
                 );
             }
+        }
+        // One of a version that is gone: what its annotations come to is of use all the same.
+        if is_nothing && kind == "Ingress" {
+            return self.scan(value, place, "");
         }
         let items = value.get("items").and_then(Value::as_array);
         match items {
