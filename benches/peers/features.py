@@ -1,7 +1,7 @@
 """Compression and cache beside nginx, one worker each on CPU 0, the load on CPU 1: features.py FAIRLEAD.
 
 Interleaved and judged as in side_by_side.py. nginx has what ingress-nginx gives it: gzip at level 1, brotli at level 4,
-with Google's module; its cache is in memory files of the same size.
+with Google's module; its cache lies in memory too.
 """
 
 from __future__ import annotations
@@ -83,11 +83,12 @@ http {{
 )
 
 HOSTS: dict[str, dict[str, str]] = {"plain": {}, "gzip": {"compress": "gzip"}, "br": {"compress": "br"}, "kept": {"cache": "on"}}
+# Encoders of brotli are large, and what they may hold together is bounded: no more answers at once than have room.
 LOADS = {
     "gzip, 64 KiB of HTML": ("gzip", ["--path", "/text/65536", "--encodings", "gzip"]),
     "gzip, 8 KiB of HTML": ("gzip", ["--path", "/text/8192", "--encodings", "gzip"]),
-    "brotli, 64 KiB of HTML": ("br", ["--path", "/text/65536", "--encodings", "br"]),
-    "brotli, 8 KiB of HTML": ("br", ["--path", "/text/8192", "--encodings", "br"]),
+    "brotli, 64 KiB of HTML": ("br", ["--path", "/text/65536", "--encodings", "br", "--connections", "16"]),
+    "brotli, 8 KiB of HTML": ("br", ["--path", "/text/8192", "--encodings", "br", "--connections", "16"]),
     "proxied, 1 KiB": ("plain", ["--path", "/bytes/1024"]),
     "from the cache, 1 KiB": ("kept", ["--path", "/kept/1024"]),
     "proxied, 64 KiB": ("plain", ["--path", "/bytes/65536"]),

@@ -7,7 +7,7 @@ use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
-const HEAD: &str = "HTTP/1.1 200 OK\r\nServer: origin\r\nDate: Sun, 22 Nov 2026 07:00:00 GMT\r\n";
+const HEAD: &str = "HTTP/1.1 200 OK\r\nServer: origin\r\n";
 
 /// What the path asks for.
 #[derive(Clone, Copy, PartialEq)]
@@ -31,8 +31,11 @@ impl Asked {
             Asked::Text(length) => ("text/html", "no-cache", page(length)),
         };
         let length = body.len();
-        let head =
-            format!("{HEAD}Content-Type: {kind}\r\nCache-Control: {control}\r\nContent-Length: {length}\r\n\r\n");
+        // A date of the past would make every answer stale.
+        let date = jiff::Timestamp::now().strftime("%a, %d %b %Y %H:%M:%S GMT");
+        let head = format!(
+            "{HEAD}Date: {date}\r\nContent-Type: {kind}\r\nCache-Control: {control}\r\nContent-Length: {length}\r\n\r\n"
+        );
         [head.into_bytes(), body].concat()
     }
 }
