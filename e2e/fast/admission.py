@@ -22,7 +22,7 @@ NAME, PORT = "fairlead-admission", 9443
 ADDRESS = "10.96.77.77"
 HOST = f"{NAME}.{rights.NAMESPACE}.svc"
 NGINX = "nginx.ingress.kubernetes.io/"
-SNIPPET = {f"{NGINX}server-snippet": "return 200;"}
+SNIPPET = {f"{NGINX}server-snippet": "if ($host) { return 200; }"}
 # How often the controller looks after its certificate.
 LOOK_SECONDS = 10
 

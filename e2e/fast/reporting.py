@@ -211,7 +211,7 @@ class Events(FastCase):
             "PathConflict": objects.ingress(self.namespace, "path", "a.example", "web"),
             "AnnotationUnknown": self.annotated("unknown", "proxy-body-sise", "1m"),
             "AnnotationInvalid": self.annotated("invalid", "proxy-body-size", "much"),
-            "SnippetRefused": self.annotated("snippet", "server-snippet", "return 200;"),
+            "SnippetRefused": self.annotated("snippet", "server-snippet", "if ($host) { return 200; }"),
             "AccessRuleBroken": self.annotated("access", "whitelist-source-range", "nobody"),
         }
         # The creation times of two that are compared have whole seconds.
