@@ -14,7 +14,8 @@ class Webhook(ChartCase):
     def test_it_refuses_and_warns_and_when_it_is_down_blocks_nothing(self) -> None:
         self.install(controller__admissionWebhooks__enabled=True)
         broken = objects.ingress(
-            self.namespace, "broken", self.host, "web", annotations={f"{PREFIX}/server-snippet": "if ($host) { return 200; }"}
+            self.namespace, "broken", self.host, "web",
+            annotations={f"{PREFIX}/server-snippet": "if ($host) { return 200; }"},
         )
         said = lambda: self.kubectl_apply(broken)  # noqa: E731
         # The controller makes the certificate and tells the API server, which then asks it.
