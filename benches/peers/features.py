@@ -12,7 +12,7 @@ import tempfile
 
 import measure
 from served import Fairlead, free_ports
-from side_by_side import LOAD_CPU, PROXY_CPU, Nginx, processes
+from side_by_side import LOAD_CPU, PROXY_CPU, STEM, Nginx, processes
 
 CODED = 1.0
 """nginx's CPU for each of ours, at least, where the bodies are as small."""
@@ -26,41 +26,12 @@ RATE = 0.97
 MODULE = "/usr/lib/nginx/modules/ngx_http_brotli_filter_module.so"
 
 NGINX = (
-    """
-load_module """
-    + MODULE
-    + """;
-worker_processes 1;
-pid {work}/nginx.pid;
-error_log {work}/nginx.err warn;
-daemon off;
-user root;
-events {{ worker_connections 16384; multi_accept on; }}
-http {{
-    log_format line '$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" '
-        '"$http_user_agent" $request_length $request_time [$server_name] [] $upstream_addr $upstream_response_length '
-        '$upstream_response_time $upstream_status $request_id';
-    access_log {work}/nginx.log line buffer=64k flush=1s;
-    client_body_temp_path {work}; proxy_temp_path {work};
-    fastcgi_temp_path {work}; uwsgi_temp_path {work}; scgi_temp_path {work};
-    server_tokens off;
-    keepalive_requests 1000000000;
-    proxy_http_version 1.1;
-    proxy_buffering off;
-    proxy_set_header Connection "";
-    proxy_set_header Host $http_host;
-    proxy_set_header X-Request-ID $request_id;
-    proxy_set_header X-Real-IP $remote_addr;
-    proxy_set_header X-Forwarded-For $remote_addr;
-    proxy_set_header X-Forwarded-Host $http_host;
-    proxy_set_header X-Forwarded-Port $server_port;
-    proxy_set_header X-Forwarded-Proto $scheme;
-    proxy_set_header X-Forwarded-Scheme $scheme;
-    proxy_set_header X-Scheme $scheme;
+    f"load_module {MODULE};"
+    + STEM
+    + """
     gzip_comp_level 1; gzip_min_length 256; gzip_proxied any; gzip_vary on;
     brotli_comp_level 4; brotli_min_length 20;
     proxy_cache_path {work}/kept keys_zone=kept:16m max_size=64m use_temp_path=off;
-    upstream origin {{ server 127.0.0.1:{origin}; keepalive 320; keepalive_requests 1000000000; }}
     server {{
         listen 127.0.0.1:{plain} reuseport backlog=4096; server_name plain.{host};
         location / {{ proxy_pass http://origin; }}

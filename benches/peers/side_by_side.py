@@ -28,7 +28,7 @@ CASES = {
 
 # As ingress-nginx configures it: the same fields added, the same log line, keep-alive on both sides. Its log is
 # buffered and request bodies stay in memory, so that it pays no write of its own for each request.
-NGINX = """
+STEM = """
 worker_processes 1;
 pid {work}/nginx.pid;
 error_log {work}/nginx.err warn;
@@ -42,13 +42,32 @@ http {{
     access_log {work}/nginx.log line buffer=64k flush=1s;
     client_body_temp_path {work}; proxy_temp_path {work};
     fastcgi_temp_path {work}; uwsgi_temp_path {work}; scgi_temp_path {work};
-    gzip off;
     server_tokens off;
-    keepalive_timeout 75s;
     keepalive_requests 1000000000;
+    upstream origin {{ server 127.0.0.1:{origin}; keepalive 320; keepalive_requests 1000000000; }}
+    proxy_http_version 1.1;
+    proxy_buffering off;
+    proxy_set_header Connection "";
+    proxy_set_header Host $http_host;
+    proxy_set_header X-Request-ID $request_id;
+    proxy_set_header X-Real-IP $remote_addr;
+    proxy_set_header X-Forwarded-For $remote_addr;
+    proxy_set_header X-Forwarded-Host $http_host;
+    proxy_set_header X-Forwarded-Port $server_port;
+    proxy_set_header X-Forwarded-Proto $scheme;
+    proxy_set_header X-Forwarded-Scheme $scheme;
+    proxy_set_header X-Scheme $scheme;
+    proxy_set_header X-Original-Forwarded-For $http_x_forwarded_for;
+    proxy_set_header Proxy "";
+"""
+
+NGINX = (
+    STEM
+    + """
+    gzip off;
+    keepalive_timeout 75s;
     http2_max_concurrent_streams 128;
     client_body_buffer_size 128k;
-    upstream origin {{ server 127.0.0.1:{origin}; keepalive 320; keepalive_requests 1000000000; }}
     server {{
         listen 127.0.0.1:{plain} reuseport backlog=4096;
         listen 127.0.0.1:{tls} ssl http2 reuseport backlog=4096;
@@ -57,26 +76,11 @@ http {{
         ssl_certificate_key {work}/key.pem;
         ssl_session_cache shared:SSL:10m;
         client_max_body_size 1m;
-        location / {{
-            proxy_pass http://origin;
-            proxy_http_version 1.1;
-            proxy_buffering off;
-            proxy_set_header Connection "";
-            proxy_set_header Host $http_host;
-            proxy_set_header X-Request-ID $request_id;
-            proxy_set_header X-Real-IP $remote_addr;
-            proxy_set_header X-Forwarded-For $remote_addr;
-            proxy_set_header X-Forwarded-Host $http_host;
-            proxy_set_header X-Forwarded-Port $server_port;
-            proxy_set_header X-Forwarded-Proto $scheme;
-            proxy_set_header X-Forwarded-Scheme $scheme;
-            proxy_set_header X-Scheme $scheme;
-            proxy_set_header X-Original-Forwarded-For $http_x_forwarded_for;
-            proxy_set_header Proxy "";
-        }}
+        location / {{ proxy_pass http://origin; }}
     }}
 }}
 """
+)
 
 
 def main() -> None:

@@ -6,10 +6,11 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use fairlead::telemetry::exposition::{Exposition, Page};
 
+use super::plain::until;
 use super::scripted::{Caller, Scripted, ask, field};
 use crate::bed::{Bed, ingress, service};
 
@@ -44,14 +45,6 @@ fn misses(bed: &Bed) -> u64 {
     let text = page.finish();
     let line = text.lines().find(|line| line.starts_with("fairlead_cache_misses_total "));
     line.and_then(|line| line.split(' ').nth(1)).map_or(0, |count| count.parse().unwrap())
-}
-
-fn until(what: &str, mut is: impl FnMut() -> bool) {
-    let end = Instant::now() + Duration::from_secs(20);
-    while !is() {
-        assert!(Instant::now() < end, "{what}");
-        thread::sleep(Duration::from_millis(5));
-    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use fairlead::settings::{Limits, LogFormat};
@@ -293,15 +294,20 @@ fn who_is_blocked_gets_403_on_every_host() {
     assert_eq!(ask(&bed, "a.example", ""), "503");
 }
 
-/// What of these requests is logged under these keys: one that a route takes, one for a host of nobody.
-fn logged(keys: &str) -> String {
-    let origin = Origin::start("web");
+/// An access log, and what will have been written to it.
+fn read_log() -> (Arc<AccessLog>, JoinHandle<std::io::Result<String>>) {
     let (mut reader, writer) = std::io::pipe().unwrap();
     let reading = std::thread::spawn(move || {
         let mut text = String::new();
         reader.read_to_string(&mut text).map(|_| text)
     });
-    let log = AccessLog::start(writer, LogFormat::Text, Arc::default()).unwrap();
+    (AccessLog::start(writer, LogFormat::Text, Arc::default()).unwrap(), reading)
+}
+
+/// What of these requests is logged under these keys: one that a route takes, one for a host of nobody.
+fn logged(keys: &str) -> String {
+    let origin = Origin::start("web");
+    let (log, reading) = read_log();
     let config = global(&format!("log-format-upstream: '$host $status', {keys}"));
     let bed = Bed::with(&(web(origin.address) + &config), Limits::default(), 1, Some(Arc::clone(&log)));
     for host in ["a.example", "b.example"] {
@@ -334,12 +340,7 @@ fn what_is_logged_and_where_the_keys_say() {
 #[test]
 fn the_access_log_is_written_as_the_keys_say() {
     let origin = Origin::start("web");
-    let (mut reader, writer) = std::io::pipe().unwrap();
-    let reading = std::thread::spawn(move || {
-        let mut text = String::new();
-        reader.read_to_string(&mut text).map(|_| text)
-    });
-    let log = AccessLog::start(writer, LogFormat::Text, Arc::default()).unwrap();
+    let (log, reading) = read_log();
     let format = "$remote_addr ${request_method} $uri?$args $status \\\"$http_x_quoted\\\" $service_name $nonsense [$http_absent]";
     let mut bed = {
         let config = global(&format!("log-format-upstream: \"{format}\", skip-access-log-urls: '/ping,/live'"));

@@ -4,13 +4,13 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use fairlead::settings::Limits;
 use fairlead::telemetry::exposition::{Exposition, Page};
 
 use super::filters::{Echo, ask, field, nginx, serving, status};
-use super::plain::talk;
+use super::plain::{talk, until};
 use crate::bed::{Bed, ingress, service};
 
 /// Who gets the copies: each is kept, head and body.
@@ -85,14 +85,6 @@ fn became(bed: &Bed, result: &str) -> u64 {
     bed.metrics.write(&mut page, 0);
     let start = format!("fairlead_mirror_copies_total{{result=\"{result}\"}} ");
     page.finish().lines().find_map(|line| line.strip_prefix(&*start)).map_or(0, |count| count.parse().unwrap())
-}
-
-fn until(what: &str, mut is: impl FnMut() -> bool) {
-    let end = Instant::now() + Duration::from_secs(20);
-    while !is() {
-        assert!(Instant::now() < end, "{what}");
-        thread::sleep(Duration::from_millis(5));
-    }
 }
 
 #[test]

@@ -3,9 +3,18 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::bed::{Bed, ingress, service};
+
+/// Waits until it is so, which it must be within 20 seconds.
+pub fn until(what: &str, mut is: impl FnMut() -> bool) {
+    let end = Instant::now() + Duration::from_secs(20);
+    while !is() {
+        assert!(Instant::now() < end, "{what}");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
 
 /// A back end that answers each connection with `answer` after one request head (and `body` octets of its body), and
 /// gives what it received.
