@@ -18,7 +18,7 @@ use crate::compile::{self, Compiled, Compiler, Resolved};
 use crate::ir::{
     Backend, BackendId, Certificate, EndpointSource, Kind, Name, Object, PortKey, Problem, Reason, Severity,
 };
-use crate::live::{Registry, Transition};
+use crate::live::{Registry, Silence, Transition};
 use crate::proxy::Checks;
 use crate::report::{Account, Desk};
 use crate::settings::CompileOptions;
@@ -125,6 +125,8 @@ pub struct Controller {
     starts: Starts,
     /// What the log says about standings.
     news: News,
+    /// Services that are asked who may come in, and do not say.
+    silent: BTreeMap<BackendId, Silence>,
     dns: Dns,
     questions: Option<Questions>,
     /// The snapshot was not compiled to the end.
@@ -148,6 +150,7 @@ impl Controller {
             has_unset: false,
             starts: Starts::default(),
             news: News::new(Instant::now()),
+            silent: BTreeMap::new(),
             dns: Dns::default(),
             questions: None,
             is_behind: true,
@@ -210,7 +213,11 @@ impl Controller {
                 Event::Names => self.apply_names(&snapshot, seconds_since_epoch()),
                 // Whoever does not listen any more has no time left.
                 Event::Question(reply) => drop(reply.send(snapshot)),
-                Event::Standings(transitions) => self.follow_standings(&transitions, Instant::now()),
+                Event::Standings(transitions) => {
+                    if self.follow_standings(&transitions, Instant::now()) {
+                        self.report(&snapshot, seconds_since_epoch());
+                    }
+                }
                 Event::Starts => self.raise_weights(Instant::now()),
                 Event::Sweep => {
                     let now = tokio::time::Instant::now();
@@ -218,6 +225,7 @@ impl Controller {
                     if now >= next_cell_sweep {
                         self.outlets.registry.sweep();
                         next_cell_sweep = now + CELL_SWEEP;
+                        self.look_after_guards(&snapshot, seconds_since_epoch());
                     }
                     next_sweep = if left > 0 { now + SWEEP } else { next_cell_sweep };
                 }
@@ -281,9 +289,18 @@ impl Controller {
         }
     }
 
-    /// Logs what changed; an endpoint that came back starts as slowly as a new one.
-    fn follow_standings(&mut self, transitions: &[Transition], now: Instant) {
-        self.news.log(transitions, now);
+    /// Looks whether those that are asked who may come in say so.
+    pub fn look_after_guards(&mut self, snapshot: &Snapshot, now: i64) {
+        let silent = self.outlets.registry.silent();
+        if silent != self.silent {
+            self.silent = silent;
+            self.report(snapshot, now);
+        }
+    }
+
+    /// Logs what changed; an endpoint that came back starts as slowly as a new one. Whether there are other problems.
+    fn follow_standings(&mut self, transitions: &[Transition], now: Instant) -> bool {
+        let is_changed = self.news.log(transitions, now);
         for backend in standings::returned(transitions) {
             let settings = self.compiled.config.backends.get(backend);
             if settings.is_some_and(|settings| !settings.balancing.slow_start.is_zero()) {
@@ -291,6 +308,7 @@ impl Controller {
             }
         }
         self.raise_weights(now);
+        is_changed
     }
 
     fn account(&self, snapshot: &Snapshot, now: i64) -> Account {
@@ -393,6 +411,8 @@ impl Controller {
         problems.extend_from_slice(&self.compiled.problems);
         problems.extend(self.endpoints.values().flatten().cloned());
         problems.extend(self.stale_names());
+        problems.extend(self.news.problems());
+        problems.extend(self.silent.iter().filter_map(|(id, how)| self.unasked(id, *how)));
         for problem in &mut problems {
             relocate(problem, snapshot);
         }
@@ -453,6 +473,23 @@ impl Controller {
             })
         };
         self.compiled.config.backends.values().filter_map(problem).collect()
+    }
+
+    /// What is wrong with a service that is asked who may come in, told of the first that asks it.
+    fn unasked(&self, id: &BackendId, how: Silence) -> Option<Problem> {
+        let origin = &self.compiled.config.backends.get(id)?.origin;
+        let says = match how {
+            Silence::NoAnswer => "does not answer".to_owned(),
+            Silence::Status(status) => format!("answers {status}, which is neither yes nor no"),
+        };
+        Some(Problem {
+            object: Arc::clone(&origin.object),
+            severity: Severity::Warning,
+            reason: Reason::AccessRuleBroken,
+            field: origin.field.to_string(),
+            message: format!("{id}, which is asked who may come in, {says}; so nobody comes in, and gets 500"),
+            hint: "look after that service; `fairlead backends` shows what is seen of it".to_owned(),
+        })
     }
 
     /// Runs a step that must not end the control thread.

@@ -1,13 +1,14 @@
 //! What the control loop does about endpoints between two changes of the objects: it raises the weights of those that start
 //! slowly, and says in the log which were set aside and which came back.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
-use crate::ir::BackendId;
+use crate::ir::{BackendId, Kind, Object, Problem, Reason, Severity};
 use crate::live::standing::ASIDE;
 use crate::live::{Registry, Standing, Transition};
 
@@ -62,48 +63,67 @@ pub(super) fn returned(transitions: &[Transition]) -> impl Iterator<Item = &Back
 pub(super) struct News {
     endpoints: Ration,
     backends: Ration,
-    /// Backends of which every endpoint is set aside.
-    down: BTreeSet<BackendId>,
+    /// Backends of which every endpoint is set aside, with why the last one was.
+    down: BTreeMap<BackendId, Arc<str>>,
 }
 
 impl News {
     /// Nothing said yet.
     pub(super) fn new(now: Instant) -> News {
-        News { endpoints: Ration::new(now), backends: Ration::new(now), down: BTreeSet::new() }
+        News { endpoints: Ration::new(now), backends: Ration::new(now), down: BTreeMap::new() }
     }
 
-    /// Logs changes of standing, and what they make of their backends.
-    pub(super) fn log(&mut self, transitions: &[Transition], now: Instant) {
+    /// Logs changes of standing, and that backends are back. Whether there are other problems than before.
+    pub(super) fn log(&mut self, transitions: &[Transition], now: Instant) -> bool {
+        let mut is_changed = false;
         for transition in transitions {
             match self.endpoints.take(now) {
                 Taken::Line => log(transition),
                 Taken::Last => warn!("further endpoints changed their standing; `fairlead backends` shows all"),
                 Taken::Nothing => {}
             }
-            let Transition { backend, in_use, candidates, .. } = transition;
+            let Transition { backend, in_use, candidates, reason, .. } = transition;
             let is_down = *in_use == 0 && *candidates > 0;
-            if is_down == self.down.contains(backend) {
+            if is_down == self.down.contains_key(backend) {
                 continue;
             }
+            is_changed = true;
             if is_down {
-                self.down.insert(backend.clone());
-            } else {
-                self.down.remove(backend);
+                // The problem is logged.
+                self.down.insert(backend.clone(), Arc::clone(reason));
+                continue;
             }
+            self.down.remove(backend);
             match self.backends.take(now) {
-                Taken::Line if is_down => {
-                    warn!(%backend, candidates, "every endpoint is set aside; all are used until one is back");
-                }
                 Taken::Line => info!(%backend, in_use, candidates, "an endpoint is in use again"),
                 Taken::Last => warn!("further backends changed their standing; `fairlead backends` shows all"),
                 Taken::Nothing => {}
             }
         }
+        is_changed
+    }
+
+    /// What is wrong with backends of which every endpoint is set aside: an Ingress may ask one who may come in.
+    pub(super) fn problems(&self) -> impl Iterator<Item = Problem> {
+        self.down.iter().map(|(backend, why)| {
+            let service = Object { kind: Kind::Service, name: backend.service.clone(), file: None, line: None };
+            Problem {
+                object: Arc::new(service),
+                severity: Severity::Warning,
+                reason: Reason::NoEndpoints,
+                field: String::new(),
+                message: format!(
+                    "port {}: every endpoint fails ({why}); all are tried until one is back",
+                    backend.port
+                ),
+                hint: "see `fairlead backends`, and the Pods' logs".to_owned(),
+            }
+        })
     }
 
     /// The endpoints of a backend were replaced: one that was not there before may be in use.
     pub(super) fn look(&mut self, backend: &BackendId, registry: &Registry) {
-        if self.down.contains(backend) {
+        if self.down.contains_key(backend) {
             let set = registry.backend(backend).endpoints.load_full();
             let (candidates, in_use) = (set.candidates.len(), set.candidates.len().saturating_sub(set.aside(ASIDE)));
             if in_use > 0 {
@@ -118,7 +138,7 @@ impl News {
 
     /// Forgets the backends that are gone.
     pub(super) fn forget(&mut self, is_gone: impl Fn(&BackendId) -> bool) {
-        self.down.retain(|id| !is_gone(id));
+        self.down.retain(|id, _| !is_gone(id));
     }
 }
 
@@ -171,8 +191,6 @@ impl Ration {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::ir::{self, Name, PortKey};
 
@@ -215,10 +233,11 @@ mod tests {
         let mut news = News::new(now);
         news.log(&[told(1, 2)], now);
         assert!(news.down.is_empty());
-        news.log(&[told(0, 2), told(0, 2)], now);
-        assert_eq!((news.down.len(), news.backends.left), (1, RATION - 1), "said once");
-        news.log(&[told(1, 2)], now);
-        assert_eq!((news.down.len(), news.backends.left), (0, RATION - 2), "and that it is over");
+        assert!(news.log(&[told(0, 2), told(0, 2)], now) && !news.log(&[told(0, 2)], now), "told once");
+        let problem = news.problems().next().map(|problem| problem.message).unwrap_or_default();
+        assert_eq!(problem, "port 80: every endpoint fails (x); all are tried until one is back");
+        assert!(news.log(&[told(1, 2)], now), "and that it is over");
+        assert_eq!((news.down.len(), news.backends.left), (0, RATION - 1));
     }
 
     #[test]

@@ -10,6 +10,10 @@ pub enum Known {
     Other,
     /// `Authorization`.
     Authorization,
+    /// `Cache-Control`.
+    CacheControl,
+    /// `If-*`, `Range`: what makes an answer another one for who has it already, or a part of it.
+    Conditional,
     /// `Connection`.
     Connection,
     /// `Content-Length`.
@@ -69,20 +73,26 @@ impl Known {
             (4, Some(b'h')) => is("host", Known::Host),
             (4, Some(b'd')) => is("date", Known::Date),
             (5, Some(b'p')) => is("proxy", Known::Proxy),
+            (5, Some(b'r')) => is("range", Known::Conditional),
             (6, Some(b'e')) => is("expect", Known::Expect),
             (6, Some(b's')) => is("server", Known::Server),
             (7, Some(b'u')) => is("upgrade", Known::Upgrade),
             (7, Some(b't')) => is("trailer", Known::Trailer),
             (7, Some(b'r')) => is("referer", Known::Referer),
+            (8, Some(b'i')) if starts("if-match") || starts("if-range") => Known::Conditional,
             (9, Some(b'f')) => is("forwarded", Known::Forwarded),
             (10, Some(b'c')) => is("connection", Known::Connection),
             (10, Some(b'k')) => is("keep-alive", Known::Hop),
             (10, Some(b'u')) => is("user-agent", Known::UserAgent),
             (13, Some(b'a')) => is("authorization", Known::Authorization),
+            (13, Some(b'c')) => is("cache-control", Known::CacheControl),
+            (13, Some(b'i')) => is("if-none-match", Known::Conditional),
             (14, Some(b'c')) => is("content-length", Known::ContentLength),
             (14, Some(b'h')) => is("http2-settings", Known::Hop),
             (16, Some(b'p')) => is("proxy-connection", Known::Hop),
+            (17, Some(b'i')) => is("if-modified-since", Known::Conditional),
             (17, Some(b't')) => is("transfer-encoding", Known::TransferEncoding),
+            (19, Some(b'i')) => is("if-unmodified-since", Known::Conditional),
             (_, Some(b's')) if starts("ssl-client-") => Known::SslClient,
             (_, Some(b'x')) => match name.len() {
                 8 => is("x-scheme", Known::XForwardedOther),
@@ -163,9 +173,14 @@ impl Fields {
         self.iter().filter(|(field, ..)| !field.skip)
     }
 
+    /// Whether a line has this name.
+    pub fn has(&self, known: Known) -> bool {
+        self.present & known.bit() != 0
+    }
+
     /// The value of the first line with this name.
     pub fn get(&self, known: Known) -> Option<&[u8]> {
-        if self.present & known.bit() == 0 {
+        if !self.has(known) {
             return None;
         }
         self.list.iter().find(|field| field.known == known).map(|field| self.value(field))

@@ -183,6 +183,8 @@ pub fn is_skipped_in_requests(known: Known) -> bool {
     !matches!(
         known,
         Known::Authorization
+            | Known::CacheControl
+            | Known::Conditional
             | Known::Other
             | Known::Date
             | Known::Referer

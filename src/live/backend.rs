@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 
 use super::transition::News;
-use super::{EndpointSet, RetryBudget};
+use super::{Asked, EndpointSet, RetryBudget};
 use crate::ir;
 use crate::telemetry::PerWorker;
 
@@ -29,6 +29,8 @@ pub struct Backend {
     /// Whoever sets an endpoint aside, takes it back or replaces the set holds it. No request waits for it but the one
     /// that changes a standing.
     changes: Mutex<()>,
+    /// How it answers those who ask it who may come in.
+    pub asked: Asked,
     pub(super) news: Arc<News>,
 }
 
@@ -69,6 +71,7 @@ impl Backend {
             picked: PerWorker::new(workers),
             admitted: OnceLock::new(),
             changes: Mutex::default(),
+            asked: Asked::default(),
             news,
         }
     }

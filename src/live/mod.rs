@@ -1,6 +1,7 @@
 //! Keyed cells that outlast tables: a table pins them by identity, and a new table finds them again.
 
 mod alias;
+mod asked;
 mod backend;
 mod budget;
 mod cache;
@@ -19,6 +20,7 @@ mod transition;
 mod turns;
 
 pub use self::alias::Alias;
+pub use self::asked::{Asked, Silence};
 pub use self::backend::{Admitted, Backend};
 pub use self::budget::RetryBudget;
 pub use self::cache::{

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 use super::transition::{News, Transition};
-use super::{Backend, Cache, Endpoint, EndpointSet, Limits, Replicas, TlsIdentity};
+use super::{Backend, Cache, Endpoint, EndpointSet, Limits, Replicas, Silence, TlsIdentity};
 use crate::ir;
 
 /// Every live cell, by identity. Used by the control thread; workers reach cells through the table, so they never meet
@@ -143,6 +143,13 @@ impl Registry {
         let next = EndpointSet::of(present.candidates.clone(), present.draining.clone(), &present);
         backend.replace(next, &[], &[]);
         due.map(|tenths| now + Duration::from_millis(100) * tenths)
+    }
+
+    /// Backends that are asked who may come in, and do not say.
+    pub fn silent(&self) -> BTreeMap<ir::BackendId, Silence> {
+        let entries = self.entries();
+        let backends = entries.values().map(|entry| &entry.backend);
+        backends.filter_map(|backend| Some((backend.id.clone(), backend.asked.fault()?))).collect()
     }
 
     /// Forgets cells that no table refers to and that have no request in flight.

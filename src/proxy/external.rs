@@ -22,6 +22,7 @@ use crate::filter::cache::Control;
 use crate::filter::{Request, text};
 use crate::http1::{Framing, ResponseHead};
 use crate::ir::{AuthCache, External, SignIn};
+use crate::live::Silence;
 use crate::table::{BackendRef, Route};
 use crate::telemetry::Failure;
 
@@ -210,10 +211,17 @@ async fn fetch<C: Client>(asker: &Asker<'_, C>, external: &External, backend: &B
     let reached = attempt::reach(worker, client, route, backend, &outgoing, &mut upload, &mut note).await;
     let answered = match reached {
         Ok(answered) => answered,
-        // Whoever asks for the reason sees it in the log of the request: the service is broken.
-        Err(Stop::Reply(_) | Stop::Upstream(_) | Stop::Cut(_) | Stop::ClientGone) => return Err(()),
+        Err(Stop::ClientGone) => return Err(()),
+        Err(Stop::Reply(_) | Stop::Upstream(_) | Stop::Cut(_)) => {
+            backend.live.asked.failed(Silence::NoAnswer);
+            return Err(());
+        }
     };
     let word = read(&answered.response, external);
+    match word.status {
+        200..300 | 401 | 403 => backend.live.asked.answered(),
+        status => backend.live.asked.failed(Silence::Status(status)),
+    }
     // The answer is in its head; a body that does not end is not waited for.
     respond::drain(worker, answered.upstream, route.rule.policy.timeouts.connect).await;
     Ok(word)

@@ -148,6 +148,11 @@ impl Bed {
         standing.iter().filter(|standing| standing.problem.reason.as_str() == reason).count()
     }
 
+    /// Looks whether those that are asked who may come in say so, as it is done every few seconds.
+    pub fn look_after_guards(&mut self) {
+        self.controller.look_after_guards(&self.snapshot, now());
+    }
+
     /// The value of a series as the metrics page has it; 0 if it is not there.
     pub fn metric(&self, series: &str) -> u64 {
         let mut page = Page::new(Exposition::Text);

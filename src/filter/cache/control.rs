@@ -2,7 +2,7 @@
 
 use smallvec::SmallVec;
 
-use crate::http1::Fields;
+use crate::http1::{Fields, Known};
 
 /// What the directives say. Times are in seconds; one that is said wrongly counts as 0, and of two the shorter one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -43,8 +43,11 @@ impl Control {
     /// Reads every `Cache-Control` line.
     pub fn read(fields: &Fields) -> Control {
         let mut control = Control::default();
-        for (_, name, value) in fields.iter() {
-            if name.len() == 13 && name.eq_ignore_ascii_case(b"cache-control") {
+        if !fields.has(Known::CacheControl) {
+            return control;
+        }
+        for (field, _, value) in fields.iter() {
+            if field.known == Known::CacheControl {
                 for (name, argument) in Directives(value) {
                     control.directive(name, argument);
                 }

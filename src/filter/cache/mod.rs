@@ -7,6 +7,8 @@ mod range;
 mod reuse;
 mod vary;
 
+use crate::http1::{Fields, Known};
+
 pub use self::control::Control;
 pub use self::keep::{Plan, keep, may_refresh, refreshed};
 pub use self::range::{Part, part};
@@ -15,9 +17,10 @@ pub use self::vary::{matches, selecting};
 
 /// Whether a request may be answered from what is kept, and its answer be kept: GET and HEAD without a body, and nothing that
 /// asks for the present state.
-pub fn applies(method: &http::Method, request: &crate::http1::Fields, control: &Control) -> bool {
+pub fn applies(method: &http::Method, request: &Fields, control: &Control) -> bool {
     let is_read = *method == http::Method::GET || *method == http::Method::HEAD;
-    is_read && !control.no_store && request.find("if-match").is_none() && request.find("if-unmodified-since").is_none()
+    let asks_for_now = || ["if-match", "if-unmodified-since"].iter().any(|name| request.find(name).is_some());
+    is_read && !control.no_store && !(request.has(Known::Conditional) && asks_for_now())
 }
 
 /// Whether a request may change what it names, so that an answer without error makes what is kept of it worthless
@@ -59,7 +62,7 @@ fn date(value: &[u8]) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http1::{Fields, HeadBuilder};
+    use crate::http1::HeadBuilder;
 
     /// Fields for the tests of all files here.
     pub fn fields(lines: &[(&str, &str)]) -> Fields {

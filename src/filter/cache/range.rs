@@ -1,6 +1,6 @@
 //! Parts of an answer that is kept whole (RFC 9110 14).
 
-use crate::http1::Fields;
+use crate::http1::{Fields, Known};
 use crate::live::Stored;
 
 /// What of a body is asked for.
@@ -17,6 +17,9 @@ pub enum Part {
 /// The part of a body of `length` octets that a GET with these fields asks for. Several parts at once, and units other than
 /// bytes, are answered with the whole, as is a part of what was changed since.
 pub fn part(request: &Fields, stored: &Stored, length: u64) -> Part {
+    if !request.has(Known::Conditional) {
+        return Part::Whole;
+    }
     let Some(range) = request.find("range") else { return Part::Whole };
     if request.find("if-range").is_some_and(|condition| !is_same(condition, stored)) {
         return Part::Whole;

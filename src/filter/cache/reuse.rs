@@ -63,16 +63,19 @@ pub const CONDITIONAL: [&str; 4] = ["if-modified-since", "if-none-match", "if-ra
 
 /// Whether the client has what is kept already (RFC 9110 13.2.2).
 pub fn is_not_modified(request: &Fields, stored: &Stored) -> bool {
+    if !request.has(Known::Conditional) {
+        return false;
+    }
     let fields = &stored.head.fields;
     let mut tags = request.iter().filter(|(_, name, _)| name.eq_ignore_ascii_case(b"if-none-match")).peekable();
     if tags.peek().is_some() {
         let own = fields.find("etag").map(opaque);
         return tags.flat_map(|(_, _, value)| options(value)).any(|tag| tag == b"*" || own == Some(opaque(tag)));
     }
-    let since = request.find("if-modified-since").and_then(date);
+    let Some(since) = request.find("if-modified-since").and_then(date) else { return false };
     // Without a date of change what is kept is as old as its answer (RFC 9111 4.3.2).
     let changed = fields.find("last-modified").or_else(|| fields.get(Known::Date)).and_then(date);
-    matches!((since, changed), (Some(since), Some(changed)) if changed <= since)
+    changed.is_some_and(|changed| changed <= since)
 }
 
 /// A tag without the sign of a weak one: weak comparison (RFC 9110 8.8.3.2).

@@ -9,8 +9,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
 
-use smallvec::SmallVec;
-
 use self::deliver::{Delivery, deliver};
 use self::fetch::{Errand, Fetched, fetch};
 use super::downstream::Client;
@@ -24,7 +22,7 @@ use super::respond;
 use super::worker::Worker;
 use crate::filter::cache::{self, Control, Use};
 use crate::filter::text;
-use crate::http1::{Framing, RequestHead, ResponseHead};
+use crate::http1::{Framing, Known, RequestHead, ResponseHead};
 use crate::ir::{Caching, Part, Template};
 use crate::live::{Cache, Fetch, Joined, Outcome, Place, Slot, Stored};
 use crate::table::{BackendRef, Pinned, Route, RouteRef, RoutingTable, Target};
@@ -32,7 +30,7 @@ use crate::uri::host;
 use crate::uri::path::RoutingPath;
 
 /// What answers are found by.
-type Key = SmallVec<[u8; 256]>;
+type Key = Vec<u8>;
 
 /// A request that the cache may answer.
 pub struct Ask<'a> {
@@ -46,7 +44,7 @@ pub struct Ask<'a> {
     caching: &'a Caching,
     cache: &'a Arc<Cache>,
     path: &'a RoutingPath<'a>,
-    host: String,
+    host: Cow<'a, str>,
     identity: &'a [u8],
     last: bool,
 }
@@ -71,7 +69,7 @@ impl<'a> Ask<'a> {
         if !is_plain || !cache::applies(&head.method, &head.fields, &control) {
             return None;
         }
-        let host = host::lookup(str::from_utf8(head.part(head.host)).ok()?).into_owned();
+        let host = host::lookup(str::from_utf8(head.part(head.host)).ok()?);
         let route = table.route(at);
         // A name that is made of more than the host is not in the key.
         let vhost = route.rule.filters.request.as_ref().and_then(|edits| edits.host.as_ref());
@@ -113,23 +111,27 @@ pub fn identity(edits: &Edits) -> Vec<u8> {
 fn key(route: &Route, request: &Outgoing<'_>, path: &[u8], query: Query<'_>, identity: &[u8]) -> Key {
     let Outgoing { head, peer, forwarded_host, prefix, .. } = request;
     let ingress = &route.rule.origin.object.name;
-    let authority = head.part(head.authority).to_ascii_lowercase();
-    let mut key = Key::new();
-    // What a proxy before us says of host, port and prefix, and the backend is told.
-    let told = forwarded_host.to_ascii_lowercase();
     let [(_, port), ..] = peer.way_fields();
-    for part in [
+    let parts = [
+        head.part(head.authority),
+        // What a proxy before us says of host, port and prefix, and the backend is told.
+        forwarded_host,
         ingress.namespace.as_bytes(),
         ingress.name.as_bytes(),
         peer.scheme().as_bytes(),
-        &authority,
-        &told,
         port.as_bytes(),
         prefix.unwrap_or_default(),
         path,
-    ] {
+    ];
+    let octets = parts.iter().map(|part| part.len() + 1).sum::<usize>() + size_of::<u64>() + identity.len();
+    let more = if let Query::Of(query) = query { query.len() } else { 0 };
+    let mut key = Key::with_capacity(octets + more);
+    for (place, part) in parts.iter().enumerate() {
         key.extend_from_slice(part);
         key.push(0);
+        if place == 1 {
+            key.make_ascii_lowercase();
+        }
     }
     // Its length first: neither of the two that follow could end before a 0 that is a part of it.
     key.extend_from_slice(&(identity.len() as u64).to_le_bytes());
@@ -178,7 +180,8 @@ impl Found {
 /// Answers a request from the cache, or fetches what it asks for.
 pub async fn serve<C: Client>(worker: &Rc<Worker>, client: &C, ask: &Ask<'_>, note: &mut Note) -> Result<(), Stop> {
     let key = ask.key();
-    let is_part = ask.head().fields.find("range").is_some();
+    let fields = &ask.head().fields;
+    let is_part = fields.has(Known::Conditional) && fields.find("range").is_some();
     let is_head = ask.head().method == http::Method::HEAD;
     let mut is_counted = false;
     loop {

@@ -2,6 +2,8 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -145,6 +147,28 @@ fn a_service_that_is_down_slow_or_lies_lets_nobody_in_and_does_not_hold_up_other
         });
         let reason = if expected == 500 { "auth_error" } else { "auth_failed" };
         assert_eq!((failures(&bed, reason), web.heads().len()), (1, 1), "{name}: only the free one came through");
+    }
+    // What was seen often enough is a problem of the Ingress, until it says yes or no.
+    for address in [nobody, saying("HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n")] {
+        let mut bed = serving(&web, &nginx(&[("auth-url", &*format!("http://{address}/"))]), "");
+        for count in 1..10 {
+            assert_eq!(status(&ask(&bed, "GET /", "")), 500);
+            bed.look_after_guards();
+            assert_eq!(problems(&bed, "warning", "AccessRuleBroken"), u64::from(count >= 5), "after {count}");
+        }
+    }
+    let is_well = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&is_well);
+    let service = lying(move |socket| {
+        let status = if seen.load(Ordering::Relaxed) { "401 Who" } else { "503 Busy" };
+        let _gone = write!(socket, "HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+    });
+    let mut bed = serving(&web, &nginx(&[("auth-url", &*format!("http://{service}/"))]), "");
+    for (is_now_well, expected) in [(false, (500, 1)), (true, (401, 0))] {
+        is_well.store(is_now_well, Ordering::Relaxed);
+        let last = (0..6).map(|_| status(&ask(&bed, "GET /", ""))).last();
+        bed.look_after_guards();
+        assert_eq!((last.unwrap(), bed.problems("AccessRuleBroken")), expected);
     }
     // That it has no address is known before anybody asks.
     let bed = serving(&web, &nginx(&[("auth-url", "http://auth.invalid/")]), "");
