@@ -14,6 +14,7 @@ use super::downstream::Client;
 use super::edits::Edits;
 use super::forward::Outgoing;
 use super::guard::Asker;
+use super::hops;
 use super::note::Note;
 use super::reply::{Reply, Stop};
 use super::respond;
@@ -203,6 +204,7 @@ async fn fetch<C: Client>(asker: &Asker<'_, C>, external: &External, backend: &B
         framing: Framing::None,
         upgrade: None,
         te_trailers: false,
+        passed: hops::passed(backend, head),
         // A service that is told of http may redirect to https; ingress-nginx says neither.
         withheld: if external.method.is_some() { &["X-Forwarded-Proto"] } else { &["X-Forwarded-Proto", "X-Scheme"] },
     };
