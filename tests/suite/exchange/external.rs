@@ -34,6 +34,26 @@ fn a_request_goes_on_when_the_service_says_so_with_what_it_says() {
 }
 
 #[test]
+fn a_client_says_nothing_of_itself_under_a_name_that_a_back_end_takes_for_the_services() {
+    let web = Echo::start("");
+    let auth = Echo::start("");
+    let auth_url = url(&auth);
+    let pairs = [
+        ("auth-url", &*auth_url),
+        ("auth-response-headers", "X-User"),
+        ("configuration-snippet", "more_clear_input_headers \"X-Role-*\";"),
+    ];
+    let map = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: global}\n\
+               data: {enable-underscores-in-headers: 'true'}\n---\n";
+    let bed = serving(&web, &nginx(&pairs), map);
+    let lines = "X_User: eve\r\nx-user: eve\r\nX_Role_Of: admin\r\nX_Other: 1\r\n";
+    assert_eq!(status(&ask(&bed, "GET /", lines)), 200);
+    let sent = web.heads().remove(0);
+    assert!(!sent.contains("eve") && !sent.contains("admin"), "{sent}");
+    assert_eq!(field(&sent, "X_Other"), Some("1"), "{sent}");
+}
+
+#[test]
 fn what_the_service_refuses_is_refused_and_its_faults_let_nobody_in() {
     let web = Echo::start("");
     for (says, lines, expected, name, value) in [
