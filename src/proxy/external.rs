@@ -25,6 +25,7 @@ use crate::http1::{Framing, ResponseHead};
 use crate::ir::{AuthCache, External, SignIn};
 use crate::table::{BackendRef, Route};
 use crate::telemetry::Failure;
+use crate::uri::path;
 
 /// So many answers are remembered by a worker; then all are forgotten.
 const REMEMBERED: usize = 10_000;
@@ -194,14 +195,18 @@ async fn fetch<C: Client>(asker: &Asker<'_, C>, external: &External, backend: &B
     told.add(&mut edits);
     let authority = request.authority();
     let target = [head.path(), head.query()].concat();
-    let url = [request.scheme().as_bytes(), b"://", authority, &target].concat();
+    // As the back end gets it: the service must not judge another path than the one that is served.
+    let served = path::normalise(head.path());
+    let served = served.as_ref().map_or(head.path(), |path| path.forward.as_bytes());
+    let served = [served, head.query()].concat();
+    let url = [request.scheme().as_bytes(), b"://", authority, &served].concat();
     let redirect = external.redirect.as_ref().map(|template| text::expand(template, request));
     edits.set(head, "X-Original-URL", url.into());
     edits.set(head, "X-Original-Method", Bytes::copy_from_slice(head.method.as_str().as_bytes()));
     edits.set(head, SENT_FROM.0, Bytes::from_static(SENT_FROM.1.as_bytes()));
     edits.set(head, "X-Auth-Request-Redirect", redirect.unwrap_or_else(|| target.clone()).into());
     if external.method.is_some() {
-        edits.set(head, "X-Original-URI", target.into());
+        edits.set(head, "X-Original-URI", served.into());
     }
     for (name, template) in &external.sends {
         match text::field_value(template, request) {
