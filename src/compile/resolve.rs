@@ -1,6 +1,6 @@
 //! A Service port by the name or number an Ingress writes: identity, protocol and where its endpoints come from.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use super::claim::{BackendFacts, problem};
@@ -220,9 +220,19 @@ pub(super) fn refused_address(address: IpAddr, allow_loopback: bool) -> Option<&
         () if is_link_local => Some("is a link-local address"),
         () if address.is_unspecified() => Some("is the unspecified address"),
         () if address.is_multicast() => Some("is a multicast address"),
+        () if METADATA.contains(&address) => Some("is where clouds tell a machine its secrets"),
         () => None,
     }
 }
+
+/// Where clouds tell a machine what it is and may, where that is no link-local address: Alibaba, Oracle, Azure, AWS, Google.
+const METADATA: [IpAddr; 5] = [
+    IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
+    IpAddr::V4(Ipv4Addr::new(192, 0, 0, 192)),
+    IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16)),
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
+    IpAddr::V6(Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254)),
+];
 
 #[cfg(test)]
 mod tests {
@@ -240,6 +250,12 @@ mod tests {
             ("::ffff:127.0.0.1", true, false),
             ("169.254.169.254", true, true),
             ("fe80::1", true, true),
+            ("100.100.100.200", true, true),
+            ("192.0.0.192", true, true),
+            ("::ffff:168.63.129.16", true, true),
+            ("fd00:ec2::254", true, true),
+            ("fd20:ce::254", true, true),
+            ("fd00:ec2::253", false, false),
             ("0.0.0.0", true, true),
             ("::", true, true),
             ("224.0.0.1", true, true),

@@ -22,7 +22,7 @@ pub fn said(rule: &CanaryRule, request: &Request<'_>) -> Option<bool> {
         let decided = match test {
             _ if value.is_empty() => None,
             HeaderTest::Broken => Some(false),
-            HeaderTest::Pattern(pattern) => pattern.is_match(&value).then_some(true),
+            HeaderTest::Pattern(pattern) => pattern.is_found_soon(&value).then_some(true),
             HeaderTest::Value(wanted) => (*value == *wanted.as_bytes()).then_some(true),
             HeaderTest::Word => word(&value),
         };

@@ -226,6 +226,11 @@ impl Fields {
         }
     }
 
+    /// The same, also of a name that back ends of CGI's kind cannot tell from it ([`is_alike`]).
+    pub fn skip_alike(&mut self, name: &[u8]) {
+        self.skip_where(|own, _| is_alike(own, name));
+    }
+
     /// Marks every line whose name and value are `meant` as not passed on.
     pub fn skip_where(&mut self, mut meant: impl FnMut(&[u8], &[u8]) -> bool) {
         let Fields { bytes, list, present: _ } = self;
@@ -248,6 +253,12 @@ impl Fields {
             }
         }
     }
+}
+
+/// Whether two names are one to a back end of CGI's kind, to which neither letter case nor `_` or `-` make a difference.
+pub fn is_alike(one: &[u8], other: &[u8]) -> bool {
+    let plain = |octet: &u8| if *octet == b'_' { b'-' } else { octet.to_ascii_lowercase() };
+    one.len() == other.len() && one.iter().map(plain).eq(other.iter().map(plain))
 }
 
 /// Whether a `Connection` option may take the field away: it has no meaning for this hop and is not set by us.

@@ -13,7 +13,7 @@ pub mod scan;
 pub mod serialise;
 
 pub use self::body::{BodyLimits, Decoder, Step};
-pub use self::fields::{Field, Fields, Known, Span};
+pub use self::fields::{Field, Fields, Known, Span, is_alike};
 pub use self::framing::Framing;
 pub use self::head::{HeadBuilder, METHOD_REFUSED, RequestHead, ResponseHead, Version, is_refused, options};
 pub use self::scan::{HeadLimits, HeadScan};

@@ -86,6 +86,13 @@ pub struct Template {
     pub parts: Box<[Part]>,
 }
 
+impl Template {
+    /// How many of its parts are a request's.
+    pub fn variables(&self) -> usize {
+        self.parts.iter().filter(|part| !matches!(part, Part::Text(_))).count()
+    }
+}
+
 /// One part of a [`Template`].
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Part {

@@ -53,7 +53,7 @@ pub use self::mutual::{Authorities, BackendTls, ClientAuth, ClientMode, Demand, 
 pub use self::networks::Networks;
 pub use self::object::{Kind, Name, Object, Origin};
 pub use self::password::{Password, Users};
-pub use self::pattern::{Groups, LARGEST as LARGEST_PATTERN, PathPattern, Regex};
+pub use self::pattern::{Groups, LARGEST as LARGEST_PATTERN, PathPattern, Regex, SLOW_TEXT, USUAL as USUAL_PATTERN};
 pub use self::problem::{Problem, Reason, Severity};
 pub use self::rewrite::{Piece, Rewrite, Wording};
 pub use self::route::{

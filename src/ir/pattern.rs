@@ -8,10 +8,15 @@ use std::sync::Arc;
 
 use regex::bytes;
 
-/// Memory that a compiled expression may take, bytes: what most take, and the steps up to the most that one may.
-const SIZES: [usize; 3] = [16 << 10, 128 << 10, LARGEST];
+/// Memory that a compiled expression may take, bytes: what most take, and the most that one may.
+const SIZES: [usize; 2] = [USUAL, LARGEST];
+/// Memory that most compiled expressions take, bytes. A larger one may be slow: it is linear in what it is compared with, but
+/// each octet may cost as much as the expression is large.
+pub const USUAL: usize = 16 << 10;
 /// Memory that one compiled expression may take at most, bytes.
-pub const LARGEST: usize = 1 << 20;
+pub const LARGEST: usize = 128 << 10;
+/// The longest text that a client sends which is compared with an expression that may be slow, octets.
+pub const SLOW_TEXT: usize = 1024;
 /// Memory for the states that one search at a time remembers, bytes.
 const REMEMBERED: usize = 1 << 18;
 
@@ -40,6 +45,12 @@ impl Regex {
     /// Whether it is found in `octets`.
     pub fn is_match(&self, octets: &[u8]) -> bool {
         self.0.compiled.is_match(octets)
+    }
+
+    /// As [`Regex::is_match`], of an expression that anybody may have written: it is found in nothing that it would take long
+    /// to look through.
+    pub fn is_found_soon(&self, octets: &[u8]) -> bool {
+        (self.0.cost <= USUAL || octets.len() <= SLOW_TEXT) && self.is_match(octets)
     }
 
     /// As written.
@@ -308,5 +319,15 @@ mod tests {
         assert!(!search("B", false, b"abc"));
         assert!(search("B", true, b"abc"));
         assert!(search("^[^a]", false, b"\xff"));
+    }
+
+    #[test]
+    fn an_expression_that_may_be_slow_is_found_in_short_texts_only() {
+        for (text, is_slow) in [(".*a", false), (".*a[ab]{400}|a", true)] {
+            let expression = Regex::new(text, false).unwrap();
+            assert_eq!(expression.cost() > USUAL, is_slow, "{text}: {}", expression.cost());
+            assert!(expression.is_found_soon(&[b'a'; SLOW_TEXT]), "{text}");
+            assert_eq!(expression.is_found_soon(&[b'a'; SLOW_TEXT + 1]), !is_slow, "{text}");
+        }
     }
 }

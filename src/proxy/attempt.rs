@@ -16,6 +16,7 @@ use super::balance::{self, Ask, Span, Verdict};
 use super::downstream::{Client, ClientFault};
 use super::error::{RetryClass, UpstreamFault};
 use super::forward::Outgoing;
+use super::hops;
 use super::note::Note;
 use super::reply::{Reply, Stop};
 use super::timer::Wait;
@@ -55,6 +56,9 @@ pub async fn reach<C: Client>(
     upload: &mut Upload,
     note: &mut Note,
 ) -> Result<Answered, Stop> {
+    if request.passed.is_some_and(|passed| passed > hops::MOST) {
+        return Err(Reply::failed(508, Failure::Shed).into());
+    }
     let balancing = &*backend.settings.balancing;
     let admitted = match balancing.max_in_flight {
         0 => None,

@@ -192,7 +192,7 @@ pub fn admit(table: &RoutingTable, peer: &Peer, request: &Request<'_>) -> Result
         refused(auth, demand.mode, &verdict)?;
     }
     let subject = judged.as_ref().map(|(judged, _)| judged.subject.clone()).unwrap_or_default();
-    if auth.subject.as_ref().is_some_and(|asked| !asked.is_match(&subject)) {
+    if auth.subject.as_ref().is_some_and(|asked| !asked.is_found_soon(&subject)) {
         return Err(unauthorized());
     }
     if auth.demand.is_none() {

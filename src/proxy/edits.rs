@@ -6,7 +6,7 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 
 use crate::filter::{Request, rules::is_named, text};
-use crate::http1::{Fields, RequestHead};
+use crate::http1::{Fields, RequestHead, is_alike};
 use crate::ir::{Access, InputEdit, RequestEdits};
 
 /// Changes to the fields that a client sent. Nothing is allocated or copied until something changes: most requests go on
@@ -28,10 +28,10 @@ impl Edits {
         self.0.get_or_insert_default()
     }
 
-    /// Leaves every line of this name behind.
+    /// Leaves every line of this name behind, also one that a back end may take for it.
     pub fn remove(&mut self, head: &RequestHead, name: &str) {
         let Changes { fields, added, .. } = self.changes();
-        fields.get_or_insert_with(|| head.fields.clone()).skip_named(name.as_bytes());
+        fields.get_or_insert_with(|| head.fields.clone()).skip_alike(name.as_bytes());
         added.retain(|(own, _)| !own.eq_ignore_ascii_case(name));
     }
 
@@ -64,7 +64,7 @@ impl Edits {
         for InputEdit { name, value, only_present } in &asked.input {
             let is_there = head.fields.iter().any(|(_, own, _)| is_named(name, own));
             let Changes { fields, added, .. } = self.changes();
-            fields.get_or_insert_with(|| head.fields.clone()).skip_where(|own, _| is_named(name, own));
+            fields.get_or_insert_with(|| head.fields.clone()).skip_where(|own, _| is_meant(name, own));
             let is_told = added.iter().any(|(own, _)| own.eq_ignore_ascii_case(name));
             let value = value.as_ref().filter(|_| !is_told && (is_there || !only_present));
             let value = value.map(|value| text::field_value(value, request)).filter(|value| !value.is_empty());
@@ -122,5 +122,13 @@ impl Edits {
     /// `Set-Cookie` fields for the client.
     pub fn cookies(&self) -> &[Bytes] {
         self.0.as_ref().map_or(&[], |changes| &changes.cookies)
+    }
+}
+
+/// As [`is_named`], also where a back end may take one name for the other.
+fn is_meant(pattern: &str, name: &[u8]) -> bool {
+    match pattern.strip_suffix('*') {
+        Some(begin) => name.get(..begin.len()).is_some_and(|own| is_alike(own, begin.as_bytes())),
+        None => is_alike(name, pattern.as_bytes()),
     }
 }

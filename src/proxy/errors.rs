@@ -9,6 +9,7 @@ use super::attempt;
 use super::downstream::Client;
 use super::edits::Edits;
 use super::forward::Outgoing;
+use super::hops;
 use super::note::Note;
 use super::outlet::Way;
 use super::reply::{Reply, Stop};
@@ -74,6 +75,7 @@ pub async fn answer<C: Client>(
         framing: Framing::None,
         upgrade: None,
         te_trailers: false,
+        passed: hops::passed(backend, head),
         withheld: &[],
     };
     let mut upload = Upload::new(Framing::None, BodyRules::NONE);

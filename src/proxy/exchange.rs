@@ -15,6 +15,7 @@ use super::errors;
 use super::forward::Outgoing;
 use super::forwarded::{self, Seen};
 use super::guard::{self, Admitted, Asker};
+use super::hops;
 use super::mirror;
 use super::note::Note;
 use super::outlet::Way;
@@ -64,7 +65,7 @@ pub fn prepare(requests: &Requests, head: &mut RequestHead) {
         head.fields.pass_underscored();
     }
     if let Some(set) = &requests.set {
-        set.iter().for_each(|field| head.fields.skip_named(field.name.as_bytes()));
+        set.iter().for_each(|field| head.fields.skip_alike(field.name.as_bytes()));
     }
 }
 
@@ -166,6 +167,7 @@ async fn serve<C: Client>(
         framing: upload.framing(head.framing),
         upgrade: upgrade.as_deref(),
         te_trailers: route.rule.policy.is_grpc,
+        passed: hops::passed(backend, head),
         withheld: &[],
     };
     if let Some(mirror) = &filters.mirror

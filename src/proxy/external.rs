@@ -14,6 +14,7 @@ use super::downstream::Client;
 use super::edits::Edits;
 use super::forward::Outgoing;
 use super::guard::Asker;
+use super::hops;
 use super::note::Note;
 use super::reply::{Reply, Stop};
 use super::respond;
@@ -25,11 +26,14 @@ use crate::ir::{AuthCache, External, SignIn};
 use crate::live::Silence;
 use crate::table::{BackendRef, Route};
 use crate::telemetry::Failure;
+use crate::uri::path;
 
 /// So many answers are remembered by a worker; then all are forgotten.
 const REMEMBERED: usize = 10_000;
 /// Longer words are not remembered, in octets.
 const LONGEST: usize = 16 << 10;
+/// Words of so many octets are remembered together.
+const ROOM: usize = 16 << 20;
 
 /// What a service is told of who asks it.
 const SENT_FROM: (&str, &str) = ("X-Sent-From", "nginx-ingress-controller");
@@ -50,14 +54,46 @@ struct Word {
 impl Word {
     /// Whether others with the same key may be told the same: a cookie is one client's.
     fn is_for_all(&self) -> bool {
-        let octets: usize = self.fields.iter().flatten().chain(&self.challenge).map(Bytes::len).sum();
-        self.cookies.is_empty() && !self.is_private && octets <= LONGEST
+        self.cookies.is_empty() && !self.is_private && self.octets() <= LONGEST
+    }
+
+    fn octets(&self) -> usize {
+        self.fields.iter().flatten().chain(&self.challenge).map(Bytes::len).sum()
     }
 }
 
 /// Answers that one worker remembers.
 #[derive(Default)]
-pub struct Remembered(RefCell<HashMap<[u8; 32], (Instant, Word)>>);
+pub struct Remembered(RefCell<Words>);
+
+/// Words by their keys, with the time at which each is forgotten.
+#[derive(Default)]
+struct Words {
+    by_key: HashMap<[u8; 32], (Instant, Word)>,
+    octets: usize,
+}
+
+impl Words {
+    fn find(&self, key: &[u8; 32], now: Instant) -> Option<&Word> {
+        self.by_key.get(key).filter(|(until, _)| *until > now).map(|(_, word)| word)
+    }
+
+    fn insert(&mut self, key: [u8; 32], until: Instant, word: Word, now: Instant) {
+        let octets = word.octets();
+        let is_full = |words: &Words| words.by_key.len() >= REMEMBERED || words.octets + octets > ROOM;
+        if is_full(self) {
+            self.by_key.retain(|_, (until, _)| *until > now);
+            self.octets = self.by_key.values().map(|(_, word)| word.octets()).sum();
+        }
+        if is_full(self) {
+            *self = Words::default();
+        }
+        self.octets += octets;
+        if let Some((_, before)) = self.by_key.insert(key, (until, word)) {
+            self.octets -= before.octets();
+        }
+    }
+}
 
 /// Asks, and lets the request in or says what it gets instead.
 pub async fn ask<C: Client>(asker: &Asker<'_, C>, external: &External, edits: &mut Edits) -> Result<(), Reply> {
@@ -126,22 +162,13 @@ async fn word<C: Client>(asker: &Asker<'_, C>, external: &External) -> Result<Wo
     let Some(cache) = &external.cache else { return fetch(asker, external, backend).await };
     let key = cache_key(cache, request, route, external);
     let now = Instant::now();
-    if let Some((until, word)) = worker.remembered().0.borrow().get(&key)
-        && *until > now
-    {
+    if let Some(word) = worker.remembered().0.borrow().find(&key, now) {
         return Ok(word.clone());
     }
     let word = fetch(asker, external, backend).await?;
     let time = cache.times.iter().find(|(statuses, _)| statuses.is_empty() || statuses.contains(&word.status));
     if let Some((_, time)) = time.filter(|_| word.is_for_all()) {
-        let mut remembered = worker.remembered().0.borrow_mut();
-        if remembered.len() >= REMEMBERED {
-            remembered.retain(|_, (until, _)| *until > now);
-        }
-        if remembered.len() >= REMEMBERED {
-            remembered.clear();
-        }
-        remembered.insert(key, (now + *time, word.clone()));
+        worker.remembered().0.borrow_mut().insert(key, now + *time, word.clone(), now);
     }
     Ok(word)
 }
@@ -169,14 +196,18 @@ async fn fetch<C: Client>(asker: &Asker<'_, C>, external: &External, backend: &B
     told.add(&mut edits);
     let authority = request.authority();
     let target = [head.path(), head.query()].concat();
-    let url = [request.scheme().as_bytes(), b"://", authority, &target].concat();
+    // As the back end gets it: the service must not judge another path than the one that is served.
+    let served = path::normalise(head.path());
+    let served = served.as_ref().map_or(head.path(), |path| path.forward.as_bytes());
+    let served = [served, head.query()].concat();
+    let url = [request.scheme().as_bytes(), b"://", authority, &served].concat();
     let redirect = external.redirect.as_ref().map(|template| text::expand(template, request));
     edits.set(head, "X-Original-URL", url.into());
     edits.set(head, "X-Original-Method", Bytes::copy_from_slice(head.method.as_str().as_bytes()));
     edits.set(head, SENT_FROM.0, Bytes::from_static(SENT_FROM.1.as_bytes()));
     edits.set(head, "X-Auth-Request-Redirect", redirect.unwrap_or_else(|| target.clone()).into());
     if external.method.is_some() {
-        edits.set(head, "X-Original-URI", target.into());
+        edits.set(head, "X-Original-URI", served.into());
     }
     for (name, template) in &external.sends {
         match text::field_value(template, request) {
@@ -204,6 +235,7 @@ async fn fetch<C: Client>(asker: &Asker<'_, C>, external: &External, backend: &B
         framing: Framing::None,
         upgrade: None,
         te_trailers: false,
+        passed: hops::passed(backend, head),
         // A service that is told of http may redirect to https; ingress-nginx says neither.
         withheld: if external.method.is_some() { &["X-Forwarded-Proto"] } else { &["X-Forwarded-Proto", "X-Scheme"] },
     };
@@ -245,5 +277,43 @@ fn read(response: &ResponseHead, external: &External) -> Word {
             let control = Control::read(&response.fields);
             control.no_store || control.private || control.no_cache
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn word(octets: usize) -> Word {
+        let field = Some(Bytes::from(vec![b'x'; octets]));
+        let (challenge, cookies) = (None, SmallVec::new());
+        Word { status: 200, challenge, fields: [field].into(), cookies, is_private: false }
+    }
+
+    #[test]
+    fn what_is_remembered_takes_so_much_memory_at_most() {
+        let (now, mut words) = (Instant::now(), Words::default());
+        for number in 0..4_000_u32 {
+            let mut key = [0; 32];
+            key[..4].copy_from_slice(&number.to_be_bytes());
+            words.insert(key, now + Duration::from_secs(60), word(LONGEST), now);
+            words.insert(key, now + Duration::from_secs(60), word(LONGEST), now);
+            let held: usize = words.by_key.values().map(|(_, word)| word.octets()).sum();
+            assert_eq!(words.octets, held, "{number}");
+            assert!(held <= ROOM, "{number}: {held}");
+            assert!(words.find(&key, now).is_some());
+        }
+    }
+
+    #[test]
+    fn what_is_too_old_is_no_longer_known_and_makes_room() {
+        let (now, mut words) = (Instant::now(), Words::default());
+        words.insert([1; 32], now + Duration::from_secs(1), word(ROOM), now);
+        let later = now + Duration::from_secs(1);
+        assert!(words.find(&[1; 32], now).is_some() && words.find(&[1; 32], later).is_none());
+        words.insert([2; 32], later + Duration::from_secs(1), word(1), later);
+        assert_eq!((words.by_key.len(), words.octets), (1, 1));
     }
 }

@@ -4,6 +4,7 @@ use http::Method;
 
 use super::downstream::Peer;
 use super::edits::Edits;
+use super::hops;
 use crate::filter::text;
 use crate::http1::{Fields, Framing, Known, RequestHead, serialise};
 use crate::ir::{Requests, SetField};
@@ -39,6 +40,8 @@ pub struct Outgoing<'a> {
     pub rules: &'a Requests,
     /// Tell a gRPC back end that trailers are taken.
     pub te_trailers: bool,
+    /// How often it passed us, where it may come back (`hops`).
+    pub passed: Option<u32>,
     /// Fields of ours that are not for whoever is asked.
     pub withheld: &'static [&'static str],
 }
@@ -74,8 +77,8 @@ impl Outgoing<'_> {
         self.edits.fields(self.head)
     }
 
-    /// What the client said of proxies before us, under names that nobody takes for our word, and what a proxy said that
-    /// is believed.
+    /// What the client said of proxies before us, under names that nobody takes for our word, what a proxy said that is
+    /// believed, and how often we had the request.
     fn each_original(&self, mut add: impl FnMut(&str, &[u8])) {
         if let Some(prefix) = self.prefix {
             add("X-Forwarded-Prefix", prefix);
@@ -89,6 +92,9 @@ impl Outgoing<'_> {
             if let Some(value) = self.head.fields.get(known) {
                 add(name, value);
             }
+        }
+        if let Some(passed) = self.passed {
+            add(hops::FIELD, hops::value(passed).as_bytes());
         }
     }
 
@@ -159,6 +165,7 @@ mod tests {
             prefix: Some(b"/shop"),
             rules: &Requests::default(),
             te_trailers: false,
+            passed: Some(1),
             withheld: &[],
         };
         let mut expected = b"GET / HTTP/1.1\r\nHost: a.example\r\n".to_vec();
@@ -167,6 +174,6 @@ mod tests {
         let mut written = Vec::new();
         outgoing.write_http1(&mut written);
         assert_eq!(written.escape_ascii().to_string(), expected.escape_ascii().to_string());
-        assert_eq!(written.windows(2).filter(|pair| pair == b"\r\n").count(), 2 + 11 + 1);
+        assert_eq!(written.windows(2).filter(|pair| pair == b"\r\n").count(), 2 + 12 + 1);
     }
 }

@@ -9,6 +9,7 @@ use super::attempt;
 use super::downstream::Peer;
 use super::edits::Edits;
 use super::forward::Outgoing;
+use super::hops;
 use super::nobody::Nobody;
 use super::note::Note;
 use super::respond;
@@ -102,6 +103,7 @@ impl Copy {
             framing: self.upload.own_framing(),
             upgrade: None,
             te_trailers: false,
+            passed: hops::passed(backend, &self.head),
             withheld: &[],
         };
         let nobody = Nobody::new(&self.peer);

@@ -23,6 +23,7 @@ mod external;
 mod forward;
 mod forwarded;
 mod guard;
+mod hops;
 mod io;
 mod listener;
 mod mirror;

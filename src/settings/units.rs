@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+/// The longest time that is taken, some 35,000 years: from now on it ends at a time that a clock can tell.
+pub const LONGEST: Duration = Duration::from_secs(1 << 40);
+
 /// `250ms`, `10s`, `5m`, `1h`; a bare number is seconds. `Err` says what is wrong.
 pub fn duration(text: &str) -> Result<Duration, String> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
@@ -9,13 +12,14 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("{text:?} is not a duration; write it as 250ms, 10s, 5m or 1h");
     let number: u64 = number.parse().map_err(|_| wrong())?;
     let seconds = |factor: u64| number.checked_mul(factor).map(Duration::from_secs).ok_or_else(wrong);
-    match unit {
-        "ms" => Ok(Duration::from_millis(number)),
-        "" | "s" => seconds(1),
-        "m" => seconds(60),
-        "h" => seconds(3600),
-        _ => Err(wrong()),
-    }
+    let duration = match unit {
+        "ms" => Duration::from_millis(number),
+        "" | "s" => seconds(1)?,
+        "m" => seconds(60)?,
+        "h" => seconds(3600)?,
+        _ => return Err(wrong()),
+    };
+    if duration <= LONGEST { Ok(duration) } else { Err(format!("{text:?} is too long")) }
 }
 
 /// The shortest text that [`duration`] reads as `value`.
@@ -74,8 +78,12 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused_with_an_example() {
-        for text in ["", "s", "1d", "-1s", "1.5s", "99999999999999999999"] {
+        for text in ["", "s", "1d", "-1s", "1.5s", "99999999999999999999", "9999999999999999999h"] {
             assert!(duration(text).unwrap_err().contains("250ms"), "{text}");
+        }
+        assert_eq!(duration("1099511627776").unwrap(), LONGEST);
+        for text in ["1099511627777", "18446744073709551615", "18446744073709551615ms"] {
+            assert!(duration(text).unwrap_err().ends_with("too long"), "{text}");
         }
         for text in ["", "k", "1t", "-1", "99999999999g"] {
             assert!(size(text).unwrap_err().contains("16k"), "{text}");

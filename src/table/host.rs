@@ -65,7 +65,14 @@ impl<T> ByName<T> {
     }
 
     fn by_expression(&self, name: &str) -> Option<&T> {
-        self.expressions.iter().find(|(expression, _)| expression.is_match(name.as_bytes())).map(|(_, value)| value)
+        // No name in DNS is longer (RFC 1035 2.3.4), and what is sent as one may be long.
+        if name.len() > 253 {
+            return None;
+        }
+        self.expressions
+            .iter()
+            .find(|(expression, _)| expression.is_found_soon(name.as_bytes()))
+            .map(|(_, value)| value)
     }
 
     /// The value of the wildcard that means `name`.

@@ -5,12 +5,17 @@ use std::collections::{BTreeMap, HashMap};
 
 use foldhash::fast::RandomState;
 
-use crate::ir::{PathKind, PathMatch, PathPattern};
+use crate::ir::{PathKind, PathMatch, PathPattern, SLOW_TEXT, USUAL_PATTERN};
 
 /// The paths of one host.
 pub(super) enum Paths {
     /// In the order in which they are tried: the first that matches answers.
-    List(Box<[PathPattern]>),
+    List {
+        /// Each is the path of a route.
+        patterns: Box<[PathPattern]>,
+        /// The longest path that any of them takes, octets: one of them may be slow.
+        longest: usize,
+    },
     /// By segments.
     Tree(Tree),
 }
@@ -93,7 +98,10 @@ impl Paths {
             PathKind::Exact | PathKind::Prefix => None,
         });
         match patterns.collect::<Option<Box<[_]>>>() {
-            Some(patterns) if !patterns.is_empty() => Paths::List(patterns),
+            Some(patterns) if !patterns.is_empty() => {
+                let may_be_slow = patterns.iter().any(|pattern: &PathPattern| pattern.cost() > USUAL_PATTERN);
+                Paths::List { patterns, longest: if may_be_slow { SLOW_TEXT } else { usize::MAX } }
+            }
             _ => Paths::Tree(Tree::new(paths)),
         }
     }
@@ -102,7 +110,8 @@ impl Paths {
     pub(super) fn find(&self, path: &str, walk: &mut impl Walk) -> Option<u32> {
         match self {
             Paths::Tree(tree) => tree.find(path, walk),
-            Paths::List(patterns) => {
+            Paths::List { longest, .. } if path.len() > *longest => None,
+            Paths::List { patterns, .. } => {
                 let place = patterns.iter().position(|pattern| pattern.matches(path))?;
                 u32::try_from(place).ok()
             }

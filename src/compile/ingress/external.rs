@@ -16,6 +16,11 @@ use crate::snapshot::{ConfigMap, IngressRule};
 /// What to do about a host that is refused.
 const OUTSIDE: &str = "name a host outside this machine and its link";
 
+/// Fields of one ConfigMap that are sent with each message, and variables that they may have.
+const MOST_FIELDS: usize = 128;
+/// Octets of their names and texts together: as many as a head may have that a client sends.
+const LONGEST: usize = 64 << 10;
+
 /// Names of fields with what they say.
 type Lines<T> = Box<[(Arc<str>, T)]>;
 
@@ -194,11 +199,15 @@ impl Draft<'_, '_, '_> {
             };
             fields.push((Arc::clone(name), template));
         }
+        if fields.iter().map(|(_, template)| template.variables()).sum::<usize>() > MOST_FIELDS {
+            self.broken(field, &format!("its ConfigMap has more than {MOST_FIELDS} variables"), "remove some");
+            return None;
+        }
         Some(fields.into())
     }
 
     /// The ConfigMap of that name, in the namespace of the Ingress unless others may be named too. Closes the paths if it is
-    /// not there.
+    /// not there, or has more than can be sent with each message.
     fn map(&mut self, text: &str, field: &str) -> Option<ConfigMap> {
         let own = &self.ingress.meta.object.name.namespace;
         let anywhere = self.view.ground.keys.crosses_namespaces;
@@ -207,11 +216,17 @@ impl Draft<'_, '_, '_> {
             self.broken(field, "it names no ConfigMap of the namespace of the Ingress", "name one");
             return None;
         };
-        let found = self.view.config_map(&name).cloned();
-        if found.is_none() {
+        let Some(found) = self.view.config_map(&name).cloned() else {
             self.broken(field, &format!("there is no ConfigMap {name}"), "create it");
+            return None;
+        };
+        let octets: usize = found.data.iter().map(|(name, text)| name.len() + text.len()).sum();
+        if found.data.iter().count() > MOST_FIELDS || octets > LONGEST {
+            let message = format!("ConfigMap {name} has more than {MOST_FIELDS} fields or 64 KiB");
+            self.broken(field, &message, "remove what need not be sent each time");
+            return None;
         }
-        found
+        Some(found)
     }
 
     /// Fields to set on answers, from a ConfigMap. Closes the paths if they are not there: they may be what protects a page.

@@ -30,7 +30,7 @@ use super::shared::Shared;
 use super::view::View;
 use crate::ir::{
     BackendId, Filters, HostPattern, LARGEST_PATTERN, Name, Object, Origin, PathKind, PathMatch, Policy, PortKey,
-    Problem, Reason, Rejected, Route, Severity, SlashRedirect, Speech, Target,
+    Problem, Reason, Rejected, Route, Severity, SlashRedirect, Speech, Target, USUAL_PATTERN,
 };
 use crate::snapshot::{Ingress, IngressBackend, IngressPath};
 
@@ -78,6 +78,7 @@ pub(super) fn compile(ingress: &Ingress, view: &mut View<'_>, shared: &mut Share
         backends: BTreeMap::new(),
         resolved: BTreeMap::new(),
         spent: 0,
+        slow: 0,
     };
     if let Some(rule) = rule {
         return canary::compile(draft, rule);
@@ -132,10 +133,14 @@ struct Draft<'a, 'v, 'o> {
     resolved: BTreeMap<(Arc<str>, PortKey), Resolution>,
     /// Memory that the regular expressions of its paths take, bytes.
     spent: usize,
+    /// The same of those that may be slow.
+    slow: usize,
 }
 
 /// Memory for the regular expressions of one Ingress, bytes: room for 4,000 usual ones.
 const MOST_MEMORY: usize = 64 << 20;
+/// The same for those that may be slow: a request is compared with each of them.
+const MOST_SLOW: usize = 2 * LARGEST_PATTERN;
 
 /// What is claimed on one host so far.
 struct HostDraft {
@@ -227,10 +232,14 @@ impl Draft<'_, '_, '_> {
         if !is_regex && !path.path.contains('{') {
             return false;
         }
-        if self.spent <= MOST_MEMORY {
-            self.spent += self.shared.pattern(&path.path).map_or(LARGEST_PATTERN, |pattern| pattern.cost());
+        if self.spent > MOST_MEMORY {
+            return true;
         }
-        self.spent > MOST_MEMORY
+        let cost = self.shared.pattern(&path.path).map_or(LARGEST_PATTERN, |pattern| pattern.cost());
+        self.spent += cost;
+        let may_be_slow = cost > USUAL_PATTERN;
+        self.slow += if may_be_slow { cost } else { 0 };
+        self.spent > MOST_MEMORY || (may_be_slow && self.slow > MOST_SLOW)
     }
 
     fn route(

@@ -3,22 +3,33 @@
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 /// Bodies up to this size become one piece when they are whole, octets.
 const ONE_PIECE: usize = 64 << 10;
+/// Pieces are put together up to this size, octets: a back end may send octet by octet, and a piece takes far more memory than
+/// an octet.
+const SMALL: usize = 4096;
 
 /// The octets of a body.
 #[derive(Debug, Default)]
 pub struct Body {
     /// Set once it is whole; from then on no lock is taken.
-    whole: OnceLock<Box<[Bytes]>>,
+    whole: OnceLock<Box<[Piece]>>,
     coming: Mutex<Coming>,
+}
+
+/// Octets that stand together.
+#[derive(Debug)]
+struct Piece {
+    /// Where they end in the body.
+    end: u64,
+    octets: Bytes,
 }
 
 #[derive(Debug, Default)]
 struct Coming {
-    parts: Vec<Bytes>,
+    pieces: Vec<Piece>,
     length: u64,
     end: Option<Next>,
     wakers: Vec<Waker>,
@@ -42,7 +53,14 @@ impl Body {
     pub fn push(&self, data: &[u8]) {
         let mut coming = self.coming();
         coming.length += data.len() as u64;
-        coming.parts.push(Bytes::copy_from_slice(data));
+        let end = coming.length;
+        let mut octets = Bytes::copy_from_slice(data);
+        // Only with one that is no longer, so that no octet is copied more than a few times.
+        let is_joined = |before: usize, now: usize| before <= now && before + now <= SMALL;
+        while let Some(before) = coming.pieces.pop_if(|before| is_joined(before.octets.len(), octets.len())) {
+            octets = [before.octets, octets].concat().into();
+        }
+        coming.pieces.push(Piece { end, octets });
         wake(coming);
     }
 
@@ -50,9 +68,9 @@ impl Body {
     pub fn end(&self, why: Next) {
         let mut coming = self.coming();
         if why == Next::End {
-            let parts = std::mem::take(&mut coming.parts);
+            let pieces = std::mem::take(&mut coming.pieces);
             // It is ended once.
-            let _is_first = self.whole.set(in_one_piece(parts));
+            let _is_first = self.whole.set(in_one_piece(pieces, coming.length));
         }
         coming.end = Some(why);
         wake(coming);
@@ -64,7 +82,7 @@ impl Body {
             return Poll::Ready(after(whole, from).map_or(Next::End, Next::Part));
         }
         let mut coming = self.coming();
-        if let Some(part) = after(&coming.parts, from) {
+        if let Some(part) = after(&coming.pieces, from) {
             return Poll::Ready(Next::Part(part));
         }
         if let Some(whole) = self.whole.get() {
@@ -103,25 +121,19 @@ fn wake(mut coming: MutexGuard<'_, Coming>) {
     wakers.into_iter().for_each(Waker::wake);
 }
 
-/// What stands behind the first `from` octets in the part that holds them.
-fn after(parts: &[Bytes], mut from: u64) -> Option<Bytes> {
-    for part in parts {
-        match from.checked_sub(part.len() as u64) {
-            Some(left) => from = left,
-            None => return Some(part.slice(usize::try_from(from).unwrap_or(usize::MAX).min(part.len())..)),
-        }
-    }
-    None
+/// What stands behind the first `from` octets in the piece that holds them.
+fn after(pieces: &[Piece], from: u64) -> Option<Bytes> {
+    let Piece { end, octets } = pieces.get(pieces.partition_point(|piece| piece.end <= from))?;
+    let left = usize::try_from(end - from).unwrap_or(usize::MAX).min(octets.len());
+    Some(octets.slice(octets.len() - left..))
 }
 
-fn in_one_piece(parts: Vec<Bytes>) -> Box<[Bytes]> {
-    let length: usize = parts.iter().map(Bytes::len).sum();
-    if parts.len() <= 1 || length > ONE_PIECE {
-        return parts.into();
+fn in_one_piece(pieces: Vec<Piece>, end: u64) -> Box<[Piece]> {
+    if pieces.len() <= 1 || end > ONE_PIECE as u64 {
+        return pieces.into();
     }
-    let mut whole = BytesMut::with_capacity(length);
-    parts.iter().for_each(|part| whole.extend_from_slice(part));
-    [whole.freeze()].into()
+    let octets = pieces.into_iter().map(|piece| piece.octets).collect::<Vec<_>>().concat().into();
+    [Piece { end, octets }].into()
 }
 
 #[cfg(test)]
@@ -150,6 +162,24 @@ mod tests {
             (part("abcde"), part("e"), Poll::Ready(Next::End))
         );
         assert_eq!((body.is_whole(), body.length()), (true, 5));
+    }
+
+    #[test]
+    fn one_that_comes_octet_by_octet_takes_few_pieces() {
+        let body = Body::default();
+        for place in 0..200_000_u32 {
+            body.push(&[place as u8]);
+            let found = next(&body, place.into());
+            assert_eq!(found, Poll::Ready(Next::Part(vec![place as u8].into())), "{place}");
+        }
+        assert!(body.coming().pieces.len() < 200, "{} pieces", body.coming().pieces.len());
+        body.end(Next::End);
+        let mut at = 0;
+        while let Poll::Ready(Next::Part(octets)) = next(&body, at) {
+            assert!(octets.iter().zip(at..).all(|(octet, place)| *octet == place as u8), "{at}");
+            at += octets.len() as u64;
+        }
+        assert_eq!(at, 200_000);
     }
 
     #[test]

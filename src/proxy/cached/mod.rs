@@ -313,6 +313,7 @@ fn revalidate(worker: &Rc<Worker>, ask: &Ask<'_>, key: &Key, stored: &Arc<Stored
     let (head, edits, method) = (request.head.clone(), request.edits.clone(), request.method.clone());
     let octets = [request.path, request.query, request.host, request.forwarded_host, request.request_id];
     let [path, query, host, forwarded_host, request_id] = octets.map(<[u8]>::to_vec);
+    let passed = request.passed;
     let (prefix, routing, identity) = (request.prefix.map(<[u8]>::to_vec), owned(ask.path), ask.identity.to_vec());
     let (key, stale, nobody) = (key.clone(), Arc::clone(stored), Nobody::new(request.peer));
     tokio::task::spawn_local(async move {
@@ -333,6 +334,7 @@ fn revalidate(worker: &Rc<Worker>, ask: &Ask<'_>, key: &Key, stored: &Arc<Stored
             framing: Framing::None,
             upgrade: None,
             te_trailers: false,
+            passed,
             withheld: &[],
         };
         let ask = Ask::new(caching, &table, at, backend, &outgoing, &routing, &identity, false);

@@ -131,11 +131,14 @@ fn fields_are_set_hidden_and_passed_as_the_keys_say() {
          proxy-add-original-uri-header: 'true', generate-request-id: 'false', enable-underscores-in-headers: 'true'",
     ) + &map("added", "X-Set: ours, X-Frame-Options: DENY")
         + &map("set", "X-User: 'from $remote_addr', x-real-ip: none, X-Mine: ''");
-    let (received, answer) = exchange(&config, "foo_bar: 1\r\nX_Real_IP: 6.6.6.6\r\nX-User: admin\r\nX-Mine: 1\r\n");
+    let (received, answer) = exchange(
+        &config,
+        "foo_bar: 1\r\nX_Real_IP: 6.6.6.6\r\nX-User: admin\r\nX_User: admin\r\nX-Mine: 1\r\nX_Mine: 1\r\n",
+    );
     for line in ["X-User: from 127.0.0.1", "x-real-ip: none", "X-Original-URI: /x?y", "foo_bar: 1"] {
         assert!(received.contains(&format!("\r\n{line}\r\n")), "{line}: {received}");
     }
-    for absent in ["X-Request-ID", "admin", "X-Mine", "X_Real_IP", "X-Real-IP"] {
+    for absent in ["X-Request-ID", "admin", "X-Mine", "X_Mine", "X_Real_IP", "X-Real-IP"] {
         assert!(!received.contains(absent), "{absent}: {received}");
     }
     for line in ["X-Set: ours", "X-Frame-Options: DENY", "Server: fairlead"] {

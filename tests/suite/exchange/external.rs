@@ -34,6 +34,43 @@ fn a_request_goes_on_when_the_service_says_so_with_what_it_says() {
 }
 
 #[test]
+fn a_client_says_nothing_of_itself_under_a_name_that_a_back_end_takes_for_the_services() {
+    let web = Echo::start("");
+    let auth = Echo::start("");
+    let auth_url = url(&auth);
+    let pairs = [
+        ("auth-url", &*auth_url),
+        ("auth-response-headers", "X-User"),
+        ("configuration-snippet", "more_clear_input_headers \"X-Role-*\";"),
+    ];
+    let map = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: global}\n\
+               data: {enable-underscores-in-headers: 'true'}\n---\n";
+    let bed = serving(&web, &nginx(&pairs), map);
+    let lines = "X_User: eve\r\nx-user: eve\r\nX_Role_Of: admin\r\nX_Other: 1\r\n";
+    assert_eq!(status(&ask(&bed, "GET /", lines)), 200);
+    let sent = web.heads().remove(0);
+    assert!(!sent.contains("eve") && !sent.contains("admin"), "{sent}");
+    assert_eq!(field(&sent, "X_Other"), Some("1"), "{sent}");
+}
+
+#[test]
+fn the_service_judges_the_path_that_the_back_end_gets() {
+    let (web, auth) = (Echo::start(""), Echo::start(""));
+    let bed = serving(&web, &nginx(&[("auth-url", &url(&auth))]), "");
+    for (sent, served) in [
+        ("/public/%2e%2e/admin?x=/../y", "/admin?x=/../y"),
+        ("/public/../%61dmin", "/admin"),
+        ("/a%2Fb//c%20d", "/a%2Fb//c%20d"),
+        ("/%2f/", "/%2f/"),
+    ] {
+        assert_eq!(status(&ask(&bed, &format!("GET {sent}"), "")), 200);
+        let (asked, got) = (auth.heads().remove(0), web.heads().remove(0));
+        assert_eq!(field(&asked, "X-Original-URL"), Some(&*format!("http://a.example{served}")), "{sent}");
+        assert!(got.starts_with(&format!("GET {served} HTTP/1.1\r\n")), "{sent}: {got}");
+    }
+}
+
+#[test]
 fn what_the_service_refuses_is_refused_and_its_faults_let_nobody_in() {
     let web = Echo::start("");
     for (says, lines, expected, name, value) in [

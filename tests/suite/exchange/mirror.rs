@@ -118,6 +118,19 @@ fn a_copy_has_the_method_the_fields_and_the_body_and_its_answer_is_nobodys() {
 }
 
 #[test]
+fn copies_that_come_back_end() {
+    let web = Echo::start("");
+    let mut bed = Bed::start("");
+    let url = format!("http://127.0.0.1:{}/", bed.http.port());
+    let annotations = nginx(&[("mirror-target", &url), ("mirror-host", "a.example")]);
+    bed.apply(&(service("web", &[web.address]) + &ingress("web", "a.example", "/", "web", &annotations)));
+    assert_eq!(status(&ask(&bed, "GET /", "")), 200);
+    until("the last copy is refused", || became(&bed, "failed") == 1);
+    // One for each time that it may pass, and the request itself.
+    assert_eq!((became(&bed, "answered"), web.heads().len()), (8, 9));
+}
+
+#[test]
 fn the_target_has_what_is_written_and_the_host_and_the_body_as_asked() {
     let (web, target) = (Echo::start(""), Target::start());
     let url = target.url("/copies/$http_x_user?of=$request_method&$args");

@@ -20,6 +20,18 @@ fn rewrite(target: &str) -> String {
 }
 
 #[test]
+fn long_paths_are_not_compared_with_an_expression_that_may_be_slow() {
+    let origin = Origin::start("web");
+    let slow = ingress("slow", "a.example", "/.*a.{0,400}c", "web", REGEX);
+    let quick = ingress("quick", "b.example", "/.*a.{0,40}c", "web", REGEX);
+    let bed = Bed::start(&(service("web", &[origin.address]) + &slow + &quick));
+    let path = |length: usize| format!("/{}c", "a".repeat(length - 2));
+    assert_eq!((get(&bed, &path(1024)).0, get(&bed, &path(1025)).0), ("200 OK".into(), "404 Not Found".into()));
+    let long = format!("GET {} HTTP/1.1\r\nHost: b.example\r\nConnection: close\r\n\r\n", path(15 << 10));
+    assert!(talk(bed.http, &long).starts_with("HTTP/1.1 200 OK\r\n"));
+}
+
+#[test]
 fn the_back_end_gets_the_rewritten_path_with_the_query_and_escapes_of_the_client() {
     let origin = Origin::start("web");
     let bed = Bed::start(

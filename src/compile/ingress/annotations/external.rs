@@ -10,6 +10,7 @@ use super::{Settings, template};
 use crate::compile::config_map;
 use crate::compile::said::Told;
 use crate::ir::{Kind, Part, Template};
+use crate::settings::units;
 use crate::uri;
 
 const KEPT: &str = "remove it; connections to the service are always kept";
@@ -223,8 +224,9 @@ fn nginx_time(text: &str) -> Option<Duration> {
     let end = text.bytes().position(|octet| !octet.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at_checked(end)?;
     let number: u64 = number.parse().ok()?;
+    let is_short = |time: &Duration| *time <= units::LONGEST;
     let seconds = match unit {
-        "ms" => return Some(Duration::from_millis(number)),
+        "ms" => return Some(Duration::from_millis(number)).filter(is_short),
         "" | "s" => 1,
         "m" => 60,
         "h" => 3_600,
@@ -234,7 +236,7 @@ fn nginx_time(text: &str) -> Option<Duration> {
         "y" => 365 * 86_400,
         _ => return None,
     };
-    number.checked_mul(seconds).map(Duration::from_secs)
+    number.checked_mul(seconds).map(Duration::from_secs).filter(is_short)
 }
 
 /// What `auth-cache-duration` is where it is not written.
@@ -254,7 +256,7 @@ mod tests {
             assert_eq!(nginx_time(text), time.map(Duration::from_secs), "{text}");
         }
         assert_eq!(nginx_time("250ms"), Some(Duration::from_millis(250)));
-        for text in ["", "5 m", "-1", "5x", "m"] {
+        for text in ["", "5 m", "-1", "5x", "m", "34866y", "580000000000y", "18446744073709551615ms"] {
             assert_eq!(nginx_time(text), None, "{text}");
         }
     }

@@ -44,7 +44,7 @@ fn app_root(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
 }
 
 /// Memory for the expressions of one value, bytes.
-const MOST_MEMORY: usize = 4 << 20;
+const MOST_MEMORY: usize = 512 << 10;
 
 fn aliases(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
     let (mut aliases, mut spent) = (Vec::new(), 0);

@@ -34,6 +34,9 @@ const OTHERS: [(&str, &str); 5] = [
     ("the_real_ip", "remote_addr"),
 ];
 
+/// Variables of one text: each may stand for as much as a client sends, in every request.
+pub(in crate::compile) const MOST_VARIABLES: usize = 32;
+
 /// Reads `$arg_id` and `${arg_id}` in a text. A text without a variable is refused: it would be the same for every request.
 pub(in crate::compile) fn parse(text: &str) -> Result<Template, Refusal> {
     let template = read(text)?;
@@ -54,6 +57,9 @@ pub(in crate::compile) fn read(text: &str) -> Result<Template, Refusal> {
             parts.push(Part::Text(before.into()));
         }
         let (name, behind) = name(after)?;
+        if parts.iter().filter(|part| !matches!(part, Part::Text(_))).count() == MOST_VARIABLES {
+            return Err(Refusal::Invalid(format!("has more than {MOST_VARIABLES} variables")));
+        }
         parts.push(variable(name).ok_or_else(|| unknown(name))?);
         rest = behind;
     }
@@ -188,6 +194,13 @@ mod tests {
         }
         assert_eq!(parts("$host$uri"), [Part::Host, Part::Path]);
         assert_eq!(parse("${host}-$arg_a x").ok().unwrap().to_string(), "$host-$arg_a x");
+    }
+
+    #[test]
+    fn a_text_has_so_many_variables_at_most() {
+        assert_eq!(parts(&"$uri".repeat(MOST_VARIABLES)).len(), MOST_VARIABLES);
+        let Err(Refusal::Invalid(why)) = parse(&"$uri".repeat(MOST_VARIABLES + 1)) else { panic!("more are taken") };
+        assert_eq!(why, "has more than 32 variables");
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Texts with groups of the path and variables in them, as `rewrite-target` has them.
 
-use super::template;
+use super::template::{self, MOST_VARIABLES};
 use super::value::Refusal;
-use crate::ir::{Piece, Wording};
+use crate::ir::{Part, Piece, Wording};
 
 /// Reads a text with `$1` to `$9` and the variables that templates have. A space is written as in a path.
 pub(super) fn parse(text: &str) -> Result<Wording, Refusal> {
@@ -15,6 +15,9 @@ pub(super) fn parse(text: &str) -> Result<Wording, Refusal> {
         rest = after;
     }
     push(&mut pieces, rest)?;
+    if pieces.iter().filter(|piece| !matches!(piece, Piece::Other(Part::Text(_)))).count() > MOST_VARIABLES {
+        return Err(Refusal::Invalid(format!("has more than {MOST_VARIABLES} groups and variables")));
+    }
     Ok(Wording(pieces.into()))
 }
 
@@ -45,6 +48,14 @@ mod tests {
             assert_eq!(wording.to_string(), text.replace(' ', "%20"));
             assert_eq!(wording.0.len(), count, "{text}");
         }
+    }
+
+    #[test]
+    fn groups_and_variables_together_are_so_many_at_most() {
+        let text = |groups| format!("/{}$host{}", "$1".repeat(groups), "$2/".repeat(3));
+        assert_eq!(parse(&text(MOST_VARIABLES - 4)).ok().unwrap().to_string(), text(MOST_VARIABLES - 4));
+        let Err(Refusal::Invalid(why)) = parse(&text(MOST_VARIABLES - 3)) else { panic!("more are taken") };
+        assert_eq!(why, "has more than 32 groups and variables");
     }
 
     #[test]

@@ -94,11 +94,11 @@ pub(super) fn trailers(fields: &HeaderMap, limits: &Limits) -> Result<Fields, Fa
     for (name, value) in fields {
         check_value(value)?;
         size += name.as_str().len() + value.len() + LINE_OVERHEAD;
-        // What routes or frames a message cannot come after it (RFC 9110 6.5.1).
-        if name == header::HOST || name == header::CONTENT_LENGTH {
-            continue;
+        let name = name.as_str().as_bytes();
+        // What means something to a proxy cannot come after a message (RFC 9110 6.5.1): as over HTTP/1.1.
+        if Known::of(name) == Known::Other && !name.contains(&b'_') {
+            builder.field(name, value.as_bytes());
         }
-        builder.field(name.as_str().as_bytes(), value.as_bytes());
     }
     if size > limits.trailers.bytes() {
         return Err(too_large(431, Limit::trailers, "trailers too long"));
@@ -273,6 +273,22 @@ mod tests {
         assert_eq!(status(read("CONNECT", "a.example:443", &[]).unwrap_err()), 405);
         assert_eq!(status(read("POST", "http://a.example/", &[("expect", "tea")]).unwrap_err()), 417);
         assert!(read("POST", "http://a.example/", &[("expect", "100-Continue")]).unwrap().expect_continue);
+    }
+
+    #[test]
+    fn trailers_say_nothing_of_who_a_client_is() {
+        let list = [
+            ("grpc-status", "0"),
+            ("x-forwarded-for", "192.0.2.1"),
+            ("x-real-ip", "192.0.2.1"),
+            ("ssl-client-verify", "SUCCESS"),
+            ("authorization", "Basic YTpi"),
+            ("x_forwarded_for", "192.0.2.1"),
+            ("host", "b.example"),
+        ];
+        let fields = trailers(&parts("GET", "/", &list).headers, &Limits::default()).unwrap();
+        let names: Vec<String> = fields.passed().map(|(_, name, _)| name.escape_ascii().to_string()).collect();
+        assert_eq!(names, ["grpc-status"]);
     }
 
     #[test]

@@ -24,6 +24,9 @@ pub(in crate::compile) enum Level {
     Server,
 }
 
+/// Fields that one snippet may be about, and variables that it may have.
+const MOST: usize = 128;
+
 /// What a snippet asks for.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(in crate::compile) struct Rules {
@@ -58,6 +61,28 @@ impl Rules {
     pub(in crate::compile) fn lines(self) -> Vec<(Arc<str>, Template)> {
         let withheld = self.input.into_iter().map(|edit| (edit.name, Template { parts: Box::default() }));
         withheld.chain(self.sends).collect()
+    }
+
+    /// What is too much of it, as a sentence part: all of it is done for every request.
+    fn excess(&self) -> Option<String> {
+        let Rules { reply, answers, input, sends, host, access: _ } = self;
+        let fields = answers.len() + input.len() + sends.len();
+        let of_answers = answers.iter().filter_map(|rule| match &rule.act {
+            AnswerAct::Add(text) | AnswerAct::Set(text) => Some(text),
+            AnswerAct::Clear | AnswerAct::Hide => None,
+        });
+        let of_reply = reply.iter().filter_map(|reply| match &reply.content {
+            FixedContent::Location(text) | FixedContent::Text { text, .. } => Some(text),
+            FixedContent::Page => None,
+        });
+        let sent = input.iter().filter_map(|edit| edit.value.as_ref()).chain(sends.iter().map(|(_, text)| text));
+        let texts = of_answers.chain(of_reply).chain(sent).chain(host);
+        let variables: usize = texts.map(Template::variables).sum();
+        match () {
+            () if fields > MOST => Some(format!("begins a text that is about more than {MOST} fields")),
+            () if variables > MOST => Some(format!("begins a text that has more than {MOST} variables")),
+            () => None,
+        }
     }
 
     /// The last word on a name counts.
@@ -160,6 +185,10 @@ impl Reading {
             let instead = words::instead("").to_owned();
             let left = |line| Left { place: place(text, line), why, instead, severity: Severity::Warning };
             reading.left.extend(line.map(left));
+        }
+        if let (Some(why), None) = (reading.rules.excess(), &reading.refused) {
+            let instead = "the back end, which can say as much as it likes".to_owned();
+            reading.refused = Some(Left { place: place(text, 1), why, instead, severity: Severity::Error });
         }
         reading
     }

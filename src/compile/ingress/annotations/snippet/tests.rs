@@ -32,6 +32,7 @@ fn a_statement_is_done_left_out_or_refused() {
         ("proxy_hide_header;", 0, 1, false),
         ("proxy_hide_header \"X-A\\r\\n\";", 0, 1, false),
         ("proxy_set_header Content-Length 1;", 0, 1, false),
+        ("proxy_ssl_crl /etc/ssl/crl.pem;", 0, 0, true),
         ("proxy_set_header ssl-client-verify SUCCESS;", 0, 1, false),
         ("proxy_set_header ssl_client_verify SUCCESS;", 0, 1, false),
         ("proxy_set_header X_Forwarded_For 192.0.2.1;", 0, 1, false),
@@ -111,6 +112,26 @@ fn what_is_sent_anyway_is_no_warning() {
         let found = read(text);
         assert!(found.left.iter().all(|left| left.severity == Severity::Info) && found.left.len() == 1, "{text}");
         assert_eq!(found.rules, Rules::default());
+    }
+}
+
+#[test]
+fn what_takes_too_much_of_every_request_is_refused() {
+    let fields = |count| (0..count).map(|place| format!("more_set_headers 'X-{place}: 1';\n")).collect::<String>();
+    let variables = |count| format!("add_header X-{count} '{}';\n", "$uri".repeat(count));
+    let input = |count| "more_set_input_headers -r 'X-A: 1';\n".repeat(count);
+    for (text, refused) in [
+        (fields(128), None),
+        (fields(129), Some("more than 128 fields")),
+        (input(128), None),
+        (input(129), Some("more than 128 fields")),
+        (variables(32).repeat(4), None),
+        (variables(32).repeat(4) + &variables(1), Some("more than 128 variables")),
+        (variables(32).repeat(3) + &format!("return 200 '{}';", "$uri".repeat(33)), Some("more than 32 variables")),
+    ] {
+        let why = read(&text).refused.map(|left| left.why);
+        assert_eq!(why.is_some(), refused.is_some(), "{text}: {why:?}");
+        assert!(why.unwrap_or_default().ends_with(refused.unwrap_or_default()), "{text}");
     }
 }
 

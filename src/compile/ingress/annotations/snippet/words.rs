@@ -108,9 +108,10 @@ const TUNING_FAMILIES: [&str; 12] = [
 ];
 
 /// Words of these families that say who answers, who is believed, or what a back end must not see.
-const NOT_TUNING: [&str; 14] = [
+const NOT_TUNING: [&str; 16] = [
     "grpc_bind",
     "grpc_pass",
+    "grpc_ssl_crl",
     "grpc_ssl_verify",
     "grpc_ssl_trusted_certificate",
     "log_by_lua",
@@ -120,6 +121,7 @@ const NOT_TUNING: [&str; 14] = [
     "proxy_pass_request_body",
     "proxy_pass_request_headers",
     "proxy_set_body",
+    "proxy_ssl_crl",
     "proxy_ssl_trusted_certificate",
     "proxy_ssl_verify",
     "proxy_store",
@@ -152,7 +154,9 @@ pub(super) fn instead(word: &str) -> &'static str {
         "more_clear_headers" | "proxy_hide_header" => HIDE,
         "proxy_pass" | "grpc_pass" => "a path with that Service",
         "proxy_set_header" | "grpc_set_header" | "more_set_input_headers" | "more_clear_input_headers" => SEND,
-        "proxy_ssl_verify" | "proxy_ssl_trusted_certificate" => "proxy-ssl-secret and proxy-ssl-verify",
+        "proxy_ssl_crl" | "proxy_ssl_verify" | "proxy_ssl_trusted_certificate" => {
+            "proxy-ssl-secret and proxy-ssl-verify"
+        }
         "real_ip_header" | "set_real_ip_from" => "enable-real-ip and proxy-real-ip-cidr of the ConfigMap",
         "return" => "permanent-redirect or temporal-redirect",
         "rewrite" => "rewrite-target, app-root or permanent-redirect",
