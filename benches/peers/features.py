@@ -19,7 +19,7 @@ CODED = 1.0
 SIZE = 1.01
 """Our bodies for each of nginx's, at most."""
 HIT = 0.6
-"""CPU of an answer from the cache for each of a proxied one, at most."""
+"""CPU of an answer from the cache for each of a proxied one, at most; at the same rate, since one that waits costs more."""
 RATE = 0.97
 """Our requests a second for each of nginx's, at least: where both wait for the load the rest is noise."""
 
@@ -60,9 +60,11 @@ LOADS = {
     "gzip, 8 KiB of HTML": ("gzip", ["--path", "/text/8192", "--encodings", "gzip"]),
     "brotli, 64 KiB of HTML": ("br", ["--path", "/text/65536", "--encodings", "br", "--connections", "16"]),
     "brotli, 8 KiB of HTML": ("br", ["--path", "/text/8192", "--encodings", "br", "--connections", "16"]),
-    "proxied, 1 KiB": ("plain", ["--path", "/bytes/1024"]),
+    "proxied at the same rate, 1 KiB": ("plain", ["--path", "/bytes/1024", "--rate", "10000"]),
+    "cached at the same rate, 1 KiB": ("kept", ["--path", "/kept/1024", "--rate", "10000"]),
     "from the cache, 1 KiB": ("kept", ["--path", "/kept/1024"]),
-    "proxied, 64 KiB": ("plain", ["--path", "/bytes/65536"]),
+    "proxied at the same rate, 64 KiB": ("plain", ["--path", "/bytes/65536", "--rate", "3000"]),
+    "cached at the same rate, 64 KiB": ("kept", ["--path", "/kept/65536", "--rate", "3000"]),
     "from the cache, 64 KiB": ("kept", ["--path", "/kept/65536"]),
 }
 
@@ -127,13 +129,14 @@ def judge(case: str, found: dict[str, dict[str, float]], proxied: dict[str, floa
     """Prints how the case stands to its goals."""
     nginx, ours = found["nginx"], found["fairlead"]
     kind, _, size = case.partition(", ")
-    if kind == "proxied":
+    if kind.startswith("proxied"):
         proxied[size] = ours["cpu_us"]
         return
-    if kind == "from the cache":
+    if kind.startswith("cached"):
         if size in proxied:
-            verdict(f"{case}: CPU of a proxied request", ours["cpu_us"] / proxied[size], most=HIT)
-    else:
+            verdict(f"{case}: CPU, of a proxied request", ours["cpu_us"] / proxied[size], most=HIT)
+        return
+    if kind != "from the cache":
         verdict(f"{case}: octets, fairlead / nginx", ours["octets"] / nginx["octets"], most=SIZE)
         verdict(f"{case}: CPU, nginx / fairlead", nginx["cpu_us"] / ours["cpu_us"], least=CODED)
     verdict(f"{case}: rate, fairlead / nginx", ours["rate"] / nginx["rate"], least=RATE)

@@ -50,6 +50,9 @@ enum Ended {
 async fn requests(load: &Load, tally: &Tally, request: &[u8], stream: &mut dyn Stream) -> anyhow::Result<Ended> {
     let mut input = BytesMut::with_capacity(16 << 10);
     while tally.may_send() {
+        if load.rate > 0.0 {
+            tokio::time::sleep_until(tally.due(load.rate).into()).await;
+        }
         let sent = Instant::now();
         stream.write_all(request).await?;
         let (status, closes, octets) = answer(&mut input, stream).await?;

@@ -35,6 +35,8 @@ pub(crate) struct Load {
     post: usize,
     tls: Option<Arc<ClientConfig>>,
     connections: usize,
+    /// Requests a second over all connections of HTTP/1.1; 0 = as many as they can.
+    rate: f64,
     /// Streams at once on each connection; 0 = HTTP/1.1.
     streams: usize,
     until: Until,
@@ -82,6 +84,7 @@ fn main() -> anyhow::Result<()> {
             post: number("post"),
             tls: flags.get_flag("tls").then(|| tls(streams > 0)).transpose()?,
             connections: number("connections"),
+            rate: flags.get_one("rate").copied().unwrap_or_default(),
             streams,
             until,
         };
@@ -150,6 +153,8 @@ fn command() -> Command {
             .value_parser(value_parser!(u32))
             .help("count the CPU time of this process; repeatable"),
         value("connections", "64", "connections at once").value_parser(value_parser!(usize)),
+        value("rate", "0", "requests a second over all connections of HTTP/1.1; 0 = as many as they can")
+            .value_parser(value_parser!(f64)),
         value("streams", "0", "HTTP/2 streams at once on each connection; 0 = HTTP/1.1")
             .value_parser(value_parser!(usize)),
         value("seconds", "5", "how long to measure").value_parser(value_parser!(f64)),

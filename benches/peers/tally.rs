@@ -53,6 +53,12 @@ impl Tally {
         may
     }
 
+    /// When the last one that may be sent is due, at so many a second.
+    pub(crate) fn due(&self, rate: f64) -> Instant {
+        let counts = self.0.borrow();
+        counts.started + Duration::from_secs_f64(counts.sent as f64 / rate)
+    }
+
     /// Counts an answer with status 200 as a request, any other as an error.
     pub(crate) fn answered(&self, status: u16, latency: Duration, octets: usize) {
         self.0.borrow_mut().octets += octets as u64;

@@ -216,7 +216,12 @@ pub fn explain(table: &RoutingTable, listeners: &[Listener], request: &Request) 
         let limit = route.body_limit();
         tell(&mut story, "filters", format!("a body of {length} bytes is longer than proxy-body-size, {limit} bytes"));
     }
-    if matches!(outcome, Outcome::Backend { .. } | Outcome::NotFound) {
+    let is_judged = match &outcome {
+        Outcome::Backend { backend, .. } => !route.is_nowhere(backend),
+        Outcome::NotFound => true,
+        Outcome::Closed(_) | Outcome::Replied(_) | Outcome::TooLarge => false,
+    };
+    if is_judged {
         let entry = entry::judge(route, &asked);
         entry.told.into_iter().for_each(|told| tell(&mut story, "filters", told));
         if let Some((status, is_redirect)) = entry.ends {

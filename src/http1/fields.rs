@@ -204,9 +204,13 @@ impl Fields {
         for at in 0..self.list.len() {
             let Some(field) = self.list.get(at).copied() else { break };
             let name = self.name(&field);
+            if memchr::memchr(b'_', name).is_none() {
+                continue;
+            }
             let hyphened: Vec<u8> = name.iter().map(|octet| if *octet == b'_' { b'-' } else { *octet }).collect();
-            let is_named = memchr::memchr(b'_', name).is_some() && Known::of(&hyphened) == Known::Other;
-            if let Some(field) = self.list.get_mut(at).filter(|_| is_named) {
+            let is_nothing_to_us =
+                matches!(Known::of(&hyphened), Known::CacheControl | Known::Conditional | Known::Other);
+            if let Some(field) = self.list.get_mut(at).filter(|_| is_nothing_to_us) {
                 field.skip = false;
             }
         }
@@ -261,18 +265,36 @@ pub fn is_alike(one: &[u8], other: &[u8]) -> bool {
     one.len() == other.len() && one.iter().map(plain).eq(other.iter().map(plain))
 }
 
-/// Whether a `Connection` option may take the field away: it has no meaning for this hop and is not set by us.
-fn is_end_to_end(known: Known) -> bool {
-    matches!(
-        known,
+/// Whether a field of a request is passed on, unless a `Connection` option takes it away: it is not meant for this hop, not
+/// made anew, and claims nothing that only we may say.
+pub(super) fn is_end_to_end(known: Known) -> bool {
+    match known {
         Known::Authorization
-            | Known::Date
-            | Known::Other
-            | Known::Referer
-            | Known::Server
-            | Known::UserAgent
-            | Known::XAccel
-    )
+        | Known::CacheControl
+        | Known::Conditional
+        | Known::Date
+        | Known::Other
+        | Known::Referer
+        | Known::Server
+        | Known::UserAgent
+        | Known::XAccel => true,
+        Known::Connection
+        | Known::ContentLength
+        | Known::Expect
+        | Known::Forwarded
+        | Known::Hop
+        | Known::Host
+        | Known::Proxy
+        | Known::SslClient
+        | Known::Te
+        | Known::Trailer
+        | Known::TransferEncoding
+        | Known::Upgrade
+        | Known::XForwardedFor
+        | Known::XForwardedHost
+        | Known::XForwardedOther
+        | Known::XRequestId => false,
+    }
 }
 
 /// Offset and length of a part of a head.

@@ -3,7 +3,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use http::Method;
 
-use super::fields::{Span, len32, offset};
+use super::fields::{Span, is_end_to_end, len32, offset};
 use super::framing::Evidence;
 use super::lines::{Line, Lines, RequestLine, StatusLine};
 use super::{Field, Fields, Framing, Known, Refusal};
@@ -180,18 +180,7 @@ pub const METHOD_REFUSED: Refusal =
 
 /// Fields of a request that are not passed on as they are: meant for this hop, regenerated, or not to be believed.
 pub fn is_skipped_in_requests(known: Known) -> bool {
-    !matches!(
-        known,
-        Known::Authorization
-            | Known::CacheControl
-            | Known::Conditional
-            | Known::Other
-            | Known::Date
-            | Known::Referer
-            | Known::Server
-            | Known::UserAgent
-            | Known::XAccel
-    )
+    !is_end_to_end(known)
 }
 
 /// Fields of a response that are not passed on: meant for this hop, regenerated, or telling of what is behind us.

@@ -9,9 +9,6 @@ use super::Refusal;
 use crate::settings::{Limit, Limits};
 use crate::telemetry::Failure;
 
-/// Most fields a head may have whatever the limits say: the tokeniser's table stands on the stack.
-pub(super) const MAX_FIELDS: usize = 512;
-
 /// Sizes a head is read under, in octets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HeadLimits {
@@ -58,7 +55,7 @@ impl HeadLimits {
 }
 
 fn count(limit: u64) -> usize {
-    usize::try_from(limit).unwrap_or(usize::MAX).min(MAX_FIELDS)
+    usize::try_from(limit).unwrap_or(usize::MAX)
 }
 
 /// Looks for the empty line that ends a head, as octets come in. Every LF must follow a CR (RFC 9112 2.2 lets a

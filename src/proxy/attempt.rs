@@ -19,6 +19,7 @@ use super::forward::Outgoing;
 use super::hops;
 use super::note::Note;
 use super::reply::{Reply, Stop};
+use super::respond;
 use super::timer::Wait;
 use super::tunnel;
 use super::upload::{Upload, UploadFault};
@@ -109,6 +110,7 @@ pub async fn reach<C: Client>(
                     };
                     return Ok(Answered { upstream, response, in_flight, admitted, cookie });
                 }
+                respond::discard(worker, upstream, upload);
                 UpstreamFault::Invalid
             }
             Err(UploadFault::Client(fault)) => return Err(fault.into()),

@@ -1,4 +1,4 @@
-//! Encoders that compress bodies, bounded in memory and reused within a worker.
+//! Encoders that compress bodies, bounded in memory; those of gzip and zstd are used again within a worker.
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, Write};
@@ -11,9 +11,9 @@ use zstd::stream::raw::{CParameter, Encoder as Zstd, InBuffer, Operation, OutBuf
 
 use crate::ir::{Coding, Tuning};
 
-/// Memory that one worker's encoders may hold, octets. Over it answers go out as they are.
+/// Memory that one worker's encoders at work may hold, octets. Over it answers go out as they are.
 const ROOM: usize = 64 << 20;
-/// States of each coding that are kept for the next answer.
+/// States of each coding that are kept for the next answer, beside that memory.
 const KEPT: usize = 8;
 /// Room made for output at a time, octets.
 const PIECE: usize = 16 << 10;
@@ -87,9 +87,11 @@ fn take<T>(kept: &RefCell<Vec<(u8, T)>>, level: u8) -> Option<T> {
 
 fn keep<T>(kept: &RefCell<Vec<(u8, T)>>, level: u8, state: T) {
     let mut kept = kept.borrow_mut();
-    if kept.len() < KEPT {
-        kept.push((level, state));
+    if kept.len() >= KEPT {
+        // The oldest may be of a level that nobody asks for any more.
+        kept.remove(0);
     }
+    kept.push((level, state));
 }
 
 /// Octets that an encoder holds, about.

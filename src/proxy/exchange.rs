@@ -48,13 +48,21 @@ pub fn run<C: Client>(
         note.id.is_made = !requests.no_request_id;
         let head = &head;
         note.bytes_in = head.fields.bytes.len() as u64;
-        match serve(worker, client, &table, head, last, &mut note).await {
-            Ok(None) => {}
+        let table = match serve(worker, client, &table, head, last, &mut note).await {
+            Ok(None) => table,
             // Boxed, as what few requests come to is: every request makes room for the rest.
-            Ok(Some(tunnel)) => Box::pin(tunnel.run(worker, client, &mut note)).await,
-            Err(stop) => Box::pin(end(worker, client, head, last, stop, &mut note)).await,
-        }
-        note.finish(worker, client.peer(), Ok(head));
+            Ok(Some(tunnel)) => {
+                // It lasts for hours, and should not keep the table for as long.
+                drop(table);
+                Box::pin(tunnel.run(worker, client, &mut note)).await;
+                worker.table()
+            }
+            Err(stop) => {
+                Box::pin(end(worker, client, &table, head, last, stop, &mut note)).await;
+                table
+            }
+        };
+        note.finish(worker, &table, client.peer(), Ok(head));
     }
 }
 
@@ -73,8 +81,9 @@ pub fn prepare(requests: &Requests, head: &mut RequestHead) {
 pub async fn refuse<C: Client>(worker: &Rc<Worker>, client: &C, refusal: Refusal, head: Unread, started: Instant) {
     let mut note = Note::new(started);
     note.bytes_in = head.length;
-    send(worker, client, None, &Reply::from(refusal), true, &mut note).await;
-    note.finish(worker, client.peer(), Err(&head));
+    let table = worker.table();
+    send(worker, client, &table, None, &Reply::from(refusal), true, &mut note).await;
+    note.finish(worker, &table, client.peer(), Err(&head));
 }
 
 /// The road of a request that nothing stops.
@@ -113,7 +122,7 @@ async fn serve<C: Client>(
     let (backend, rewritten) = backend(outcome)?;
     let mut admitted = Admitted::default();
     if filters.is_guarded() {
-        if backend.is_some_and(|backend| is_nowhere(route, backend)) {
+        if backend.is_some_and(|backend| route.is_nowhere(backend)) {
             return Err(Reply::failed(503, Failure::NoEndpoints).into());
         }
         let asker = Asker { worker, client, peer, globals, request: &request, route, told: &told };
@@ -198,7 +207,9 @@ async fn serve<C: Client>(
         return Ok(Some(Box::new(Tunnel::begin(client, answered, admitted.held, &route.rule.policy, note))));
     }
     if filters.errors.as_ref().is_some_and(|errors| errors.replaces(response.status)) {
-        return Err(Reply::plain(response.status).into());
+        let status = response.status;
+        respond::discard(worker, answered.upstream, &upload);
+        return Err(Reply::plain(status).into());
     }
     let cache_status = match &route.rule.policy.cache {
         Some(caching) => {
@@ -216,12 +227,6 @@ async fn serve<C: Client>(
 
 /// The client, its host and the prefix.
 type SeenParts<'a> = (Option<Rc<Peer>>, Option<&'a [u8]>, Option<&'a [u8]>);
-
-/// Nobody can answer, whoever asks: then, as in nginx, nobody is counted or asked who he is.
-fn is_nowhere(route: &Route, backend: &BackendRef) -> bool {
-    let has_fallback = route.aside.as_ref().is_some_and(|aside| aside.fallback.is_some());
-    !has_fallback && route.rule.policy.cache.is_none() && backend.live.endpoints.load().candidates.is_empty()
-}
 
 /// The client, the host that it asked for and the prefix that was taken off, as far as a proxy that is believed tells of them.
 fn seen<'a, C: Client>(globals: &Globals, client: &C, head: &'a RequestHead) -> SeenParts<'a> {
@@ -266,7 +271,15 @@ impl From<ClientFault> for Stop {
 }
 
 /// What is left to do when a request does not go the whole road.
-async fn end<C: Client>(worker: &Rc<Worker>, client: &C, head: &RequestHead, last: bool, stop: Stop, note: &mut Note) {
+async fn end<C: Client>(
+    worker: &Rc<Worker>,
+    client: &C,
+    table: &Pinned,
+    head: &RequestHead,
+    last: bool,
+    stop: Stop,
+    note: &mut Note,
+) {
     let reply = match stop {
         Stop::Reply(reply) => *reply,
         Stop::Upstream(fault) => Reply::failed(fault.status(), fault.failure()),
@@ -283,8 +296,8 @@ async fn end<C: Client>(worker: &Rc<Worker>, client: &C, head: &RequestHead, las
         }
     };
     let close = last || reply.closes || worker.is_draining() || head.expect_continue || !discard(worker, client).await;
-    if let Some(table) = note.table()
-        && let Some(backend) = errors::instead(table.route(), &reply)
+    if let Some(noted) = note.table()
+        && let Some(backend) = errors::instead(noted.route(), &reply)
     {
         match errors::answer(worker, client, head, backend, &reply, close, note).await {
             Ok(()) => return,
@@ -300,7 +313,7 @@ async fn end<C: Client>(worker: &Rc<Worker>, client: &C, head: &RequestHead, las
             Err(Stop::Reply(_) | Stop::Upstream(_)) => {}
         }
     }
-    send(worker, client, Some(head), &reply, close, note).await;
+    send(worker, client, table, Some(head), &reply, close, note).await;
 }
 
 /// Reads what is left of a request body, if it is there already: then the connection can go on.
@@ -321,6 +334,7 @@ async fn discard<C: Client>(worker: &Worker, client: &C) -> bool {
 async fn send<C: Client>(
     worker: &Rc<Worker>,
     client: &C,
+    table: &Pinned,
     head: Option<&RequestHead>,
     reply: &Reply,
     close: bool,
@@ -331,8 +345,7 @@ async fn send<C: Client>(
     if let Some(limit) = reply.limit {
         worker.metrics().limit_hit(limit);
     }
-    let table = worker.table();
-    let fields = note.response_fields(&table, client.peer(), head);
+    let fields = note.response_fields(table, client.peer(), head);
     let ruled = head.and_then(|head| note.ruled(client.peer(), head, reply.status, reply.media_type()));
     let method = head.map(|head| &head.method);
     let sent = reply::queue(client, method, reply, note.id.octets(head), &fields, ruled.as_ref(), close);

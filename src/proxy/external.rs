@@ -254,8 +254,8 @@ async fn fetch<C: Client>(asker: &Asker<'_, C>, external: &External, backend: &B
         200..300 | 401 | 403 => backend.live.asked.answered(),
         status => backend.live.asked.failed(Silence::Status(status)),
     }
-    // The answer is in its head; a body that does not end is not waited for.
-    respond::drain(worker, answered.upstream, route.rule.policy.timeouts.connect).await;
+    // The answer is in its head.
+    respond::discard(worker, answered.upstream, &upload);
     Ok(word)
 }
 

@@ -209,8 +209,8 @@ impl Note {
         filter::rules::judge(edits, status, Some(media_type), &request)
     }
 
-    /// Counts and logs the finished exchange: its head, or what is known of one that was refused.
-    pub fn finish(&mut self, worker: &Worker, peer: &Peer, head: Result<&RequestHead, &Unread>) {
+    /// Counts and logs the finished exchange: its head, or what is known of one that was refused. `table` says how.
+    pub fn finish(&mut self, worker: &Worker, table: &Pinned, peer: &Peer, head: Result<&RequestHead, &Unread>) {
         if self.is_silent {
             return;
         }
@@ -225,6 +225,9 @@ impl Note {
         }
         if let Some(failure) = self.failure {
             worker.metrics().failure(failure);
+        }
+        if !worker.has_log() || route.is_some_and(|route| route.rule.filters.is_silent) {
+            return;
         }
         let attempts: SmallVec<[Attempt<'_>; 2]> = self
             .attempts
@@ -252,9 +255,6 @@ impl Note {
         let head = head.ok();
         let authorization = head.and_then(|head| head.fields.get(Known::Authorization));
         let user = authorization.and_then(crate::telemetry::access_log::basic_user);
-        if route.is_some_and(|route| route.rule.filters.is_silent) {
-            return;
-        }
         let find = |name: &str| head.and_then(|head| head.fields.find(name));
         let record = Record {
             time: worker.clock().now_nanos(),
@@ -283,7 +283,7 @@ impl Note {
             referer: head.and_then(|head| head.fields.get(Known::Referer)),
             user_agent: head.and_then(|head| head.fields.get(Known::UserAgent)),
         };
-        worker.log(&record, FieldsOf(&find));
+        worker.log(table.globals(), &record, FieldsOf(&find));
     }
 }
 

@@ -81,9 +81,19 @@ pub fn forward<C: Client>(
 
 /// So much of the body of an answer that nobody wants is read to use its connection again.
 const DRAINED: usize = 64 << 10;
+/// So long that is waited for while a request goes on.
+const DRAINED_WITHIN: Duration = Duration::from_secs(5);
 
-/// Ends an answer whose body nobody wants: its connection goes back to the pool if the body is short, and there within
-/// `longest`.
+/// Ends an answer whose body nobody wants, while the request goes on: its connection goes back to the pool if the body is
+/// short and soon there, and the whole request went up.
+pub fn discard(worker: &Rc<Worker>, upstream: Upstream, upload: &Upload) {
+    if upload.is_sent() {
+        let worker = Rc::clone(worker);
+        tokio::task::spawn_local(async move { drain(&worker, upstream, DRAINED_WITHIN).await });
+    }
+}
+
+/// The same to its end, which comes within `longest`.
 pub async fn drain(worker: &Rc<Worker>, upstream: Upstream, longest: Duration) {
     let mut left = DRAINED;
     let drained = std::future::poll_fn(|cx| {

@@ -19,7 +19,7 @@ use super::spare::Spare;
 use super::tls::BackendTls;
 use super::upstream::http2::Http2Pool;
 use super::upstream::pool::Pool;
-use crate::ir::Clients;
+use crate::ir::{Clients, Globals};
 use crate::settings::Limits;
 use crate::table::{Pin, Pinned};
 use crate::telemetry::access_log::FieldsOf;
@@ -178,11 +178,15 @@ impl Worker {
         &self.clock
     }
 
-    /// Writes one line of the access log, unless it is off.
-    pub fn log(&self, record: &Record<'_>, fields: FieldsOf<'_>) {
+    /// Whether there is an access log.
+    pub fn has_log(&self) -> bool {
+        self.log.borrow().is_some()
+    }
+
+    /// Writes one line of the access log, unless it is off, in the form that is set.
+    pub fn log(&self, globals: &Globals, record: &Record<'_>, fields: FieldsOf<'_>) {
         if let Some(log) = self.log.borrow_mut().as_mut() {
-            let table = self.pin.table();
-            match &table.globals().access_log {
+            match &globals.access_log {
                 Some(rules) => log.write_by(rules, record, fields),
                 None => log.write(record),
             }

@@ -121,6 +121,12 @@ impl Route {
         let policy = &self.rule.policy;
         if policy.is_grpc { 0 } else { policy.body_limit.bytes }
     }
+
+    /// Nobody can answer, whoever asks: then, as in nginx, nobody is counted or asked who he is.
+    pub fn is_nowhere(&self, backend: &BackendRef) -> bool {
+        let has_fallback = self.aside.as_ref().is_some_and(|aside| aside.fallback.is_some());
+        !has_fallback && self.rule.policy.cache.is_none() && backend.live.endpoints.load().candidates.is_empty()
+    }
 }
 
 impl RoutingTable {

@@ -13,7 +13,7 @@ pub use self::control::Control;
 pub use self::keep::{Plan, keep, may_refresh, refreshed};
 pub use self::range::{Part, part};
 pub use self::reuse::{CONDITIONAL, Use, conditions, is_not_modified, may_stand_in, usable};
-pub use self::vary::{matches, selecting};
+pub use self::vary::{Asking, matches, selecting};
 
 /// Whether a request may be answered from what is kept, and its answer be kept: GET and HEAD without a body, and nothing that
 /// asks for the present state.

@@ -1,5 +1,7 @@
 //! Which requests an answer with `Vary` is for (RFC 9111 4.1).
 
+use smallvec::SmallVec;
+
 use crate::http1::{Fields, Known, options};
 use crate::live::Selecting;
 
@@ -29,7 +31,33 @@ pub fn selecting(response: &Fields, request: &Fields) -> Option<Selecting> {
 
 /// Whether an answer that was chosen by `stored` is for `request`.
 pub fn matches(stored: &Selecting, request: &Fields) -> bool {
-    stored.iter().all(|(name, value)| normal(request, name) == *value)
+    Asking::new(request).matches(stored)
+}
+
+/// A request that looks for its answer among several. What it says in a field is read once.
+pub struct Asking<'r, 's> {
+    request: &'r Fields,
+    known: SmallVec<[(&'s [u8], Option<Box<[u8]>>); 2]>,
+}
+
+impl<'r, 's> Asking<'r, 's> {
+    /// Nothing read yet.
+    pub fn new(request: &'r Fields) -> Asking<'r, 's> {
+        Asking { request, known: SmallVec::new() }
+    }
+
+    /// Whether an answer that was chosen by `stored` is for it.
+    pub fn matches(&mut self, stored: &'s Selecting) -> bool {
+        stored.iter().all(|(name, value)| self.said(name) == value.as_deref())
+    }
+
+    fn said(&mut self, name: &'s [u8]) -> Option<&[u8]> {
+        let at = self.known.iter().position(|(known, _)| *known == name).unwrap_or_else(|| {
+            self.known.push((name, normal(self.request, name)));
+            self.known.len() - 1
+        });
+        self.known.get(at)?.1.as_deref()
+    }
 }
 
 /// Fields in which the backend sees another value than the client sent, one that is not part of the key either.

@@ -139,11 +139,14 @@ impl Cache {
 
     /// Forgets what is kept under `key`.
     pub fn remove(&self, key: &[u8]) {
+        // Or an answer that is just being kept beside it would bring it back.
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         self.entries.remove(key);
     }
 
     /// Forgets what is kept of `host`, or of one path of it, whatever the query; gives the number of answers.
     pub fn purge(&self, host: &[u8], path: Option<&[u8]>) -> u64 {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let is_meant = |slot: &Slot| *slot.host == *host && path.is_none_or(|path| *slot.path == *path);
         let meant: Vec<_> = self.entries.iter().filter(|(_, slot)| is_meant(slot)).collect();
         let mut purged = 0;

@@ -10,10 +10,11 @@ use crate::filter::cache;
 use crate::http1::Framing;
 use crate::live::{Cache, Lead, Outcome, Stored};
 use crate::proxy::attempt::{self, Answered};
-use crate::proxy::downstream::{Client, Part};
+use crate::proxy::downstream::Client;
 use crate::proxy::forward::Outgoing;
 use crate::proxy::note::Note;
 use crate::proxy::reply::Stop;
+use crate::proxy::respond;
 use crate::proxy::upload::{BodyRules, Upload};
 use crate::proxy::worker::Worker;
 
@@ -103,18 +104,20 @@ pub(super) async fn fetch<C: Client>(
             tell(Outcome::Alone);
         }
         let cookie = answered.cookie.clone();
-        settle(worker, answered).await;
+        respond::discard(worker, answered.upstream, &upload);
         return Ok(Fetched::Kept { stored, rest: None, cookie, status });
     }
     if matches!(status, 500 | 502..=504)
         && let Some(stored) = stand_in()
     {
         tell(Outcome::Failed(status, crate::telemetry::Failure::UpstreamInvalid));
+        respond::discard(worker, answered.upstream, &upload);
         return Ok(Fetched::StandIn(stored));
     }
     if is_replaced {
         // Another backend answers in its place.
         tell(Outcome::Alone);
+        respond::discard(worker, answered.upstream, &upload);
         return Ok(Fetched::Replaced(status));
     }
     let mut answered = answered;
@@ -177,13 +180,4 @@ fn keep(ask: &Ask<'_>, key: &Key, answered: &Answered, now: u64) -> Option<Fill>
         gap: ask.route.rule.policy.timeouts.read,
         rest: Rest::default(),
     })
-}
-
-/// Ends an answer without body, and gives its connection back.
-async fn settle(worker: &Rc<Worker>, answered: Answered) {
-    let upstream = answered.upstream;
-    let end = std::future::poll_fn(|cx| upstream.poll_body(cx)).await;
-    if matches!(end, Ok(Part::End(_))) {
-        upstream.give_back(worker, tokio::time::Instant::now());
-    }
 }

@@ -172,7 +172,8 @@ impl Found {
     fn new(ask: &Ask<'_>, key: &Key, now: u64) -> Found {
         let slot: Option<Arc<Slot>> = ask.cache.find(key);
         let Some(slot) = slot else { return Found { stored: None, is_pass: false, has_others: false } };
-        let stored = slot.variants.iter().rev().find(|stored| cache::matches(&stored.selecting, &ask.head().fields));
+        let mut asking = cache::Asking::new(&ask.head().fields);
+        let stored = slot.variants.iter().rev().find(|stored| asking.matches(&stored.selecting));
         Found { stored: stored.cloned(), is_pass: slot.is_pass(now), has_others: !slot.variants.is_empty() }
     }
 }
@@ -211,9 +212,10 @@ pub async fn serve<C: Client>(worker: &Rc<Worker>, client: &C, ask: &Ask<'_>, no
         };
         // A part is not kept, and no whole is fetched for it, which may be much longer.
         let as_is = is_head || (is_part && found.stored.is_none());
-        let lead = match (as_is || found.is_pass, ask.cache.join(&key)) {
-            (true, _) => None,
-            (false, Joined::Leader(lead)) => {
+        let joined = (!as_is && !found.is_pass).then(|| ask.cache.join(&key));
+        let lead = match joined {
+            None => None,
+            Some(Joined::Leader(lead)) => {
                 let again = Found::new(ask, &key, now);
                 let is_there = |stored: &Arc<Stored>| cache::usable(&stored.life, &ask.control, now) == Use::Fresh;
                 if again.stored.as_ref().is_some_and(is_there) {
@@ -221,7 +223,7 @@ pub async fn serve<C: Client>(worker: &Rc<Worker>, client: &C, ask: &Ask<'_>, no
                 }
                 Some(lead)
             }
-            (false, Joined::Follower(fetch)) => match follow(client, &fetch).await? {
+            Some(Joined::Follower(fetch)) => match follow(client, &fetch).await? {
                 Outcome::Abandoned => continue,
                 Outcome::Alone => None,
                 Outcome::Failed(status, failure) => {

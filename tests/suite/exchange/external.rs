@@ -169,6 +169,11 @@ fn another_backend_answers_errors_and_where_there_is_no_endpoint() {
     ] {
         assert_eq!(field(&told, name), Some(value), "{told}");
     }
+    web.connections();
+    for _ in 0..5 {
+        ask(&bed, "GET /missing", "");
+    }
+    assert!(web.connections() <= 1, "the connection of an answer that is replaced is used again");
     let own = [errors[0], errors[1], ("disable-proxy-intercept-errors", "true")];
     assert!(ask(&serving(&web, &nginx(&own), &more), "GET /", "").ends_with("theirs"), "the backend's own passes");
     let closed = [("custom-http-errors", "403"), errors[1], ("allowlist-source-range", "10.0.0.0/8")];
