@@ -20,8 +20,10 @@ pub(super) struct Decided {
     pub(super) app_root: Option<Arc<HostRedirect>>,
     /// Client certificates.
     pub(super) client_auth: Option<Arc<ClientAuth>>,
-    /// What `server-snippet` asks for on all paths.
+    /// What `server-snippet` asks for.
     pub(super) rules: Option<Arc<Rules>>,
+    /// It acts on the paths of this namespace only: the host belongs to another.
+    pub(super) reach: Option<Arc<str>>,
     /// Further names.
     pub(super) names: Option<Names>,
 }
@@ -36,31 +38,48 @@ pub(super) struct Names {
 /// Who asks for which names.
 type Asked = (Arc<Object>, Told<Box<[Alias]>>);
 
-/// Merges what is said of one host, oldest first. Others that say it differently are told.
+/// Merges what is said of one host, oldest first. Others that say it differently are told. `owner` is the namespace of its
+/// oldest Ingress: a snippet of another must not answer for the paths of that one.
 pub(super) fn decide<'a>(
-    fronts: impl Iterator<Item = (&'a Arc<Object>, &'a Arc<Front>)>,
+    owner: Option<&Arc<str>>,
+    fronts: impl Iterator<Item = (&'a Arc<Object>, &'a Arc<Front>)> + Clone,
     problems: &mut Vec<Problem>,
 ) -> Decided {
     let (mut app_root, mut aliases, mut client_auth, mut snippet, mut www) = (None, None, None, None, false);
+    let is_owners = |object: &Object| owner.is_none_or(|owner| object.name.namespace == *owner);
+    for of_owner in [true, false] {
+        for (object, front) in fronts.clone().filter(|(object, _)| is_owners(object) == of_owner) {
+            first(&mut snippet, object, front.snippet.as_ref(), problems);
+        }
+    }
     for (object, front) in fronts {
-        let Front {
-            app_root: own_root,
-            aliases: own_aliases,
-            client_auth: own_auth,
-            snippet: own_snippet,
-            www: own_www,
-        } = &**front;
-        first(&mut snippet, object, own_snippet.as_ref(), problems);
+        let Front { app_root: own_root, aliases: own_aliases, client_auth: own_auth, snippet: _, www: own_www } =
+            &**front;
         first(&mut app_root, object, own_root.as_ref(), problems);
         first(&mut aliases, object, own_aliases.as_ref(), problems);
         first(&mut client_auth, object, own_auth.as_ref(), problems);
         www |= own_www;
     }
     let aliases = aliases.map(|(object, told)| (Arc::clone(object), told.clone()));
+    let foreign = snippet.filter(|(object, _)| !is_owners(object));
+    if let (Some((object, told)), Some(owner)) = (foreign, owner) {
+        let Told { annotation, .. }: &Told<Arc<Rules>> = told;
+        let own = &object.name.namespace;
+        let name = annotation.split_once('/').map_or(&**annotation, |(_, name)| name);
+        problems.push(problem(
+            object,
+            Severity::Warning,
+            Reason::SettingShadowed,
+            field(annotation),
+            format!("{name} acts on the paths of namespace {own} only: the oldest Ingress of the host is of {owner}"),
+            format!("write it on an Ingress of namespace {owner}, if it is meant for the whole host"),
+        ));
+    }
     Decided {
         app_root: app_root.map(|(_, told): (_, &Told<Arc<HostRedirect>>)| Arc::clone(&told.value)),
         client_auth: client_auth.map(|(_, told): (_, &Told<Arc<ClientAuth>>)| Arc::clone(&told.value)),
         rules: snippet.map(|(_, told): (_, &Told<Arc<Rules>>)| Arc::clone(&told.value)),
+        reach: foreign.map(|(object, _)| Arc::clone(&object.name.namespace)),
         names: (aliases.is_some() || www).then_some(Names { aliases, www }),
     }
 }

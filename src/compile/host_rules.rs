@@ -20,9 +20,9 @@ pub(super) fn of(own: Option<&Rules>, ground: &Ground) -> Option<Rules> {
     (rules != Rules::default()).then_some(rules)
 }
 
-/// Puts the rules before those of each route.
-pub(super) fn apply(rules: &Rules, routes: &mut [Arc<Route>], shared: &mut Shared) {
-    for route in routes {
+/// Puts the rules before those of each route that is meant.
+pub(super) fn apply(rules: &Rules, routes: &mut [Arc<Route>], shared: &mut Shared, is_meant: impl Fn(&Route) -> bool) {
+    for route in routes.iter_mut().filter(|route| is_meant(route)) {
         let mut filters = within(rules, &route.filters);
         names::fill(&mut filters, route);
         let filters = shared.filters(filters);

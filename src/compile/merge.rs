@@ -103,6 +103,7 @@ pub(super) fn host<'a>(
             Some(Target::NotFound) | None => alone.push(canary::alone(pattern, claim)),
         }
     }
+    let owner = claims.clone().next().map(|claim| Arc::clone(&claim.origin.object.name.namespace));
     let fronts = claims.clone().filter_map(|claim| Some((&claim.origin.object, claim.front.as_ref()?)));
     let (certificate, problems) = certificate(pattern, claims);
     merge.problems.extend(problems);
@@ -124,12 +125,20 @@ pub(super) fn host<'a>(
         routes
     };
     let mut problems = merge.problems;
-    let mut front = front::decide(fronts, &mut problems);
-    if let Some(rules) = host_rules::of(front.rules.as_deref(), ground) {
-        host_rules::apply(&rules, &mut routes, shared);
-        // nginx answers before it looks for a path.
-        front.app_root = front.app_root.filter(|_| rules.reply.is_none());
+    let mut front = front::decide(owner.as_ref(), fronts, &mut problems);
+    let is_within =
+        |route: &Route| front.reach.as_ref().is_none_or(|namespace| route.origin.object.name.namespace == *namespace);
+    let of_all = host_rules::of(front.rules.as_deref().filter(|_| front.reach.is_none()), ground);
+    if let Some(rules) = &of_all {
+        host_rules::apply(rules, &mut routes, shared, |route| front.reach.is_none() || !is_within(route));
     }
+    if front.reach.is_some()
+        && let Some(rules) = host_rules::of(front.rules.as_deref(), ground)
+    {
+        host_rules::apply(&rules, &mut routes, shared, is_within);
+    }
+    // nginx answers before it looks for a path.
+    front.app_root = front.app_root.filter(|_| of_all.is_none_or(|rules| rules.reply.is_none()));
     if let Some(previous) = previous {
         share(&mut routes, &previous.routes);
     }
@@ -156,7 +165,7 @@ pub(super) fn unclaimed(fallback: &Fallback, ground: &Ground, shared: &mut Share
         policy,
     })];
     if let Some(rules) = host_rules::of(None, ground) {
-        host_rules::apply(&rules, &mut routes, shared);
+        host_rules::apply(&rules, &mut routes, shared, |_| true);
     }
     VirtualHost { host: HostPattern::Any, routes, redirect: None, client_auth: None }
 }

@@ -7,7 +7,7 @@ use super::table::{Row, both};
 use super::value::{Refusal, Value};
 use super::{Settings, template};
 use crate::compile::ingress::host;
-use crate::ir::{Alias, HostRedirect, Regex};
+use crate::ir::{Alias, HostRedirect, LARGEST_PATTERN, Regex, USUAL_PATTERN};
 
 pub(super) const ROWS: &[Row] = &[
     both("app-root", Honoured(app_root))
@@ -44,16 +44,20 @@ fn app_root(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
 }
 
 /// Memory for the expressions of one value, bytes.
-const MOST_MEMORY: usize = 512 << 10;
+const MOST_MEMORY: usize = 4 << 20;
+/// The same for those that may be slow: an unknown host is compared with each of them.
+const MOST_SLOW: usize = 2 * LARGEST_PATTERN;
 
 fn aliases(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
-    let (mut aliases, mut spent) = (Vec::new(), 0);
+    let (mut aliases, mut spent, mut slow) = (Vec::new(), 0, 0);
     for part in value.list()? {
         let alias = alias(part)?;
         if let Alias::Expression(expression) = &alias {
-            spent += expression.cost();
+            let cost = expression.cost();
+            spent += cost;
+            slow += if cost > USUAL_PATTERN { cost } else { 0 };
         }
-        if spent > MOST_MEMORY {
+        if spent > MOST_MEMORY || slow > MOST_SLOW {
             return Err(Refusal::Invalid("has regular expressions that take too much memory together".to_owned()));
         }
         aliases.push(alias);
@@ -70,5 +74,21 @@ fn alias(text: &str) -> Result<Alias, Refusal> {
     match host::parse(Some(text)) {
         Ok(name) => Ok(Alias::Name(name)),
         Err((why, hint)) => Err(Refusal::Mistaken(format!("has {text}, which {why}"), hint.to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_may_be_many_expressions_but_few_that_may_be_slow() {
+        let full = "nginx.ingress.kubernetes.io/server-alias".into();
+        for (one, count, is_taken) in [("~^w{9}$", 200, true), ("~.*a[ab]{400}", 2, true), ("~.*a[ab]{400}", 3, false)]
+        {
+            let text = vec![one; count].join(",");
+            let taken = aliases(&Value { text: &text, is_ours: false, full: &full }, &mut Settings::default());
+            assert_eq!(taken.is_ok(), is_taken, "{one} {count} times");
+        }
     }
 }

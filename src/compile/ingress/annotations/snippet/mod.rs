@@ -78,7 +78,11 @@ pub(super) const ROWS: &[Row] = &[
         .guarding(Guard::Snippet)
         .for_host()
         .critical()
-        .does("", "what they say, on the paths of all Ingresses of its hosts: that of the oldest of a host counts")
+        .does(
+            "",
+            "what they say, on the paths of all Ingresses of its hosts: that of the oldest of a host counts; of another \
+             namespace than the oldest Ingress of the host, on paths of its own namespace",
+        )
         .unlike(ONLY),
 ];
 
