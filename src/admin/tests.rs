@@ -279,7 +279,13 @@ fn of_many_routes_that_lost_the_nearest_are_listed_and_the_others_counted() {
         .map(Arc::new)
         .collect();
     routes.extend(host.routes.iter().cloned());
-    *host = Arc::new(ir::VirtualHost { host: host.host.clone(), routes, redirect: None, client_auth: None });
+    *host = Arc::new(ir::VirtualHost {
+        host: host.host.clone(),
+        routes,
+        redirect: None,
+        client_auth: None,
+        passthrough: None,
+    });
     let self_made = Arc::new(certificate_of_ourselves());
     let table = RoutingTable::build(&Arc::new(config), None, &view.registry, &view.metrics, &self_made);
     let request = Asked::new("GET", "https://a.example/far/00/x").unwrap();
@@ -514,7 +520,13 @@ fn backend_id(namespace: &str, name: &str) -> ir::BackendId {
 }
 
 fn host(host: HostPattern, routes: Vec<ir::Route>) -> ir::VirtualHost {
-    ir::VirtualHost { host, routes: routes.into_iter().map(Arc::new).collect(), redirect: None, client_auth: None }
+    ir::VirtualHost {
+        host,
+        routes: routes.into_iter().map(Arc::new).collect(),
+        redirect: None,
+        client_auth: None,
+        passthrough: None,
+    }
 }
 
 fn implicit(route: ir::Route) -> ir::Route {

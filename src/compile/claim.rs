@@ -130,6 +130,8 @@ pub(super) struct Front {
     pub(super) aliases: Option<Told<Box<[Alias]>>>,
     /// `auth-tls-secret` and what belongs to it.
     pub(super) client_auth: Option<Told<Arc<ClientAuth>>>,
+    /// `ssl-passthrough`, with the times by which bytes are passed on.
+    pub(super) passthrough: Option<Told<Arc<Policy>>>,
     /// `server-snippet`.
     pub(super) snippet: Option<Told<Arc<Rules>>>,
     /// `from-to-www-redirect`.

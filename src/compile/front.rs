@@ -8,6 +8,7 @@ use super::claim::{Front, problem};
 use super::ground::Ground;
 use super::ingress::annotations::field;
 use super::ingress::annotations::snippet::Rules;
+use super::passthrough;
 use super::said::Told;
 use crate::ir::{
     Alias, Aliases, ClientAuth, HostPattern, HostRedirect, Object, Problem, Reason, Severity, VirtualHost,
@@ -15,11 +16,13 @@ use crate::ir::{
 
 /// What is said of one host together.
 #[derive(Default)]
-pub(super) struct Decided {
+pub(super) struct Decided<'a> {
     /// What requests for `/` get.
     pub(super) app_root: Option<Arc<HostRedirect>>,
     /// Client certificates.
     pub(super) client_auth: Option<Arc<ClientAuth>>,
+    /// The oldest Ingress that asks for TLS to be passed on unopened.
+    pub(super) passthrough: Option<passthrough::Asked<'a>>,
     /// What `server-snippet` asks for on all paths.
     pub(super) rules: Option<Arc<Rules>>,
     /// Further names.
@@ -40,13 +43,15 @@ type Asked = (Arc<Object>, Told<Box<[Alias]>>);
 pub(super) fn decide<'a>(
     fronts: impl Iterator<Item = (&'a Arc<Object>, &'a Arc<Front>)>,
     problems: &mut Vec<Problem>,
-) -> Decided {
+) -> Decided<'a> {
     let (mut app_root, mut aliases, mut client_auth, mut snippet, mut www) = (None, None, None, None, false);
+    let mut passthrough = None;
     for (object, front) in fronts {
         let Front {
             app_root: own_root,
             aliases: own_aliases,
             client_auth: own_auth,
+            passthrough: own_passthrough,
             snippet: own_snippet,
             www: own_www,
         } = &**front;
@@ -54,12 +59,14 @@ pub(super) fn decide<'a>(
         first(&mut app_root, object, own_root.as_ref(), problems);
         first(&mut aliases, object, own_aliases.as_ref(), problems);
         first(&mut client_auth, object, own_auth.as_ref(), problems);
+        passthrough = passthrough.or(own_passthrough.as_ref().map(|told| (object, told)));
         www |= own_www;
     }
     let aliases = aliases.map(|(object, told)| (Arc::clone(object), told.clone()));
     Decided {
         app_root: app_root.map(|(_, told): (_, &Told<Arc<HostRedirect>>)| Arc::clone(&told.value)),
         client_auth: client_auth.map(|(_, told): (_, &Told<Arc<ClientAuth>>)| Arc::clone(&told.value)),
+        passthrough,
         rules: snippet.map(|(_, told): (_, &Told<Arc<Rules>>)| Arc::clone(&told.value)),
         names: (aliases.is_some() || www).then_some(Names { aliases, www }),
     }
@@ -159,5 +166,11 @@ pub(super) fn moved(from: &HostPattern, to: &HostPattern, ground: &Ground) -> Vi
         http_port: port(options.http_port, 80),
         https_port: port(options.https_port, 443),
     };
-    VirtualHost { host: from.clone(), routes: Vec::new(), redirect: Some(Arc::new(redirect)), client_auth: None }
+    VirtualHost {
+        host: from.clone(),
+        routes: Vec::new(),
+        redirect: Some(Arc::new(redirect)),
+        client_auth: None,
+        passthrough: None,
+    }
 }

@@ -15,6 +15,7 @@ use super::ground::Ground;
 use super::host_rules;
 use super::ingress::default_policy;
 use super::names;
+use super::passthrough;
 use super::said::{AskedTls, Decided};
 use super::shared::Shared;
 use crate::ir::{
@@ -104,6 +105,8 @@ pub(super) fn host<'a>(
         }
     }
     let fronts = claims.clone().filter_map(|claim| Some((&claim.origin.object, claim.front.as_ref()?)));
+    let mut front = front::decide(fronts, &mut merge.problems);
+    let passthrough = front.passthrough.and_then(|asked| merge.passthrough(pattern, asked));
     let (certificate, problems) = certificate(pattern, claims);
     merge.problems.extend(problems);
     let mut rejected = Vec::new();
@@ -123,8 +126,7 @@ pub(super) fn host<'a>(
         routes.sort_by(|a, b| place(&a.path).cmp(&place(&b.path)));
         routes
     };
-    let mut problems = merge.problems;
-    let mut front = front::decide(fronts, &mut problems);
+    let problems = merge.problems;
     if let Some(rules) = host_rules::of(front.rules.as_deref(), ground) {
         host_rules::apply(&rules, &mut routes, shared);
         // nginx answers before it looks for a path.
@@ -138,6 +140,7 @@ pub(super) fn host<'a>(
         routes,
         redirect: front.app_root,
         client_auth: front.client_auth.map(|auth| shared.client_auth(auth)),
+        passthrough,
     };
     MergedHost { host: Arc::new(host), certificate, problems, rejected, names: front.names, canaries: attached }
 }
@@ -158,7 +161,7 @@ pub(super) fn unclaimed(fallback: &Fallback, ground: &Ground, shared: &mut Share
     if let Some(rules) = host_rules::of(None, ground) {
         host_rules::apply(&rules, &mut routes, shared);
     }
-    VirtualHost { host: HostPattern::Any, routes, redirect: None, client_auth: None }
+    VirtualHost { host: HostPattern::Any, routes, redirect: None, client_auth: None, passthrough: None }
 }
 
 struct Merge<'a> {
@@ -201,6 +204,14 @@ impl Merge<'_> {
     fn enter(&mut self, route: Arc<Route>, written: &Arc<str>, is_regex: bool, is_costly: bool) {
         let taken = Taken { written: Arc::clone(written), is_regex, is_costly, number: self.taken.len(), route };
         self.taken.insert(taken.route.path.clone(), taken);
+    }
+
+    /// Where TLS goes that is passed on unopened.
+    fn passthrough(&mut self, pattern: &HostPattern, asked: passthrough::Asked<'_>) -> Option<Arc<Route>> {
+        let Merge { clear_text, taken, shared, problems, .. } = self;
+        let is_guarded = clear_text.asks_certificates || taken.values().any(|taken| taken.route.filters.is_guarded());
+        let route = |path: &PathMatch| taken.get(path).map(|taken| &taken.route);
+        passthrough::route(pattern, asked, route, is_guarded, shared, problems)
     }
 
     /// The routes as regular expressions in the order in which ingress-nginx tries them: the longest text first, of equally

@@ -23,6 +23,7 @@ mod memory;
 mod merge;
 mod names;
 pub mod nginx;
+mod passthrough;
 mod replicas;
 mod resolve;
 mod said;

@@ -22,6 +22,8 @@ pub struct VirtualHost {
     pub redirect: Option<Arc<HostRedirect>>,
     /// Client certificates, if they are asked for or should be.
     pub client_auth: Option<Arc<ClientAuth>>,
+    /// Where TLS goes that is not opened here (`ssl-passthrough`): the route of `/`, without what acts on requests.
+    pub passthrough: Option<Arc<Route>>,
 }
 
 /// One path of one host.

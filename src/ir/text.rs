@@ -41,7 +41,7 @@ impl Form<'_> {
             section(&mut out, &self.listeners());
         }
         for host in config.hosts.values() {
-            let _ = writeln!(out, "  {}", headline(host, config));
+            let _ = writeln!(out, "  {}", self.headline(host, config));
             table(&mut out, "    ", host.routes.iter().map(|route| self.route(route, &config.backends)).collect());
         }
         let globals = globals::lines(&config.globals);
@@ -73,6 +73,31 @@ impl Form<'_> {
         let http = self.http_port.map(|port| format!("http :{port}"));
         let https = self.https_port.map(|port| format!("https :{port}"));
         http.into_iter().chain(https).collect::<Vec<_>>().join(", ")
+    }
+
+    /// `a.example  also=b.example,~^c  app-root=/x`, or where the host sends everybody.
+    fn headline(&self, host: &VirtualHost, config: &Config) -> String {
+        let mut line = host.host.to_string();
+        let aliases: Vec<_> = config.aliases.of(&host.host).map(|alias| alias.to_string()).collect();
+        if !aliases.is_empty() {
+            let _ = write!(line, "  also={}", aliases.join(","));
+        }
+        if let Some(route) = &host.passthrough {
+            let _ = write!(line, "  passthrough={}", passed_on(route, self.policy));
+        }
+        if let Some(auth) = &host.client_auth {
+            let _ = write!(line, "  {}", mutual::client(auth));
+        }
+        match host.redirect.as_deref() {
+            None => {}
+            Some(HostRedirect::Moved { to, status, http_port, https_port }) => {
+                let _ = write!(line, "  → {status} {to}:{http_port}, {to}:{https_port}");
+            }
+            Some(HostRedirect::Root(path)) => {
+                let _ = write!(line, "  app-root={path}");
+            }
+        }
+        line
     }
 
     fn route(&self, route: &Route, backends: &BTreeMap<BackendId, Arc<Backend>>) -> Vec<String> {
@@ -166,26 +191,16 @@ fn describe(backend: &Backend) -> Vec<String> {
     vec![id.to_string(), protocol.as_str().to_owned(), balancing.algorithm.as_str().to_owned(), source, words.join(" ")]
 }
 
-/// `a.example  also=b.example,~^c  app-root=/x`, or where the host sends everybody.
-fn headline(host: &VirtualHost, config: &Config) -> String {
-    let mut line = host.host.to_string();
-    let aliases: Vec<_> = config.aliases.of(&host.host).map(|alias| alias.to_string()).collect();
-    if !aliases.is_empty() {
-        let _ = write!(line, "  also={}", aliases.join(","));
-    }
-    if let Some(auth) = &host.client_auth {
-        let _ = write!(line, "  {}", mutual::client(auth));
-    }
-    match host.redirect.as_deref() {
-        None => {}
-        Some(HostRedirect::Moved { to, status, http_port, https_port }) => {
-            let _ = write!(line, "  → {status} {to}:{http_port}, {to}:{https_port}");
-        }
-        Some(HostRedirect::Root(path)) => {
-            let _ = write!(line, "  app-root={path}");
-        }
-    }
-    line
+/// `shop/web:443;tunnel-idle=5s`, or why nobody gets it.
+fn passed_on(route: &Route, plain: &Policy) -> String {
+    let target = match &route.target {
+        Target::Backend(id) => id.to_string(),
+        Target::Closed(reason) => reason.to_string(),
+        Target::NotFound => "nobody".to_owned(),
+    };
+    let idle = route.policy.timeouts.tunnel_idle;
+    let idle = (idle != plain.timeouts.tunnel_idle).then(|| format!(";tunnel-idle={idle:?}"));
+    target + &idle.unwrap_or_default()
 }
 
 fn reject(rejected: &Rejected) -> Vec<String> {

@@ -29,6 +29,7 @@ mod mirror;
 mod nobody;
 mod note;
 mod outbox;
+mod passthrough;
 mod passwords;
 mod outlet;
 mod pace;

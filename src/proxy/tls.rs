@@ -21,6 +21,7 @@ use tokio_rustls::{LazyConfigAcceptor, TlsConnector, client, server};
 
 use super::backend_tls;
 use super::client_auth::AnyClient;
+use super::passthrough::{self, Destination, Greeting, Unopened};
 use crate::ir;
 use crate::live::TlsIdentity;
 use crate::table::RoutingTable;
@@ -190,35 +191,55 @@ pub(crate) enum HandshakeError {
     Failed(#[from] std::io::Error),
 }
 
+/// What a client's connection is after it was spoken to.
+pub(super) enum Begun {
+    /// Ours, after the handshake.
+    Accepted(Accepted),
+    /// Not ours to open.
+    Unopened(Box<Unopened>),
+}
+
 /// The server side of a handshake, ended after `time`; counted in `metrics`. `choose` gets the server name, in lower case and
-/// without a dot at its end.
-pub(crate) async fn accept(
+/// without a dot at its end; so does `elsewhere`, which says whose connections are not ours to open. `None`: nobody's.
+pub(super) async fn accept(
     choose: impl FnOnce(Option<&str>) -> Arc<ServerConfig>,
+    elsewhere: Option<Destination<'_>>,
     stream: TcpStream,
     time: Duration,
     metrics: &WorkerMetrics,
-) -> Result<Accepted, HandshakeError> {
+) -> Result<Begun, HandshakeError> {
     let handshake = async {
-        let started = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
+        let started = match elsewhere {
+            None => LazyConfigAcceptor::new(Acceptor::default(), stream).await?,
+            Some(destination) => match passthrough::greet(stream, destination).await? {
+                Greeting::Ours(started) => started,
+                Greeting::Others(unopened) => return Ok(Err(unopened)),
+            },
+        };
         let name = started.client_hello().server_name().map(lookup_form);
-        started.into_stream(choose(name.as_deref())).await
+        started.into_stream(choose(name.as_deref())).await.map(Ok)
     };
-    let stream = tokio::time::timeout(time, handshake)
+    let begun = tokio::time::timeout(time, handshake)
         .await
         .map_err(|_| HandshakeError::Late)
         .and_then(|done| Ok(done?))
         .inspect_err(|_| {
             metrics.handshake("", false, false);
         })?;
+    let stream = match begun {
+        Ok(stream) => stream,
+        Err(unopened) => return Ok(Begun::Unopened(unopened)),
+    };
     let session = stream.get_ref().1;
     let version = version_name(session.protocol_version());
     metrics.handshake(version, session.handshake_kind() == Some(HandshakeKind::Resumed), true);
     let server_name = session.server_name().map(|name| lookup_form(name).into());
     let is_http2 = session.alpn_protocol() == Some(HTTP2);
-    Ok(Accepted { stream, version, server_name, is_http2 })
+    Ok(Begun::Accepted(Accepted { stream, version, server_name, is_http2 }))
 }
 
-fn lookup_form(name: &str) -> String {
+/// A server name as hosts are looked up.
+pub(super) fn lookup_form(name: &str) -> String {
     name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase()
 }
 
@@ -410,6 +431,19 @@ mod tests {
         (near.unwrap(), far.unwrap().0)
     }
 
+    /// The server side of a handshake where no connection is passed on.
+    async fn accepted(
+        server: &Arc<ServerConfig>,
+        stream: TcpStream,
+        metrics: &Metrics,
+    ) -> Result<Accepted, HandshakeError> {
+        let choose = |_: Option<&str>| Arc::clone(server);
+        match accept(choose, None, stream, Duration::from_secs(10), metrics.worker(0)).await? {
+            Begun::Accepted(accepted) => Ok(accepted),
+            Begun::Unopened(_) => panic!("nothing is passed on"),
+        }
+    }
+
     /// One handshake; what each side knows of it.
     async fn shake(
         server: &Arc<ServerConfig>,
@@ -420,8 +454,8 @@ mod tests {
         let (near, far) = pair().await;
         let connector = TlsConnector::from(Arc::clone(client));
         let name = ServerName::try_from(name.to_owned()).unwrap();
-        let accept = accept(|_| Arc::clone(server), far, Duration::from_secs(10), metrics.worker(0));
-        let (near, far) = tokio::join!(connector.connect(name, near), accept);
+        let accepting = accepted(server, far, metrics);
+        let (near, far) = tokio::join!(connector.connect(name, near), accepting);
         (near.unwrap(), far.unwrap())
     }
 
@@ -480,12 +514,12 @@ mod tests {
         let (server, _) = config(&world);
         let (_near, far) = pair().await;
         tokio::time::pause();
-        let late = accept(|_| Arc::clone(&server), far, Duration::from_secs(10), world.metrics.worker(0)).await;
+        let late = accepted(&server, far, &world.metrics).await;
         assert!(matches!(late, Err(HandshakeError::Late)));
         tokio::time::resume();
         let (near, far) = pair().await;
         near.try_write(b"GET / HTTP/1.1\r\n\r\n").unwrap();
-        let failed = accept(|_| Arc::clone(&server), far, Duration::from_secs(10), world.metrics.worker(0)).await;
+        let failed = accepted(&server, far, &world.metrics).await;
         assert!(matches!(failed, Err(HandshakeError::Failed(_))));
     }
 
@@ -497,8 +531,8 @@ mod tests {
         for is_http2 in [false, true] {
             let (near, far) = pair().await;
             let address = near.peer_addr().unwrap().ip();
-            let accept = accept(|_| Arc::clone(&server), far, Duration::from_secs(10), world.metrics.worker(0));
-            let (near, far) = tokio::join!(backends.connect(near, address, is_http2, None), accept);
+            let accepting = accepted(&server, far, &world.metrics);
+            let (near, far) = tokio::join!(backends.connect(near, address, is_http2, None), accepting);
             near.unwrap();
             let far = far.unwrap();
             assert_eq!((far.server_name, far.is_http2), (None, is_http2));

@@ -73,7 +73,13 @@ pub(crate) fn config(algorithm: ir::Algorithm, lines: &str) -> Arc<ir::Config> {
         }
         let route = route(ir::PathMatch { kind, path: path.into() }, service == "-", target);
         let host = config.hosts.entry(pattern.clone()).or_insert_with(|| {
-            Arc::new(ir::VirtualHost { host: pattern, routes: Vec::new(), redirect: None, client_auth: None })
+            Arc::new(ir::VirtualHost {
+                host: pattern,
+                routes: Vec::new(),
+                redirect: None,
+                client_auth: None,
+                passthrough: None,
+            })
         });
         Arc::make_mut(host).routes.push(Arc::new(route));
     }

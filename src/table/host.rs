@@ -19,6 +19,8 @@ pub(super) struct Host {
     pub(super) redirect: Option<Arc<HostRedirect>>,
     /// What is asked of clients.
     pub(super) client_auth: Option<Arc<ClientAuth>>,
+    /// Where TLS goes that is not opened here.
+    pub(super) passthrough: Option<Route>,
 }
 
 /// Values by host pattern: exact, then wildcard of one label, then expressions in order, then any.

@@ -47,6 +47,13 @@ pub(super) fn policy(settings: &Settings, limits: &Limits) -> Policy {
     }
 }
 
+/// The policy of connections that are passed on unopened. Times that are set for requests are not theirs.
+pub(super) fn of_passthrough(settings: &Settings, limits: &Limits) -> Policy {
+    let plain = policy(&Settings::default(), limits);
+    let tunnel_idle = settings.tunnel_idle_timeout.unwrap_or(limits.tunnel_idle);
+    Policy { timeouts: Timeouts { tunnel_idle, ..plain.timeouts }, ..plain }
+}
+
 fn retry_on(settings: &Settings) -> RetryOn {
     let usual = || RetryOn { error: true, timeout: true, ..RetryOn::default() };
     let mut on = settings.retry_on.clone().unwrap_or_else(usual);

@@ -19,6 +19,7 @@ mod pace;
 mod passwords;
 pub mod late;
 mod limits;
+mod passthrough;
 pub mod plain;
 mod pools;
 pub mod scripted;

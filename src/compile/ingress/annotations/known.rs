@@ -15,6 +15,5 @@ pub(super) const ROWS: &[Row] = &[
     both("opentelemetry-operation-name", differs(TRACES)),
     both("opentelemetry-trust-incoming-span", differs(TRACES)),
     both("ssl-ciphers", differs("cipher suites with AEAD and forward secrecy are offered")),
-    both("ssl-passthrough", differs_unless("false", "TLS ends here, with the certificate of spec.tls")),
     both("ssl-prefer-server-ciphers", tunes_nothing("remove it; the server's order always counts")),
 ];

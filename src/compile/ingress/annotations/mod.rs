@@ -28,6 +28,7 @@ pub(in crate::compile) mod snippet;
 mod sticky;
 mod table;
 pub(in crate::compile) mod template;
+mod tls;
 mod value;
 mod wording;
 
@@ -80,6 +81,8 @@ pub(in crate::compile) struct Settings {
     pub(in crate::compile) access: access::Said,
     /// TLS towards backends.
     pub(in crate::compile) backend_tls: backend_tls::Said,
+    /// TLS to clients.
+    pub(in crate::compile) tls: tls::Said,
     /// Certificates of clients.
     pub(in crate::compile) client_auth: client_auth::Said,
     /// Passwords.
@@ -250,6 +253,7 @@ pub(in crate::compile) fn read(
             problems.push(orphan(name, needs).on(object, full));
         }
     }
+    problems.extend(settings.tls.settle(ground).map(|(full, found)| found.on(object, &full)));
     snippet::settle(&mut settings, annotations, prefix, object, problems);
     settings.rewrite.settle();
     for full in settings.canary.idle() {

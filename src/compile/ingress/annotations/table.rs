@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use super::value::{Refusal, Value, means};
 use super::{
     Settings, access, answers, backend_tls, balance, basic, cache, canary, client_auth, compress, cors, exchange,
-    external, health, hosts, known, limits, mirror, raw, redirect, rewrite, snippet, sticky,
+    external, health, hosts, known, limits, mirror, raw, redirect, rewrite, snippet, sticky, tls,
 };
 use crate::ir::{Kind, Reason, Severity};
 use crate::settings::suggest::{did_you_mean, distance};
@@ -226,7 +226,7 @@ pub(super) fn find(name: &str) -> Option<&'static Row> {
 }
 
 /// The rows of each subject; the page has a place for each under this name.
-pub(super) const SUBJECTS: [(&str, &[Row]); 22] = [
+pub(super) const SUBJECTS: [(&str, &[Row]); 23] = [
     ("canary", canary::ROWS),
     ("redirect", redirect::ROWS),
     ("hosts", hosts::ROWS),
@@ -234,6 +234,7 @@ pub(super) const SUBJECTS: [(&str, &[Row]); 22] = [
     ("cors", cors::ROWS),
     ("exchange", exchange::ROWS),
     ("backend_tls", backend_tls::ROWS),
+    ("tls", tls::ROWS),
     ("client_auth", client_auth::ROWS),
     ("balance", balance::ROWS),
     ("health", health::ROWS),
