@@ -284,6 +284,7 @@ fn of_many_routes_that_lost_the_nearest_are_listed_and_the_others_counted() {
         routes,
         redirect: None,
         client_auth: None,
+        tls: None,
         passthrough: None,
     });
     let self_made = Arc::new(certificate_of_ourselves());
@@ -525,6 +526,7 @@ fn host(host: HostPattern, routes: Vec<ir::Route>) -> ir::VirtualHost {
         routes: routes.into_iter().map(Arc::new).collect(),
         redirect: None,
         client_auth: None,
+        tls: None,
         passthrough: None,
     }
 }

@@ -11,7 +11,8 @@ use super::ingress::annotations::snippet::Rules;
 use super::passthrough;
 use super::said::Told;
 use crate::ir::{
-    Alias, Aliases, ClientAuth, HostPattern, HostRedirect, Object, Problem, Reason, Severity, VirtualHost,
+    Alias, Aliases, Cipher, ClientAuth, HostPattern, HostRedirect, HostTls, Object, Problem, Reason, Severity,
+    VirtualHost,
 };
 
 /// What is said of one host together.
@@ -21,6 +22,8 @@ pub(super) struct Decided<'a> {
     pub(super) app_root: Option<Arc<HostRedirect>>,
     /// Client certificates.
     pub(super) client_auth: Option<Arc<ClientAuth>>,
+    /// How TLS is spoken.
+    pub(super) tls: HostTls,
     /// The oldest Ingress that asks for TLS to be passed on unopened.
     pub(super) passthrough: Option<passthrough::Asked<'a>>,
     /// What `server-snippet` asks for on all paths.
@@ -45,12 +48,14 @@ pub(super) fn decide<'a>(
     problems: &mut Vec<Problem>,
 ) -> Decided<'a> {
     let (mut app_root, mut aliases, mut client_auth, mut snippet, mut www) = (None, None, None, None, false);
-    let mut passthrough = None;
+    let (mut passthrough, mut ciphers, mut server_order) = (None, None, None);
     for (object, front) in fronts {
         let Front {
             app_root: own_root,
             aliases: own_aliases,
             client_auth: own_auth,
+            ciphers: own_ciphers,
+            server_order: own_order,
             passthrough: own_passthrough,
             snippet: own_snippet,
             www: own_www,
@@ -59,6 +64,8 @@ pub(super) fn decide<'a>(
         first(&mut app_root, object, own_root.as_ref(), problems);
         first(&mut aliases, object, own_aliases.as_ref(), problems);
         first(&mut client_auth, object, own_auth.as_ref(), problems);
+        first(&mut ciphers, object, own_ciphers.as_ref(), problems);
+        first(&mut server_order, object, own_order.as_ref(), problems);
         passthrough = passthrough.or(own_passthrough.as_ref().map(|told| (object, told)));
         www |= own_www;
     }
@@ -66,6 +73,10 @@ pub(super) fn decide<'a>(
     Decided {
         app_root: app_root.map(|(_, told): (_, &Told<Arc<HostRedirect>>)| Arc::clone(&told.value)),
         client_auth: client_auth.map(|(_, told): (_, &Told<Arc<ClientAuth>>)| Arc::clone(&told.value)),
+        tls: HostTls {
+            ciphers: ciphers.map(|(_, told): (_, &Told<Box<[Cipher]>>)| told.value.clone()),
+            client_order: server_order.is_some_and(|(_, told): (_, &Told<bool>)| !told.value),
+        },
         passthrough,
         rules: snippet.map(|(_, told): (_, &Told<Arc<Rules>>)| Arc::clone(&told.value)),
         names: (aliases.is_some() || www).then_some(Names { aliases, www }),
@@ -171,6 +182,7 @@ pub(super) fn moved(from: &HostPattern, to: &HostPattern, ground: &Ground) -> Vi
         routes: Vec::new(),
         redirect: Some(Arc::new(redirect)),
         client_auth: None,
+        tls: None,
         passthrough: None,
     }
 }

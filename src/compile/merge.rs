@@ -19,8 +19,8 @@ use super::passthrough;
 use super::said::{AskedTls, Decided};
 use super::shared::Shared;
 use crate::ir::{
-    Backend, BackendId, BackendTls, Certificate, EndpointSource, Filters, HostPattern, Origin, PathKind, PathMatch,
-    PathPattern, Problem, Protocol, Reason, Rejected, Route, Severity, Speech, Target, VirtualHost,
+    Backend, BackendId, BackendTls, Certificate, EndpointSource, Filters, HostPattern, HostTls, Origin, PathKind,
+    PathMatch, PathPattern, Problem, Protocol, Reason, Rejected, Route, Severity, Speech, Target, VirtualHost,
 };
 
 /// One host with everything that was decided about it.
@@ -140,6 +140,7 @@ pub(super) fn host<'a>(
         routes,
         redirect: front.app_root,
         client_auth: front.client_auth.map(|auth| shared.client_auth(auth)),
+        tls: (front.tls != HostTls::default()).then(|| shared.host_tls(front.tls)),
         passthrough,
     };
     MergedHost { host: Arc::new(host), certificate, problems, rejected, names: front.names, canaries: attached }
@@ -161,7 +162,7 @@ pub(super) fn unclaimed(fallback: &Fallback, ground: &Ground, shared: &mut Share
     if let Some(rules) = host_rules::of(None, ground) {
         host_rules::apply(&rules, &mut routes, shared);
     }
-    VirtualHost { host: HostPattern::Any, routes, redirect: None, client_auth: None, passthrough: None }
+    VirtualHost { host: HostPattern::Any, routes, redirect: None, client_auth: None, tls: None, passthrough: None }
 }
 
 struct Merge<'a> {

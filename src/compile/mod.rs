@@ -6,6 +6,7 @@ mod alternatives;
 mod balancing;
 mod canary;
 mod changes;
+mod ciphers;
 mod claim;
 mod config_map;
 mod endpoints;

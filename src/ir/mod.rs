@@ -49,7 +49,7 @@ pub use self::globals::{
 };
 pub use self::host::HostPattern;
 pub use self::logging::{Escape, LineFormat, LogPart, Logging};
-pub use self::mutual::{Authorities, BackendTls, ClientAuth, ClientMode, Demand, Verified};
+pub use self::mutual::{Authorities, BackendTls, ClientAuth, ClientMode, Demand, HostTls, Verified};
 pub use self::networks::Networks;
 pub use self::object::{Kind, Name, Object, Origin};
 pub use self::password::{Password, Users};

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    BackendId, Caching, ClientAuth, Compression, Filters, HostPattern, HostRedirect, Origin, PathPattern, PortKey,
-    Reason, Speech,
+    BackendId, Caching, ClientAuth, Compression, Filters, HostPattern, HostRedirect, HostTls, Origin, PathPattern,
+    PortKey, Reason, Speech,
 };
 
 /// One host with its routes.
@@ -22,6 +22,8 @@ pub struct VirtualHost {
     pub redirect: Option<Arc<HostRedirect>>,
     /// Client certificates, if they are asked for or should be.
     pub client_auth: Option<Arc<ClientAuth>>,
+    /// How TLS is spoken, where that is not as on other hosts.
+    pub tls: Option<Arc<HostTls>>,
     /// Where TLS goes that is not opened here (`ssl-passthrough`): the route of `/`, without what acts on requests.
     pub passthrough: Option<Arc<Route>>,
 }

@@ -85,6 +85,9 @@ impl Form<'_> {
         if let Some(route) = &host.passthrough {
             let _ = write!(line, "  passthrough={}", passed_on(route, self.policy));
         }
+        if let Some(tls) = &host.tls {
+            let _ = write!(line, "  {}", mutual::host(tls));
+        }
         if let Some(auth) = &host.client_auth {
             let _ = write!(line, "  {}", mutual::client(auth));
         }

@@ -70,9 +70,9 @@ async fn begin(worker: &Rc<Worker>, config: Arc<ServerConfigs>, arrival: Arrival
     let mut demand = None;
     let choose = |name: Option<&str>| {
         let table = worker.table();
-        let auth = if table.asks_clients() { table.client_auth(name.unwrap_or_default()) } else { None };
-        demand = auth.and_then(|auth| auth.asked()).cloned();
-        demand.as_ref().map_or_else(|| config.config(), |demand| config.asking(demand))
+        let (asked, tls) = table.handshake(name.unwrap_or_default());
+        demand = asked.cloned();
+        config.of(asked, tls)
     };
     let destination = |name: &str| worker.table().passthrough(name).cloned();
     let elsewhere = passes_on.then_some(&destination as Destination<'_>);

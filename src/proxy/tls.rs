@@ -15,6 +15,7 @@ use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
 use rustls::{
     CipherSuite, ClientConfig, DigitallySignedStruct, HandshakeKind, ProtocolVersion, ServerConfig, SignatureScheme,
+    SupportedCipherSuite,
 };
 use tokio::net::TcpStream;
 use tokio_rustls::{LazyConfigAcceptor, TlsConnector, client, server};
@@ -32,16 +33,32 @@ use crate::telemetry::WorkerMetrics;
 pub(crate) struct ServerConfigs {
     current: Current,
     made: ArcSwap<(Made, Arc<ServerConfig>)>,
-    /// Those by which clients are asked for certificates, each with tickets of its own: no session passes from one to the
-    /// other.
-    asking: Mutex<BTreeMap<ir::Demand, Asking>>,
+    /// Those of hosts that have their own, each with tickets of its own: no session passes from one to the other.
+    own: Mutex<BTreeMap<Wish, Own>>,
 }
 
-/// A configuration, as long as a table has its demand.
-struct Asking {
-    used: Weak<ir::Demand>,
+/// What a host wants of a handshake.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Wish {
+    /// What is asked of clients.
+    demand: Option<ir::Demand>,
+    /// How it is spoken.
+    tls: Option<ir::HostTls>,
+}
+
+/// A configuration, as long as a table has its wish.
+struct Own {
+    demand: Option<Weak<ir::Demand>>,
+    tls: Option<Weak<ir::HostTls>>,
     made: Made,
     config: Arc<ServerConfig>,
+}
+
+impl Own {
+    fn is_used(&self) -> bool {
+        self.demand.as_ref().is_none_or(|demand| demand.strong_count() > 0)
+            && self.tls.as_ref().is_none_or(|tls| tls.strong_count() > 0)
+    }
 }
 
 /// What a configuration was made from.
@@ -55,9 +72,9 @@ impl ServerConfigs {
     pub(crate) fn new(current: Current) -> Result<ServerConfigs, rustls::Error> {
         let made = Made::default();
         let asked = Arc::clone(&current);
-        let config = server_config(move || asked(), &made.0, made.1, None)?;
-        let asking = Mutex::default();
-        Ok(ServerConfigs { current, made: ArcSwap::from_pointee((made, config)), asking })
+        let config = server_config(move || asked(), &made.0, made.1, &Wish::default())?;
+        let own = Mutex::default();
+        Ok(ServerConfigs { current, made: ArcSwap::from_pointee((made, config)), own })
     }
 
     /// The configuration for the next handshake. What cannot be made is not taken over.
@@ -71,7 +88,7 @@ impl ServerConfigs {
         }
         let made = (globals.tls.clone(), globals.clients.no_http2);
         let current = Arc::clone(&self.current);
-        match server_config(move || current(), &made.0, made.1, None) {
+        match server_config(move || current(), &made.0, made.1, &Wish::default()) {
             Ok(config) => {
                 self.made.store(Arc::new((made, Arc::clone(&config))));
                 config
@@ -82,37 +99,42 @@ impl ServerConfigs {
 }
 
 impl ServerConfigs {
-    /// The configuration for a handshake in which the client is asked for a certificate. One that cannot be made is that of
-    /// other handshakes: then no certificate comes, and requests are refused.
-    pub(crate) fn asking(&self, demand: &Arc<ir::Demand>) -> Arc<ServerConfig> {
+    /// The configuration for a handshake with a host that asks its clients for certificates, or has TLS spoken in a way of its
+    /// own. One that cannot be made is that of other handshakes: then no certificate comes, and requests are refused.
+    pub(crate) fn of(&self, demand: Option<&Arc<ir::Demand>>, tls: Option<&Arc<ir::HostTls>>) -> Arc<ServerConfig> {
+        if demand.is_none() && tls.is_none() {
+            return self.config();
+        }
         let Some(table) = (self.current)() else { return self.config() };
         let globals = table.globals();
-        let mut known = self.asking.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(asking) = known.get_mut(&**demand)
-            && asking.made.0 == globals.tls
-            && asking.made.1 == globals.clients.no_http2
+        let wish = Wish { demand: demand.map(|demand| (**demand).clone()), tls: tls.map(|tls| (**tls).clone()) };
+        let used = (demand.map(Arc::downgrade), tls.map(Arc::downgrade));
+        let mut known = self.own.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(own) = known.get_mut(&wish)
+            && own.made.0 == globals.tls
+            && own.made.1 == globals.clients.no_http2
         {
-            // An equal demand of a later table keeps it.
-            asking.used = Arc::downgrade(demand);
-            return Arc::clone(&asking.config);
+            // An equal wish of a later table keeps it.
+            (own.demand, own.tls) = used;
+            return Arc::clone(&own.config);
         }
         let made = (globals.tls.clone(), globals.clients.no_http2);
         let current = Arc::clone(&self.current);
-        let Ok(config) = server_config(move || current(), &made.0, made.1, Some(demand)) else { return self.config() };
-        known.retain(|_, asking| asking.used.strong_count() > 0);
-        let asking = Asking { used: Arc::downgrade(demand), made, config: Arc::clone(&config) };
-        known.insert(ir::Demand::clone(demand), asking);
+        let Ok(config) = server_config(move || current(), &made.0, made.1, &wish) else { return self.config() };
+        known.retain(|_, own| own.is_used());
+        let own = Own { demand: used.0, tls: used.1, made, config: Arc::clone(&config) };
+        known.insert(wish, own);
         config
     }
 }
 
 /// TLS 1.2 and 1.3, tickets with keys that change every six hours, no early data, but for what is set. `current` is asked for
-/// the table at each handshake. With a `demand` clients are asked for certificates.
+/// the table at each handshake. What a host wishes goes before what is set for all.
 pub(crate) fn server_config<F>(
     current: F,
     tls: &ir::Tls,
     no_http2: bool,
-    demand: Option<&ir::Demand>,
+    wish: &Wish,
 ) -> Result<Arc<ServerConfig>, rustls::Error>
 where
     F: Fn() -> Option<Arc<RoutingTable>> + Send + Sync + 'static,
@@ -120,9 +142,10 @@ where
     let versions: Vec<_> =
         [(&TLS13, tls.no_tls13), (&TLS12, tls.no_tls12)].into_iter().filter(|(_, is_off)| !is_off).collect();
     let versions: Vec<_> = versions.into_iter().map(|(version, _)| version).collect();
-    let provider = grouped(limited(tls.ciphers.as_deref()), tls.groups.as_deref());
+    let ciphers = wish.tls.as_ref().and_then(|own| own.ciphers.as_ref()).or(tls.ciphers.as_ref());
+    let provider = grouped(limited(ciphers.map(|ciphers| &**ciphers)), tls.groups.as_deref());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider)).with_protocol_versions(&versions)?;
-    let builder = match demand {
+    let builder = match &wish.demand {
         None => builder.with_no_client_auth(),
         Some(demand) => builder.with_client_cert_verifier(Arc::new(AnyClient::new(demand, provider))),
     };
@@ -131,7 +154,7 @@ where
     if no_http2 {
         config.alpn_protocols.remove(0);
     }
-    config.ignore_client_order = true;
+    config.ignore_client_order = !wish.tls.as_ref().is_some_and(|own| own.client_order);
     config.send_tls13_tickets = 1;
     match (tls.no_tickets, tls.no_cache) {
         (false, _) => config.ticketer = aws_lc_rs::Ticketer::new()?,
@@ -147,13 +170,17 @@ where
 /// Sessions that are remembered where there are no tickets.
 const SESSIONS: usize = 4096;
 
-/// The provider with the cipher suites that are set.
+/// The provider with the cipher suites that are set, in their order.
 pub(super) fn limited(ciphers: Option<&[ir::Cipher]>) -> Arc<CryptoProvider> {
     let all = provider();
     let Some(ciphers) = ciphers else { return all };
     let mut provider = CryptoProvider::clone(&all);
-    let is_set = |suite: u16| ciphers.iter().any(|cipher| cipher.number == suite);
-    provider.cipher_suites.retain(|suite| suite.tls13().is_some() || is_set(u16::from(suite.suite())));
+    let place = |suite: &SupportedCipherSuite| match suite.tls13() {
+        Some(_) => Some(0),
+        None => ciphers.iter().position(|cipher| cipher.number == u16::from(suite.suite())).map(|place| place + 1),
+    };
+    provider.cipher_suites.retain(|suite| place(suite).is_some());
+    provider.cipher_suites.sort_by_key(place);
     Arc::new(provider)
 }
 
@@ -408,7 +435,7 @@ mod tests {
         let mut config = Config::default();
         Arc::make_mut(&mut config.certificates).insert(pattern("*.shop.example"), own);
         let table = Arc::new(world.build(&Arc::new(config), None));
-        (server_config(move || Some(Arc::clone(&table)), &ir::Tls::default(), false, None).unwrap(), keys)
+        (server_config(move || Some(Arc::clone(&table)), &ir::Tls::default(), false, &Wish::default()).unwrap(), keys)
     }
 
     /// A client that prefers what we like least.
@@ -492,6 +519,20 @@ mod tests {
             assert_eq!((far.is_http2, far.version), (is_http2, name));
             assert_eq!(near.get_ref().1.negotiated_cipher_suite().unwrap().suite(), suite);
         }
+    }
+
+    #[test]
+    fn suites_are_offered_in_the_order_of_the_list_and_by_default_in_that_of_all() {
+        let of = |provider: &CryptoProvider| -> Vec<u16> {
+            let old = provider.cipher_suites.iter().filter(|suite| suite.tls13().is_none());
+            old.map(|suite| u16::from(suite.suite())).collect()
+        };
+        let all = ir::Cipher::ALL.map(|cipher| cipher.number);
+        assert_eq!(of(&provider()), all);
+        let mut list = ir::Cipher::ALL;
+        list.reverse();
+        assert!(of(&limited(Some(&list))).iter().eq(all.iter().rev()));
+        assert_eq!(limited(Some(&list[..1])).cipher_suites.len(), 4);
     }
 
     #[tokio::test]

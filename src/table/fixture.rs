@@ -78,6 +78,7 @@ pub(crate) fn config(algorithm: ir::Algorithm, lines: &str) -> Arc<ir::Config> {
                 routes: Vec::new(),
                 redirect: None,
                 client_auth: None,
+                tls: None,
                 passthrough: None,
             })
         });

@@ -162,6 +162,7 @@ fn add(config: &mut ir::Config, pattern: HostPattern, routes: Routes) {
         routes: Vec::new(),
         redirect: None,
         client_auth: None,
+        tls: None,
         passthrough: None,
     };
     for (path, (port, balance)) in routes {

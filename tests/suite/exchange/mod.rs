@@ -26,3 +26,4 @@ pub mod scripted;
 mod regex;
 mod seen;
 mod snippets;
+mod suites;

@@ -14,6 +14,4 @@ pub(super) const ROWS: &[Row] = &[
     both("http2-push-preload", tunes_nothing("remove it; browsers no longer take pushed answers")),
     both("opentelemetry-operation-name", differs(TRACES)),
     both("opentelemetry-trust-incoming-span", differs(TRACES)),
-    both("ssl-ciphers", differs("cipher suites with AEAD and forward secrecy are offered")),
-    both("ssl-prefer-server-ciphers", tunes_nothing("remove it; the server's order always counts")),
 ];
