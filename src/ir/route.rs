@@ -175,6 +175,8 @@ pub struct Policy {
     pub upgrade: Upgrade,
     /// Pass request trailers on (`request-trailers: pass`).
     pub request_trailers: bool,
+    /// HTTP/1.0 is spoken to the backend (`proxy-http-version`): one request a connection, no chunks, no upgrade.
+    pub http10: bool,
     /// gRPC: no body limit, and the gap between body reads does not end a request.
     pub is_grpc: bool,
     /// How answers are compressed; `None` = not at all.

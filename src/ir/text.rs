@@ -221,6 +221,7 @@ fn policy(words: &mut Vec<String>, policy: &Policy, plain: &Policy) {
         retry,
         upgrade,
         request_trailers,
+        http10,
         is_grpc,
         compress,
         cache,
@@ -259,6 +260,9 @@ fn policy(words: &mut Vec<String>, policy: &Policy, plain: &Policy) {
     }
     if *request_trailers != plain.request_trailers {
         words.push(if *request_trailers { "trailers=pass" } else { "trailers=drop" }.to_owned());
+    }
+    if *http10 != plain.http10 {
+        words.push(if *http10 { "http/1.0" } else { "http/1.1" }.to_owned());
     }
     if *is_grpc != plain.is_grpc {
         words.push("grpc".to_owned());

@@ -201,6 +201,7 @@ async fn fetch<C: Client>(asker: &Asker<'_, C>, external: &External, backend: &B
         peer,
         rules: &globals.requests,
         framing: Framing::None,
+        is_http10: false,
         upgrade: None,
         te_trailers: false,
         // A service that is told of http may redirect to https; ingress-nginx says neither.

@@ -137,6 +137,7 @@ pub(crate) fn route(path: ir::PathMatch, implicit: bool, target: ir::Target) -> 
             retry: ir::Retry { on: ir::RetryOn::default(), tries: 3, timeout: Duration::ZERO },
             upgrade: ir::Upgrade::Any,
             request_trailers: false,
+            http10: false,
             is_grpc: false,
             cache: None,
             compress: None,

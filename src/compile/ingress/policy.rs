@@ -39,6 +39,7 @@ pub(super) fn policy(settings: &Settings, limits: &Limits) -> Policy {
         },
         upgrade: settings.upgrade.unwrap_or_default(),
         request_trailers: settings.request_trailers.unwrap_or(false),
+        http10: settings.http10.unwrap_or(false),
         is_grpc,
         cache: settings.cache.caching(),
         compress: settings.compress.compression(),

@@ -311,6 +311,7 @@ fn revalidate(worker: &Rc<Worker>, ask: &Ask<'_>, key: &Key, stored: &Arc<Stored
     let octets = [request.path, request.query, request.host, request.forwarded_host, request.request_id];
     let [path, query, host, forwarded_host, request_id] = octets.map(<[u8]>::to_vec);
     let (prefix, routing, identity) = (request.prefix.map(<[u8]>::to_vec), owned(ask.path), ask.identity.to_vec());
+    let is_http10 = request.is_http10;
     let (key, stale, nobody) = (key.clone(), Arc::clone(stored), Nobody::new(request.peer));
     tokio::task::spawn_local(async move {
         let route = table.route(at);
@@ -328,6 +329,7 @@ fn revalidate(worker: &Rc<Worker>, ask: &Ask<'_>, key: &Key, stored: &Arc<Stored
             peer: nobody.peer(),
             rules: &table.globals().requests,
             framing: Framing::None,
+            is_http10,
             upgrade: None,
             te_trailers: false,
             withheld: &[],

@@ -17,6 +17,7 @@ mod hosts;
 mod mirror;
 mod pace;
 mod passwords;
+mod http10;
 pub mod late;
 mod limits;
 mod passthrough;

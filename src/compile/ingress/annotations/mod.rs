@@ -121,6 +121,8 @@ pub(in crate::compile) struct Settings {
     pub(in crate::compile) upgrade: Option<Upgrade>,
     /// `request-trailers`: pass them.
     pub(in crate::compile) request_trailers: Option<bool>,
+    /// `proxy-http-version` is `1.0`.
+    pub(in crate::compile) http10: Option<bool>,
     /// What it is beside another Ingress.
     pub(in crate::compile) canary: canary::Said,
     /// `cache` and what stands beside it.
