@@ -8,6 +8,9 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use fairlead::admin::Listener;
+use fairlead::admin::explain::{Request, explain};
+use fairlead::admin::shape::Answer;
 use fairlead::settings::{Limits, LogFormat};
 use fairlead::telemetry::AccessLog;
 use rustls::pki_types::ServerName;
@@ -346,6 +349,38 @@ fn connections_outlive_their_endpoint_their_route_and_the_listener() {
     speak(b"without the listener");
     drop((moved, socket, backend));
     assert!(bed.drain(Duration::from_secs(10)), "it ended by itself");
+}
+
+#[test]
+fn explain_and_the_list_of_routes_say_where_it_goes() {
+    let raw = Raw::start();
+    let more = ingress("more", "a.example", "/more", "web", "") + &ingress("none", "b.example", "/", "none", PASS);
+    let bed = passing(&(one(raw.address, PASS) + &more + &service("none", &[])));
+    let listeners =
+        [Listener { name: "http", port: bed.http.port() }, Listener { name: "https", port: bed.https.port() }];
+    let told = |url: &str| {
+        let request = Request::new("TRACE", url).unwrap();
+        let told = explain(&bed.table(), &listeners, &request);
+        (told.text(&request), told)
+    };
+    let (text, story) = told("https://a.example/more");
+    assert_eq!((story.status, story.answer), (200, Answer::Routed));
+    assert_eq!(story.route.unwrap().filters, ["ssl-passthrough"]);
+    assert!(
+        text.starts_with("TRACE https://a.example/more → 200 default/web:http (ingress default/web, ^ /)\n"),
+        "{text}"
+    );
+    for line in [
+        "host      TLS is passed on unopened (ssl-passthrough), so no path and nothing that is set for requests counts",
+        "backend   default/web:http, the bytes as they come, least_conn",
+        &format!("endpoint  {}", raw.address),
+    ] {
+        assert!(text.contains(line), "{line} in {text}");
+    }
+    let (text, story) = told("https://b.example/");
+    assert_eq!((story.status, story.answer), (0, Answer::Refused), "{text}");
+    assert!(text.contains("endpoint  the connection closes"), "{text}");
+    assert_eq!(told("http://a.example/").1.status, 405, "in clear text it is a request");
 }
 
 #[test]
