@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Logging, Networks, Regex, Template};
+use super::{Logging, Networks, Regex, Template, Traces};
 
 /// `None` and `Default` everywhere mean that nobody set it; what is done then stands where it is done.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -26,6 +26,8 @@ pub struct Globals {
     pub pool: Pool,
     /// TLS to clients.
     pub tls: Tls,
+    /// Where spans go.
+    pub traces: Traces,
     /// Longest wait for open requests while draining (`worker-shutdown-timeout`).
     pub drain: Option<Duration>,
 }

@@ -24,6 +24,7 @@ mod problem;
 mod rewrite;
 mod route;
 pub mod text;
+mod traces;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -59,6 +60,7 @@ pub use self::rewrite::{Piece, Rewrite, Wording};
 pub use self::route::{
     BodyLimit, Pace, PathKind, PathMatch, Policy, Rank, Retry, RetryOn, Route, Target, Timeouts, Upgrade, VirtualHost,
 };
+pub use self::traces::{Sampler, Traces, Tracing};
 
 /// Everything that is served, compiled from one snapshot.
 #[derive(Clone, Debug, Default, PartialEq)]

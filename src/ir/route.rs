@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::{
     BackendId, Caching, ClientAuth, Compression, Filters, HostPattern, HostRedirect, HostTls, Origin, PathPattern,
-    PortKey, Reason, Speech,
+    PortKey, Reason, Speech, Tracing,
 };
 
 /// One host with its routes.
@@ -185,6 +185,8 @@ pub struct Policy {
     pub cache: Option<Arc<Caching>>,
     /// How fast the body of an answer goes; `None` = as fast as the client takes it.
     pub pace: Option<Pace>,
+    /// Spans of requests; `None` = none are asked for.
+    pub trace: Option<Arc<Tracing>>,
     /// The Ingress asks for the backend's sticky cookie (`affinity: cookie`); else none is given out on the route.
     pub sticky: bool,
 }

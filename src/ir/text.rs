@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use super::{
     Backend, BackendId, BodyLimit, Caching, Compression, Config, EndpointSets, EndpointSource, Filters, HostRedirect,
-    Pace, Policy, Problem, Rejected, Retry, RetryOn, Route, Speech, Target, Timeouts, Upgrade, VirtualHost,
+    Pace, Policy, Problem, Rejected, Retry, RetryOn, Route, Speech, Target, Timeouts, Tracing, Upgrade, VirtualHost,
 };
 
 /// What the text form needs to know besides the configuration.
@@ -226,6 +226,7 @@ fn policy(words: &mut Vec<String>, policy: &Policy, plain: &Policy) {
         compress,
         cache,
         pace,
+        trace,
         sticky,
     } = policy;
     let Timeouts { connect, read, send, tunnel_idle } = timeouts;
@@ -281,9 +282,21 @@ fn policy(words: &mut Vec<String>, policy: &Policy, plain: &Policy) {
             None => "rate=unlimited".to_owned(),
         });
     }
+    if *trace != plain.trace {
+        words.push(trace.as_deref().map_or("trace=off".to_owned(), traced));
+    }
     if *sticky != plain.sticky {
         words.push("sticky".to_owned());
     }
+}
+
+/// `trace=checkout;own`: what a span is called, and that the trace of the client is not gone on with.
+fn traced(trace: &Tracing) -> String {
+    let Tracing { trusts, name } = trace;
+    let name = name.as_ref().map(|name| name.to_string()).unwrap_or_default();
+    let own = (!trusts).then(|| "own".to_owned());
+    let words: Vec<_> = Some(name).filter(|name| !name.is_empty()).into_iter().chain(own).collect();
+    if words.is_empty() { "trace".to_owned() } else { format!("trace={}", words.join(";")) }
 }
 
 /// `cache(key="$args" ttl=10s max=1m stale-if-error=60s status)`: only what differs from the defaults.

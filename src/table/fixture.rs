@@ -142,6 +142,7 @@ pub(crate) fn route(path: ir::PathMatch, implicit: bool, target: ir::Target) -> 
             cache: None,
             compress: None,
             pace: None,
+            trace: None,
             sticky: false,
         }),
     }

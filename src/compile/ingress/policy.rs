@@ -44,6 +44,7 @@ pub(super) fn policy(settings: &Settings, limits: &Limits) -> Policy {
         cache: settings.cache.caching(),
         compress: settings.compress.compression(),
         pace: settings.limits.pace(),
+        trace: settings.traces.tracing(),
         sticky: settings.backend.affinity.is_some(),
     }
 }
