@@ -77,8 +77,8 @@ async fn begin(worker: &Rc<Worker>, config: Arc<ServerConfigs>, arrival: Arrival
     let destination = |name: &str| worker.table().passthrough(name).cloned();
     let elsewhere = passes_on.then_some(&destination as Destination<'_>);
     let accepted = match tls::accept(choose, elsewhere, stream, longest, worker.metrics()).await {
-        Ok(tls::Begun::Accepted(accepted)) => accepted,
-        Ok(tls::Begun::Unopened(unopened)) => {
+        Ok(Ok(accepted)) => accepted,
+        Ok(Err(unopened)) => {
             let client = told.map_or(address, |(client, _)| client);
             return Some(Begun::Unopened(unopened, client.ip()));
         }

@@ -50,7 +50,7 @@ pub(super) struct Unopened {
 
 /// A first message, from a client that is ours to answer or not.
 pub(super) enum Greeting {
-    Ours(StartHandshake<TcpStream>),
+    Ours(Box<StartHandshake<TcpStream>>),
     Others(Box<Unopened>),
 }
 
@@ -61,7 +61,7 @@ pub(super) async fn greet(stream: TcpStream, destination: Destination<'_>) -> io
     let server_name = started.client_hello().server_name().map(lookup_form);
     let StartHandshake { accepted, io: Listening { stream, heard, is_cut }, .. } = started;
     match server_name.and_then(|name| Some((destination(&name)?, name))) {
-        None => Ok(Greeting::Ours(StartHandshake::from_parts(accepted, stream))),
+        None => Ok(Greeting::Ours(Box::new(StartHandshake::from_parts(accepted, stream)))),
         Some(_) if is_cut => Err(io::Error::new(io::ErrorKind::InvalidData, "the first message is too long")),
         Some((route, name)) => {
             Ok(Greeting::Others(Box::new(Unopened { stream, heard, server_name: name.into(), route })))

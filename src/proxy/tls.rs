@@ -218,13 +218,8 @@ pub(crate) enum HandshakeError {
     Failed(#[from] std::io::Error),
 }
 
-/// What a client's connection is after it was spoken to.
-pub(super) enum Begun {
-    /// Ours, after the handshake.
-    Accepted(Accepted),
-    /// Not ours to open.
-    Unopened(Box<Unopened>),
-}
+/// A client's connection after the handshake, or before it where it is not ours to open.
+pub(super) type Begun = Result<Accepted, Box<Unopened>>;
 
 /// The server side of a handshake, ended after `time`; counted in `metrics`. `choose` gets the server name, in lower case and
 /// without a dot at its end; so does `elsewhere`, which says whose connections are not ours to open. `None`: nobody's.
@@ -239,7 +234,7 @@ pub(super) async fn accept(
         let started = match elsewhere {
             None => LazyConfigAcceptor::new(Acceptor::default(), stream).await?,
             Some(destination) => match passthrough::greet(stream, destination).await? {
-                Greeting::Ours(started) => started,
+                Greeting::Ours(started) => *started,
                 Greeting::Others(unopened) => return Ok(Err(unopened)),
             },
         };
@@ -255,14 +250,14 @@ pub(super) async fn accept(
         })?;
     let stream = match begun {
         Ok(stream) => stream,
-        Err(unopened) => return Ok(Begun::Unopened(unopened)),
+        Err(unopened) => return Ok(Err(unopened)),
     };
     let session = stream.get_ref().1;
     let version = version_name(session.protocol_version());
     metrics.handshake(version, session.handshake_kind() == Some(HandshakeKind::Resumed), true);
     let server_name = session.server_name().map(|name| lookup_form(name).into());
     let is_http2 = session.alpn_protocol() == Some(HTTP2);
-    Ok(Begun::Accepted(Accepted { stream, version, server_name, is_http2 }))
+    Ok(Ok(Accepted { stream, version, server_name, is_http2 }))
 }
 
 /// A server name as hosts are looked up.
@@ -466,8 +461,8 @@ mod tests {
     ) -> Result<Accepted, HandshakeError> {
         let choose = |_: Option<&str>| Arc::clone(server);
         match accept(choose, None, stream, Duration::from_secs(10), metrics.worker(0)).await? {
-            Begun::Accepted(accepted) => Ok(accepted),
-            Begun::Unopened(_) => panic!("nothing is passed on"),
+            Ok(accepted) => Ok(accepted),
+            Err(_) => panic!("nothing is passed on"),
         }
     }
 
