@@ -81,7 +81,7 @@ fn forwarded(head: &RequestHead) {
     let Ok(path) = uri::path::normalise(head.path()) else { return };
     let host = head.part(head.authority);
     let mut out = Vec::new();
-    serialise::request_line(&mut out, head.method.as_str(), path.forward.as_bytes(), head.query());
+    serialise::request_line(&mut out, head.method.as_str(), path.forward.as_bytes(), head.query(), false);
     serialise::field(&mut out, b"Host", host);
     serialise::fields(&mut out, &head.fields);
     serialise::framing(&mut out, head.framing);

@@ -4,6 +4,7 @@
 //! request of the proxy goes through; `table::explain` adds why its look-up found what it found.
 
 mod entry;
+mod passthrough;
 
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr};
@@ -131,6 +132,10 @@ pub fn explain(table: &RoutingTable, listeners: &[Listener], request: &Request) 
         rejected: rejected(table, &host),
     };
     let Some(listener) = listener(&mut story, listeners, request) else { return story };
+    if let Some(route) = table.passthrough(&host).filter(|_| request.is_tls) {
+        passthrough::explain(&mut story, table, listener, &host, route);
+        return story;
+    }
     if Method::from_bytes(request.method.as_bytes()).is_ok_and(|method| is_refused(&method)) {
         story.status = METHOD_REFUSED.status;
         tell(&mut story, "method", format!("{} is not for a reverse proxy", request.method));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::View;
 use super::shape::{Backend, Backends, Certificate, Certificates, Problem, Problems, Route, Routes, time};
 use crate::ir::{self, CertificateOrigin, HostPattern, Object};
-use crate::table::{RoutingTable, Target};
+use crate::table::{RouteRef, RoutingTable, Target};
 
 /// `?namespace=&host=`: what an answer is limited to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,10 +36,17 @@ pub(super) fn routes(view: &View, filter: &Filter) -> Routes {
     let table = view.table.load();
     let mut routes = Vec::new();
     for listener in &view.listeners {
-        let rows = written(&table).filter(|(host, rule)| {
+        let rows = written(&table).filter(|(_, host, rule)| {
             filter.takes_host(host) && filter.takes_namespace(&rule.origin.object.name.namespace)
         });
-        routes.extend(rows.map(|(host, rule)| Route::new(listener, host, rule)));
+        routes.extend(rows.filter_map(|(at, host, rule)| {
+            match table.passthrough_beside(at).filter(|_| listener.is_tls()) {
+                None => Some(Route::new(listener, host, rule)),
+                // The others of the host are reached in clear text only.
+                Some(passed) if passed.rule.origin == rule.origin => Some(Route::passed_on(listener, host, rule)),
+                Some(_) => None,
+            }
+        }));
     }
     Routes { generation: table.generation, routes }
 }
@@ -111,7 +118,7 @@ fn objects_of_host(table: &RoutingTable, filter: &Filter) -> BTreeSet<Arc<Object
 }
 
 /// The routes that somebody wrote.
-fn written(table: &RoutingTable) -> impl Iterator<Item = (&HostPattern, &ir::Route)> {
+fn written(table: &RoutingTable) -> impl Iterator<Item = (RouteRef, &HostPattern, &ir::Route)> {
     let routes = table.routes().filter(|(_, _, route)| !matches!(route.target, Target::NotFound));
-    routes.map(|(_, host, route)| (host, &*route.rule))
+    routes.map(|(at, host, route)| (at, host, &*route.rule))
 }

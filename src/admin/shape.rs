@@ -261,6 +261,11 @@ impl Route {
             origin: Origin::new(&rule.origin),
         }
     }
+
+    /// The same of TLS that is passed on unopened by `rule`: nothing acts on requests.
+    pub fn passed_on(listener: &Listener, host: &ir::HostPattern, rule: &ir::Route) -> Route {
+        Route { filters: vec!["ssl-passthrough".to_owned()], ..Route::new(listener, host, rule) }
+    }
 }
 
 /// The names of the filters that act on requests in clear text, or on those over TLS, in the order in which they act.

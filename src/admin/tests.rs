@@ -279,13 +279,36 @@ fn of_many_routes_that_lost_the_nearest_are_listed_and_the_others_counted() {
         .map(Arc::new)
         .collect();
     routes.extend(host.routes.iter().cloned());
-    *host = Arc::new(ir::VirtualHost { host: host.host.clone(), routes, redirect: None, client_auth: None });
+    *host = Arc::new(ir::VirtualHost {
+        host: host.host.clone(),
+        routes,
+        redirect: None,
+        client_auth: None,
+        tls: None,
+        passthrough: None,
+    });
     let self_made = Arc::new(certificate_of_ourselves());
     let table = RoutingTable::build(&Arc::new(config), None, &view.registry, &view.metrics, &self_made);
     let request = Asked::new("GET", "https://a.example/far/00/x").unwrap();
     let told = explain(&table, &view.listeners, &request);
     assert_eq!((told.lost.len(), told.more_lost), (20, 11));
     assert!(told.text(&request).ends_with("\n  and 11 more\n"), "{}", told.text(&request));
+}
+
+#[test]
+fn of_a_host_that_is_passed_on_one_route_is_listed_over_tls() {
+    let view = shop();
+    let mut config = ir::Config::clone(view.table.load().config());
+    let host = Arc::make_mut(config.hosts.get_mut(&HostPattern::Exact("a.example".into())).unwrap());
+    host.passthrough = Some(Arc::clone(&host.routes[1]));
+    let self_made = Arc::new(certificate_of_ourselves());
+    let table = RoutingTable::build(&Arc::new(config), None, &view.registry, &view.metrics, &self_made);
+    view.table.publish(Arc::new(table));
+    let told: Value = serde_json::from_str(&get(&view, "/api/v1/routes?host=a.example").1).unwrap();
+    let rows = told["routes"].as_array().unwrap().iter();
+    let rows: Vec<_> = rows.filter(|row| row["listener"] == "https:8443").collect();
+    assert_eq!(rows.len(), 1, "{told}");
+    assert_eq!((&rows[0]["path"], &rows[0]["filters"][0]), (&"/api".into(), &"ssl-passthrough".into()));
 }
 
 #[test]
@@ -514,7 +537,14 @@ fn backend_id(namespace: &str, name: &str) -> ir::BackendId {
 }
 
 fn host(host: HostPattern, routes: Vec<ir::Route>) -> ir::VirtualHost {
-    ir::VirtualHost { host, routes: routes.into_iter().map(Arc::new).collect(), redirect: None, client_auth: None }
+    ir::VirtualHost {
+        host,
+        routes: routes.into_iter().map(Arc::new).collect(),
+        redirect: None,
+        client_auth: None,
+        tls: None,
+        passthrough: None,
+    }
 }
 
 fn implicit(route: ir::Route) -> ir::Route {

@@ -114,6 +114,10 @@ fn routes(loaded: &Loaded, options: &CompileOptions) -> Vec<shape::Route> {
     let mut routes = Vec::new();
     for listener in &listeners {
         for host in loaded.config.hosts.values() {
+            if let Some(route) = host.passthrough.as_ref().filter(|_| listener.is_tls()) {
+                routes.push(shape::Route::passed_on(listener, &host.host, route));
+                continue;
+            }
             let written = host.routes.iter().filter(|route| route.target != Target::NotFound);
             routes.extend(written.map(|route| shape::Route::new(listener, &host.host, route)));
         }

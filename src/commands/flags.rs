@@ -112,7 +112,7 @@ pub(super) fn explain() -> &'static [Flag] {
 
 /// The flags of `serve` that change what objects mean.
 fn compile_flags() -> impl Iterator<Item = Flag> {
-    const NAMES: [&str; 14] = [
+    const NAMES: [&str; 15] = [
         "configmap",
         "http-port",
         "https-port",
@@ -124,6 +124,7 @@ fn compile_flags() -> impl Iterator<Item = Flag> {
         "annotations-prefix",
         "disable-catch-all",
         "disable-svc-external-name",
+        "enable-ssl-passthrough",
         "enable-topology-aware-routing",
         "default-backend-service",
         "default-ssl-certificate",

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use super::ingress::annotations::snippet::Rules;
 use super::said::{Said, Told};
 use crate::ir::{
-    Alias, BackendId, CanaryRule, Certificate, ClientAuth, EndpointSource, Filters, HostPattern, HostRedirect, Name,
-    Object, Origin, PathMatch, Policy, PortKey, Problem, Protocol, Reason, Rejected, Route, Severity, Speech, Target,
+    Alias, BackendId, CanaryRule, Certificate, Cipher, ClientAuth, EndpointSource, Filters, HostPattern, HostRedirect,
+    Name, Object, Origin, PathMatch, Policy, PortKey, Problem, Protocol, Reason, Rejected, Route, Severity, Speech,
+    Target,
 };
 
 /// Everything that one Ingress asks for.
@@ -130,6 +131,12 @@ pub(super) struct Front {
     pub(super) aliases: Option<Told<Box<[Alias]>>>,
     /// `auth-tls-secret` and what belongs to it.
     pub(super) client_auth: Option<Told<Arc<ClientAuth>>>,
+    /// `ssl-ciphers`.
+    pub(super) ciphers: Option<Told<Box<[Cipher]>>>,
+    /// `ssl-prefer-server-ciphers`.
+    pub(super) server_order: Option<Told<bool>>,
+    /// `ssl-passthrough`, with the times by which bytes are passed on.
+    pub(super) passthrough: Option<Told<Arc<Policy>>>,
     /// `server-snippet`.
     pub(super) snippet: Option<Told<Arc<Rules>>>,
     /// `from-to-www-redirect`.

@@ -8,18 +8,24 @@ use super::claim::{Front, problem};
 use super::ground::Ground;
 use super::ingress::annotations::field;
 use super::ingress::annotations::snippet::Rules;
+use super::passthrough;
 use super::said::Told;
 use crate::ir::{
-    Alias, Aliases, ClientAuth, HostPattern, HostRedirect, Object, Problem, Reason, Severity, VirtualHost,
+    Alias, Aliases, Cipher, ClientAuth, HostPattern, HostRedirect, HostTls, Object, Problem, Reason, Severity,
+    VirtualHost,
 };
 
 /// What is said of one host together.
 #[derive(Default)]
-pub(super) struct Decided {
+pub(super) struct Decided<'a> {
     /// What requests for `/` get.
     pub(super) app_root: Option<Arc<HostRedirect>>,
     /// Client certificates.
     pub(super) client_auth: Option<Arc<ClientAuth>>,
+    /// How TLS is spoken.
+    pub(super) tls: HostTls,
+    /// The oldest Ingress that asks for TLS to be passed on unopened.
+    pub(super) passthrough: Option<passthrough::Asked<'a>>,
     /// What `server-snippet` asks for.
     pub(super) rules: Option<Arc<Rules>>,
     /// It acts on the paths of this namespace only: the host belongs to another.
@@ -44,7 +50,7 @@ pub(super) fn decide<'a>(
     owner: Option<&Arc<str>>,
     fronts: impl Iterator<Item = (&'a Arc<Object>, &'a Arc<Front>)> + Clone,
     problems: &mut Vec<Problem>,
-) -> Decided {
+) -> Decided<'a> {
     let (mut app_root, mut aliases, mut client_auth, mut snippet, mut www) = (None, None, None, None, false);
     let is_owners = |object: &Object| owner.is_none_or(|owner| object.name.namespace == *owner);
     for of_owner in [true, false] {
@@ -52,12 +58,24 @@ pub(super) fn decide<'a>(
             first(&mut snippet, object, front.snippet.as_ref(), problems);
         }
     }
+    let (mut passthrough, mut ciphers, mut server_order) = (None, None, None);
     for (object, front) in fronts {
-        let Front { app_root: own_root, aliases: own_aliases, client_auth: own_auth, snippet: _, www: own_www } =
-            &**front;
+        let Front {
+            app_root: own_root,
+            aliases: own_aliases,
+            client_auth: own_auth,
+            ciphers: own_ciphers,
+            server_order: own_order,
+            passthrough: own_passthrough,
+            snippet: _,
+            www: own_www,
+        } = &**front;
         first(&mut app_root, object, own_root.as_ref(), problems);
         first(&mut aliases, object, own_aliases.as_ref(), problems);
         first(&mut client_auth, object, own_auth.as_ref(), problems);
+        first(&mut ciphers, object, own_ciphers.as_ref(), problems);
+        first(&mut server_order, object, own_order.as_ref(), problems);
+        passthrough = passthrough.or(own_passthrough.as_ref().map(|told| (object, told)));
         www |= own_www;
     }
     let aliases = aliases.map(|(object, told)| (Arc::clone(object), told.clone()));
@@ -78,6 +96,11 @@ pub(super) fn decide<'a>(
     Decided {
         app_root: app_root.map(|(_, told): (_, &Told<Arc<HostRedirect>>)| Arc::clone(&told.value)),
         client_auth: client_auth.map(|(_, told): (_, &Told<Arc<ClientAuth>>)| Arc::clone(&told.value)),
+        tls: HostTls {
+            ciphers: ciphers.map(|(_, told): (_, &Told<Box<[Cipher]>>)| told.value.clone()),
+            client_order: server_order.is_some_and(|(_, told): (_, &Told<bool>)| !told.value),
+        },
+        passthrough,
         rules: snippet.map(|(_, told): (_, &Told<Arc<Rules>>)| Arc::clone(&told.value)),
         reach: foreign.map(|(object, _)| Arc::clone(&object.name.namespace)),
         names: (aliases.is_some() || www).then_some(Names { aliases, www }),
@@ -178,5 +201,12 @@ pub(super) fn moved(from: &HostPattern, to: &HostPattern, ground: &Ground) -> Vi
         http_port: port(options.http_port, 80),
         https_port: port(options.https_port, 443),
     };
-    VirtualHost { host: from.clone(), routes: Vec::new(), redirect: Some(Arc::new(redirect)), client_auth: None }
+    VirtualHost {
+        host: from.clone(),
+        routes: Vec::new(),
+        redirect: Some(Arc::new(redirect)),
+        client_auth: None,
+        tls: None,
+        passthrough: None,
+    }
 }

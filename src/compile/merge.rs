@@ -15,11 +15,12 @@ use super::ground::Ground;
 use super::host_rules;
 use super::ingress::default_policy;
 use super::names;
+use super::passthrough;
 use super::said::{AskedTls, Decided};
 use super::shared::Shared;
 use crate::ir::{
-    Backend, BackendId, BackendTls, Certificate, EndpointSource, Filters, HostPattern, Origin, PathKind, PathMatch,
-    PathPattern, Problem, Protocol, Reason, Rejected, Route, Severity, Speech, Target, VirtualHost,
+    Backend, BackendId, BackendTls, Certificate, EndpointSource, Filters, HostPattern, HostTls, Origin, PathKind,
+    PathMatch, PathPattern, Problem, Protocol, Reason, Rejected, Route, Severity, Speech, Target, VirtualHost,
 };
 
 /// One host with everything that was decided about it.
@@ -105,6 +106,8 @@ pub(super) fn host<'a>(
     }
     let owner = claims.clone().next().map(|claim| Arc::clone(&claim.origin.object.name.namespace));
     let fronts = claims.clone().filter_map(|claim| Some((&claim.origin.object, claim.front.as_ref()?)));
+    let mut front = front::decide(owner.as_ref(), fronts, &mut merge.problems);
+    let passthrough = front.passthrough.and_then(|asked| merge.passthrough(pattern, asked));
     let (certificate, problems) = certificate(pattern, claims);
     merge.problems.extend(problems);
     let mut rejected = Vec::new();
@@ -124,8 +127,7 @@ pub(super) fn host<'a>(
         routes.sort_by(|a, b| place(&a.path).cmp(&place(&b.path)));
         routes
     };
-    let mut problems = merge.problems;
-    let mut front = front::decide(owner.as_ref(), fronts, &mut problems);
+    let problems = merge.problems;
     let is_within =
         |route: &Route| front.reach.as_ref().is_none_or(|namespace| route.origin.object.name.namespace == *namespace);
     let of_all = host_rules::of(front.rules.as_deref().filter(|_| front.reach.is_none()), ground);
@@ -147,6 +149,8 @@ pub(super) fn host<'a>(
         routes,
         redirect: front.app_root,
         client_auth: front.client_auth.map(|auth| shared.client_auth(auth)),
+        tls: (front.tls != HostTls::default()).then(|| shared.host_tls(front.tls)),
+        passthrough,
     };
     MergedHost { host: Arc::new(host), certificate, problems, rejected, names: front.names, canaries: attached }
 }
@@ -167,7 +171,7 @@ pub(super) fn unclaimed(fallback: &Fallback, ground: &Ground, shared: &mut Share
     if let Some(rules) = host_rules::of(None, ground) {
         host_rules::apply(&rules, &mut routes, shared, |_| true);
     }
-    VirtualHost { host: HostPattern::Any, routes, redirect: None, client_auth: None }
+    VirtualHost { host: HostPattern::Any, routes, redirect: None, client_auth: None, tls: None, passthrough: None }
 }
 
 struct Merge<'a> {
@@ -210,6 +214,14 @@ impl Merge<'_> {
     fn enter(&mut self, route: Arc<Route>, written: &Arc<str>, is_regex: bool, is_costly: bool) {
         let taken = Taken { written: Arc::clone(written), is_regex, is_costly, number: self.taken.len(), route };
         self.taken.insert(taken.route.path.clone(), taken);
+    }
+
+    /// Where TLS goes that is passed on unopened.
+    fn passthrough(&mut self, pattern: &HostPattern, asked: passthrough::Asked<'_>) -> Option<Arc<Route>> {
+        let Merge { clear_text, taken, shared, problems, .. } = self;
+        let is_guarded = clear_text.asks_certificates || taken.values().any(|taken| taken.route.filters.is_guarded());
+        let route = |path: &PathMatch| taken.get(path).map(|taken| &taken.route);
+        passthrough::route(pattern, asked, route, is_guarded, shared, problems)
     }
 
     /// The routes as regular expressions in the order in which ingress-nginx tries them: the longest text first, of equally

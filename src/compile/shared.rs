@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::fields::Fields;
 use super::said::BackendSettings;
-use crate::ir::{BackendTls, Balancing, ClientAuth, Cookie, Demand, Filters, PathPattern, Policy};
+use crate::ir::{BackendTls, Balancing, ClientAuth, Cookie, Demand, Filters, HostTls, PathPattern, Policy};
 
 /// Values in use by the routes and backends.
 #[derive(Default)]
@@ -17,6 +17,7 @@ pub(super) struct Shared {
     cookies: BTreeSet<Arc<Cookie>>,
     demands: BTreeSet<Arc<Demand>>,
     filters: BTreeSet<Arc<Filters>>,
+    host_tls: BTreeSet<Arc<HostTls>>,
     patterns: BTreeMap<Arc<str>, Pattern>,
     policies: BTreeSet<Arc<Policy>>,
 }
@@ -51,6 +52,11 @@ impl Shared {
         share(&mut self.filters, filters)
     }
 
+    /// The one copy of how TLS is spoken on a host.
+    pub(super) fn host_tls(&mut self, tls: HostTls) -> Arc<HostTls> {
+        share(&mut self.host_tls, tls)
+    }
+
     /// The one copy of `tls`.
     pub(super) fn backend_tls(&mut self, tls: BackendTls) -> Arc<BackendTls> {
         share(&mut self.backend_tls, tls)
@@ -71,6 +77,7 @@ impl Shared {
     /// Forgets what nothing has any more.
     pub(super) fn sweep(&mut self) {
         self.backend_tls.retain(|value| Arc::strong_count(value) > 1);
+        self.host_tls.retain(|value| Arc::strong_count(value) > 1);
         self.demands.retain(|value| Arc::strong_count(value) > 1);
         self.cookies.retain(|value| Arc::strong_count(value) > 1);
         self.balancings.retain(|value| Arc::strong_count(value) > 1);

@@ -45,13 +45,13 @@ pub fn fields(out: &mut Vec<u8>, fields: &Fields) {
     out.extend_from_slice(bytes.get(run).unwrap_or_default());
 }
 
-/// Appends a request line.
-pub fn request_line(out: &mut Vec<u8>, method: &str, path: &[u8], query: &[u8]) {
+/// Appends a request line, of HTTP/1.1 or of HTTP/1.0.
+pub fn request_line(out: &mut Vec<u8>, method: &str, path: &[u8], query: &[u8], is_http10: bool) {
     out.extend_from_slice(method.as_bytes());
     out.push(b' ');
     out.extend_from_slice(path);
     out.extend_from_slice(query);
-    out.extend_from_slice(b" HTTP/1.1\r\n");
+    out.extend_from_slice(if is_http10 { b" HTTP/1.0\r\n" } else { b" HTTP/1.1\r\n" });
 }
 
 /// Appends a status line; an empty `reason` becomes the usual one.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Logging, Networks, Regex, Template};
+use super::{Logging, Networks, Regex, Template, Traces};
 
 /// `None` and `Default` everywhere mean that nobody set it; what is done then stands where it is done.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -26,6 +26,8 @@ pub struct Globals {
     pub pool: Pool,
     /// TLS to clients.
     pub tls: Tls,
+    /// Where spans go.
+    pub traces: Traces,
     /// Longest wait for open requests while draining (`worker-shutdown-timeout`).
     pub drain: Option<Duration>,
 }
@@ -171,7 +173,7 @@ pub struct Tls {
     pub no_tls12: bool,
     /// `ssl-protocols` has no 1.3.
     pub no_tls13: bool,
-    /// `ssl-ciphers`: cipher suites of TLS 1.2.
+    /// `ssl-ciphers`: cipher suites of TLS 1.2, in their order.
     pub ciphers: Option<Box<[Cipher]>>,
     /// `ssl-ecdh-curve`: groups for the exchange of keys.
     pub groups: Option<Box<[Group]>>,
@@ -193,19 +195,15 @@ pub struct Cipher {
 }
 
 impl Cipher {
-    const ALL: [Cipher; 6] = [
+    /// All of them, in the order in which they are offered where nobody sets one.
+    pub const ALL: [Cipher; 6] = [
         Cipher { name: "ECDHE-ECDSA-AES128-GCM-SHA256", number: 0xc02b },
-        Cipher { name: "ECDHE-ECDSA-AES256-GCM-SHA384", number: 0xc02c },
         Cipher { name: "ECDHE-RSA-AES128-GCM-SHA256", number: 0xc02f },
+        Cipher { name: "ECDHE-ECDSA-AES256-GCM-SHA384", number: 0xc02c },
+        Cipher { name: "ECDHE-ECDSA-CHACHA20-POLY1305", number: 0xcca9 },
         Cipher { name: "ECDHE-RSA-AES256-GCM-SHA384", number: 0xc030 },
         Cipher { name: "ECDHE-RSA-CHACHA20-POLY1305", number: 0xcca8 },
-        Cipher { name: "ECDHE-ECDSA-CHACHA20-POLY1305", number: 0xcca9 },
     ];
-
-    /// The one of that name.
-    pub fn named(name: &str) -> Option<Cipher> {
-        Cipher::ALL.into_iter().find(|cipher| cipher.name.eq_ignore_ascii_case(name))
-    }
 }
 
 /// A group for the exchange of keys.

@@ -24,6 +24,7 @@ mod problem;
 mod rewrite;
 mod route;
 pub mod text;
+mod traces;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -49,7 +50,7 @@ pub use self::globals::{
 };
 pub use self::host::HostPattern;
 pub use self::logging::{Escape, LineFormat, LogPart, Logging};
-pub use self::mutual::{Authorities, BackendTls, ClientAuth, ClientMode, Demand, Verified};
+pub use self::mutual::{Authorities, BackendTls, ClientAuth, ClientMode, Demand, HostTls, Verified};
 pub use self::networks::Networks;
 pub use self::object::{Kind, Name, Object, Origin};
 pub use self::password::{Password, Users};
@@ -59,6 +60,7 @@ pub use self::rewrite::{Piece, Rewrite, Wording};
 pub use self::route::{
     BodyLimit, Pace, PathKind, PathMatch, Policy, Rank, Retry, RetryOn, Route, Target, Timeouts, Upgrade, VirtualHost,
 };
+pub use self::traces::{Sampler, Traces, Tracing};
 
 /// Everything that is served, compiled from one snapshot.
 #[derive(Clone, Debug, Default, PartialEq)]

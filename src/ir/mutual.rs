@@ -118,6 +118,15 @@ pub struct ClientAuth {
     pub passes_certificate: bool,
 }
 
+/// How TLS is spoken to the clients of one host, where that is not as everywhere. Sessions are resumed only where it is equal.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct HostTls {
+    /// Cipher suites of TLS 1.2, in their order (`ssl-ciphers`); `None`: those of the ConfigMap.
+    pub ciphers: Option<Box<[Cipher]>>,
+    /// The client's order of suites counts (`ssl-prefer-server-ciphers` is `false`).
+    pub client_order: bool,
+}
+
 /// What is asked of a client in its handshake. Sessions are resumed only where all of it is equal.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Demand {

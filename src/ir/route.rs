@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    BackendId, Caching, ClientAuth, Compression, Filters, HostPattern, HostRedirect, Origin, PathPattern, PortKey,
-    Reason, Speech,
+    BackendId, Caching, ClientAuth, Compression, Filters, HostPattern, HostRedirect, HostTls, Origin, PathPattern,
+    PortKey, Reason, Speech, Tracing,
 };
 
 /// One host with its routes.
@@ -22,6 +22,10 @@ pub struct VirtualHost {
     pub redirect: Option<Arc<HostRedirect>>,
     /// Client certificates, if they are asked for or should be.
     pub client_auth: Option<Arc<ClientAuth>>,
+    /// How TLS is spoken, where that is not as on other hosts.
+    pub tls: Option<Arc<HostTls>>,
+    /// Where TLS goes that is not opened here (`ssl-passthrough`): the route of `/`, without what acts on requests.
+    pub passthrough: Option<Arc<Route>>,
 }
 
 /// One path of one host.
@@ -171,6 +175,8 @@ pub struct Policy {
     pub upgrade: Upgrade,
     /// Pass request trailers on (`request-trailers: pass`).
     pub request_trailers: bool,
+    /// HTTP/1.0 is spoken to the backend (`proxy-http-version`): one request a connection, no chunks, no upgrade.
+    pub http10: bool,
     /// gRPC: no body limit, and the gap between body reads does not end a request.
     pub is_grpc: bool,
     /// How answers are compressed; `None` = not at all.
@@ -179,6 +185,8 @@ pub struct Policy {
     pub cache: Option<Arc<Caching>>,
     /// How fast the body of an answer goes; `None` = as fast as the client takes it.
     pub pace: Option<Pace>,
+    /// Spans of requests; `None` = none are asked for.
+    pub trace: Option<Arc<Tracing>>,
     /// The Ingress asks for the backend's sticky cookie (`affinity: cookie`); else none is given out on the route.
     pub sticky: bool,
 }

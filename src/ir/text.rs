@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use super::{
     Backend, BackendId, BodyLimit, Caching, Compression, Config, EndpointSets, EndpointSource, Filters, HostRedirect,
-    Pace, Policy, Problem, Rejected, Retry, RetryOn, Route, Speech, Target, Timeouts, Upgrade, VirtualHost,
+    Pace, Policy, Problem, Rejected, Retry, RetryOn, Route, Speech, Target, Timeouts, Tracing, Upgrade, VirtualHost,
 };
 
 /// What the text form needs to know besides the configuration.
@@ -41,7 +41,7 @@ impl Form<'_> {
             section(&mut out, &self.listeners());
         }
         for host in config.hosts.values() {
-            let _ = writeln!(out, "  {}", headline(host, config));
+            let _ = writeln!(out, "  {}", self.headline(host, config));
             table(&mut out, "    ", host.routes.iter().map(|route| self.route(route, &config.backends)).collect());
         }
         let globals = globals::lines(&config.globals);
@@ -73,6 +73,34 @@ impl Form<'_> {
         let http = self.http_port.map(|port| format!("http :{port}"));
         let https = self.https_port.map(|port| format!("https :{port}"));
         http.into_iter().chain(https).collect::<Vec<_>>().join(", ")
+    }
+
+    /// `a.example  also=b.example,~^c  app-root=/x`, or where the host sends everybody.
+    fn headline(&self, host: &VirtualHost, config: &Config) -> String {
+        let mut line = host.host.to_string();
+        let aliases: Vec<_> = config.aliases.of(&host.host).map(|alias| alias.to_string()).collect();
+        if !aliases.is_empty() {
+            let _ = write!(line, "  also={}", aliases.join(","));
+        }
+        if let Some(route) = &host.passthrough {
+            let _ = write!(line, "  passthrough={}", passed_on(route, self.policy));
+        }
+        if let Some(tls) = &host.tls {
+            let _ = write!(line, "  {}", mutual::host(tls));
+        }
+        if let Some(auth) = &host.client_auth {
+            let _ = write!(line, "  {}", mutual::client(auth));
+        }
+        match host.redirect.as_deref() {
+            None => {}
+            Some(HostRedirect::Moved { to, status, http_port, https_port }) => {
+                let _ = write!(line, "  → {status} {to}:{http_port}, {to}:{https_port}");
+            }
+            Some(HostRedirect::Root(path)) => {
+                let _ = write!(line, "  app-root={path}");
+            }
+        }
+        line
     }
 
     fn route(&self, route: &Route, backends: &BTreeMap<BackendId, Arc<Backend>>) -> Vec<String> {
@@ -166,26 +194,16 @@ fn describe(backend: &Backend) -> Vec<String> {
     vec![id.to_string(), protocol.as_str().to_owned(), balancing.algorithm.as_str().to_owned(), source, words.join(" ")]
 }
 
-/// `a.example  also=b.example,~^c  app-root=/x`, or where the host sends everybody.
-fn headline(host: &VirtualHost, config: &Config) -> String {
-    let mut line = host.host.to_string();
-    let aliases: Vec<_> = config.aliases.of(&host.host).map(|alias| alias.to_string()).collect();
-    if !aliases.is_empty() {
-        let _ = write!(line, "  also={}", aliases.join(","));
-    }
-    if let Some(auth) = &host.client_auth {
-        let _ = write!(line, "  {}", mutual::client(auth));
-    }
-    match host.redirect.as_deref() {
-        None => {}
-        Some(HostRedirect::Moved { to, status, http_port, https_port }) => {
-            let _ = write!(line, "  → {status} {to}:{http_port}, {to}:{https_port}");
-        }
-        Some(HostRedirect::Root(path)) => {
-            let _ = write!(line, "  app-root={path}");
-        }
-    }
-    line
+/// `shop/web:443;tunnel-idle=5s`, or why nobody gets it.
+fn passed_on(route: &Route, plain: &Policy) -> String {
+    let target = match &route.target {
+        Target::Backend(id) => id.to_string(),
+        Target::Closed(reason) => reason.to_string(),
+        Target::NotFound => "nobody".to_owned(),
+    };
+    let idle = route.policy.timeouts.tunnel_idle;
+    let idle = (idle != plain.timeouts.tunnel_idle).then(|| format!(";tunnel-idle={idle:?}"));
+    target + &idle.unwrap_or_default()
 }
 
 fn reject(rejected: &Rejected) -> Vec<String> {
@@ -203,10 +221,12 @@ fn policy(words: &mut Vec<String>, policy: &Policy, plain: &Policy) {
         retry,
         upgrade,
         request_trailers,
+        http10,
         is_grpc,
         compress,
         cache,
         pace,
+        trace,
         sticky,
     } = policy;
     let Timeouts { connect, read, send, tunnel_idle } = timeouts;
@@ -242,6 +262,9 @@ fn policy(words: &mut Vec<String>, policy: &Policy, plain: &Policy) {
     if *request_trailers != plain.request_trailers {
         words.push(if *request_trailers { "trailers=pass" } else { "trailers=drop" }.to_owned());
     }
+    if *http10 != plain.http10 {
+        words.push(if *http10 { "http/1.0" } else { "http/1.1" }.to_owned());
+    }
     if *is_grpc != plain.is_grpc {
         words.push("grpc".to_owned());
     }
@@ -259,9 +282,21 @@ fn policy(words: &mut Vec<String>, policy: &Policy, plain: &Policy) {
             None => "rate=unlimited".to_owned(),
         });
     }
+    if *trace != plain.trace {
+        words.push(trace.as_deref().map_or("trace=off".to_owned(), traced));
+    }
     if *sticky != plain.sticky {
         words.push("sticky".to_owned());
     }
+}
+
+/// `trace=checkout;own`: what a span is called, and that the trace of the client is not gone on with.
+fn traced(trace: &Tracing) -> String {
+    let Tracing { trusts, name } = trace;
+    let name = name.as_ref().map(|name| name.to_string()).unwrap_or_default();
+    let own = (!trusts).then(|| "own".to_owned());
+    let words: Vec<_> = Some(name).filter(|name| !name.is_empty()).into_iter().chain(own).collect();
+    if words.is_empty() { "trace".to_owned() } else { format!("trace={}", words.join(";")) }
 }
 
 /// `cache(key="$args" ttl=10s max=1m stale-if-error=60s status)`: only what differs from the defaults.

@@ -14,6 +14,7 @@ use super::downstream::proxy_header::{self, Step};
 use super::downstream::{Peer, TlsFacts, http1};
 use super::io::Stream;
 use super::listener::Arrival;
+use super::passthrough::{self, Destination, Unopened};
 use super::tls::{self, ServerConfigs};
 use super::worker::Worker;
 use crate::ir::ProxyProtocol;
@@ -31,6 +32,9 @@ pub(super) async fn serve(worker: Rc<Worker>, config: Arc<ServerConfigs>, arriva
             http1::Served::Done => return,
         },
         Some(Begun::Http2(begun)) => begun,
+        Some(Begun::Unopened(unopened, client)) => {
+            return Box::pin(passthrough::serve(&worker, *unopened, client)).await;
+        }
         None => return,
     };
     let (stream, peer, read) = *begun;
@@ -43,6 +47,8 @@ enum Begun {
     Http1(Box<http1::Http1Client>),
     /// HTTP/2, with the bytes read so far.
     Http2(Box<(Stream, Peer, BytesMut)>),
+    /// TLS that is not ours to open, of a client at this address.
+    Unopened(Box<Unopened>, IpAddr),
 }
 
 /// Looks at the addresses and makes the TLS handshake, if there is one to make.
@@ -55,6 +61,7 @@ async fn begin(worker: &Rc<Worker>, config: Arc<ServerConfigs>, arrival: Arrival
         Some(rule) => told(worker, rule, &mut stream, address.ip()).await?,
         None => None,
     };
+    let passes_on = table.passes_on();
     drop(table);
     if !is_tls {
         return http1(Stream::Plain(stream), Peer::new(address, local, None).told(told));
@@ -63,12 +70,18 @@ async fn begin(worker: &Rc<Worker>, config: Arc<ServerConfigs>, arrival: Arrival
     let mut demand = None;
     let choose = |name: Option<&str>| {
         let table = worker.table();
-        let auth = if table.asks_clients() { table.client_auth(name.unwrap_or_default()) } else { None };
-        demand = auth.and_then(|auth| auth.asked()).cloned();
-        demand.as_ref().map_or_else(|| config.config(), |demand| config.asking(demand))
+        let (asked, tls) = table.handshake(name.unwrap_or_default());
+        demand = asked.cloned();
+        config.of(asked, tls)
     };
-    let accepted = match tls::accept(choose, stream, longest, worker.metrics()).await {
-        Ok(accepted) => accepted,
+    let destination = |name: &str| worker.table().passthrough(name).cloned();
+    let elsewhere = passes_on.then_some(&destination as Destination<'_>);
+    let accepted = match tls::accept(choose, elsewhere, stream, longest, worker.metrics()).await {
+        Ok(Ok(accepted)) => accepted,
+        Ok(Err(unopened)) => {
+            let client = told.map_or(address, |(client, _)| client);
+            return Some(Begun::Unopened(unopened, client.ip()));
+        }
         Err(tls::HandshakeError::Late) => {
             worker.metrics().limit_hit(Limit::tls_handshake_time);
             return None;

@@ -73,6 +73,7 @@ pub async fn answer<C: Client>(
         peer: seen.as_deref().unwrap_or_else(|| client.peer()),
         rules: &table.table().globals().requests,
         framing: Framing::None,
+        is_http10: false,
         upgrade: None,
         te_trailers: false,
         passed: hops::passed(backend, head),

@@ -26,7 +26,7 @@ use super::unread::Unread;
 use super::upload::{self, BodyRules, Upload};
 use super::worker::Worker;
 use crate::filter;
-use crate::http1::{Refusal, RequestHead};
+use crate::http1::{Framing, Refusal, RequestHead};
 use crate::ir::{Globals, Requests};
 use crate::table::{BackendRef, Decision, Outcome, Pinned, Route, decide};
 use crate::telemetry::Failure;
@@ -149,10 +149,15 @@ async fn serve<C: Client>(
     }
     // What the back end is told of who asks: an answer that it gives to one must not go to another.
     let identity = route.rule.policy.cache.as_ref().map(|_| cached::identity(&admitted.edits));
-    let rules = body_rules(worker, globals, route);
+    let is_http10 = route.rule.policy.http10 && !backend.settings.protocol.is_http2();
+    let rules = body_rules(worker, globals, route, is_http10);
     let mut upload = Upload::new(head.framing, rules);
     upload.hold(client).await.map_err(Stop::from)?;
-    let upgrade = tunnel::offer(head, route);
+    let framing = upload.framing(head.framing);
+    if is_http10 && framing == Framing::Chunked {
+        return Err(Reply::failed(411, Failure::BadRequest).into());
+    }
+    let upgrade = if is_http10 { None } else { tunnel::offer(head, route) };
     // HTTP/1.0 may come without a host; a back end gets one all the same.
     let local = head.authority.is_empty().then(|| client.peer().local.to_string());
     let own_host = || local.as_deref().map_or_else(|| head.part(head.authority), str::as_bytes);
@@ -173,7 +178,8 @@ async fn serve<C: Client>(
         forwarded_host: asked_host,
         request_id,
         peer,
-        framing: upload.framing(head.framing),
+        framing,
+        is_http10,
         upgrade: upgrade.as_deref(),
         te_trailers: route.rule.policy.is_grpc,
         passed: hops::passed(backend, head),
@@ -247,7 +253,7 @@ fn backend(outcome: Outcome<'_>) -> Result<(Option<&BackendRef>, Option<Box<filt
     })
 }
 
-fn body_rules(worker: &Worker, globals: &Globals, route: &Route) -> BodyRules {
+fn body_rules(worker: &Worker, globals: &Globals, route: &Route, is_http10: bool) -> BodyRules {
     let policy = &route.rule.policy;
     let limits = worker.limits();
     // A copy has the whole body.
@@ -256,8 +262,13 @@ fn body_rules(worker: &Worker, globals: &Globals, route: &Route) -> BodyRules {
         limit: route.body_limit(),
         gap: (!policy.is_grpc).then(|| globals.clients.body_gap.unwrap_or(limits.body_gap)),
         min_rate: if policy.is_grpc { 0 } else { policy.body_min_rate },
-        hold: if (policy.buffer_request || is_copied) && !policy.is_grpc { limits.buffer.bytes() } else { 0 },
-        trailers: policy.request_trailers || policy.is_grpc,
+        hold: if (policy.buffer_request || is_copied || is_http10) && !policy.is_grpc {
+            limits.buffer.bytes()
+        } else {
+            0
+        },
+        // In HTTP/1.0 there are none.
+        trailers: (policy.request_trailers || policy.is_grpc) && !is_http10,
     }
 }
 

@@ -233,6 +233,7 @@ async fn fetch<C: Client>(asker: &Asker<'_, C>, external: &External, backend: &B
         peer,
         rules: &globals.requests,
         framing: Framing::None,
+        is_http10: false,
         upgrade: None,
         te_trailers: false,
         passed: hops::passed(backend, head),

@@ -32,6 +32,8 @@ pub struct Outgoing<'a> {
     pub peer: &'a Peer,
     /// How the body is sent.
     pub framing: Framing,
+    /// HTTP/1.0 is spoken: one request a connection.
+    pub is_http10: bool,
     /// Ask the upstream to switch to this protocol.
     pub upgrade: Option<&'a [u8]>,
     /// X-Forwarded-Prefix: that of the route, or of a proxy that is believed.
@@ -112,7 +114,7 @@ impl Outgoing<'_> {
     /// Appends the head in HTTP/1.1: one Host first, then what the client sent, ours, and the framing.
     pub fn write_http1(&self, out: &mut Vec<u8>) {
         out.reserve(self.head.fields.bytes.len() + 512);
-        serialise::request_line(out, self.method.as_str(), self.path, self.query);
+        serialise::request_line(out, self.method.as_str(), self.path, self.query, self.is_http10);
         serialise::field(out, b"Host", self.host);
         serialise::fields(out, self.fields());
         for (name, value) in self.edits.added() {
@@ -126,7 +128,8 @@ impl Outgoing<'_> {
         if self.te_trailers {
             out.extend_from_slice(b"TE: trailers\r\n");
         }
-        match (self.edits.connection(), self.upgrade) {
+        let connection = if self.is_http10 { Some("close") } else { self.edits.connection() };
+        match (connection, self.upgrade) {
             (Some(connection), _) => serialise::field(out, b"Connection", connection.as_bytes()),
             (None, Some(_)) => out.extend_from_slice(b"Connection: upgrade\r\n"),
             (None, None) => {}
@@ -161,6 +164,7 @@ mod tests {
             request_id: b"id",
             peer: &peer,
             framing: Framing::None,
+            is_http10: false,
             upgrade: None,
             prefix: Some(b"/shop"),
             rules: &Requests::default(),

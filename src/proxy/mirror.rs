@@ -101,6 +101,7 @@ impl Copy {
             peer: &self.peer,
             rules: &self.table.globals().requests,
             framing: self.upload.own_framing(),
+            is_http10: false,
             upgrade: None,
             te_trailers: false,
             passed: hops::passed(backend, &self.head),

@@ -30,6 +30,7 @@ mod mirror;
 mod nobody;
 mod note;
 mod outbox;
+mod passthrough;
 mod passwords;
 mod outlet;
 mod pace;

@@ -73,7 +73,7 @@ pub struct RequestId {
 
 impl RequestId {
     /// 32 hex digits.
-    fn make() -> RequestId {
+    pub(super) fn make() -> RequestId {
         let mut made = [b'0'; 32];
         for digits in made.as_chunks_mut().0 {
             *digits = hex(fastrand::u32(..));

@@ -15,12 +15,14 @@ use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
 use rustls::{
     CipherSuite, ClientConfig, DigitallySignedStruct, HandshakeKind, ProtocolVersion, ServerConfig, SignatureScheme,
+    SupportedCipherSuite,
 };
 use tokio::net::TcpStream;
 use tokio_rustls::{LazyConfigAcceptor, TlsConnector, client, server};
 
 use super::backend_tls;
 use super::client_auth::AnyClient;
+use super::passthrough::{self, Destination, Greeting, Unopened};
 use crate::ir;
 use crate::live::TlsIdentity;
 use crate::table::RoutingTable;
@@ -31,16 +33,32 @@ use crate::telemetry::WorkerMetrics;
 pub(crate) struct ServerConfigs {
     current: Current,
     made: ArcSwap<(Made, Arc<ServerConfig>)>,
-    /// Those by which clients are asked for certificates, each with tickets of its own: no session passes from one to the
-    /// other.
-    asking: Mutex<BTreeMap<ir::Demand, Asking>>,
+    /// Those of hosts that have their own, each with tickets of its own: no session passes from one to the other.
+    own: Mutex<BTreeMap<Wish, Own>>,
 }
 
-/// A configuration, as long as a table has its demand.
-struct Asking {
-    used: Weak<ir::Demand>,
+/// What a host wants of a handshake.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Wish {
+    /// What is asked of clients.
+    demand: Option<ir::Demand>,
+    /// How it is spoken.
+    tls: Option<ir::HostTls>,
+}
+
+/// A configuration, as long as a table has its wish.
+struct Own {
+    demand: Option<Weak<ir::Demand>>,
+    tls: Option<Weak<ir::HostTls>>,
     made: Made,
     config: Arc<ServerConfig>,
+}
+
+impl Own {
+    fn is_used(&self) -> bool {
+        self.demand.as_ref().is_none_or(|demand| demand.strong_count() > 0)
+            && self.tls.as_ref().is_none_or(|tls| tls.strong_count() > 0)
+    }
 }
 
 /// What a configuration was made from.
@@ -54,9 +72,9 @@ impl ServerConfigs {
     pub(crate) fn new(current: Current) -> Result<ServerConfigs, rustls::Error> {
         let made = Made::default();
         let asked = Arc::clone(&current);
-        let config = server_config(move || asked(), &made.0, made.1, None)?;
-        let asking = Mutex::default();
-        Ok(ServerConfigs { current, made: ArcSwap::from_pointee((made, config)), asking })
+        let config = server_config(move || asked(), &made.0, made.1, &Wish::default())?;
+        let own = Mutex::default();
+        Ok(ServerConfigs { current, made: ArcSwap::from_pointee((made, config)), own })
     }
 
     /// The configuration for the next handshake. What cannot be made is not taken over.
@@ -70,7 +88,7 @@ impl ServerConfigs {
         }
         let made = (globals.tls.clone(), globals.clients.no_http2);
         let current = Arc::clone(&self.current);
-        match server_config(move || current(), &made.0, made.1, None) {
+        match server_config(move || current(), &made.0, made.1, &Wish::default()) {
             Ok(config) => {
                 self.made.store(Arc::new((made, Arc::clone(&config))));
                 config
@@ -81,37 +99,42 @@ impl ServerConfigs {
 }
 
 impl ServerConfigs {
-    /// The configuration for a handshake in which the client is asked for a certificate. One that cannot be made is that of
-    /// other handshakes: then no certificate comes, and requests are refused.
-    pub(crate) fn asking(&self, demand: &Arc<ir::Demand>) -> Arc<ServerConfig> {
+    /// The configuration for a handshake with a host that asks its clients for certificates, or has TLS spoken in a way of its
+    /// own. One that cannot be made is that of other handshakes: then no certificate comes, and requests are refused.
+    pub(crate) fn of(&self, demand: Option<&Arc<ir::Demand>>, tls: Option<&Arc<ir::HostTls>>) -> Arc<ServerConfig> {
+        if demand.is_none() && tls.is_none() {
+            return self.config();
+        }
         let Some(table) = (self.current)() else { return self.config() };
         let globals = table.globals();
-        let mut known = self.asking.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(asking) = known.get_mut(&**demand)
-            && asking.made.0 == globals.tls
-            && asking.made.1 == globals.clients.no_http2
+        let wish = Wish { demand: demand.map(|demand| (**demand).clone()), tls: tls.map(|tls| (**tls).clone()) };
+        let used = (demand.map(Arc::downgrade), tls.map(Arc::downgrade));
+        let mut known = self.own.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(own) = known.get_mut(&wish)
+            && own.made.0 == globals.tls
+            && own.made.1 == globals.clients.no_http2
         {
-            // An equal demand of a later table keeps it.
-            asking.used = Arc::downgrade(demand);
-            return Arc::clone(&asking.config);
+            // An equal wish of a later table keeps it.
+            (own.demand, own.tls) = used;
+            return Arc::clone(&own.config);
         }
         let made = (globals.tls.clone(), globals.clients.no_http2);
         let current = Arc::clone(&self.current);
-        let Ok(config) = server_config(move || current(), &made.0, made.1, Some(demand)) else { return self.config() };
-        known.retain(|_, asking| asking.used.strong_count() > 0);
-        let asking = Asking { used: Arc::downgrade(demand), made, config: Arc::clone(&config) };
-        known.insert(ir::Demand::clone(demand), asking);
+        let Ok(config) = server_config(move || current(), &made.0, made.1, &wish) else { return self.config() };
+        known.retain(|_, own| own.is_used());
+        let own = Own { demand: used.0, tls: used.1, made, config: Arc::clone(&config) };
+        known.insert(wish, own);
         config
     }
 }
 
 /// TLS 1.2 and 1.3, tickets with keys that change every six hours, no early data, but for what is set. `current` is asked for
-/// the table at each handshake. With a `demand` clients are asked for certificates.
+/// the table at each handshake. What a host wishes goes before what is set for all.
 pub(crate) fn server_config<F>(
     current: F,
     tls: &ir::Tls,
     no_http2: bool,
-    demand: Option<&ir::Demand>,
+    wish: &Wish,
 ) -> Result<Arc<ServerConfig>, rustls::Error>
 where
     F: Fn() -> Option<Arc<RoutingTable>> + Send + Sync + 'static,
@@ -119,9 +142,10 @@ where
     let versions: Vec<_> =
         [(&TLS13, tls.no_tls13), (&TLS12, tls.no_tls12)].into_iter().filter(|(_, is_off)| !is_off).collect();
     let versions: Vec<_> = versions.into_iter().map(|(version, _)| version).collect();
-    let provider = grouped(limited(tls.ciphers.as_deref()), tls.groups.as_deref());
+    let ciphers = wish.tls.as_ref().and_then(|own| own.ciphers.as_ref()).or(tls.ciphers.as_ref());
+    let provider = grouped(limited(ciphers.map(|ciphers| &**ciphers)), tls.groups.as_deref());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider)).with_protocol_versions(&versions)?;
-    let builder = match demand {
+    let builder = match &wish.demand {
         None => builder.with_no_client_auth(),
         Some(demand) => builder.with_client_cert_verifier(Arc::new(AnyClient::new(demand, provider))),
     };
@@ -130,7 +154,7 @@ where
     if no_http2 {
         config.alpn_protocols.remove(0);
     }
-    config.ignore_client_order = true;
+    config.ignore_client_order = !wish.tls.as_ref().is_some_and(|own| own.client_order);
     config.send_tls13_tickets = 1;
     match (tls.no_tickets, tls.no_cache) {
         (false, _) => config.ticketer = aws_lc_rs::Ticketer::new()?,
@@ -146,13 +170,17 @@ where
 /// Sessions that are remembered where there are no tickets.
 const SESSIONS: usize = 4096;
 
-/// The provider with the cipher suites that are set.
+/// The provider with the cipher suites that are set, in their order.
 pub(super) fn limited(ciphers: Option<&[ir::Cipher]>) -> Arc<CryptoProvider> {
     let all = provider();
     let Some(ciphers) = ciphers else { return all };
     let mut provider = CryptoProvider::clone(&all);
-    let is_set = |suite: u16| ciphers.iter().any(|cipher| cipher.number == suite);
-    provider.cipher_suites.retain(|suite| suite.tls13().is_some() || is_set(u16::from(suite.suite())));
+    let place = |suite: &SupportedCipherSuite| match suite.tls13() {
+        Some(_) => Some(0),
+        None => ciphers.iter().position(|cipher| cipher.number == u16::from(suite.suite())).map(|place| place + 1),
+    };
+    provider.cipher_suites.retain(|suite| place(suite).is_some());
+    provider.cipher_suites.sort_by_key(place);
     Arc::new(provider)
 }
 
@@ -190,35 +218,50 @@ pub(crate) enum HandshakeError {
     Failed(#[from] std::io::Error),
 }
 
+/// A client's connection after the handshake, or before it where it is not ours to open.
+pub(super) type Begun = Result<Accepted, Box<Unopened>>;
+
 /// The server side of a handshake, ended after `time`; counted in `metrics`. `choose` gets the server name, in lower case and
-/// without a dot at its end.
-pub(crate) async fn accept(
+/// without a dot at its end; so does `elsewhere`, which says whose connections are not ours to open. `None`: nobody's.
+pub(super) async fn accept(
     choose: impl FnOnce(Option<&str>) -> Arc<ServerConfig>,
+    elsewhere: Option<Destination<'_>>,
     stream: TcpStream,
     time: Duration,
     metrics: &WorkerMetrics,
-) -> Result<Accepted, HandshakeError> {
+) -> Result<Begun, HandshakeError> {
     let handshake = async {
-        let started = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
+        let started = match elsewhere {
+            None => LazyConfigAcceptor::new(Acceptor::default(), stream).await?,
+            Some(destination) => match passthrough::greet(stream, destination).await? {
+                Greeting::Ours(started) => *started,
+                Greeting::Others(unopened) => return Ok(Err(unopened)),
+            },
+        };
         let name = started.client_hello().server_name().map(lookup_form);
-        started.into_stream(choose(name.as_deref())).await
+        started.into_stream(choose(name.as_deref())).await.map(Ok)
     };
-    let stream = tokio::time::timeout(time, handshake)
+    let begun = tokio::time::timeout(time, handshake)
         .await
         .map_err(|_| HandshakeError::Late)
         .and_then(|done| Ok(done?))
         .inspect_err(|_| {
             metrics.handshake("", false, false);
         })?;
+    let stream = match begun {
+        Ok(stream) => stream,
+        Err(unopened) => return Ok(Err(unopened)),
+    };
     let session = stream.get_ref().1;
     let version = version_name(session.protocol_version());
     metrics.handshake(version, session.handshake_kind() == Some(HandshakeKind::Resumed), true);
     let server_name = session.server_name().map(|name| lookup_form(name).into());
     let is_http2 = session.alpn_protocol() == Some(HTTP2);
-    Ok(Accepted { stream, version, server_name, is_http2 })
+    Ok(Ok(Accepted { stream, version, server_name, is_http2 }))
 }
 
-fn lookup_form(name: &str) -> String {
+/// A server name as hosts are looked up.
+pub(super) fn lookup_form(name: &str) -> String {
     name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase()
 }
 
@@ -387,7 +430,7 @@ mod tests {
         let mut config = Config::default();
         Arc::make_mut(&mut config.certificates).insert(pattern("*.shop.example"), own);
         let table = Arc::new(world.build(&Arc::new(config), None));
-        (server_config(move || Some(Arc::clone(&table)), &ir::Tls::default(), false, None).unwrap(), keys)
+        (server_config(move || Some(Arc::clone(&table)), &ir::Tls::default(), false, &Wish::default()).unwrap(), keys)
     }
 
     /// A client that prefers what we like least.
@@ -410,6 +453,19 @@ mod tests {
         (near.unwrap(), far.unwrap().0)
     }
 
+    /// The server side of a handshake where no connection is passed on.
+    async fn accepted(
+        server: &Arc<ServerConfig>,
+        stream: TcpStream,
+        metrics: &Metrics,
+    ) -> Result<Accepted, HandshakeError> {
+        let choose = |_: Option<&str>| Arc::clone(server);
+        match accept(choose, None, stream, Duration::from_secs(10), metrics.worker(0)).await? {
+            Ok(accepted) => Ok(accepted),
+            Err(_) => panic!("nothing is passed on"),
+        }
+    }
+
     /// One handshake; what each side knows of it.
     async fn shake(
         server: &Arc<ServerConfig>,
@@ -420,8 +476,8 @@ mod tests {
         let (near, far) = pair().await;
         let connector = TlsConnector::from(Arc::clone(client));
         let name = ServerName::try_from(name.to_owned()).unwrap();
-        let accept = accept(|_| Arc::clone(server), far, Duration::from_secs(10), metrics.worker(0));
-        let (near, far) = tokio::join!(connector.connect(name, near), accept);
+        let accepting = accepted(server, far, metrics);
+        let (near, far) = tokio::join!(connector.connect(name, near), accepting);
         (near.unwrap(), far.unwrap())
     }
 
@@ -460,6 +516,20 @@ mod tests {
         }
     }
 
+    #[test]
+    fn suites_are_offered_in_the_order_of_the_list_and_by_default_in_that_of_all() {
+        let of = |provider: &CryptoProvider| -> Vec<u16> {
+            let old = provider.cipher_suites.iter().filter(|suite| suite.tls13().is_none());
+            old.map(|suite| u16::from(suite.suite())).collect()
+        };
+        let all = ir::Cipher::ALL.map(|cipher| cipher.number);
+        assert_eq!(of(&provider()), all);
+        let mut list = ir::Cipher::ALL;
+        list.reverse();
+        assert!(of(&limited(Some(&list))).iter().eq(all.iter().rev()));
+        assert_eq!(limited(Some(&list[..1])).cipher_suites.len(), 4);
+    }
+
     #[tokio::test]
     async fn a_ticket_resumes_a_session_once_it_was_read() {
         let world = World::new();
@@ -480,12 +550,12 @@ mod tests {
         let (server, _) = config(&world);
         let (_near, far) = pair().await;
         tokio::time::pause();
-        let late = accept(|_| Arc::clone(&server), far, Duration::from_secs(10), world.metrics.worker(0)).await;
+        let late = accepted(&server, far, &world.metrics).await;
         assert!(matches!(late, Err(HandshakeError::Late)));
         tokio::time::resume();
         let (near, far) = pair().await;
         near.try_write(b"GET / HTTP/1.1\r\n\r\n").unwrap();
-        let failed = accept(|_| Arc::clone(&server), far, Duration::from_secs(10), world.metrics.worker(0)).await;
+        let failed = accepted(&server, far, &world.metrics).await;
         assert!(matches!(failed, Err(HandshakeError::Failed(_))));
     }
 
@@ -497,8 +567,8 @@ mod tests {
         for is_http2 in [false, true] {
             let (near, far) = pair().await;
             let address = near.peer_addr().unwrap().ip();
-            let accept = accept(|_| Arc::clone(&server), far, Duration::from_secs(10), world.metrics.worker(0));
-            let (near, far) = tokio::join!(backends.connect(near, address, is_http2, None), accept);
+            let accepting = accepted(&server, far, &world.metrics);
+            let (near, far) = tokio::join!(backends.connect(near, address, is_http2, None), accepting);
             near.unwrap();
             let far = far.unwrap();
             assert_eq!((far.server_name, far.is_http2), (None, is_http2));

@@ -11,7 +11,7 @@ use super::downstream::{Answer, BodySize, Client};
 use super::forward::Outgoing;
 use super::io::Io;
 use super::note::Note;
-use super::timer::Wait;
+use super::timer::{Timer, Wait};
 use super::upstream::Upstream;
 use super::worker::Worker;
 use crate::http1::head::options;
@@ -111,13 +111,47 @@ impl Tunnel {
             return;
         }
         down.close_after();
-        let mut upward = Direction::new(BytesMut::from(&*down.take_input()));
-        let mut downward = Direction::new(BytesMut::from(&*up.take_input()));
+        let (from_client, from_backend) = (BytesMut::from(&*down.take_input()), BytesMut::from(&*up.take_input()));
+        let sides = Sides { down: down.io(), up: up.io(), from_client, from_backend };
+        let moved = sides.carry(worker, client.timer(), idle).await;
+        note.bytes_in += moved.upward;
+        note.bytes_out = moved.downward;
+        if let Some(attempt) = note.last_attempt() {
+            attempt.bytes = moved.downward;
+        }
+    }
+}
+
+/// Two connections that become one, with what was read of each and not yet passed on.
+pub(super) struct Sides<'a> {
+    /// The client's.
+    pub(super) down: &'a Io,
+    /// The backend's.
+    pub(super) up: &'a Io,
+    /// Goes to the backend first.
+    pub(super) from_client: BytesMut,
+    /// Goes to the client first.
+    pub(super) from_backend: BytesMut,
+}
+
+/// Octets that were passed on.
+pub(super) struct Moved {
+    /// To the backend.
+    pub(super) upward: u64,
+    /// To the client.
+    pub(super) downward: u64,
+}
+
+impl Sides<'_> {
+    /// Carries bytes until both sides ended, one broke, or nothing moved for `idle`.
+    pub(super) async fn carry(self, worker: &Worker, timer: &Timer, idle: Duration) -> Moved {
+        let Sides { down, up, from_client, from_backend } = self;
+        let (mut upward, mut downward) = (Direction::new(from_client), Direction::new(from_backend));
         let mut wait = Wait::default();
         std::future::poll_fn(|cx| {
             let moved = upward.moved + downward.moved;
-            let up_done = upward.poll(cx, down.io(), up.io());
-            let down_done = downward.poll(cx, up.io(), down.io());
+            let up_done = upward.poll(cx, down, up);
+            let down_done = downward.poll(cx, up, down);
             if upward.moved + downward.moved != moved {
                 wait.progress();
             }
@@ -125,18 +159,14 @@ impl Tunnel {
                 (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => Poll::Ready(()),
                 (Poll::Ready(Err(_)), _) | (_, Poll::Ready(Err(_))) => Poll::Ready(()),
                 _ => {
-                    ready!(wait.poll(cx, client.timer(), (), idle));
+                    ready!(wait.poll(cx, timer, (), idle));
                     worker.metrics().limit_hit(Limit::tunnel_idle);
                     Poll::Ready(())
                 }
             }
         })
         .await;
-        note.bytes_in += upward.moved;
-        note.bytes_out = downward.moved;
-        if let Some(attempt) = note.last_attempt() {
-            attempt.bytes = downward.moved;
-        }
+        Moved { upward: upward.moved, downward: downward.moved }
     }
 }
 

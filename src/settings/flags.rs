@@ -79,8 +79,7 @@ pub const SERVE: &[Flag] = &[
         "Service for what no rule takes; a 404 of our own if not set",
     ),
     Flag::new("default-ssl-certificate", Object, "", CLASSES, "Secret for names without one; self-signed if not set"),
-    Flag::new("enable-ssl-passthrough", Switch, "false", CLASSES, "pass TLS on unopened where an Ingress asks for it")
-        .later(),
+    Flag::new("enable-ssl-passthrough", Switch, "false", CLASSES, "pass TLS on unopened where an Ingress asks for it"),
     Flag::new("shutdown-grace-period", Duration, "0", SHUTDOWN, "keep serving this long after SIGTERM before draining"),
     Flag::new("drain-timeout", Duration, "240s", SHUTDOWN, "longest wait for open requests and tunnels while draining"),
     Flag::new("enable-metrics", Switch, "true", SEEING, "serve /metrics on the health port"),

@@ -179,6 +179,8 @@ pub struct CompileOptions {
     pub disable_external_name: bool,
     /// `--enable-topology-aware-routing`: `locality: prefer` where nothing is said.
     pub topology_aware: bool,
+    /// `--enable-ssl-passthrough`.
+    pub ssl_passthrough: bool,
     /// `--configmap`.
     pub config_map: Option<Name>,
     /// `--default-backend-service`.
@@ -219,6 +221,7 @@ impl Default for CompileOptions {
             disable_catch_all: false,
             disable_external_name: false,
             topology_aware: false,
+            ssl_passthrough: false,
             config_map: None,
             default_backend_service: None,
             default_ssl_certificate: None,

@@ -74,6 +74,7 @@ impl CompileOptions {
             disable_catch_all: given.is_on("disable-catch-all")?,
             disable_external_name: given.is_on("disable-svc-external-name")?,
             topology_aware: given.is_on("enable-topology-aware-routing")?,
+            ssl_passthrough: given.is_on("enable-ssl-passthrough")?,
             config_map: given.read("configmap", flag::object)?,
             default_backend_service: given.read("default-backend-service", flag::object)?,
             default_ssl_certificate: given.read("default-ssl-certificate", flag::object)?,

@@ -23,6 +23,8 @@ pub(super) fn build(
     let default_certificate = config.default_certificate.as_ref().unwrap_or(default_certificate);
     let mut builder = Builder { config, registry, metrics, numbers: BTreeMap::new() };
     let asks_clients = config.hosts.values().any(|host| host.client_auth.is_some());
+    let varies = asks_clients || config.hosts.values().any(|host| host.tls.is_some());
+    let passes_on = config.hosts.values().any(|host| host.passthrough.is_some());
     let Some(previous) = previous else {
         let hosts: Box<[_]> = config.hosts.values().map(|host| builder.host(host)).collect();
         return RoutingTable {
@@ -32,6 +34,8 @@ pub(super) fn build(
             cells: config.backends.keys().map(|id| registry.backend(id)).collect(),
             certificates: Arc::new(Certificates::new(config, default_certificate)),
             asks_clients,
+            varies,
+            passes_on,
             cache: Some(Arc::clone(registry.cache())),
             config: Arc::clone(config),
         };
@@ -54,6 +58,8 @@ pub(super) fn build(
             Arc::new(Certificates::new(config, default_certificate))
         },
         asks_clients,
+        varies,
+        passes_on,
         cache: Some(Arc::clone(registry.cache())),
         config: Arc::clone(config),
     }
@@ -115,6 +121,8 @@ impl<'a> Builder<'a> {
             routes: host.routes.iter().map(|route| self.route(route)).collect(),
             redirect: host.redirect.clone(),
             client_auth: host.client_auth.clone(),
+            tls: host.tls.clone(),
+            passthrough: host.passthrough.as_ref().map(|route| self.route(route)),
         })
     }
 

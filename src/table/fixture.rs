@@ -73,7 +73,14 @@ pub(crate) fn config(algorithm: ir::Algorithm, lines: &str) -> Arc<ir::Config> {
         }
         let route = route(ir::PathMatch { kind, path: path.into() }, service == "-", target);
         let host = config.hosts.entry(pattern.clone()).or_insert_with(|| {
-            Arc::new(ir::VirtualHost { host: pattern, routes: Vec::new(), redirect: None, client_auth: None })
+            Arc::new(ir::VirtualHost {
+                host: pattern,
+                routes: Vec::new(),
+                redirect: None,
+                client_auth: None,
+                tls: None,
+                passthrough: None,
+            })
         });
         Arc::make_mut(host).routes.push(Arc::new(route));
     }
@@ -130,10 +137,12 @@ pub(crate) fn route(path: ir::PathMatch, implicit: bool, target: ir::Target) -> 
             retry: ir::Retry { on: ir::RetryOn::default(), tries: 3, timeout: Duration::ZERO },
             upgrade: ir::Upgrade::Any,
             request_trailers: false,
+            http10: false,
             is_grpc: false,
             cache: None,
             compress: None,
             pace: None,
+            trace: None,
             sticky: false,
         }),
     }

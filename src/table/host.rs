@@ -7,7 +7,7 @@ use foldhash::fast::RandomState;
 
 use super::Route;
 use super::paths::Paths;
-use crate::ir::{ClientAuth, HostPattern, HostRedirect, Regex};
+use crate::ir::{ClientAuth, HostPattern, HostRedirect, HostTls, Regex};
 
 /// One virtual host, compiled. Tables share it as long as nothing about it changes.
 pub(super) struct Host {
@@ -19,6 +19,10 @@ pub(super) struct Host {
     pub(super) redirect: Option<Arc<HostRedirect>>,
     /// What is asked of clients.
     pub(super) client_auth: Option<Arc<ClientAuth>>,
+    /// How TLS is spoken, where that is not as on other hosts.
+    pub(super) tls: Option<Arc<HostTls>>,
+    /// Where TLS goes that is not opened here.
+    pub(super) passthrough: Option<Route>,
 }
 
 /// Values by host pattern: exact, then wildcard of one label, then expressions in order, then any.

@@ -37,6 +37,10 @@ pub struct RoutingTable {
     certificates: Arc<Certificates>,
     /// Some host asks its clients for certificates.
     asks_clients: bool,
+    /// Some host has handshakes of its own.
+    varies: bool,
+    /// Some host's TLS is passed on unopened.
+    passes_on: bool,
     cache: Option<Arc<live::Cache>>,
     config: Arc<ir::Config>,
 }
@@ -139,6 +143,8 @@ impl RoutingTable {
             cells: Arc::default(),
             certificates: Arc::new(Certificates::new(&ir::Config::default(), default_certificate)),
             asks_clients: false,
+            varies: false,
+            passes_on: false,
             cache: None,
             config: Arc::default(),
         }
@@ -216,6 +222,28 @@ impl RoutingTable {
     /// What a host (lower case, no trailing dot; empty: none was named) asks of its clients.
     pub fn client_auth(&self, host: &str) -> Option<&Arc<ir::ClientAuth>> {
         self.host(host)?.1.client_auth.as_ref()
+    }
+
+    /// What is asked of clients that name this host (lower case, no trailing dot; empty: none) and how TLS is spoken to
+    /// them, where that is not as everywhere.
+    pub fn handshake(&self, server_name: &str) -> (Option<&Arc<ir::Demand>>, Option<&Arc<ir::HostTls>>) {
+        let Some((_, host)) = self.varies.then(|| self.host(server_name)).flatten() else { return (None, None) };
+        (host.client_auth.as_ref().and_then(|auth| auth.asked()), host.tls.as_ref())
+    }
+
+    /// Whether TLS of any host is passed on unopened.
+    pub fn passes_on(&self) -> bool {
+        self.passes_on
+    }
+
+    /// Where TLS goes whose client names this host (lower case, no trailing dot), if it is not opened here.
+    pub fn passthrough(&self, server_name: &str) -> Option<&Route> {
+        self.host(server_name)?.1.passthrough.as_ref()
+    }
+
+    /// The same, of the host of the route at `at`.
+    pub fn passthrough_beside(&self, at: RouteRef) -> Option<&Route> {
+        self.hosts.get(at.host as usize)?.passthrough.as_ref()
     }
 
     /// What is set for all hosts at once.

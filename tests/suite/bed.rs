@@ -38,6 +38,17 @@ impl Bed {
 
     /// Serves `manifests` under `limits` on `workers` workers.
     pub fn with(manifests: &str, limits: Limits, workers: usize, access_log: Option<Arc<AccessLog>>) -> Bed {
+        Bed::told(manifests, limits, workers, access_log, |_| {})
+    }
+
+    /// The same with other options.
+    pub fn told(
+        manifests: &str,
+        limits: Limits,
+        workers: usize,
+        access_log: Option<Arc<AccessLog>>,
+        tell: impl FnOnce(&mut CompileOptions),
+    ) -> Bed {
         let default_certificate = Arc::new(secret::self_made(now()).unwrap());
         let metrics = Metrics::new(workers, true);
         let table = Arc::new(SharedTable::new(Arc::new(RoutingTable::empty(&default_certificate))));
@@ -52,7 +63,7 @@ impl Bed {
         };
         let sockets = Sockets::bind(&[IpAddr::V4(Ipv4Addr::LOCALHOST)], Some(0), Some(0), workers).unwrap();
         let (http, https) = (sockets.http_addresses()[0], sockets.https_addresses()[0]);
-        let options = CompileOptions {
+        let mut options = CompileOptions {
             http_port: Some(http.port()),
             https_port: Some(https.port()),
             config_map: manifests.contains("kind: ConfigMap").then(|| Name::new("default", "global")),
@@ -60,6 +71,7 @@ impl Bed {
             own: Some(Own { service: Some(Name::new("default", "ourselves")), pod: None }),
             ..CompileOptions::default()
         };
+        tell(&mut options);
         let controller = Controller::new(outlets.clone(), options, Vec::new());
         let shared = Shared {
             table: Arc::clone(&outlets.table),

@@ -160,6 +160,33 @@ fn check_ends_with_the_counts_and_its_exit_code_says_whether_there_is_an_error()
 }
 
 #[test]
+fn check_lists_what_is_passed_on_as_the_one_route_of_its_host_over_tls() {
+    let folder = manifests("nginx.ingress.kubernetes.io/ssl-passthrough: 'true', fairlead.dev/enable-cors: 'true'");
+    let path = folder.path().to_str().unwrap();
+    let more = "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {name: more, namespace: shop}\n\
+        spec: {rules: [{host: a.example, http: {paths: [{path: /x, pathType: Prefix, backend: {service: {name: web, port: \
+        {name: http}}}}]}}]}\n";
+    fs::write(folder.path().join("more.yaml"), more).unwrap();
+    let routes = |arguments: &[&str]| {
+        let (code, out, _) = run(&[&["check", "-o", "json", path], arguments].concat());
+        assert_eq!(code, 0, "{out}");
+        let report: serde_json::Value = serde_json::from_str(&out).unwrap();
+        let row = |route: &serde_json::Value| format!("{} {} {}", route["listener"], route["path"], route["filters"]);
+        report["routes"].as_array().unwrap().iter().map(row).collect::<Vec<_>>()
+    };
+    let http = [r#""http:80" "/x" []"#, r#""http:80" "/" ["enable-cors"]"#];
+    assert_eq!(
+        routes(&["--enable-ssl-passthrough"]),
+        [&http[..], &[r#""https:443" "/" ["ssl-passthrough"]"#]].concat()
+    );
+    assert_eq!(routes(&[]).len(), 4);
+    let (_, out, _) = run(&["explain", "https://a.example/x", "--manifests", path, "--enable-ssl-passthrough"]);
+    assert!(out.starts_with("GET https://a.example/x → 200 shop/web:http (ingress shop/web, ^ /)\n"), "{out}");
+    let (_, out, _) = run(&["check", path]);
+    assert!(out.contains("start with --enable-ssl-passthrough"), "{out}");
+}
+
+#[test]
 fn check_tells_what_is_wrong_with_an_annotation_of_an_ingress_that_serves_nothing() {
     let folder = manifests("");
     let shadowed = "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {name: late, namespace: shop, \

@@ -197,6 +197,7 @@ fn options(words: &str) -> CompileOptions {
             "default-backend-service" => options.default_backend_service = object(),
             "configmap" => options.config_map = object(),
             "default-ssl-certificate" => options.default_ssl_certificate = object(),
+            "enable-ssl-passthrough" => options.ssl_passthrough = true,
             "enable-topology-aware-routing" => options.topology_aware = true,
             "disable-catch-all" => options.disable_catch_all = true,
             "disable-svc-external-name" => options.disable_external_name = true,

@@ -157,7 +157,14 @@ fn config() -> impl Strategy<Value = Arc<ir::Config>> {
 
 #[expect(clippy::mutable_key_type, reason = "paths are compared by their text, which never changes")]
 fn add(config: &mut ir::Config, pattern: HostPattern, routes: Routes) {
-    let mut host = ir::VirtualHost { host: pattern.clone(), routes: Vec::new(), redirect: None, client_auth: None };
+    let mut host = ir::VirtualHost {
+        host: pattern.clone(),
+        routes: Vec::new(),
+        redirect: None,
+        client_auth: None,
+        tls: None,
+        passthrough: None,
+    };
     for (path, (port, balance)) in routes {
         let id = ir::BackendId::new(ir::Name::new("shop", "web"), ir::PortKey::Number(port));
         let target = match port {

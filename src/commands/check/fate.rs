@@ -54,7 +54,8 @@ pub(super) fn of_annotation(full: &str, value: &str, object: &Object, problems: 
     let is_ours = prefix == super::OURS;
     let row = compile::annotations().find(|row| row.name == name && if is_ours { row.ours } else { row.nginx });
     let problem = worst(problems, object, &format!("metadata.annotations[{full}]"));
-    judge(row.is_some(), problem, value, row.and_then(|row| row.difference(value)).filter(|_| !is_ours))
+    let waits = row.and_then(|row| row.waits(value));
+    judge(row.is_some(), problem, waits, value, row.and_then(|row| row.difference(value)).filter(|_| !is_ours))
 }
 
 /// What becomes of a key of the ConfigMap.
@@ -62,7 +63,8 @@ pub(super) fn of_key(key: &str, value: &str, object: &Object, problems: &[Proble
     let row = compile::config_keys().find(|row| row.name == key);
     // Some keys are named alone: what is wrong is how they stand to others.
     let problem = worst(problems, object, &format!("data[{key}]"));
-    judge(row.is_some(), problem, value, row.and_then(|row| row.difference(value)))
+    let waits = row.and_then(|row| row.waits(value));
+    judge(row.is_some(), problem, waits, value, row.and_then(|row| row.difference(value)))
 }
 
 fn worst<'p>(problems: &'p [Problem], object: &Object, field: &str) -> Option<&'p Problem> {
@@ -70,11 +72,21 @@ fn worst<'p>(problems: &'p [Problem], object: &Object, field: &str) -> Option<&'
     own.min_by_key(|problem| problem.severity)
 }
 
-fn judge(is_known: bool, problem: Option<&Problem>, value: &str, difference: Option<&'static str>) -> Judged {
+fn judge(
+    is_known: bool,
+    problem: Option<&Problem>,
+    waits: Option<&'static str>,
+    value: &str,
+    difference: Option<&'static str>,
+) -> Judged {
     let Some(Problem { severity, reason, message, hint, .. }) = problem else {
-        return match difference {
-            Some(how) => Judged::new(Fate::Differs, how, ""),
-            None => Judged::new(Fate::Honoured, "", ""),
+        return match (difference, waits) {
+            (Some(how), _) => Judged::new(Fate::Differs, how, ""),
+            // Another one of the same object was told of.
+            (None, Some(missing)) => {
+                Judged::new(Fate::Ignored, format!("is read, and has no effect yet: {missing}"), "")
+            }
+            (None, None) => Judged::new(Fate::Honoured, "", ""),
         };
     };
     let fate = match (severity, reason) {

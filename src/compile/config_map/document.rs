@@ -28,9 +28,19 @@ pub fn page() -> String {
         };
         Some(format!("| `{}` | {} | {what} |", row.name, code_or_dash(row.default)))
     });
+    let head = "| key | default | what it would do, and does not yet: no spans are sent |\n|---|---|---|";
+    section(&mut page, "Read, and without effect yet", head, |row| match row.effect {
+        Effect::Reads(_) => Some(format!("| `{}` | {} | {} |", row.name, code_or_dash(row.default), row.meaning)),
+        Effect::Annotation if is_read(row) => {
+            Some(format!("| `{}` | {} | {} |", row.name, code_or_dash(row.default), row.meaning))
+        }
+        _ => None,
+    });
     section(&mut page, "Not honoured in this version", "| key | instead |\n|---|---|", |row| match row.effect {
         Effect::Later(instead) => Some(format!("| `{}` | {instead} |", row.name)),
-        Effect::Annotation if !is_honoured(row) => Some(format!("| `{}` | as the annotation |", row.name)),
+        Effect::Annotation if !is_honoured(row) && !is_read(row) => {
+            Some(format!("| `{}` | as the annotation |", row.name))
+        }
         _ => None,
     });
     section(&mut page, "Without effect here", "| key | why, or what to do |\n|---|---|", |row| match row.effect {
@@ -50,6 +60,11 @@ fn section(page: &mut String, title: &str, head: &str, line: impl Fn(&Row) -> Op
         page.push_str(&line);
         page.push('\n');
     }
+}
+
+/// Whether the annotation of its name is read for a later version.
+fn is_read(row: &Row) -> bool {
+    annotations().any(|annotation| annotation.name == row.name && annotation.is_read())
 }
 
 fn is_honoured(row: &Row) -> bool {

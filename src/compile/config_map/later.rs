@@ -5,7 +5,6 @@ use super::table::{Row, later};
 const LOG: &str = "logs go to standard output and standard error";
 const SOCKETS: &str = "sockets are open before a ConfigMap is read: use --bind-address (for IPv4 alone, 0.0.0.0)";
 const STREAMS: &str = "TCP and UDP are not proxied";
-const TRACES: &str = "no spans are sent";
 
 pub(super) const ROWS: &[Row] = &[
     later("bind-address", "", SOCKETS),
@@ -17,15 +16,6 @@ pub(super) const ROWS: &[Row] = &[
     later("error-log-level", "notice", "use --log-level"),
     later("ignore-invalid-headers", "true", "a name that is no token is refused with 400"),
     later("log-format-stream", "[client] [time] protocol status bytes-sent bytes-received session-time", LOG),
-    later("otel-max-export-batch-size", "512", TRACES),
-    later("otel-max-queuesize", "2048", TRACES),
-    later("otel-sampler", "AlwaysOn", TRACES),
-    later("otel-sampler-parent-based", "true", TRACES),
-    later("otel-sampler-ratio", "0.01", TRACES),
-    later("otel-schedule-delay-millis", "5000", TRACES),
-    later("otel-service-name", "nginx", TRACES),
-    later("otlp-collector-host", "", TRACES),
-    later("otlp-collector-port", "4317", TRACES),
     later("proxy-stream-next-upstream", "true", STREAMS),
     later("proxy-stream-next-upstream-timeout", "600s", STREAMS),
     later("proxy-stream-next-upstream-tries", "3", STREAMS),

@@ -14,6 +14,7 @@ mod redirect;
 mod snippets;
 mod table;
 mod tls;
+mod traces;
 mod value;
 
 pub(super) use self::global_auth::GlobalAuth;
@@ -126,6 +127,7 @@ const CROSSES: &str = "allow-cross-namespace-resources";
 pub(super) fn read<'a>(map: &ConfigMap, is_folder: bool, find: impl FnMut(&Name) -> Option<&'a ConfigMap>) -> Read {
     let object = &map.meta.object;
     let mut read = Read::default();
+    let mut has_waiting = false;
     read.base.snippets.treatment = snippets::treatment(map);
     for (key, text) in map.data.iter() {
         let value = Value { text: text.trim(), is_ours: false, full: key };
@@ -138,7 +140,11 @@ pub(super) fn read<'a>(map: &ConfigMap, is_folder: bool, find: impl FnMut(&Name)
             continue;
         }
         if let Some(found) = apply(row, &value, &mut read, object) {
-            read.problems.push(found);
+            // What waits for the same is told once.
+            let waits = row.waits(value.text).is_some() && found.severity == Severity::Info;
+            if !(waits && std::mem::replace(&mut has_waiting, true)) {
+                read.problems.push(found);
+            }
         }
     }
     forwarding::finish(&mut read, object);
@@ -181,7 +187,7 @@ fn apply(row: &Row, value: &Value<'_>, read: &mut Read, object: &Arc<Object>) ->
             ignored(Severity::Error, "is not run", instead)
         }
         Effect::Later(_) | Effect::Nothing(_) | Effect::Refused(_) => None,
-        Effect::Sets(set) => {
+        Effect::Sets(set) | Effect::Reads(set) => {
             let shown = shorten(value.text);
             let invalid = |why: &str, hint: String, read: &mut Read| {
                 if let Some(closes) = row.closes {
@@ -196,7 +202,11 @@ fn apply(row: &Row, value: &Value<'_>, read: &mut Read, object: &Arc<Object>) ->
                 found(Severity::Warning, Reason::ConfigKeyInvalid, message, hint)
             };
             match set(value, read) {
-                Ok(()) => None,
+                Ok(()) => {
+                    let missing = row.waits(value.text)?;
+                    let why = format!("is read, and has no effect yet: {missing}");
+                    ignored(Severity::Info, &why, "leave it for a later version, or remove it")
+                }
                 Err(Refusal::Ignored(why, hint)) => {
                     found(Severity::Warning, Reason::ConfigKeyIgnored, format!("{key}: {why}"), hint.to_owned())
                 }

@@ -5,8 +5,9 @@ use std::sync::LazyLock;
 
 use super::{
     Read, access, compression, connections, forwarding, global_auth, headers, known, later, logging, redirect,
-    snippets, tls,
+    snippets, tls, traces,
 };
+use crate::compile::ingress::annotations::traces::MISSING;
 use crate::compile::ingress::annotations::{Refusal, Value, means, rows as annotations};
 
 /// One key.
@@ -54,6 +55,8 @@ pub(super) enum Effect {
     Annotation,
     /// Not honoured, so what is served differs from what was asked for; what is done or what to do instead.
     Later(&'static str),
+    /// It changes a setting on which nothing acts yet.
+    Reads(Set),
     /// It tunes something that does not exist here.
     Nothing(&'static str),
     /// Raw configuration, or a guard that is not there: never run.
@@ -63,6 +66,15 @@ pub(super) enum Effect {
 }
 
 impl Row {
+    /// What is missing for the value to have an effect, where it is read for a later version.
+    pub fn waits(&self, value: &str) -> Option<&'static str> {
+        match self.effect {
+            Effect::Annotation => annotations().find(|row| row.name == self.name)?.waits(value),
+            Effect::Reads(_) if !means(value.trim(), self.default) => Some(MISSING),
+            _ => None,
+        }
+    }
+
     /// What comes of the value that would not with ingress-nginx.
     pub fn difference(&self, value: &str) -> Option<&'static str> {
         match self.effect {
@@ -93,12 +105,13 @@ pub(super) fn find(name: &str) -> Option<&'static Row> {
     TABLE.get(name).copied()
 }
 
-const SUBJECTS: [&[Row]; 12] = [
+const SUBJECTS: [&[Row]; 13] = [
     access::ROWS,
     compression::ROWS,
     global_auth::ROWS,
     logging::ROWS,
     tls::ROWS,
+    traces::ROWS,
     forwarding::ROWS,
     headers::ROWS,
     connections::ROWS,
@@ -125,6 +138,17 @@ pub(super) const fn sets(
     meaning: &'static str,
 ) -> Row {
     Row { name, default, values, meaning, closes: None, effect: Effect::Sets(set) }
+}
+
+/// A key that is read, and on which nothing acts yet.
+pub(super) const fn reads(
+    name: &'static str,
+    default: &'static str,
+    set: Set,
+    values: &'static str,
+    meaning: &'static str,
+) -> Row {
+    Row { name, default, values, meaning, closes: None, effect: Effect::Reads(set) }
 }
 
 /// A key that guards access.

@@ -2,17 +2,18 @@
 
 use super::Read;
 use super::table::{Row, sets};
+use crate::compile::ciphers;
 use crate::compile::ingress::annotations::SWITCH;
 use crate::compile::ingress::annotations::{Refusal, Value, shorten};
-use crate::ir::{Cipher, Group};
+use crate::ir::Group;
 
 pub(super) const ROWS: &[Row] = &[
     sets(
         "ssl-ciphers",
         "",
         ciphers,
-        "write names of OpenSSL with colons between, as in ECDHE-RSA-AES128-GCM-SHA256",
-        "cipher suites of TLS 1.2: ECDHE with AES-GCM or ChaCha20; all of them if not set",
+        "write a list of OpenSSL, as in ECDHE-RSA-AES128-GCM-SHA256:ECDHE+CHACHA20:!aNULL",
+        "cipher suites of TLS 1.2, in their order: ECDHE with AES-GCM or ChaCha20; all of them if not set",
     ),
     sets(
         "ssl-ecdh-curve",
@@ -70,21 +71,7 @@ fn protocols(value: &Value<'_>, to: &mut Read) -> Result<(), Refusal> {
 }
 
 fn ciphers(value: &Value<'_>, to: &mut Read) -> Result<(), Refusal> {
-    let names: Vec<&str> = value.plain()?.split([':', ',', ' ']).filter(|name| !name.is_empty()).collect();
-    let known: Vec<Cipher> = names.iter().filter_map(|name| Cipher::named(name)).collect();
-    if known.is_empty() {
-        return Err(Refusal::Invalid("has no cipher suite that is offered".to_owned()));
-    }
-    let is_unknown = |name: &&&str| Cipher::named(name).is_none() && !name.starts_with("TLS_");
-    let unknown = names.iter().find(is_unknown).copied();
-    to.globals.tls.ciphers = Some(known.into());
-    match unknown {
-        None => Ok(()),
-        Some(name) => Err(Refusal::Ignored(
-            format!("{:?} is not offered; the rest is", shorten(name)),
-            "leave it out; suites with ECDHE and AES-GCM or ChaCha20 are offered",
-        )),
-    }
+    ciphers::take(value, |suites| to.globals.tls.ciphers = ciphers::unless_all(suites))
 }
 
 fn groups(value: &Value<'_>, to: &mut Read) -> Result<(), Refusal> {

@@ -25,7 +25,7 @@ use super::filters::{ClearText, of_nobody, tls_redirect};
 use super::merge::backend_tls;
 use super::names;
 use super::resolve::{Resolution, resolve};
-use super::said::{BackendSettings, Said};
+use super::said::{BackendSettings, Said, Told};
 use super::shared::Shared;
 use super::view::View;
 use crate::ir::{
@@ -60,6 +60,10 @@ pub(super) fn compile(ingress: &Ingress, view: &mut View<'_>, shared: &mut Share
         settings.backend = settings.backend.of_canary();
     } else {
         mutual::prepare(&mut settings, ingress, view, &mut problems);
+        settings.front.passthrough = settings.tls.passthrough.take().map(|annotation| {
+            let policy = policy::of_passthrough(&settings, &view.options.limits);
+            Told { value: shared.policy(policy), annotation }
+        });
     }
     let policy = shared.policy(policy::policy(&settings, &view.options.limits));
     let said = (settings.backend != BackendSettings::default())

@@ -39,12 +39,21 @@ pub(super) fn policy(settings: &Settings, limits: &Limits) -> Policy {
         },
         upgrade: settings.upgrade.unwrap_or_default(),
         request_trailers: settings.request_trailers.unwrap_or(false),
+        http10: settings.http10.unwrap_or(false),
         is_grpc,
         cache: settings.cache.caching(),
         compress: settings.compress.compression(),
         pace: settings.limits.pace(),
+        trace: settings.traces.tracing(),
         sticky: settings.backend.affinity.is_some(),
     }
+}
+
+/// The policy of connections that are passed on unopened. Times that are set for requests are not theirs.
+pub(super) fn of_passthrough(settings: &Settings, limits: &Limits) -> Policy {
+    let plain = policy(&Settings::default(), limits);
+    let tunnel_idle = settings.tunnel_idle_timeout.unwrap_or(limits.tunnel_idle);
+    Policy { timeouts: Timeouts { tunnel_idle, ..plain.timeouts }, ..plain }
 }
 
 fn retry_on(settings: &Settings) -> RetryOn {

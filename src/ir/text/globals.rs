@@ -3,12 +3,14 @@
 use std::fmt::Debug;
 
 use crate::ir::{
-    Answers, Blocked, Clients, Escape, Globals, Logging, Networks, Pattern, Pool, ProxyProtocol, Requests, Tls, Trust,
+    Answers, Blocked, Clients, Escape, Globals, Logging, Networks, Pattern, Pool, ProxyProtocol, Requests, Sampler,
+    Tls, Traces, Trust,
 };
 
 /// What differs from what is done where nobody sets anything: a line for each subject.
 pub(super) fn lines(globals: &Globals) -> Vec<Vec<String>> {
-    let Globals { trust, proxy_protocol, blocked, access_log, requests, answers, clients, pool, tls, drain } = globals;
+    let Globals { trust, proxy_protocol, blocked, access_log, requests, answers, clients, pool, tls, traces, drain } =
+        globals;
     let mut lines = Vec::new();
     let mut line = |subject: &str, words: Words| {
         if !words.0.is_empty() {
@@ -24,6 +26,7 @@ pub(super) fn lines(globals: &Globals) -> Vec<Vec<String>> {
     line("clients", of_clients(clients));
     line("pool", of_pool(pool));
     line("tls", of_tls(tls));
+    line("traces", of_traces(traces));
     let mut words = Words::default();
     words.some("time", drain);
     line("drain", words);
@@ -138,6 +141,21 @@ fn of_pool(pool: &Pool) -> Words {
     words.some("idle", idle);
     words.some("requests", requests);
     words.some("age", age);
+    words
+}
+
+fn of_traces(traces: &Traces) -> Words {
+    let Traces { host, port, service, sampler, ratio, ignores_parent, queue, delay, batch } = traces;
+    let mut words = Words::default();
+    words.text("host", host.as_deref().unwrap_or_default());
+    words.some("port", port);
+    words.text("service", service.as_deref().unwrap_or_default());
+    words.text("sampler", sampler.map(Sampler::as_str).unwrap_or_default());
+    words.some("ratio", ratio);
+    words.is("ignores-parent", *ignores_parent);
+    words.some("queue", queue);
+    words.some("delay", delay);
+    words.some("batch", batch);
     words
 }
 

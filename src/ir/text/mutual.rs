@@ -1,6 +1,6 @@
 //! Words for TLS towards backends and for client certificates.
 
-use crate::ir::{BackendTls, ClientAuth, Demand, Verified};
+use crate::ir::{BackendTls, ClientAuth, Demand, HostTls, Verified};
 
 /// `sni=a.example verify=1 CA depth=2 shows=shop/tls`.
 pub(super) fn backend(words: &mut Vec<String>, tls: Option<&BackendTls>) {
@@ -19,6 +19,14 @@ pub(super) fn backend(words: &mut Vec<String>, tls: Option<&BackendTls>) {
         let names: Vec<_> = ciphers.iter().map(|cipher| cipher.name).collect();
         words.push(format!("ciphers={}", names.join(":")));
     }
+}
+
+/// `ciphers=A:B client-order`.
+pub(super) fn host(tls: &HostTls) -> String {
+    let HostTls { ciphers, client_order } = tls;
+    let names = |ciphers: &[crate::ir::Cipher]| ciphers.iter().map(|cipher| cipher.name).collect::<Vec<_>>().join(":");
+    let ciphers = ciphers.as_deref().map(|ciphers| format!("ciphers={}", names(ciphers)));
+    ciphers.into_iter().chain(client_order.then(|| "client-order".to_owned())).collect::<Vec<_>>().join(" ")
 }
 
 /// `client-certificate=on;1 CA;depth 1;CN=a;→ https://a.example/`.

@@ -1,5 +1,7 @@
 //! What a template says of a request, as a hash, for which the text is never put together, or as the text.
 
+use std::net::IpAddr;
+
 use crate::filter::{Request, text};
 use crate::ir::Template;
 use crate::live::Fnv;
@@ -9,8 +11,15 @@ pub fn hash(request: &Request<'_>, by: Option<&Template>) -> Option<u64> {
     let mut hash = Fnv::default();
     match by {
         Some(by) => text::each(by, request, |piece| hash.write(piece)),
-        None => text::client(request.client, |octets| hash.write(octets)),
+        None => return of_client(request.client),
     }
+    hash.finish()
+}
+
+/// The hash of a client.
+pub fn of_client(client: IpAddr) -> Option<u64> {
+    let mut hash = Fnv::default();
+    text::client(client, |octets| hash.write(octets));
     hash.finish()
 }
 

@@ -317,6 +317,7 @@ fn revalidate(worker: &Rc<Worker>, ask: &Ask<'_>, key: &Key, stored: &Arc<Stored
     let [path, query, host, forwarded_host, request_id] = octets.map(<[u8]>::to_vec);
     let passed = request.passed;
     let (prefix, routing, identity) = (request.prefix.map(<[u8]>::to_vec), owned(ask.path), ask.identity.to_vec());
+    let is_http10 = request.is_http10;
     let (key, stale, nobody) = (key.clone(), Arc::clone(stored), Nobody::new(request.peer));
     tokio::task::spawn_local(async move {
         let route = table.route(at);
@@ -334,6 +335,7 @@ fn revalidate(worker: &Rc<Worker>, ask: &Ask<'_>, key: &Key, stored: &Arc<Stored
             peer: nobody.peer(),
             rules: &table.globals().requests,
             framing: Framing::None,
+            is_http10,
             upgrade: None,
             te_trailers: false,
             passed,

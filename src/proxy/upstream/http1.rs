@@ -51,6 +51,8 @@ struct Progress {
     response_began: bool,
     response_ended: bool,
     keep_alive: bool,
+    /// It was the last one: the request said so.
+    is_last: bool,
     /// The back end may have begun to speak another protocol, whatever it answered.
     offers_upgrade: bool,
 }
@@ -112,6 +114,7 @@ impl Http1Upstream {
             to_head: *request.method == http::Method::HEAD,
             may_have_trailers: is_chunked,
             request_ended: end && !is_chunked,
+            is_last: request.is_http10,
             offers_upgrade: request.upgrade.is_some(),
             ..Progress::default()
         });
@@ -221,10 +224,11 @@ impl Http1Upstream {
     /// The connection for the pool, if request and response ended cleanly, nothing is buffered on it, and neither side
     /// said close.
     pub fn into_idle(mut self: Box<Self>, spare: &Spare, now: Instant, settings: &Pool) -> Option<Box<Http1Upstream>> {
-        let Progress { request_ended, response_ended, keep_alive, offers_upgrade, .. } = self.exchange.get();
+        let Progress { request_ended, response_ended, keep_alive, is_last, offers_upgrade, .. } = self.exchange.get();
         let is_clean = request_ended
             && response_ended
             && keep_alive
+            && !is_last
             && !offers_upgrade
             && self.input.get_mut().is_empty()
             && self.output.get_mut().is_empty();

@@ -222,6 +222,11 @@ impl Metrics {
         for (version, resumed, result, count) in totals.handshakes() {
             handshakes.count(&[("version", version), ("resumed", resumed), ("result", result)], count);
         }
+        let help = "TLS connections that were passed on unopened and ended, or that nobody took.";
+        let mut passed = page.family(Kind::Counter, "fairlead_passthrough_connections_total", help);
+        for (result, count) in totals.passed_on() {
+            passed.count(&[("result", result)], count);
+        }
     }
 
     fn write_control(&self, page: &mut Page, now: i64) {

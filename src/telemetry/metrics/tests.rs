@@ -100,6 +100,7 @@ fn everything_that_belongs_to_no_route_stays_under_250_series() {
             worker.handshake(version, resumed, ok);
         }
     }
+    [true, false].into_iter().for_each(|is_taken| worker.passed_on(is_taken));
     metrics.applied(1, Duration::ZERO);
     let object = object();
     let problems: Vec<_> = [Severity::Error, Severity::Warning, Severity::Info]
@@ -140,6 +141,7 @@ fn workers_add_up_and_a_connection_is_active_or_idle() {
         worker.failure(Failure::NoRoute);
         worker.limit_hit(Limit::head_time);
         worker.handshake("TLSv1.3", true, true);
+        worker.passed_on(true);
         worker.panicked();
     }
     metrics.worker(0).closed(true);
@@ -154,6 +156,7 @@ fn workers_add_up_and_a_connection_is_active_or_idle() {
         "fairlead_failures_total{reason=\"no_route\"} 2",
         "fairlead_limit_hits_total{limit=\"head-time\"} 2",
         "fairlead_tls_handshakes_total{version=\"TLSv1.3\",resumed=\"true\",result=\"ok\"} 2",
+        "fairlead_passthrough_connections_total{result=\"passed\"} 2",
         "fairlead_panics_total 3",
     ] {
         assert!(printed.iter().any(|printed| printed == line), "{line} in\n{printed:#?}");

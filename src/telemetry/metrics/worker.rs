@@ -18,6 +18,8 @@ pub struct WorkerMetrics {
     /// Requests that the cache answered, and those that it could not answer by itself.
     cache: [Cell; 2],
     copies: [Cell; Copied::ALL.len()],
+    /// Connections that were passed on unopened, and those that nobody took.
+    passed_on: [Cell; 2],
 }
 
 /// What became of the copy of a request (`mirror-target`).
@@ -93,6 +95,7 @@ impl WorkerMetrics {
             panics: Cell::default(),
             cache: Default::default(),
             copies: Default::default(),
+            passed_on: Default::default(),
         }
     }
 
@@ -141,6 +144,11 @@ impl WorkerMetrics {
     /// Counts the copy of a request.
     pub fn copied(&self, became: Copied) {
         add(&self.copies, became as usize);
+    }
+
+    /// Counts a connection that is not ours to open, when it ends: whether an endpoint took it.
+    pub fn passed_on(&self, is_taken: bool) {
+        add(&self.passed_on, usize::from(!is_taken));
     }
 
     fn listener(&self, is_tls: bool) -> &Connections {
@@ -218,6 +226,14 @@ impl Totals<'_> {
         Copied::ALL.iter().filter_map(|(became, word)| {
             let count = self.sum(|worker| worker.copies.get(*became as usize).map_or(0, Cell::load));
             (count > 0).then_some((*word, count))
+        })
+    }
+
+    /// What became of connections that are not ours to open, with their counts.
+    pub(super) fn passed_on(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        ["passed", "refused"].into_iter().enumerate().filter_map(|(place, word)| {
+            let count = self.sum(|worker| worker.passed_on.get(place).map_or(0, Cell::load));
+            (count > 0).then_some((word, count))
         })
     }
 

@@ -181,3 +181,22 @@ fn the_line_of_the_log_has_the_variables_that_are_usual() {
     let text = reading.join().unwrap().unwrap();
     assert_eq!(text, "4 1.2.3.4, 127.0.0.1 127.0.0.1 a.example []\n4 127.0.0.1 127.0.0.1 a.example []\n");
 }
+
+#[test]
+fn what_is_said_of_traces_right_or_wrong_changes_no_answer() {
+    let echo = Echo::start("");
+    for (pairs, ignored, invalid) in [
+        (&[("enable-opentelemetry", "true"), ("opentelemetry-trust-incoming-span", "false")][..], 1, 0),
+        (&[("enable-opentelemetry", "on"), ("opentelemetry-operation-name", "a span")], 0, 2),
+        (&[("enable-opentelemetry", "false")], 0, 0),
+    ] {
+        let bed = serving(&echo, &nginx(pairs), "");
+        assert_eq!(status(&ask(&bed, "GET /", "traceparent: 00-1-2-01\r\n")), 200, "{pairs:?}");
+        assert_eq!(field(&echo.heads()[0], "traceparent"), Some("00-1-2-01"), "{pairs:?}");
+        assert_eq!(
+            (bed.problems("AnnotationIgnored"), bed.problems("AnnotationInvalid")),
+            (ignored, invalid),
+            "{pairs:?}"
+        );
+    }
+}

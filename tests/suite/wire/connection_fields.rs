@@ -23,7 +23,11 @@ fn fields_that_connection_names_are_not_passed_to_the_upstream() {
             "",
         ),
         request_fields("a name we know but do not set", "Connection: user-agent\r\nUser-Agent: x\r\n", ""),
-        request_fields("conditions", "Connection: if-none-match, range\r\nIf-None-Match: *\r\nRange: bytes=0-1\r\n", ""),
+        request_fields(
+            "conditions",
+            "Connection: if-none-match, range\r\nIf-None-Match: *\r\nRange: bytes=0-1\r\n",
+            "",
+        ),
         request_fields("for caches", "Connection: cache-control\r\nCache-Control: no-cache\r\n", ""),
         request_fields("referer", "Connection: referer\r\nReferer: http://x/\r\n", ""),
         request_fields("a name that is not there", "Connection: nothing\r\nA: 1\r\n", "A: 1\r\n"),

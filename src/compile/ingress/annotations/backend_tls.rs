@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::Settings;
 use super::table::Effect::Honoured;
 use super::table::{Guard, Row, both, nginx};
-use super::value::{Refusal, Value, shorten};
+use super::value::{Refusal, Value};
+use crate::compile::ciphers;
 use crate::compile::said::Told;
 use crate::ir::{Cipher, Kind};
 
@@ -105,32 +106,6 @@ fn protocols(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// OpenSSL's list, as far as it names suites that are here. Groups (`HIGH`, `DEFAULT`) stand for all of them, what is taken
-/// out of the list for nothing: none of it is unsafe.
 fn ciphers(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
-    let parts = || value.text.split([':', ',', ' ']).filter(|part| !part.is_empty());
-    value.plain()?;
-    let is_group = |part: &str| ["DEFAULT", "HIGH", "ALL", "EECDH", "ECDHE", "kEECDH", "AESGCM"].contains(&part);
-    let known: Vec<Cipher> = parts().filter_map(Cipher::named).collect();
-    let has_group = parts().any(|part| part.split('+').all(is_group));
-    let is_unknown = |part: &&str| {
-        Cipher::named(part).is_none()
-            && !part.split('+').all(is_group)
-            && !part.starts_with(['!', '-', '@'])
-            && !part.starts_with("TLS_")
-    };
-    let unknown = parts().find(is_unknown);
-    if known.is_empty() && !has_group {
-        return Err(Refusal::Invalid("has no cipher suite that is offered".to_owned()));
-    }
-    if !has_group {
-        to.backend_tls.ciphers = Some(value.told(known.into()));
-    }
-    match unknown {
-        None => Ok(()),
-        Some(part) => Err(Refusal::Ignored(
-            format!("{:?} is not offered; the rest is", shorten(part)),
-            "leave it out; suites with ECDHE and AES-GCM or ChaCha20 are offered",
-        )),
-    }
+    ciphers::take(value, |suites| to.backend_tls.ciphers = ciphers::unless_all(suites).map(|suites| value.told(suites)))
 }

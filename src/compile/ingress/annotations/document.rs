@@ -68,13 +68,15 @@ fn count() -> String {
     let number = |is: fn(&Row) -> bool| own().filter(|row| is(row)).count();
     format!(
         "Of the {} names of ingress-nginx 1.15 (and {} aliases) {} are honoured, {} of them with a difference, and {} need \
-         nothing: they tune what is not here, and no client sees it. {} are not honoured, and {} are refused.",
+         nothing: they tune what is not here, and no client sees it. {} are read and have no effect yet, {} are not honoured, and {} are \
+         refused.",
         own().count(),
         super::table::ALIASES.len(),
         number(|row| row.fate() == Fate::Honoured),
         number(|row| row.fate() == Fate::Honoured && row.unlike.is_some()),
         number(is_needless),
-        number(|row| row.fate() == Fate::Ignored && !is_needless(row)),
+        number(Row::is_read),
+        number(|row| row.fate() == Fate::Ignored && !is_needless(row) && !row.is_read()),
         number(|row| row.fate() == Fate::Refused),
     )
 }
@@ -90,10 +92,11 @@ fn state(row: &Row) -> String {
             Some(how) => format!("honoured differently: {how}"),
             None => "honoured".to_owned(),
         },
+        Effect::Read(_, missing) => format!("read, and without effect yet: {missing}"),
         Effect::Ignored { severity: Severity::Info, instead, .. } => {
             format!("without effect: {}", instead.strip_prefix("remove it; ").unwrap_or("there is nothing to tune"))
         }
-        Effect::Ignored { default, instead, .. } => format!("not honoured{}: {instead}", unless(default)),
+        Effect::Ignored { instead, .. } => format!("not honoured: {instead}"),
         Effect::Guards { guard, off } => format!("refused{}: {}; {}", unless(off), guard.why(), guard.hint()),
     }
 }

@@ -1,7 +1,7 @@
 //! Annotations about the exchange with a backend: times, sizes, retries, upgrades.
 
 use super::table::Effect::Honoured;
-use super::table::{Row, both, differs_unless, ours, tunes_nothing};
+use super::table::{Row, both, ours, tunes_nothing};
 use super::value::{Refusal, Value};
 use super::{BackendProtocol, Settings};
 use crate::ir::{Protocol, RetryOn, Upgrade};
@@ -32,7 +32,14 @@ pub(super) const ROWS: &[Row] = &[
     both("proxy-connect-timeout", Honoured(|value, to| value.duration().map(|time| to.connect_timeout = Some(time))))
         .takes(SECONDS)
         .does("5", ""),
-    both("proxy-http-version", differs_unless("1.1", "HTTP/1.1 is spoken to backends")),
+    both("proxy-http-version", Honoured(http_version))
+        .takes("one of: 1.0, 1.1")
+        .does(
+            "1.1",
+            "`1.0`: a connection to the back end takes one request and is never upgraded, and a request body has its length; \
+             of gRPC nothing changes",
+        )
+        .unlike_for("1.0", "a body in chunks that is longer than 64 KiB gets 411"),
     both("proxy-max-temp-file-size", tunes_nothing("remove it; answers never go to disk")),
     both("proxy-next-upstream", Honoured(next_upstream))
         .takes(NEXT_UPSTREAM)
@@ -113,6 +120,15 @@ fn next_upstream(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
     on.statuses.sort_unstable();
     on.statuses.dedup();
     to.retry_on = Some(if is_off { RetryOn::default() } else { on });
+    Ok(())
+}
+
+fn http_version(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
+    to.http10 = match value.plain()? {
+        "1.0" => Some(true),
+        "1.1" => Some(false),
+        _ => return Err(Refusal::Invalid("is no version that is spoken to backends".to_owned())),
+    };
     Ok(())
 }
 

@@ -28,6 +28,8 @@ pub(in crate::compile) mod snippet;
 mod sticky;
 mod table;
 pub(in crate::compile) mod template;
+mod tls;
+pub(in crate::compile) mod traces;
 mod value;
 mod wording;
 
@@ -80,6 +82,8 @@ pub(in crate::compile) struct Settings {
     pub(in crate::compile) access: access::Said,
     /// TLS towards backends.
     pub(in crate::compile) backend_tls: backend_tls::Said,
+    /// TLS to clients.
+    pub(in crate::compile) tls: tls::Said,
     /// Certificates of clients.
     pub(in crate::compile) client_auth: client_auth::Said,
     /// Passwords.
@@ -118,10 +122,14 @@ pub(in crate::compile) struct Settings {
     pub(in crate::compile) upgrade: Option<Upgrade>,
     /// `request-trailers`: pass them.
     pub(in crate::compile) request_trailers: Option<bool>,
+    /// `proxy-http-version` is `1.0`.
+    pub(in crate::compile) http10: Option<bool>,
     /// What it is beside another Ingress.
     pub(in crate::compile) canary: canary::Said,
     /// `cache` and what stands beside it.
     pub(in crate::compile) cache: cache::Said,
+    /// Traces.
+    pub(in crate::compile) traces: traces::Said,
     /// `compress`.
     pub(in crate::compile) compress: compress::Said,
     /// nginx's own configuration.
@@ -204,6 +212,7 @@ pub(in crate::compile) fn read(
     let is_set = |name: &str| is_set(annotations, OURS, name) || is_set(annotations, prefix, name);
     settings.client_auth.is_asked = is_set("auth-tls-secret");
     let mut unknown_ones = 0_usize;
+    let mut has_waiting = false;
     for (full, text) in annotations.iter() {
         let Some((given, name)) = full.split_once('/') else { continue };
         let is_ours = given == OURS;
@@ -235,7 +244,11 @@ pub(in crate::compile) fn read(
             continue;
         }
         if let Some(found) = apply(row, &value, &mut settings) {
-            problems.push(found.on(object, full));
+            // What waits for the same is told once.
+            let waits = row.waits(value.text).is_some() && found.severity == Severity::Info;
+            if !(waits && std::mem::replace(&mut has_waiting, true)) {
+                problems.push(found.on(object, full));
+            }
         }
     }
     if unknown_ones > MOST_UNKNOWN {
@@ -250,6 +263,7 @@ pub(in crate::compile) fn read(
             problems.push(orphan(name, needs).on(object, full));
         }
     }
+    problems.extend(settings.tls.settle(ground).map(|(full, found)| found.on(object, &full)));
     snippet::settle(&mut settings, annotations, prefix, object, problems);
     settings.rewrite.settle();
     for full in settings.canary.idle() {
@@ -385,8 +399,11 @@ pub(in crate::compile) fn field(full: &str) -> String {
 fn apply(row: &Row, value: &Value<'_>, settings: &mut Settings) -> Option<Finding> {
     let name = row.name;
     match row.effect {
-        Effect::Honoured(set) => match set(value, settings) {
-            Ok(()) => None,
+        Effect::Honoured(set) | Effect::Read(set, _) => match set(value, settings) {
+            Ok(()) => row.waits(value.text).map(|missing| {
+                let message = format!("{name} is read, and has no effect yet: {missing}");
+                Finding::ignored(Severity::Info, message, "leave it for a later version, or remove it")
+            }),
             Err(Refusal::Ignored(why, hint)) => {
                 Some(Finding::ignored(Severity::Warning, format!("{name}: {why}"), hint))
             }
@@ -395,13 +412,12 @@ fn apply(row: &Row, value: &Value<'_>, settings: &mut Settings) -> Option<Findin
                 Some(refused(row, value, &why, table::hint(row.values, value.text), settings))
             }
         },
-        Effect::Ignored { severity, default, instead } => {
-            let is_default = means(value.text, default);
+        Effect::Ignored { severity, instead } => {
             let message = match severity {
                 Severity::Info => format!("{name} has no effect"),
                 Severity::Error | Severity::Warning => format!("{name} is not honoured"),
             };
-            (!is_default).then(|| Finding::ignored(severity, message, instead))
+            Some(Finding::ignored(severity, message, instead))
         }
         Effect::Guards { guard, off } => {
             if means(value.text, off) {

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use super::value::{Refusal, Value, means};
 use super::{
     Settings, access, answers, backend_tls, balance, basic, cache, canary, client_auth, compress, cors, exchange,
-    external, health, hosts, known, limits, mirror, raw, redirect, rewrite, snippet, sticky,
+    external, health, hosts, known, limits, mirror, raw, redirect, rewrite, snippet, sticky, tls, traces,
 };
 use crate::ir::{Kind, Reason, Severity};
 use crate::settings::suggest::{did_you_mean, distance};
@@ -119,8 +119,22 @@ impl Row {
     pub fn fate(&self) -> Fate {
         match self.effect {
             Effect::Honoured(_) => Fate::Honoured,
-            Effect::Ignored { .. } => Fate::Ignored,
+            Effect::Ignored { .. } | Effect::Read(..) => Fate::Ignored,
             Effect::Guards { .. } => Fate::Refused,
+        }
+    }
+
+    /// Whether it is read for a later version.
+    pub fn is_read(&self) -> bool {
+        matches!(self.effect, Effect::Read(..))
+    }
+
+    /// What is missing for the value to have an effect, where it is read for a later version; `None` for what says the
+    /// default.
+    pub fn waits(&self, value: &str) -> Option<&'static str> {
+        match self.effect {
+            Effect::Read(_, missing) if !means(value.trim(), self.default) => Some(missing),
+            _ => None,
         }
     }
 
@@ -160,8 +174,10 @@ pub(super) enum Effect {
     Guards { guard: Guard, off: &'static str },
     /// It changes a setting.
     Honoured(Set),
-    /// It changes nothing; a problem says so, unless its value is what is done anyway.
-    Ignored { severity: Severity, default: &'static str, instead: &'static str },
+    /// It changes a setting on which nothing acts yet; what is missing.
+    Read(Set, &'static str),
+    /// It changes nothing; a problem says so.
+    Ignored { severity: Severity, instead: &'static str },
 }
 
 /// What kind of guard is missing.
@@ -226,7 +242,7 @@ pub(super) fn find(name: &str) -> Option<&'static Row> {
 }
 
 /// The rows of each subject; the page has a place for each under this name.
-pub(super) const SUBJECTS: [(&str, &[Row]); 22] = [
+pub(super) const SUBJECTS: [(&str, &[Row]); 24] = [
     ("canary", canary::ROWS),
     ("redirect", redirect::ROWS),
     ("hosts", hosts::ROWS),
@@ -234,6 +250,7 @@ pub(super) const SUBJECTS: [(&str, &[Row]); 22] = [
     ("cors", cors::ROWS),
     ("exchange", exchange::ROWS),
     ("backend_tls", backend_tls::ROWS),
+    ("tls", tls::ROWS),
     ("client_auth", client_auth::ROWS),
     ("balance", balance::ROWS),
     ("health", health::ROWS),
@@ -249,6 +266,7 @@ pub(super) const SUBJECTS: [(&str, &[Row]); 22] = [
     ("raw", raw::ROWS),
     ("snippet", snippet::ROWS),
     ("known", known::ROWS),
+    ("traces", traces::ROWS),
 ];
 
 static TABLE: LazyLock<BTreeMap<&'static str, &'static Row>> = LazyLock::new(|| {
@@ -395,19 +413,19 @@ impl Row {
     }
 }
 
-/// Not honoured: what is served differs from what was asked for.
-pub(super) const fn differs(instead: &'static str) -> Effect {
-    Effect::Ignored { severity: Severity::Warning, default: "", instead }
+/// Read for a later version.
+pub(super) const fn reads(set: Set, missing: &'static str) -> Effect {
+    Effect::Read(set, missing)
 }
 
-/// Not honoured unless the value is `default`, which is what is done anyway.
-pub(super) const fn differs_unless(default: &'static str, instead: &'static str) -> Effect {
-    Effect::Ignored { severity: Severity::Warning, default, instead }
+/// Not honoured: what is served differs from what was asked for.
+pub(super) const fn differs(instead: &'static str) -> Effect {
+    Effect::Ignored { severity: Severity::Warning, instead }
 }
 
 /// Nothing to honour: it tunes something that does not exist here.
 pub(super) const fn tunes_nothing(instead: &'static str) -> Effect {
-    Effect::Ignored { severity: Severity::Info, default: "", instead }
+    Effect::Ignored { severity: Severity::Info, instead }
 }
 
 /// Guards access, whatever its value.
@@ -437,7 +455,7 @@ mod tests {
 
     #[test]
     fn what_is_honoured_says_which_values_are_right() {
-        for row in rows().filter(|row| row.fate() == Fate::Honoured) {
+        for row in rows().filter(|row| matches!(row.effect, Effect::Honoured(_) | Effect::Read(..))) {
             assert!(!row.values.is_empty(), "{}", row.name);
         }
     }

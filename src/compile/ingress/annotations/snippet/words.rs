@@ -164,7 +164,9 @@ pub(super) fn instead(word: &str) -> &'static str {
         "server_name" => "server-alias",
         "set" => "the back end, or a path of its own",
         "ssl_client_certificate" | "ssl_verify_client" => "auth-tls-secret and auth-tls-verify-client",
-        "ssl_ciphers" | "ssl_protocols" => "ssl-protocols and ssl-ciphers of the ConfigMap",
+        "ssl_ciphers" => "ssl-ciphers",
+        "ssl_prefer_server_ciphers" => "ssl-prefer-server-ciphers",
+        "ssl_protocols" => "ssl-protocols of the ConfigMap",
         _ => "annotations, or the back end",
     }
 }
