@@ -39,12 +39,19 @@ pub(super) struct Judged {
     pub(super) note: String,
     /// Empty where nothing is to be done.
     pub(super) hint: String,
+    /// It comes to that whatever the value is.
+    pub(super) by_name: bool,
 }
 
 impl Judged {
     /// A fate with a note.
     pub(super) fn new(fate: Fate, note: impl Into<String>, hint: impl Into<String>) -> Judged {
-        Judged { fate, note: note.into(), hint: hint.into() }
+        Judged { fate, note: note.into(), hint: hint.into(), by_name: false }
+    }
+
+    /// The same, whatever the value is.
+    pub(super) fn by_name(self) -> Judged {
+        Judged { by_name: true, ..self }
     }
 }
 
@@ -53,16 +60,37 @@ pub(super) fn of_annotation(full: &str, value: &str, object: &Object, problems: 
     let (prefix, name) = full.split_once('/').unwrap_or(("", full));
     let is_ours = prefix == super::OURS;
     let row = compile::annotations().find(|row| row.name == name && if is_ours { row.ours } else { row.nginx });
-    let problem = worst(problems, object, &format!("metadata.annotations[{full}]"));
-    judge(row.is_some(), problem, value, row.and_then(|row| row.difference(value)).filter(|_| !is_ours))
+    let field = format!("metadata.annotations[{full}]");
+    let difference = row.and_then(|row| row.difference(value)).filter(|_| !is_ours);
+    let problem = worst(problems, object, &field);
+    let mut judged = judge(row.is_some(), problem, value, difference);
+    if name.starts_with("session-cookie-") && problem.is_some_and(|one| one.reason == Reason::SettingShadowed) {
+        judged.fate = Fate::Differs;
+        judged.note += "; with ingress-nginx the newest counts";
+    }
+    with_rest(judged, problems, object, &field)
 }
 
 /// What becomes of a key of the ConfigMap.
 pub(super) fn of_key(key: &str, value: &str, object: &Object, problems: &[Problem]) -> Judged {
     let row = compile::config_keys().find(|row| row.name == key);
     // Some keys are named alone: what is wrong is how they stand to others.
-    let problem = worst(problems, object, &format!("data[{key}]"));
-    judge(row.is_some(), problem, value, row.and_then(|row| row.difference(value)))
+    let field = format!("data[{key}]");
+    let judged =
+        judge(row.is_some(), worst(problems, object, &field), value, row.and_then(|row| row.difference(value)));
+    with_rest(judged, problems, object, &field)
+}
+
+/// Of a snippet of which something is left out, what else is done.
+fn with_rest(mut judged: Judged, problems: &[Problem], object: &Object, field: &str) -> Judged {
+    let is_meant = |problem: &&Problem| {
+        problem.reason == Reason::SnippetHonoured && problem.field == field && *problem.object == *object
+    };
+    let done = problems.iter().find(is_meant).and_then(|problem| problem.message.split_once(" is done for "));
+    if let (Fate::Differs | Fate::Ignored, Some((_, words))) = (judged.fate, done) {
+        judged.note = format!("{}; what it says of {words} is done", judged.note);
+    }
+    judged
 }
 
 fn worst<'p>(problems: &'p [Problem], object: &Object, field: &str) -> Option<&'p Problem> {
@@ -84,8 +112,11 @@ fn judge(is_known: bool, problem: Option<&Problem>, value: &str, difference: Opt
         // A wrong value is as none: the default serves. A variable that is not known here may be right with nginx.
         (_, Reason::AnnotationInvalid | Reason::ConfigKeyInvalid) if value.contains('$') => Fate::Differs,
         (_, Reason::AnnotationInvalid | Reason::ConfigKeyInvalid | Reason::SettingShadowed) => Fate::Ignored,
+        // A name that another host has: with ingress-nginx that one has it too.
+        (_, Reason::HostConflict) => Fate::Ignored,
         (Severity::Warning, _) if is_known => Fate::Differs,
         (Severity::Warning | Severity::Info, _) => Fate::Ignored,
     };
-    Judged::new(fate, message.clone(), hint.clone())
+    let by_name = !is_known || *severity == Severity::Info;
+    Judged { by_name, ..Judged::new(fate, message.clone(), hint.clone()) }
 }
