@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::compile;
 use crate::ir::{Object, Problem, Reason, Severity};
+use crate::snapshot::Annotations;
 
 /// What becomes of a setting, the worst first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -55,13 +56,20 @@ impl Judged {
     }
 }
 
-/// What becomes of an annotation, its full name given. `ours` is the prefix that is always ours.
-pub(super) fn of_annotation(full: &str, value: &str, object: &Object, problems: &[Problem]) -> Judged {
+/// What becomes of an annotation, its full name given. `all` are those of the same object.
+pub(super) fn of_annotation(
+    full: &str,
+    value: &str,
+    all: &Annotations,
+    object: &Object,
+    problems: &[Problem],
+) -> Judged {
     let (prefix, name) = full.split_once('/').unwrap_or(("", full));
     let is_ours = prefix == super::OURS;
     let row = compile::annotations().find(|row| row.name == name && if is_ours { row.ours } else { row.nginx });
     let field = format!("metadata.annotations[{full}]");
-    let difference = row.and_then(|row| row.difference(value)).filter(|_| !is_ours);
+    let difference = row.and_then(|row| row.difference(value).or_else(|| beside(prefix, name, value, all)));
+    let difference = difference.filter(|_| !is_ours);
     let problem = worst(problems, object, &field);
     let mut judged = judge(row.is_some(), problem, value, difference);
     if name.starts_with("session-cookie-") && problem.is_some_and(|one| one.reason == Reason::SettingShadowed) {
@@ -69,6 +77,22 @@ pub(super) fn of_annotation(full: &str, value: &str, object: &Object, problems: 
         judged.note += "; with ingress-nginx the newest counts";
     }
     with_rest(judged, problems, object, &field)
+}
+
+/// What is different because of what else is said, or not said.
+fn beside(prefix: &str, name: &str, value: &str, all: &Annotations) -> Option<&'static str> {
+    let says = |other: &str| all.get(&format!("{prefix}/{other}"));
+    let is_grpc = || says("backend-protocol").is_some_and(|word| word.trim().to_ascii_uppercase().starts_with("GRPC"));
+    match name {
+        "proxy-body-size" if is_grpc() && !value.starts_with('0') => {
+            Some("is not for gRPC, whose streams may be of any length")
+        }
+        "proxy-ssl-secret" => None,
+        _ if name.starts_with("proxy-ssl-") && value != "off" && says("proxy-ssl-secret").is_none() => {
+            Some("acts without proxy-ssl-secret too, without which ingress-nginx does not read it")
+        }
+        _ => None,
+    }
 }
 
 /// What becomes of a key of the ConfigMap.

@@ -512,7 +512,7 @@ fn annotations(
     let mut settings = Vec::new();
     for (full, value) in ingress.annotations.iter() {
         let Some(name) = named(full, options) else { continue };
-        let judged = of_annotation(full, value.trim(), &ingress.meta.object, problems);
+        let judged = of_annotation(full, value.trim(), &ingress.annotations, &ingress.meta.object, problems);
         settings.push(Setting { name: name.to_owned(), value: value.to_string(), judged });
     }
     settings.retain(|setting| !setting.is_filled_in(place, unread));

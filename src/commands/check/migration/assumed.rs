@@ -9,7 +9,7 @@ use crate::commands::Stop;
 use crate::compile;
 use crate::ir::{Kind, Name, PortKey};
 use crate::settings::CompileOptions;
-use crate::snapshot::{IngressBackend, Snapshot, yaml};
+use crate::snapshot::{Ingress, IngressBackend, Snapshot, yaml};
 
 /// Annotation in which a class stood before Ingresses had a field for it.
 const CLASS: &str = "kubernetes.io/ingress.class";
@@ -186,6 +186,19 @@ pub(super) fn objects(snapshot: &mut Snapshot, options: &CompileOptions) -> Resu
         .flat_map(|ingress| ingress.tls.iter().map(|tls| (&ingress.meta.object.name.namespace, &tls.secret)))
         .filter_map(|(namespace, secret)| Some(Name::new(namespace, secret.as_ref()?)))
         .collect();
+    // What is right for all else is no map of passwords by user.
+    let prefix = &options.annotations_prefix;
+    let says = |ingress: &Ingress, name: &str| ingress.annotations.get(&format!("{prefix}/{name}")).cloned();
+    let by_user =
+        snapshot.ingresses.values().filter(|one| says(one, "auth-secret-type").as_deref() == Some("auth-map"));
+    let by_user: BTreeSet<Name> = by_user
+        .filter_map(|ingress| {
+            let secret = says(ingress, "auth-secret")?;
+            let own = &ingress.meta.object.name.namespace;
+            let (namespace, name) = secret.trim().split_once('/').unwrap_or((own, secret.trim()));
+            Some(Name::new(namespace, name))
+        })
+        .collect();
     let mut assumed = Vec::new();
     let mut secret = None;
     for (kind, name) in named {
@@ -193,7 +206,9 @@ pub(super) fn objects(snapshot: &mut Snapshot, options: &CompileOptions) -> Resu
         if kind == Kind::ConfigMap && !snapshot.config_maps.contains_key(&name) {
             add(snapshot, &config_map(&name, &[]));
         } else if kind == Kind::Secret && !snapshot.secrets.contains_key(&name) {
+            let users = json!({"user": "{PLAIN}password"});
             let data = match &secret {
+                _ if by_user.contains(&name) => &users,
                 Some(data) => data,
                 None => secret.insert(any_secret()?),
             };
