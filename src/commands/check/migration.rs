@@ -14,6 +14,7 @@ mod template;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
 use kube::Api;
@@ -112,6 +113,21 @@ impl Subject {
         Subject { kind: kind.as_str().to_owned(), namespace, name, place, field: String::new(), settings }
     }
 
+    /// `Ingress shop/web`, or the kind alone.
+    fn full_name(&self) -> String {
+        let Subject { kind, namespace, name, .. } = self;
+        match (name.is_empty(), namespace.is_empty()) {
+            (true, _) => kind.clone(),
+            (false, true) => format!("{kind} {name}"),
+            (false, false) => format!("{kind} {namespace}/{name}"),
+        }
+    }
+
+    /// Where it stands; of what is in no file the name.
+    fn place_or_name(&self) -> String {
+        self.place.as_ref().map_or_else(|| self.full_name(), |Place { file, line }| format!("{file}:{line}"))
+    }
+
     /// Takes out the settings whose values something fills in.
     fn leave_out_filled(&mut self, unread: &mut Vec<Unread>) {
         let Some(place) = &self.place else { return };
@@ -164,7 +180,7 @@ fn of_files(call: &Call<'_>) -> Result<Report, Stop> {
     let paths: Vec<PathBuf> = call.words.iter().map(PathBuf::from).collect();
     let prefix = call.given.text("annotations-prefix").unwrap_or_default().trim_end_matches('/');
     let Input {
-        mut layers,
+        layers,
         labelled,
         controllers,
         values,
@@ -197,34 +213,42 @@ fn of_files(call: &Call<'_>) -> Result<Report, Stop> {
     // Files or not, it is a cluster that is going to be served.
     let options = CompileOptions { folder: false, ..options(call, &said)? };
 
-    let mut sets = 0;
+    let mut sets: Vec<(Arc<ConfigMap>, String)> = Vec::new();
     for layer in &layers {
-        let maps = maps(layer, &labelled, &options);
-        report.subjects.extend(maps.iter().filter_map(|name| map(layer, name, &options, &mut report.unread)));
-        sets += maps.len();
+        for name in maps(layer, &labelled, &options) {
+            let Some(subject) = map(layer, &name, &options, &mut report.unread) else { continue };
+            sets.extend(layer.config_maps.get(&name).map(|map| (Arc::clone(map), subject.place_or_name())));
+            report.subjects.push(subject);
+        }
     }
-    // Ingresses are compiled on one ConfigMap.
-    let mut first = layers.first().and_then(|base| maps(base, &labelled, &options).into_iter().next());
     let mut made = Snapshot::default();
     for (at, (place, field, own)) in charts.into_iter().enumerate() {
         let (settings, map) = chart(&mut made, at, own, &options);
-        sets += usize::from(map.is_some());
-        first = first.or(map);
         let mut subject = Subject::of_file("Helm values", place, field, settings);
         subject.leave_out_filled(&mut report.unread);
+        let map = map.and_then(|name| made.config_maps.get(&name));
+        sets.extend(map.map(|map| (Arc::clone(map), subject.place_or_name())));
         report.subjects.push(subject);
     }
-    if let Some(base) = layers.first_mut() {
-        base.config_maps.extend(made.config_maps);
+    let mut base = layers.first().cloned().unwrap_or_default();
+    base.config_maps.extend(made.config_maps);
+    // Ingresses are compiled on one ConfigMap: the one that is named, else the one that says most.
+    let count = sets.len();
+    if sets.iter().any(|(map, _)| Some(&map.meta.object.name) == options.config_map.as_ref()) {
+        sets.retain(|(map, _)| Some(&map.meta.object.name) == options.config_map.as_ref());
     }
-    let base = layers.first().cloned().unwrap_or_default();
-    let own = options.config_map.clone().filter(|name| base.config_maps.contains_key(name));
-    let options = CompileOptions { config_map: own.or(first), ..options };
-    if sets > 1 {
+    let largest = sets.into_iter().rev().max_by_key(|(map, _)| map.data.keys().count());
+    if let Some((_, shown)) = largest.as_ref().filter(|_| count > 1) {
         report
             .remarks
-            .push(format!("{sets} sets of global settings: Ingresses are judged by the first; see --configmap"));
+            .push(format!("{count} sets of global settings: Ingresses are judged by {shown}; see --configmap"));
     }
+    let config_map = largest.map(|(map, _)| {
+        let name = map.meta.object.name.clone();
+        base.config_maps.insert(name.clone(), map);
+        name
+    });
+    let options = CompileOptions { config_map: config_map.or(options.config_map.clone()), ..options };
 
     let (mut unnamed, mut again) = (0, 0);
     for (at, layer) in layers.into_iter().enumerate() {

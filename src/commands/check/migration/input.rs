@@ -407,7 +407,9 @@ impl Reading<'_> {
         let is_below =
             || field.rsplit('.').next().is_some_and(|name| matches!(name, "ingress-nginx" | "nginx-ingress"));
         let has_controller = map.get("controller").is_some_and(Value::is_object);
-        if is_values(map) || (has_controller && (self.is_of_chart || is_below())) {
+        if is_of_another(map) {
+            // What is below may be annotations all the same.
+        } else if is_values(map) || (has_controller && (self.is_of_chart || is_below())) {
             let (place, field) = (place.clone(), field.to_owned());
             self.input.values.push(Values { place, field, tree: map.clone() });
         }
@@ -477,6 +479,13 @@ impl Reading<'_> {
         };
         self.is_own(&name).then_some((name, value))
     }
+}
+
+/// Whether these are values of the chart of NGINX's own controller, which has the same name in many places.
+fn is_of_another(map: &Map<String, Value>) -> bool {
+    let own = map.get("controller").and_then(Value::as_object);
+    let keys = ["appprotect", "enableCustomResources", "enableSnippets", "nginxplus", "reportIngressStatus"];
+    own.is_some_and(|own| keys.iter().any(|key| own.contains_key(*key)))
 }
 
 /// Whether these are values of ingress-nginx's chart: other charts have a `controller` too.

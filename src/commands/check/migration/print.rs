@@ -6,7 +6,7 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
-use super::input::{Place, Unread};
+use super::input::Unread;
 use super::{Report, Setting, Subject};
 use crate::commands::Stop;
 use crate::commands::check::fate::Fate;
@@ -52,12 +52,8 @@ pub(super) fn text(report: &Report) -> String {
 }
 
 fn title(subject: &Subject) -> String {
-    let Subject { kind, namespace, name, place, field, .. } = subject;
-    let mut title = kind.clone();
-    if !name.is_empty() {
-        let slash = if namespace.is_empty() { "" } else { "/" };
-        let _ = write!(title, " {namespace}{slash}{name}");
-    }
+    let Subject { place, field, .. } = subject;
+    let mut title = subject.full_name();
     if let Some(place) = place {
         let _ = write!(title, "  {}:{}", place.file, place.line);
     }
@@ -67,13 +63,9 @@ fn title(subject: &Subject) -> String {
     title
 }
 
-/// A subject in few words.
-fn short(Subject { kind, namespace, name, place, .. }: &Subject) -> String {
-    match place {
-        Some(Place { file, line }) if name.is_empty() => format!("{file}:{line}"),
-        _ if namespace.is_empty() => format!("{kind} {name}"),
-        _ => format!("{kind} {namespace}/{name}"),
-    }
+/// A subject in few words: its name, if it has one.
+fn short(subject: &Subject) -> String {
+    if subject.name.is_empty() { subject.place_or_name() } else { subject.full_name() }
 }
 
 /// One setting. `before`: of whom the same was said.

@@ -182,6 +182,7 @@ pub(super) fn instead(word: &str) -> &'static str {
         "return" => "permanent-redirect or temporal-redirect",
         "rewrite" => "rewrite-target, app-root or permanent-redirect",
         "satisfy" => "satisfy",
+        "server" => "an Ingress for its host, with ssl-redirect where it only redirects to https",
         "server_name" => "server-alias",
         "set" => "the back end, or a path of its own",
         word if word.contains("_by_lua") => "auth-url, for what lets in and refuses; else the back end",
