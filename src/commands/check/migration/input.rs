@@ -404,6 +404,7 @@ impl Reading<'_> {
             self.input.controllers.push(controller);
             return;
         }
+        self.generated(map, place);
         let is_below =
             || field.rsplit('.').next().is_some_and(|name| matches!(name, "ingress-nginx" | "nginx-ingress"));
         let has_controller = map.get("controller").is_some_and(Value::is_object);
@@ -439,6 +440,22 @@ impl Reading<'_> {
                     }
                 }
                 _ => self.scan(value, place, &below),
+            }
+        }
+    }
+
+    /// The ConfigMaps that a Kustomization makes of its own literals.
+    fn generated(&mut self, map: &Map<String, Value>, place: &Place) {
+        for one in map.get("configMapGenerator").and_then(Value::as_array).into_iter().flatten() {
+            let literals = one.get("literals").and_then(Value::as_array).into_iter().flatten();
+            let pairs = literals.filter_map(|literal| literal.as_str()?.split_once('='));
+            let data: Map<String, Value> =
+                pairs.map(|(key, value)| (key.to_owned(), value.trim_matches(['"', '\'']).into())).collect();
+            let namespace = one.get("namespace").or_else(|| map.get("namespace"));
+            let meta = json!({"name": one.get("name"), "namespace": namespace});
+            let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": data});
+            for object in self.reader.read(&object.to_string(), &place.file).objects {
+                self.insert(&object);
             }
         }
     }

@@ -34,9 +34,13 @@ pub(super) fn text(report: &Report) -> String {
     }
     if !report.unread.is_empty() {
         out.push_str("not read\n");
-        for Unread { file, line, why, hint } in &report.unread {
+        for (at, Unread { file, line, why, hint }) in report.unread.iter().enumerate() {
             let line = line.map(|line| format!(":{line}")).unwrap_or_default();
-            let _ = writeln!(out, "  {file}{line}: {why}\n    → {hint}");
+            let _ = writeln!(out, "  {file}{line}: {why}");
+            // Said once for all to which the same is to be done.
+            if report.unread.get(at + 1).is_none_or(|next| next.hint != *hint) {
+                let _ = writeln!(out, "    → {hint}");
+            }
         }
         out.push('\n');
     }
