@@ -286,9 +286,11 @@ fn of_files(call: &Call<'_>) -> Result<Report, Stop> {
             report.remarks.push(format!("{count} {} {what}", if count == 1 { one } else { several }));
         }
     }
-    report
-        .remarks
-        .extend(own_charts.iter().map(|chart| format!("{chart} is ingress-nginx's own chart and not looked at")));
+    report.remarks.extend(
+        own_charts
+            .iter()
+            .map(|chart| format!("{chart} is ingress-nginx's own chart; its values.yaml is not looked at")),
+    );
     report.tidy();
     Ok(report)
 }

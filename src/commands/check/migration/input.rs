@@ -210,7 +210,7 @@ fn chart_of(path: &Path) -> Option<PathBuf> {
     path.ancestors().skip(1).find(is_of_chart).map(Path::to_owned)
 }
 
-/// The folder of ingress-nginx's own chart that a file is in: what it holds is what everybody has.
+/// The folder of ingress-nginx's own chart, if a file is one of those that came with it: they say what everybody has.
 fn own_chart_of(path: &Path) -> Option<&Path> {
     let is_own = |folder: &&Path| {
         folder.file_name().is_some_and(|name| name == "ingress-nginx")
@@ -219,7 +219,10 @@ fn own_chart_of(path: &Path) -> Option<&Path> {
                 .iter()
                 .all(|name| folder.join("templates").join(name).is_file())
     };
-    path.ancestors().skip(1).find(is_own)
+    let chart = path.ancestors().skip(1).find(is_own)?;
+    let below = path.strip_prefix(chart).ok()?;
+    let came_with_it = ["templates", "ci", "tests"].iter().any(|folder| below.starts_with(folder));
+    (came_with_it || below == Path::new("values.yaml")).then_some(chart)
 }
 
 struct Reading<'a> {
