@@ -133,24 +133,28 @@ fn annotations(loaded: &Loaded, options: &CompileOptions) -> Vec<Annotation> {
     };
     let ingresses = loaded.snapshot.ingresses.values().flat_map(|ingress| {
         let rejected = rejection(loaded, ingress, &served);
-        ingress.annotations.iter().map(move |(name, value)| (&ingress.meta.object, name, value, rejected.clone()))
+        let all = &ingress.annotations;
+        all.iter().map(move |(name, value)| (&ingress.meta.object, all, name, value, rejected.clone()))
     });
     let services = loaded.snapshot.services.values().flat_map(|service| {
-        service.annotations.iter().map(move |(name, value)| (&service.meta.object, name, value, None))
+        let all = &service.annotations;
+        all.iter().map(move |(name, value)| (&service.meta.object, all, name, value, None))
     });
     ingresses
         .chain(services)
-        .filter_map(|(object, name, value, rejected)| {
+        .filter_map(|(object, all, name, value, rejected)| {
             let (prefix, _) = name.split_once('/')?;
             if prefix != OURS && *prefix != *options.annotations_prefix {
                 return None;
             }
             let value = value.trim();
-            let Judged { fate, note, .. } = match (rejected, fate::of_annotation(name, value, object, &loaded.problems))
-            {
-                (Some(why), Judged { fate: Fate::Honoured | Fate::Differs, .. }) => Judged::new(Fate::Ignored, why, ""),
-                (_, judged) => judged,
-            };
+            let Judged { fate, note, .. } =
+                match (rejected, fate::of_annotation(name, value, all, object, &loaded.problems)) {
+                    (Some(why), Judged { fate: Fate::Honoured | Fate::Differs, .. }) => {
+                        Judged::new(Fate::Ignored, why, "")
+                    }
+                    (_, judged) => judged,
+                };
             let shape = shape::Object::new(object);
             Some(Annotation { object: shape, name: name.to_string(), fate, note, shown: object.to_string() })
         })

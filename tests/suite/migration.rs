@@ -109,6 +109,7 @@ fn what_cannot_be_read_is_said_with_its_place_and_fails() {
                 ("c/templates/a.yaml", "kind: Ingress {{ x }}"),
                 ("c/templates/b.yaml", "kind: Ingress {{ x }}"),
                 ("c/templates/c.yaml", "kind: Secret {{ x }}"),
+                ("c/templates/d.yaml", "policyTypes: [Ingress] {{ x }}"),
             ],
             "c/templates: 2 templates of a Helm chart",
         ),
@@ -165,7 +166,7 @@ fn each_word_says_what_serving_does() {
             0,
             "there and right\n  Secret shop/users\n",
         ),
-        ("rewrite-target: '{{ .Values.x }}'", 1, "rewrite-target is a template\n"),
+        ("rewrite-target: '{{ .Values.x }}'", 1, "rewrite-target has {{ .Values.x }}, which something fills in\n"),
         ("auth-tls-secret: other/ca", 1, "  refused   auth-tls-secret: other/ca\n"),
     ] {
         let folder = folder(&[("a.yaml", &ingress(annotation))]);
@@ -191,7 +192,7 @@ fn an_ingress_that_names_no_class_is_judged_and_told_of() {
     let folder = folder(&[("a.yaml", &text)]);
     let (code, out, _) = check(folder.path(), &["."]);
     assert!(code == 1 && out.contains("  refused   enable-modsecurity: true\n"), "{out}");
-    assert!(out.contains("1 Ingresses that name no class, and are judged as if they were of class nginx\n"), "{out}");
+    assert!(out.contains("1 Ingress names no class, judged as of class nginx\n"), "{out}");
 }
 
 #[test]

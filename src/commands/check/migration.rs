@@ -6,23 +6,27 @@
 mod assumed;
 mod flags;
 mod helm;
+mod hosts;
 mod input;
+mod placeholder;
 mod print;
+mod template;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
 use kube::Api;
 use kube::api::ListParams;
 use serde_json::Value;
 
-use self::input::{Controller, Input, Place, Unread};
+use self::input::{Controller, Input, Place, Scattered, Unread};
 use super::OURS;
 use super::fate::{Fate, Judged, of_annotation, of_key};
 use crate::commands::{Call, FAILED, OK, Stop, cluster, offline, print_text};
-use crate::compile::{compile, config_keys, flag_references, ours};
-use crate::ir::{Name, Object, Problem, Reason, Severity};
+use crate::compile::{Compiled, compile, config_keys, flag_references, ours};
+use crate::ir::{Config, Name, Object, Problem, Reason, Severity};
 use crate::settings::flags::SERVE;
 use crate::settings::{CompileOptions, Given, flag};
 use crate::snapshot::{ConfigMap, Ingress, Snapshot};
@@ -31,6 +35,7 @@ use crate::snapshot::{ConfigMap, Ingress, Snapshot};
 const DEFAULTS: [(&str, &str); 2] = [("controller-class", "k8s.io/ingress-nginx"), ("ingress-class", "nginx")];
 
 /// One thing that was said.
+#[derive(PartialEq, Eq)]
 struct Setting {
     /// Annotation without the prefix of ingress-nginx, key, flag, or the field of a route.
     name: String,
@@ -40,6 +45,7 @@ struct Setting {
 }
 
 /// Who said it.
+#[derive(PartialEq, Eq)]
 struct Subject {
     /// `Ingress`, `ConfigMap`, `Deployment`, `Helm values`, `annotations`.
     kind: String,
@@ -86,12 +92,46 @@ pub(super) fn run(call: &Call<'_>) -> Result<u8, Stop> {
     Ok(if number(Fate::Refused) > 0 || !report.unread.is_empty() { FAILED } else { OK })
 }
 
+impl Setting {
+    /// Whether something else makes a part of the value, so that nothing can be said of it; `unread` is told.
+    fn is_filled_in(&self, place: &Place, unread: &mut Vec<Unread>) -> bool {
+        let Setting { name, value, judged } = self;
+        // A variable that nginx does not have may be one of another tool, but for what has variables of its own.
+        let has_own = name.ends_with("-snippet") || name.ends_with("log-format-upstream");
+        let possible = || placeholder::possible(value).filter(|_| judged.fate != Fate::Honoured && !has_own);
+        let found = placeholder::certain(value).or_else(possible).filter(|_| !judged.by_name);
+        unread.extend(found.map(|found| Unread::filled_in(place, name, found)));
+        found.is_some()
+    }
+}
+
 impl Subject {
     fn of_object(object: &Object, settings: Vec<Setting>) -> Subject {
         let Object { kind, name, file, line } = object;
         let place = file.as_ref().map(|file| Place { file: file.to_string(), line: line.unwrap_or(1) });
         let (namespace, name) = (name.namespace.to_string(), name.name.to_string());
         Subject { kind: kind.as_str().to_owned(), namespace, name, place, field: String::new(), settings }
+    }
+
+    /// `Ingress shop/web`, or the kind alone.
+    fn full_name(&self) -> String {
+        let Subject { kind, namespace, name, .. } = self;
+        match (name.is_empty(), namespace.is_empty()) {
+            (true, _) => kind.clone(),
+            (false, true) => format!("{kind} {name}"),
+            (false, false) => format!("{kind} {namespace}/{name}"),
+        }
+    }
+
+    /// Where it stands; of what is in no file the name.
+    fn place_or_name(&self) -> String {
+        self.place.as_ref().map_or_else(|| self.full_name(), |Place { file, line }| format!("{file}:{line}"))
+    }
+
+    /// Takes out the settings whose values something fills in.
+    fn leave_out_filled(&mut self, unread: &mut Vec<Unread>) {
+        let Some(place) = &self.place else { return };
+        self.settings.retain(|setting| !setting.is_filled_in(place, unread));
     }
 
     fn of_file(kind: &str, place: Place, field: String, settings: Vec<Setting>) -> Subject {
@@ -110,13 +150,18 @@ impl Report {
             "ConfigMap" | "Helm values" => 0,
             "Ingress" => 2,
             "annotations" => 3,
+            "host" => 4,
             _ => 1,
         };
         self.subjects.sort_by(|a, b| {
             let key = |one: &Subject| (rank(&one.kind), one.place.clone(), one.field.clone());
             key(a).cmp(&key(b)).then_with(|| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)))
         });
+        // The same host in two overlays.
+        self.subjects.dedup_by(|a, b| a.kind == "host" && a == b);
         self.unread.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
+        self.assumed.sort();
+        self.assumed.dedup();
     }
 
     fn settings(&self) -> impl Iterator<Item = &Setting> {
@@ -134,8 +179,22 @@ fn of_files(call: &Call<'_>) -> Result<Report, Stop> {
     }
     let paths: Vec<PathBuf> = call.words.iter().map(PathBuf::from).collect();
     let prefix = call.given.text("annotations-prefix").unwrap_or_default().trim_end_matches('/');
-    let Input { mut snapshot, labelled, controllers, values, scattered, unread } = Input::read(&paths, prefix);
+    let Input {
+        layers,
+        labelled,
+        controllers,
+        values,
+        scattered,
+        unread,
+        filled,
+        kustomizations,
+        foreign,
+        charts: own_charts,
+    } = Input::read(&paths, prefix);
     let mut report = Report { unread, ..Report::default() };
+    for class in foreign {
+        *report.foreign.entry(class).or_default() += 1;
+    }
 
     let mut said = Vec::new();
     let mut classes = BTreeSet::new();
@@ -151,48 +210,129 @@ fn of_files(call: &Call<'_>) -> Result<Report, Stop> {
         report.subjects.push(workload(controller));
     }
     classes.extend(said.iter().filter(|(name, _)| name == "ingress-class").map(|(_, class)| class.clone()));
-    let options = CompileOptions { folder: true, ..options(call, &said)? };
+    // Files or not, it is a cluster that is going to be served.
+    let options = CompileOptions { folder: false, ..options(call, &said)? };
 
-    let mut maps = maps(&snapshot, &labelled, &options);
-    for name in &maps {
-        report.subjects.extend(map(&snapshot, name, &options));
+    let mut sets: Vec<(Arc<ConfigMap>, String)> = Vec::new();
+    for layer in &layers {
+        for name in maps(layer, &labelled, &options) {
+            let Some(subject) = map(layer, &name, &options, &mut report.unread) else { continue };
+            sets.extend(layer.config_maps.get(&name).map(|map| (Arc::clone(map), subject.place_or_name())));
+            report.subjects.push(subject);
+        }
     }
+    let mut made = Snapshot::default();
     for (at, (place, field, own)) in charts.into_iter().enumerate() {
-        let (settings, made) = chart(&mut snapshot, at, own, &options);
-        maps.extend(made);
-        report.subjects.push(Subject::of_file("Helm values", place, field, settings));
+        let (settings, map) = chart(&mut made, at, own, &options);
+        let mut subject = Subject::of_file("Helm values", place, field, settings);
+        subject.leave_out_filled(&mut report.unread);
+        let map = map.and_then(|name| made.config_maps.get(&name));
+        sets.extend(map.map(|map| (Arc::clone(map), subject.place_or_name())));
+        report.subjects.push(subject);
     }
-    // Ingresses are compiled on one ConfigMap.
-    let own = options.config_map.clone().filter(|name| snapshot.config_maps.contains_key(name));
-    let options = CompileOptions { config_map: own.or_else(|| maps.first().cloned()), ..options };
-    if maps.len() > 1 {
-        let count = maps.len();
+    let mut base = layers.first().cloned().unwrap_or_default();
+    base.config_maps.extend(made.config_maps);
+    // Ingresses are compiled on one ConfigMap: the one that is named, else the one that says most.
+    let count = sets.len();
+    if sets.iter().any(|(map, _)| Some(&map.meta.object.name) == options.config_map.as_ref()) {
+        sets.retain(|(map, _)| Some(&map.meta.object.name) == options.config_map.as_ref());
+    }
+    let largest = sets.into_iter().rev().max_by_key(|(map, _)| map.data.keys().count());
+    if let Some((_, shown)) = largest.as_ref().filter(|_| count > 1) {
         report
             .remarks
-            .push(format!("{count} sets of global settings: Ingresses are judged by the first; see --configmap"));
+            .push(format!("{count} sets of global settings: Ingresses are judged by {shown}; see --configmap"));
     }
+    let config_map = largest.map(|(map, _)| {
+        let name = map.meta.object.name.clone();
+        base.config_maps.insert(name.clone(), map);
+        name
+    });
+    let options = CompileOptions { config_map: config_map.or(options.config_map.clone()), ..options };
 
-    let assumed::Classes { foreign, unnamed } = assumed::classes(&mut snapshot, &classes, &options);
+    let (mut unnamed, mut again) = (0, 0);
+    for (at, layer) in layers.into_iter().enumerate() {
+        if at > 0 && layer.ingresses.is_empty() {
+            continue;
+        }
+        again += if at > 0 { layer.ingresses.len() } else { 0 };
+        let snapshot = Snapshot { ingresses: layer.ingresses, ..base.clone() };
+        let scattered = if at == 0 { &*scattered } else { &[] };
+        unnamed += files_layer(snapshot, scattered, &classes, &options, &mut report)?;
+    }
+    let class = &options.ingress_class;
+    for (count, one, several, what) in [
+        (unnamed, "Ingress names", "Ingresses name", format!("no class, judged as of class {class}")),
+        (
+            again,
+            "Ingress has",
+            "Ingresses have",
+            "the name of another, as in overlays; each is judged by itself".to_owned(),
+        ),
+        (
+            filled,
+            "Ingress has",
+            "Ingresses have",
+            "a host, path or class with a part that something fills in".to_owned(),
+        ),
+        (
+            kustomizations,
+            "Kustomization changes",
+            "Kustomizations change",
+            "what is here; kustomize build shows how".to_owned(),
+        ),
+    ] {
+        if count > 0 {
+            report.remarks.push(format!("{count} {} {what}", if count == 1 { one } else { several }));
+        }
+    }
+    report.remarks.extend(
+        own_charts
+            .iter()
+            .map(|chart| format!("{chart} is ingress-nginx's own chart; its values.yaml is not looked at")),
+    );
+    report.tidy();
+    Ok(report)
+}
+
+/// Judges Ingresses that can stand in one cluster, and annotations of others. Returns how many of them name no class.
+fn files_layer(
+    mut snapshot: Snapshot,
+    scattered: &[Scattered],
+    classes: &BTreeSet<String>,
+    options: &CompileOptions,
+    report: &mut Report,
+) -> Result<usize, Stop> {
+    let assumed::Classes { foreign, unnamed } = assumed::classes(&mut snapshot, classes, options);
     for class in foreign {
         *report.foreign.entry(class).or_default() += 1;
     }
-    if unnamed > 0 {
-        let remark =
-            format!("Ingresses that name no class, and are judged as if they were of class {}", options.ingress_class);
-        report.remarks.push(format!("{unnamed} {remark}"));
-    }
     let places = scattered.iter().enumerate();
-    let names: Vec<Name> = places.map(|(at, one)| assumed::ingress(&mut snapshot, at, one, &options)).collect();
-    report.assumed = assumed::objects(&mut snapshot, &options)?;
-    let problems = compile(&snapshot, &options).problems;
-    for (one, name) in scattered.into_iter().zip(&names) {
+    let names: Vec<Name> = places.map(|(at, one)| assumed::ingress(&mut snapshot, at, one, options)).collect();
+    report.assumed.extend(assumed::objects(&mut snapshot, options)?);
+    let Compiled { config, problems } = compile(&snapshot, options);
+    for (one, name) in scattered.iter().zip(&names) {
         let Some(ingress) = snapshot.ingresses.remove(name) else { continue };
-        let settings = annotations(&ingress, &problems, &options, &one.place, &mut report.unread);
-        report.subjects.push(Subject::of_file("annotations", one.place, one.field, settings));
+        let mut settings = annotations(&ingress, &problems, options, &one.place, &mut report.unread);
+        settings.retain(|setting| !one.beneath.iter().any(|(name, _)| named(name, options) == Some(&setting.name)));
+        report.subjects.push(Subject::of_file("annotations", one.place.clone(), one.field.clone(), settings));
     }
-    ingresses(&snapshot, &options, &problems, &mut report);
-    report.tidy();
-    Ok(report)
+    let is_of_age = |problem: &Problem| {
+        let ingress = snapshot.ingresses.get(&problem.object.name);
+        problem.message.contains("older") && ingress.is_some_and(|ingress| ingress.meta.created.is_none())
+    };
+    let is_of_age = problems.iter().any(is_of_age);
+    let before = report.subjects.len();
+    ingresses(&snapshot, options, &config, &problems, report);
+    let is_root = |setting: &Setting| setting.name == "/" && setting.judged.fate == Fate::Honoured;
+    let mut hosts = report.subjects.iter().skip(before).filter(|subject| subject.kind == "host");
+    let remark = "files do not say which of two Ingresses is older, and so which one counts; --cluster knows";
+    if (is_of_age || hosts.any(|host| host.settings.iter().any(is_root)))
+        && !report.remarks.iter().any(|known| known == remark)
+    {
+        report.remarks.push(remark.to_owned());
+    }
+    Ok(unnamed)
 }
 
 fn of_cluster(call: &Call<'_>) -> Result<Report, Stop> {
@@ -227,7 +367,7 @@ fn of_cluster(call: &Call<'_>) -> Result<Report, Stop> {
     let options = CompileOptions { folder: false, ..options(call, &said)? };
     let loaded = offline::load_cluster(given, &options)?;
     if let Some(name) = &options.config_map {
-        report.subjects.extend(map(&loaded.snapshot, name, &options));
+        report.subjects.extend(map(&loaded.snapshot, name, &options, &mut report.unread));
     }
     let mut snapshot = loaded.snapshot;
     let ours: BTreeSet<Name> = ours(&snapshot, &options).map(|ingress| ingress.meta.object.name.clone()).collect();
@@ -235,7 +375,7 @@ fn of_cluster(call: &Call<'_>) -> Result<Report, Stop> {
         *report.foreign.entry(ingress.class.as_deref().unwrap_or("none").to_owned()).or_default() += 1;
     }
     snapshot.ingresses.retain(|name, _| ours.contains(name));
-    ingresses(&snapshot, &options, &loaded.problems, &mut report);
+    ingresses(&snapshot, &options, &loaded.config, &loaded.problems, &mut report);
     report.tidy();
     Ok(report)
 }
@@ -293,9 +433,11 @@ fn maps(snapshot: &Snapshot, labelled: &BTreeSet<Name>, options: &CompileOptions
 }
 
 /// What becomes of the keys of a ConfigMap.
-fn map(snapshot: &Snapshot, name: &Name, options: &CompileOptions) -> Option<Subject> {
+fn map(snapshot: &Snapshot, name: &Name, options: &CompileOptions, unread: &mut Vec<Unread>) -> Option<Subject> {
     let object = &snapshot.config_maps.get(name)?.meta.object;
-    Some(Subject::of_object(object, keys(snapshot, name, options)))
+    let mut subject = Subject::of_object(object, keys(snapshot, name, options));
+    subject.leave_out_filled(unread);
+    Some(subject)
 }
 
 /// What becomes of the keys of a ConfigMap, and of what stands in those that it names, as `KEY.FIELD`.
@@ -365,15 +507,24 @@ fn chart(
 }
 
 /// Adds the Ingresses.
-fn ingresses(snapshot: &Snapshot, options: &CompileOptions, problems: &[Problem], report: &mut Report) {
+fn ingresses(
+    snapshot: &Snapshot,
+    options: &CompileOptions,
+    config: &Config,
+    problems: &[Problem],
+    report: &mut Report,
+) {
+    let mut canaries = hosts::canaries(snapshot, config);
     for ingress in snapshot.ingresses.values() {
         let object = &ingress.meta.object;
         let place =
             Place { file: object.file.as_deref().unwrap_or_default().to_owned(), line: object.line.unwrap_or(0) };
         let mut settings = annotations(ingress, problems, options, &place, &mut report.unread);
         settings.extend(problems.iter().filter(|problem| *problem.object == **object).filter_map(route));
+        settings.extend(canaries.remove(&object.name).into_iter().flatten());
         report.subjects.push(Subject::of_object(object, settings));
     }
+    report.subjects.extend(hosts::subjects(snapshot, config, problems, options));
 }
 
 /// What becomes of the annotations of an Ingress. Those that a template is to fill in are not judged.
@@ -386,25 +537,21 @@ fn annotations(
 ) -> Vec<Setting> {
     let mut settings = Vec::new();
     for (full, value) in ingress.annotations.iter() {
-        let Some((prefix, short)) = full.split_once('/') else { continue };
-        let name = match prefix {
-            OURS => full,
-            prefix if *prefix == *options.annotations_prefix => short,
-            _ => continue,
-        };
-        if value.contains("{{") {
-            unread.push(Unread {
-                file: place.file.clone(),
-                line: Some(place.line),
-                why: format!("{name} is a template"),
-                hint: input::RENDER.to_owned(),
-            });
-            continue;
-        }
-        let judged = of_annotation(full, value.trim(), &ingress.meta.object, problems);
+        let Some(name) = named(full, options) else { continue };
+        let judged = of_annotation(full, value.trim(), &ingress.annotations, &ingress.meta.object, problems);
         settings.push(Setting { name: name.to_owned(), value: value.to_string(), judged });
     }
+    settings.retain(|setting| !setting.is_filled_in(place, unread));
     settings
+}
+
+/// The name under which an annotation is reported, if it is one that somebody here reads.
+fn named<'a>(full: &'a str, options: &CompileOptions) -> Option<&'a str> {
+    match full.split_once('/')? {
+        (OURS, _) => Some(full),
+        (prefix, short) if *prefix == *options.annotations_prefix => Some(short),
+        _ => None,
+    }
 }
 
 /// What is wrong with a path or a host, as a setting; nothing where it is about an object that the Ingress names.
@@ -425,11 +572,19 @@ fn route(problem: &Problem) -> Option<Setting> {
     }
     let fate = match severity {
         // So it is with ingress-nginx.
-        _ if matches!(reason, Reason::HostConflict | Reason::PathConflict) => Fate::Ignored,
+        _ if matches!(reason, Reason::CanaryWithoutMain | Reason::HostConflict | Reason::PathConflict) => Fate::Ignored,
         Severity::Error => Fate::Refused,
         Severity::Warning => Fate::Differs,
         Severity::Info => Fate::Ignored,
     };
-    let judged = Judged::new(fate, message.clone(), hint.clone());
-    Some(Setting { name: field.clone(), value: String::new(), judged })
+    let mut note = message.clone();
+    for (short, long) in [("path ^ ", "path "), ("path = ", "Exact path ")] {
+        if let Some(rest) = message.strip_prefix(short) {
+            note = format!("{long}{rest}");
+        }
+    }
+    if fate == Fate::Ignored {
+        note += ", with ingress-nginx too";
+    }
+    Some(Setting { name: field.clone(), value: String::new(), judged: Judged::new(fate, note, hint.clone()) })
 }

@@ -130,3 +130,17 @@ pub(super) const ROWS: &[Row] = &[
     refused("stream-snippet", "", RAW),
     refused("use-geoip2", "false", "remove it; no address is looked up in a map of places"),
 ];
+
+/// What to write in place of a name that is seen in the wild and means nothing.
+pub(super) fn replacement(key: &str) -> Option<&'static str> {
+    Some(match key {
+        "client-max-body-size" => "write proxy-body-size",
+        "enable-gzip" => "write use-gzip",
+        "enable-http2" => "write use-http2",
+        "gzip" => "write use-gzip",
+        "set_real_ip_from" | "set-real-ip-from" => "write proxy-real-ip-cidr",
+        "ssl-prefer-server-ciphers" => "remove it; the server's order always counts",
+        _ if key.starts_with("proxy-cache") => "use the annotation fairlead.dev/cache",
+        _ => return None,
+    })
+}

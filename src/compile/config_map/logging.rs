@@ -8,7 +8,7 @@ use super::value::PATHS;
 use crate::compile::ingress::annotations::SWITCH;
 use crate::compile::ingress::annotations::{Refusal, Value, shorten};
 use crate::ir::{Escape, LineFormat, LogPart};
-use crate::settings::suggest::nearest;
+use crate::settings::suggest::did_you_mean;
 
 /// Variables that nginx has under two names, or whose values are the same here. The head of an answer is not counted.
 const ALIASES: [(&str, &str); 11] = [
@@ -166,8 +166,9 @@ fn format(value: &Value<'_>, to: &mut Read) -> Result<(), Refusal> {
     push(&mut parts, rest);
     to.log.parts = Some(parts.into());
     let Some(name) = unknown else { return Ok(()) };
-    let near = nearest(&name, LogPart::NAMES.iter().copied()).into_iter().next().unwrap_or_default();
-    let why = format!("${} is no variable here and is written as -; the nearest is ${near}", shorten(&name));
+    let near = did_you_mean(&name, LogPart::NAMES.iter().copied());
+    let near = near.map(|near| format!("; did you mean ${near}?")).unwrap_or_default();
+    let why = format!("${} is no variable here and is written as -{near}", shorten(&name));
     Err(Refusal::Ignored(why, "use a variable that there is; the rest of the line is written"))
 }
 

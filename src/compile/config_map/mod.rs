@@ -218,9 +218,10 @@ fn apply(row: &Row, value: &Value<'_>, read: &mut Read, object: &Arc<Object>) ->
 }
 
 fn unknown(key: &str, object: &Arc<Object>) -> Problem {
-    let hint = match did_you_mean(key, rows().map(|row| row.name)) {
-        Some(near) => format!("did you mean {near}?"),
-        None => "remove it; it has no effect".to_owned(),
+    let hint = match (known::replacement(key), did_you_mean(key, rows().map(|row| row.name))) {
+        (Some(replacement), _) => replacement.to_owned(),
+        (None, Some(near)) => format!("did you mean {near}?"),
+        (None, None) => "remove it; it has no effect".to_owned(),
     };
     let message = format!("no key is named {}", shorten(key));
     problem(object, Severity::Warning, Reason::ConfigKeyIgnored, field(key), message, hint)

@@ -54,6 +54,22 @@ impl<'a> Lexer<'a> {
         }
     }
 
+    /// What stands up to the brace that closes a block whose opening brace was taken: another language, whose braces are in
+    /// pairs as a rule.
+    pub(super) fn skip_block(&mut self) -> Result<(), Fault> {
+        let line = self.line;
+        let mut open = 1;
+        while open > 0 {
+            match self.take() {
+                None => return Err(Fault { why: "has a block that is not closed", line }),
+                Some('{') => open += 1,
+                Some('}') => open -= 1,
+                Some(_) => {}
+            }
+        }
+        Ok(())
+    }
+
     /// White space, a carriage return included, and comments, which begin where a word could.
     fn skip_space(&mut self) {
         let mut in_comment = false;

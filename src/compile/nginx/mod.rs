@@ -88,6 +88,10 @@ impl Parser<'_> {
                 Token::Open if depth == DEEPEST => {
                     return Err(Fault { why: "has blocks within blocks too deep", line });
                 }
+                Token::Open if name.ends_with("_by_lua_block") => {
+                    self.lexer.skip_block()?;
+                    break Some(Vec::new());
+                }
                 Token::Open => break Some(self.block(depth + 1)?),
                 Token::Close | Token::End => return Err(Fault { why: "has a statement without a ; at its end", line }),
             }

@@ -56,6 +56,16 @@ fn blocks_hold_statements() {
 }
 
 #[test]
+fn lua_is_one_block_however_it_reads() {
+    let text = "a b;\naccess_by_lua_block {\n  if t == {} then exit(403) end\n}\nc d;";
+    let found: Vec<_> = parse(text).unwrap().into_iter().map(|one| (one.name, one.block, one.line)).collect();
+    let told = |name: &str, block, line| (name.to_owned(), block, line);
+    assert_eq!(found, [told("a", None, 1), told("access_by_lua_block", Some(Vec::new()), 2), told("c", None, 5)]);
+    let open = parse("a;\nlog_by_lua_block { if {} then").unwrap_err();
+    assert_eq!((open.why, open.line), ("has a block that is not closed", 2));
+}
+
+#[test]
 fn what_is_no_configuration_says_where() {
     let deep = "a {".repeat(17) + &"}".repeat(17);
     let many = "a;".repeat(2_001);

@@ -9,12 +9,33 @@ use crate::commands::Stop;
 use crate::compile;
 use crate::ir::{Kind, Name, PortKey};
 use crate::settings::CompileOptions;
-use crate::snapshot::{IngressBackend, Snapshot, yaml};
+use crate::snapshot::{Ingress, IngressBackend, Snapshot, yaml};
 
 /// Annotation in which a class stood before Ingresses had a field for it.
 const CLASS: &str = "kubernetes.io/ingress.class";
 /// The object that an Ingress made of scattered annotations belongs to.
 const SCATTERED: &str = "fairlead-check";
+
+/// Annotations whose values name a Secret or a ConfigMap.
+const NAMING: [&str; 5] =
+    ["auth-secret", "auth-tls-secret", "proxy-ssl-secret", "auth-proxy-set-headers", "custom-headers"];
+/// Classes that are somebody else's by their usual names, whatever annotations are there besides.
+const OTHERS: [&str; 14] = [
+    "alb",
+    "apisix",
+    "azure-application-gateway",
+    "azure/application-gateway",
+    "cilium",
+    "contour",
+    "gce",
+    "gce-internal",
+    "haproxy",
+    "istio",
+    "kong",
+    "openshift-default",
+    "tailscale",
+    "traefik",
+];
 
 /// Adds an object, whose form is known to be right.
 pub(super) fn add(snapshot: &mut Snapshot, object: &Value) {
@@ -63,7 +84,11 @@ pub(super) fn classes(snapshot: &mut Snapshot, classes: &BTreeSet<String>, optio
         let is_ours = match known {
             Some(controller) => controller == options.controller_class,
             None => {
-                class.contains("nginx") || *class == *options.ingress_class || classes.contains(&*class) || is_asked()
+                let is_others = OTHERS.contains(&&*class);
+                class.contains("nginx")
+                    || *class == *options.ingress_class
+                    || classes.contains(&*class)
+                    || (is_asked() && !is_others)
             }
         };
         if !is_ours {
@@ -90,17 +115,28 @@ pub(super) fn classes(snapshot: &mut Snapshot, classes: &BTreeSet<String>, optio
 
 /// The Ingress that stands for the scattered annotations of number `at`, alone on its host.
 pub(super) fn ingress(snapshot: &mut Snapshot, at: usize, scattered: &Scattered, options: &CompileOptions) -> Name {
-    let name = Name::new(SCATTERED, &format!("scattered-{at}"));
-    let annotations: Value =
-        scattered.annotations.iter().map(|(name, value)| (name.clone(), Value::from(value.clone()))).collect();
-    let backend = json!({"service": {"name": format!("scattered-{at}"), "port": {"number": 80}}});
+    // They stand in the namespace of what they name.
+    let named = scattered.annotations.iter().chain(&scattered.beneath).find_map(|(full, value)| {
+        full.split_once('/').filter(|(_, name)| NAMING.contains(name))?;
+        let (namespace, object) = value.trim().split_once('/')?;
+        let is_name = |text: &str| {
+            !text.is_empty() && text.bytes().all(|octet| b"-.".contains(&octet) || octet.is_ascii_alphanumeric())
+        };
+        (is_name(namespace) && is_name(object)).then_some(namespace)
+    });
+    let over = scattered.over.as_ref().map(|over| &*over.namespace);
+    let namespace = named.or(over).unwrap_or(SCATTERED);
+    let name = Name::new(namespace, &format!("{SCATTERED}-{at}"));
+    let all = scattered.annotations.iter().chain(&scattered.beneath);
+    let annotations: Value = all.map(|(name, value)| (name.clone(), Value::from(value.clone()))).collect();
+    let backend = json!({"service": {"name": format!("{SCATTERED}-{at}"), "port": {"number": 80}}});
     let path = json!({"path": "/", "pathType": "ImplementationSpecific", "backend": backend});
     let object = json!({
         "apiVersion": "networking.k8s.io/v1", "kind": "Ingress",
-        "metadata": {"namespace": SCATTERED, "name": *name.name, "annotations": annotations},
+        "metadata": {"namespace": namespace, "name": *name.name, "annotations": annotations},
         "spec": {
             "ingressClassName": *options.ingress_class,
-            "rules": [{"host": format!("scattered-{at}.example"), "http": {"paths": [path]}}],
+            "rules": [{"host": format!("{SCATTERED}-{at}.example"), "http": {"paths": [path]}}],
         },
     });
     for object in yaml::Reader::new(&options.annotations_prefix).read(&object.to_string(), "").objects {
@@ -129,9 +165,10 @@ pub(super) fn objects(snapshot: &mut Snapshot, options: &CompileOptions) -> Resu
         let own: Vec<_> = missing.iter().skip(at).take_while(|(other, _)| other == name).collect();
         at += own.len();
         let port = |(place, (_, port)): (usize, &&(Name, Option<PortKey>))| match port {
-            Some(PortKey::Number(number)) => json!({"name": format!("p{place}"), "port": number}),
+            Some(PortKey::Number(number)) if own.len() == 1 => json!({"port": number}),
+            Some(PortKey::Number(number)) => json!({"name": number.to_string(), "port": number}),
             Some(PortKey::Name(name)) => json!({"name": **name, "port": 10_000 + place}),
-            None => json!({"name": format!("p{place}"), "port": 80}),
+            None => json!({"name": format!("any-{place}"), "port": 80}),
         };
         let ports: Vec<Value> = own.iter().enumerate().map(port).collect();
         let meta = json!({"namespace": *name.namespace, "name": *name.name});
@@ -149,6 +186,19 @@ pub(super) fn objects(snapshot: &mut Snapshot, options: &CompileOptions) -> Resu
         .flat_map(|ingress| ingress.tls.iter().map(|tls| (&ingress.meta.object.name.namespace, &tls.secret)))
         .filter_map(|(namespace, secret)| Some(Name::new(namespace, secret.as_ref()?)))
         .collect();
+    // What is right for all else is no map of passwords by user.
+    let prefix = &options.annotations_prefix;
+    let says = |ingress: &Ingress, name: &str| ingress.annotations.get(&format!("{prefix}/{name}")).cloned();
+    let by_user =
+        snapshot.ingresses.values().filter(|one| says(one, "auth-secret-type").as_deref() == Some("auth-map"));
+    let by_user: BTreeSet<Name> = by_user
+        .filter_map(|ingress| {
+            let secret = says(ingress, "auth-secret")?;
+            let own = &ingress.meta.object.name.namespace;
+            let (namespace, name) = secret.trim().split_once('/').unwrap_or((own, secret.trim()));
+            Some(Name::new(namespace, name))
+        })
+        .collect();
     let mut assumed = Vec::new();
     let mut secret = None;
     for (kind, name) in named {
@@ -156,7 +206,9 @@ pub(super) fn objects(snapshot: &mut Snapshot, options: &CompileOptions) -> Resu
         if kind == Kind::ConfigMap && !snapshot.config_maps.contains_key(&name) {
             add(snapshot, &config_map(&name, &[]));
         } else if kind == Kind::Secret && !snapshot.secrets.contains_key(&name) {
+            let users = json!({"user": "{PLAIN}password"});
             let data = match &secret {
+                _ if by_user.contains(&name) => &users,
                 Some(data) => data,
                 None => secret.insert(any_secret()?),
             };
@@ -165,7 +217,9 @@ pub(super) fn objects(snapshot: &mut Snapshot, options: &CompileOptions) -> Resu
             continue;
         }
         if kind != Kind::Secret || !served.contains(&name) {
-            assumed.push(format!("{} {name}", kind.as_str()));
+            // The namespace of scattered annotations is not known.
+            let shown = if *name.namespace == *SCATTERED { name.name.to_string() } else { name.to_string() };
+            assumed.push(format!("{} {shown}", kind.as_str()));
         }
     }
     Ok(assumed)

@@ -39,7 +39,7 @@ fn judged(name: &str, value: &str) -> Judged {
         );
     };
     match flag.effect {
-        Effect::Ignored => Judged::new(Fate::Ignored, format!("has no effect: {}", flag.help), ""),
+        Effect::Ignored => Judged::new(Fate::Ignored, format!("has no effect: {}", flag.help), "").by_name(),
         _ if let Err(why) = flag.value.check(value) => Judged::new(Fate::Refused, why, "correct the value"),
         Effect::Later if value == flag.default => Judged::new(Fate::Honoured, "", ""),
         Effect::Later => Judged::new(Fate::Differs, "is not honoured in this version", ""),

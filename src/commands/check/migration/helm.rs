@@ -107,7 +107,7 @@ fn key(path: &str, value: &Value, is_known: bool, all: &Value) -> Setting {
     let shown = text(value).unwrap_or_else(|| value.to_string());
     let is_top = !path.contains('.');
     let judged = if let Some(why) = no_effect(path, value, all) {
-        Judged::new(Fate::Ignored, format!("has no effect: {why}"), "")
+        Judged::new(Fate::Ignored, format!("has no effect: {why}"), "").by_name()
     } else if is_foreign_image(path, &shown) {
         let note = "names an image of ingress-nginx, and the chart refuses that";
         Judged::new(Fate::Refused, note, "remove the keys of the image")
@@ -117,7 +117,7 @@ fn key(path: &str, value: &Value, is_known: bool, all: &Value) -> Setting {
     } else if is_known || (is_top && (matches!(path, "global" | "enabled" | "tags") || path.starts_with("x-"))) {
         Judged::new(Fate::Honoured, "", "")
     } else {
-        Judged::new(Fate::Ignored, "the chart has no such key", "remove it")
+        Judged::new(Fate::Ignored, "the chart has no such key", "remove it").by_name()
     };
     Setting { name: path.to_owned(), value: shown, judged }
 }

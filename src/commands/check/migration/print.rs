@@ -1,5 +1,7 @@
 //! The report as text and as JSON.
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use serde::Serialize;
@@ -11,22 +13,34 @@ use crate::commands::check::fate::Fate;
 
 /// Longer values are cut in the text form, in characters.
 const LONGEST: usize = 60;
+/// A line of names in the summary is not longer, in bytes.
+const WIDTH: usize = 100;
 
 /// The text form: what was said, by whom; then the sums.
 pub(super) fn text(report: &Report) -> String {
     let mut out = String::new();
+    // Who was told what is to be told again.
+    let mut told: BTreeMap<(&str, &str, &str), String> = BTreeMap::new();
     for subject in report.subjects.iter().filter(|subject| !subject.settings.is_empty()) {
         let _ = writeln!(out, "{}", title(subject));
         for setting in &subject.settings {
-            line(&mut out, setting);
+            let Setting { name, judged, .. } = setting;
+            let key = (&**name, &*judged.note, &*judged.hint);
+            let before = told.get(&key).filter(|_| !judged.note.is_empty());
+            line(&mut out, setting, before.map(String::as_str));
+            told.entry(key).or_insert_with(|| short(subject));
         }
         out.push('\n');
     }
     if !report.unread.is_empty() {
         out.push_str("not read\n");
-        for Unread { file, line, why, hint } in &report.unread {
+        for (at, Unread { file, line, why, hint }) in report.unread.iter().enumerate() {
             let line = line.map(|line| format!(":{line}")).unwrap_or_default();
-            let _ = writeln!(out, "  {file}{line}: {why}\n    → {hint}");
+            let _ = writeln!(out, "  {file}{line}: {why}");
+            // Said once for all to which the same is to be done.
+            if report.unread.get(at + 1).is_none_or(|next| next.hint != *hint) {
+                let _ = writeln!(out, "    → {hint}");
+            }
         }
         out.push('\n');
     }
@@ -42,11 +56,8 @@ pub(super) fn text(report: &Report) -> String {
 }
 
 fn title(subject: &Subject) -> String {
-    let Subject { kind, namespace, name, place, field, .. } = subject;
-    let mut title = kind.clone();
-    if !name.is_empty() {
-        let _ = write!(title, " {namespace}/{name}");
-    }
+    let Subject { place, field, .. } = subject;
+    let mut title = subject.full_name();
     if let Some(place) = place {
         let _ = write!(title, "  {}:{}", place.file, place.line);
     }
@@ -56,11 +67,21 @@ fn title(subject: &Subject) -> String {
     title
 }
 
-fn line(out: &mut String, setting: &Setting) {
+/// A subject in few words: its name, if it has one.
+fn short(subject: &Subject) -> String {
+    if subject.name.is_empty() { subject.place_or_name() } else { subject.full_name() }
+}
+
+/// One setting. `before`: of whom the same was said.
+fn line(out: &mut String, setting: &Setting, before: Option<&str>) {
     let Setting { name, value, judged } = setting;
     let value = shown(value);
     let colon = if value.is_empty() { "" } else { ": " };
-    let _ = writeln!(out, "  {:8}  {name}{colon}{value}", judged.fate.as_str());
+    let again = before.map(|before| format!("  (as for {before})")).unwrap_or_default();
+    let _ = writeln!(out, "  {:8}  {name}{colon}{value}{again}", judged.fate.as_str());
+    if before.is_some() {
+        return;
+    }
     if !judged.note.is_empty() {
         let _ = writeln!(out, "            {}", judged.note);
     }
@@ -88,14 +109,18 @@ fn summary(out: &mut String, report: &Report) {
         }
     }
     let kinds: Vec<String> = kinds.iter().map(|(kind, count)| format!("{kind} {count}")).collect();
-    let _ = writeln!(out, "summary: {}", kinds.join(", "));
+    let judged = if kinds.is_empty() { "nothing could be judged".to_owned() } else { kinds.join(", ") };
+    let _ = writeln!(out, "summary: {judged}");
     for (fate, meaning) in [
         (Fate::Refused, "not served, or not started with, until something is done"),
-        (Fate::Differs, "served in a way that clients can tell from ingress-nginx's"),
+        (Fate::Differs, "served, but not as by ingress-nginx; the lines say how"),
         (Fate::Ignored, "without effect"),
         (Fate::Honoured, "as with ingress-nginx"),
     ] {
         let _ = writeln!(out, "  {:8} {:4}  {meaning}", fate.as_str(), count(report, fate));
+        if fate != Fate::Honoured {
+            names(out, report, fate);
+        }
     }
     if !report.unread.is_empty() {
         let _ = writeln!(out, "  not read {:4}", report.unread.len());
@@ -106,6 +131,34 @@ fn summary(out: &mut String, report: &Report) {
     }
     for remark in &report.remarks {
         let _ = writeln!(out, "{remark}");
+    }
+}
+
+/// Which settings have a fate, the most frequent first.
+fn names(out: &mut String, report: &Report, fate: Fate) {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for setting in report.settings().filter(|setting| setting.judged.fate == fate) {
+        let name = match setting.name.as_str() {
+            name if name.starts_with("spec.tls") => "certificates",
+            name if name.starts_with("spec.") => "paths",
+            name => name,
+        };
+        *counts.entry(name).or_default() += 1;
+    }
+    let mut counts: Vec<(&str, usize)> = counts.into_iter().collect();
+    counts.sort_by_key(|(name, count)| (Reverse(*count), *name));
+    let mut line = String::new();
+    for (at, (name, count)) in counts.iter().enumerate() {
+        let comma = if at + 1 < counts.len() { "," } else { "" };
+        let part = format!(" {name} {count}{comma}");
+        if !line.is_empty() && line.len() + part.len() > WIDTH {
+            let _ = writeln!(out, "               {line}");
+            line.clear();
+        }
+        line.push_str(&part);
+    }
+    if !line.is_empty() {
+        let _ = writeln!(out, "               {line}");
     }
 }
 

@@ -88,7 +88,7 @@ pub(super) const ROWS: &[Row] = &[
         .medium()
         .does("off", "how `Location` and `Refresh` of the back end begin"),
     both("proxy-redirect-to", Honoured(|value, to| prefix(value).map(|text| to.answers.location_to = text)))
-        .takes("write how Location is to begin")
+        .takes("write how Location is to begin, without variables, as in https://a.example/x/")
         .medium()
         .does("off", "how they are to begin"),
     nginx("upstream-vhost", Honoured(host))

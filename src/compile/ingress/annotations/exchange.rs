@@ -25,7 +25,10 @@ pub(super) const ROWS: &[Row] = &[
         .takes("write digits with k, m or g, as in 8m; 0 = unlimited")
         .medium()
         .does("1m", "longer bodies get 413; not of gRPC and tunnels"),
-    both("proxy-buffer-size", tunes_nothing("remove it; response heads may be 64 KiB")),
+    both(
+        "proxy-buffer-size",
+        tunes_nothing("remove it; response heads may be 64 KiB, or what --limit response-head says"),
+    ),
     both("proxy-buffering", tunes_nothing("remove it; answers are passed on as they come")),
     both("proxy-buffers-number", tunes_nothing("remove it")),
     both("proxy-busy-buffers-size", tunes_nothing("remove it")),
@@ -45,7 +48,8 @@ pub(super) const ROWS: &[Row] = &[
         .takes(NEXT_UPSTREAM)
         .medium()
         .does("error timeout", "after which failures another endpoint is tried")
-        .unlike(
+        .unlike_where(
+            |value| value.trim() != "off",
             "a connection that fails costs nothing; other retries are 20 % of the requests at most (and 3 a \
          second at least)",
         ),

@@ -17,7 +17,8 @@ pub(super) const ROWS: &[Row] = &[
         .does("", "takes the place of the whole path upstream; with `http://` or `https://` a redirect (302)")
         .unlike_where(
             |target| target.contains('$'),
-            "what a group took keeps its escapes; a result that climbs above `/` is answered with 400",
+            "escapes such as `%2F` in what a group took are passed on as they came, where nginx resolves them; a result that climbs \
+             above `/` gets 400",
         ),
     both("use-regex", Honoured(|value, to| value.boolean().map(|is| to.rewrite.is_regex = is)))
         .takes("one of: true, false")

@@ -138,6 +138,11 @@ impl Row {
         }
     }
 
+    /// Whether it holds for the whole host, whatever Ingresses are there.
+    pub fn is_of_host(&self) -> bool {
+        self.scope == Scope::Host
+    }
+
     /// What comes of the value that would not with ingress-nginx.
     pub fn difference(&self, value: &str) -> Option<&'static str> {
         let is_meant =
@@ -297,12 +302,15 @@ pub(super) fn replacement(name: &str) -> Option<&'static str> {
         }
         "client-max-body-size" => "write proxy-body-size",
         "enable-websockets" => "remove it; WebSockets pass without it",
+        "enable-gzip" | "enable-brotli" | "use-gzip" => "write fairlead.dev/compress",
         "grpc-backend" => "write backend-protocol: GRPC",
         "proxy-set-headers" => "use the ConfigMap key of that name",
         "secure-backends" => "write backend-protocol: HTTPS",
         "secure-verify-ca-secret" => "write proxy-ssl-secret and proxy-ssl-verify",
         "session-cookie-hash" => "remove it; cookies need no hash",
         "use-forwarded-headers" => "use the ConfigMap key of that name",
+        _ if name.starts_with("proxy-cache") => "write fairlead.dev/cache: \"on\"",
+        _ if name.starts_with("rate-limit") => "write limit-rps, limit-rpm or limit-connections",
         _ if name.starts_with("opentracing-") || name == "enable-opentracing" => "write enable-opentelemetry",
         _ if name.starts_with("global-rate-limit") => "write limit-rps with fairlead.dev/limit-scope: cluster",
         _ if name.starts_with("influxdb-") || name == "enable-influxdb" => "remove it; scrape /metrics",

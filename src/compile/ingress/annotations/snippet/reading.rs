@@ -165,7 +165,7 @@ impl Reading {
                 true => reading.statement(statement, level),
                 false => Err(Unread::new(
                     "is not looked at, as allow-snippet-annotations says",
-                    words::instead(&statement.name),
+                    words::instead_of(statement),
                 )),
             };
             let Err(Unread { why, instead, severity, withheld }) = is_understood else { continue };
@@ -205,7 +205,7 @@ impl Reading {
     fn statement(&mut self, statement: &Statement, level: Level) -> Result<(), Unread> {
         let Statement { name, words, block, .. } = statement;
         if block.is_some() {
-            return Err(Unread::new("is not understood", words::instead(name)));
+            return Err(Unread::new("is not understood", words::instead_of(statement)));
         }
         let is_on_the_way = level != Level::Auth;
         match name.as_str() {

@@ -136,6 +136,28 @@ pub(super) fn only_tunes(statement: &Statement) -> bool {
     block.is_none() && is_meant && (!is_other || is_off)
 }
 
+/// What to write in place of a statement that is not understood.
+pub(super) fn instead_of(statement: &Statement) -> &'static str {
+    let asks = |names: &[&str]| statement.words.iter().any(|word| names.iter().any(|name| word.contains(name)));
+    match statement.name.as_str() {
+        "if" if asks(&["$ssl_client_"]) => "auth-tls-secret with auth-tls-verify-client: on, or auth-tls-match-cn",
+        "if" if asks(&["$scheme", "$http_x_forwarded_proto"]) => {
+            "force-ssl-redirect, and use-forwarded-headers of the ConfigMap behind a proxy"
+        }
+        "if" if asks(&["$remote_addr", "$http_x_forwarded_for", "$http_x_real_ip"]) => {
+            "allowlist-source-range or denylist-source-range"
+        }
+        "if" if asks(&["$http_user_agent"]) => "block-user-agents of the ConfigMap",
+        "if" if asks(&["$http_referer"]) => "block-referers of the ConfigMap",
+        "if" if asks(&["$http_origin"]) => "enable-cors and cors-allow-origin",
+        "if" if asks(&["$request_method"]) => "enable-cors for preflights; else the back end, which knows its methods",
+        "if" if asks(&["$host", "$http_host", "$request_uri", "$uri"]) => {
+            "an Ingress for each host or path, with permanent-redirect where it redirects"
+        }
+        name => instead(name),
+    }
+}
+
 /// What to write in place of a word that is not understood.
 pub(super) fn instead(word: &str) -> &'static str {
     match word {
@@ -148,8 +170,11 @@ pub(super) fn instead(word: &str) -> &'static str {
         "if" => "canary-by-header, an Ingress for each host or path, or the back end",
         "limit_conn" | "limit_req" | "limit_req_status" => "limit-rps, limit-rpm or limit-connections",
         "limit_except" => "the back end, which knows its methods",
+        "gzip_types" | "gzip_comp_level" | "gzip_min_length" | "gzip_disable" => {
+            "gzip-types, gzip-level, gzip-min-length or gzip-disable of the ConfigMap"
+        }
         "limit_rate" | "limit_rate_after" => "limit-rate",
-        "location" => "an Ingress with that path",
+        "location" => "an Ingress with that path, which has as annotations what stands in the braces",
         "mirror" => "mirror-target",
         "more_clear_headers" | "proxy_hide_header" => HIDE,
         "proxy_pass" | "grpc_pass" => "a path with that Service",
@@ -161,8 +186,12 @@ pub(super) fn instead(word: &str) -> &'static str {
         "return" => "permanent-redirect or temporal-redirect",
         "rewrite" => "rewrite-target, app-root or permanent-redirect",
         "satisfy" => "satisfy",
+        "server" => "an Ingress for its host, with ssl-redirect where it only redirects to https",
         "server_name" => "server-alias",
         "set" => "the back end, or a path of its own",
+        word if word.contains("_by_lua") => "auth-url, for what lets in and refuses; else the back end",
+        word if word.starts_with("sub_filter") => "the back end; bodies are passed on as they are",
+        "map" => "canary-by-header, an Ingress for each host or path, or the back end",
         "ssl_client_certificate" | "ssl_verify_client" => "auth-tls-secret and auth-tls-verify-client",
         "ssl_ciphers" => "ssl-ciphers",
         "ssl_prefer_server_ciphers" => "ssl-prefer-server-ciphers",
@@ -230,6 +259,24 @@ mod tests {
             "proxy_ssl_verify off;",
         ] {
             assert!(tunes(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_condition_is_answered_by_what_it_asks() {
+        for (text, part) in [
+            ("if ($ssl_client_verify != SUCCESS) { return 403; }", "auth-tls-verify-client"),
+            ("if ($http_x_forwarded_proto = http) { return 301 https://a; }", "force-ssl-redirect"),
+            ("if ($remote_addr = 192.0.2.1) { return 403; }", "allowlist-source-range"),
+            ("if ($http_user_agent ~* bot) { return 403; }", "block-user-agents"),
+            ("if ($request_method = OPTIONS) { return 204; }", "enable-cors"),
+            ("if ($host = a.example) { return 301 https://b; }", "permanent-redirect"),
+            ("if ($http_accept ~ json) { set $a b; }", "canary-by-header"),
+            ("access_by_lua_block { x }", "auth-url"),
+            ("sub_filter_once off;", "bodies"),
+        ] {
+            let instead = instead_of(&nginx::parse(text).unwrap()[0]);
+            assert!(instead.contains(part), "{text}: {instead}");
         }
     }
 
