@@ -160,6 +160,15 @@ impl Bed {
         standing.iter().filter(|standing| standing.problem.reason.as_str() == reason).count()
     }
 
+    /// The reasons of the problems that Ingress `name` has with its annotation of this full name.
+    pub fn reasons(&self, name: &str, annotation: &str) -> Vec<&'static str> {
+        let field = format!("metadata.annotations[{annotation}]");
+        let standing = self.outlets.problems.load();
+        let own = standing.iter().map(|standing| &standing.problem);
+        let own = own.filter(|problem| *problem.object.name.name == *name && problem.field == field);
+        own.map(|problem| problem.reason.as_str()).collect()
+    }
+
     /// Looks whether those that are asked who may come in say so, as it is done every few seconds.
     pub fn look_after_guards(&mut self) {
         self.controller.look_after_guards(&self.snapshot, now());

@@ -5,6 +5,8 @@
 //! behind `# `, so that the whole file is plain manifests for any tool. `GOLDEN_WRITE=1` writes the expectations anew; the
 //! section `requests` is kept, with new answers.
 
+mod every;
+
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -130,9 +132,14 @@ impl Case {
     }
 
     fn snapshot(&self) -> Snapshot {
+        self.snapshot_of(self.objects.iter().cloned())
+    }
+
+    /// The snapshot with these in place of the objects of the case.
+    fn snapshot_of(&self, objects: impl Iterator<Item = Received>) -> Snapshot {
         let mut snapshot = self.empty();
-        for object in &self.objects {
-            snapshot.insert(object.clone());
+        for object in objects {
+            snapshot.insert(object);
         }
         snapshot
     }

@@ -204,6 +204,7 @@ pub struct TlsEcho {
     /// Where it listens.
     pub address: SocketAddr,
     seen: Arc<Mutex<Vec<Seen>>>,
+    suites: Arc<Mutex<Vec<String>>>,
     is_over: Arc<AtomicBool>,
 }
 
@@ -230,23 +231,29 @@ impl TlsEcho {
         let config = Arc::new(builder.with_single_cert(own.chain.clone(), own.key()).unwrap());
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let (seen, is_over) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
-        let (noted, over) = (Arc::clone(&seen), Arc::clone(&is_over));
+        let (seen, suites, is_over) = (Arc::default(), Arc::default(), Arc::new(AtomicBool::new(false)));
+        let (noted, named, over) = (Arc::clone(&seen), Arc::clone(&suites), Arc::clone(&is_over));
         thread::spawn(move || {
             for socket in listener.incoming() {
                 if over.load(Ordering::Relaxed) {
                     return;
                 }
-                let (socket, config, noted) = (socket.unwrap(), Arc::clone(&config), Arc::clone(&noted));
-                thread::spawn(move || serve(socket, config, &noted));
+                let (socket, config) = (socket.unwrap(), Arc::clone(&config));
+                let (noted, named) = (Arc::clone(&noted), Arc::clone(&named));
+                thread::spawn(move || serve(socket, config, &noted, &named));
             }
         });
-        TlsEcho { address, seen, is_over }
+        TlsEcho { address, seen, suites, is_over }
     }
 
     /// The requests since the last time.
     pub fn seen(&self) -> Vec<Seen> {
         std::mem::take(&mut self.seen.lock().unwrap())
+    }
+
+    /// The cipher suites of the requests since the last time.
+    pub fn suites(&self) -> Vec<String> {
+        std::mem::take(&mut self.suites.lock().unwrap())
     }
 }
 
@@ -257,13 +264,15 @@ impl Drop for TlsEcho {
     }
 }
 
-fn serve(socket: TcpStream, config: Arc<ServerConfig>, noted: &Mutex<Vec<Seen>>) {
+fn serve(socket: TcpStream, config: Arc<ServerConfig>, noted: &Mutex<Vec<Seen>>, named: &Mutex<Vec<String>>) {
     let mut stream = rustls::StreamOwned::new(rustls::ServerConnection::new(config).unwrap(), socket);
     let (mut received, mut piece) = (Vec::new(), [0; 4096]);
     loop {
         while let Some(end) = received.windows(4).position(|window| window == b"\r\n\r\n") {
             received.drain(..end + 4);
             let session = &stream.conn;
+            let suite = session.negotiated_cipher_suite().unwrap().suite();
+            named.lock().unwrap().push(format!("{suite:?}"));
             noted.lock().unwrap().push(Seen {
                 name: session.server_name().map(str::to_owned),
                 has_certificate: session.peer_certificates().is_some(),

@@ -54,6 +54,11 @@ impl Echo {
     pub fn heads(&self) -> Vec<String> {
         std::mem::take(&mut self.heads.lock().unwrap())
     }
+
+    /// Whether one of them has this text; none is taken away.
+    pub fn has_head_with(&self, text: &str) -> bool {
+        self.heads.lock().unwrap().iter().any(|head| head.contains(text))
+    }
 }
 
 impl Drop for Echo {
@@ -65,14 +70,19 @@ impl Drop for Echo {
 
 fn serve(socket: &mut TcpStream, heads: &Mutex<Vec<String>>, status: &str, lines: &str, body: &str) {
     let (mut received, mut piece) = (Vec::new(), [0; 4096]);
+    // What is still to come of a body of known length.
+    let mut rest = 0;
     loop {
-        while let Some(end) = received.windows(4).position(|window| window == b"\r\n\r\n") {
-            let head: Vec<u8> = received.drain(..end + 4).collect();
-            heads.lock().unwrap().push(String::from_utf8(head).unwrap());
+        rest -= received.drain(..received.len().min(rest)).len();
+        if let Some(end) = received.windows(4).position(|window| window == b"\r\n\r\n") {
+            let head = String::from_utf8(received.drain(..end + 4).collect()).unwrap();
+            rest = field(&head, "Content-Length").map_or(0, |length| length.parse().unwrap());
+            heads.lock().unwrap().push(head);
             let answer = format!("HTTP/1.1 {status}\r\n{lines}Content-Length: {}\r\n\r\n{body}", body.len());
             if socket.write_all(answer.as_bytes()).is_err() {
                 return;
             }
+            continue;
         }
         match socket.read(&mut piece) {
             Ok(count) if count > 0 => received.extend_from_slice(&piece[..count]),

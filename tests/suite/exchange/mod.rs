@@ -9,6 +9,7 @@ mod client_certificates;
 mod config;
 mod cache;
 mod compress;
+mod every;
 mod external;
 pub mod filters;
 mod global_auth;
