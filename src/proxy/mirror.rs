@@ -99,6 +99,7 @@ impl Copy {
             request_id: &self.request_id,
             peer: &self.peer,
             rules: &self.table.globals().requests,
+            route: Some(&route.rule),
             framing: self.upload.own_framing(),
             upgrade: None,
             te_trailers: false,
