@@ -1,7 +1,8 @@
 //! Asking another service who may come in (`auth-url` of ingress-nginx).
 
-use std::cell::RefCell;
 use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use bytes::Bytes;
@@ -25,8 +26,10 @@ use crate::ir::{AuthCache, External, SignIn};
 use crate::table::{BackendRef, Route};
 use crate::telemetry::Failure;
 
-/// So many answers are remembered by a worker; then all are forgotten.
-const REMEMBERED: usize = 10_000;
+/// Parts of what is remembered, each locked by itself.
+const PARTS: usize = 16;
+/// So many answers are remembered by a part; then all of it are forgotten.
+const REMEMBERED: usize = 1_000;
 /// Longer words are not remembered, in octets.
 const LONGEST: usize = 16 << 10;
 
@@ -54,9 +57,35 @@ impl Word {
     }
 }
 
-/// Answers that one worker remembers.
-#[derive(Default)]
-pub struct Remembered(RefCell<HashMap<[u8; 32], (Instant, Word)>>);
+/// Answers that are remembered (`auth-cache-key`), for all workers: a client's next connection may be another's. A lock is
+/// held for a look-up, in the place of a question to the service.
+#[derive(Debug, Default)]
+pub struct Remembered([Mutex<Words>; PARTS]);
+
+type Words = HashMap<[u8; 32], (Instant, Word)>;
+
+impl Remembered {
+    fn part(&self, key: &[u8; 32]) -> Option<MutexGuard<'_, Words>> {
+        let part = self.0.get(usize::from(key[0]) % PARTS)?;
+        Some(part.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn get(&self, key: &[u8; 32], now: Instant) -> Option<Word> {
+        let part = self.part(key)?;
+        part.get(key).filter(|(until, _)| *until > now).map(|(_, word)| word.clone())
+    }
+
+    fn keep(&self, key: [u8; 32], word: Word, now: Instant, time: Duration) {
+        let (Some(mut part), Some(until)) = (self.part(&key), now.checked_add(time)) else { return };
+        if part.len() >= REMEMBERED {
+            part.retain(|_, (until, _)| *until > now);
+        }
+        if part.len() >= REMEMBERED {
+            part.clear();
+        }
+        part.insert(key, (until, word));
+    }
+}
 
 /// Asks, and lets the request in or says what it gets instead.
 pub async fn ask<C: Client>(asker: &Asker<'_, C>, external: &External, edits: &mut Edits) -> Result<(), Reply> {
@@ -125,22 +154,13 @@ async fn word<C: Client>(asker: &Asker<'_, C>, external: &External) -> Result<Wo
     let Some(cache) = &external.cache else { return fetch(asker, external, backend).await };
     let key = cache_key(cache, request, route, external);
     let now = Instant::now();
-    if let Some((until, word)) = worker.remembered().0.borrow().get(&key)
-        && *until > now
-    {
-        return Ok(word.clone());
+    if let Some(word) = worker.remembered().get(&key, now) {
+        return Ok(word);
     }
     let word = fetch(asker, external, backend).await?;
     let time = cache.times.iter().find(|(statuses, _)| statuses.is_empty() || statuses.contains(&word.status));
     if let Some((_, time)) = time.filter(|_| word.is_for_all()) {
-        let mut remembered = worker.remembered().0.borrow_mut();
-        if remembered.len() >= REMEMBERED {
-            remembered.retain(|_, (until, _)| *until > now);
-        }
-        if remembered.len() >= REMEMBERED {
-            remembered.clear();
-        }
-        remembered.insert(key, (now + *time, word.clone()));
+        worker.remembered().keep(key, word.clone(), now, *time);
     }
     Ok(word)
 }
@@ -200,6 +220,7 @@ async fn fetch<C: Client>(asker: &Asker<'_, C>, external: &External, backend: &B
         request_id: id.octets(Some(head)),
         peer,
         rules: &globals.requests,
+        route: Some(&route.rule),
         framing: Framing::None,
         upgrade: None,
         te_trailers: false,
