@@ -154,6 +154,8 @@ class Answer:
 
 def exchange(proxy: Fairlead, ask: Ask, world: World, words: Words) -> Answer:
     """Sends the request; status 0 if nothing comes back."""
+    if ask.raw is not None:
+        return said(proxy, ask.raw.replace("HOST", words("HOST")))
     host = words(ask.host)
     port = proxy.https if ask.tls else proxy.http
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
@@ -186,6 +188,18 @@ def exchange(proxy: Fairlead, ask: Ask, world: World, words: Words) -> Answer:
         return Answer(0, [], repr(error).encode())
     finally:
         connection.close()
+
+
+def said(proxy: Fairlead, text: str) -> Answer:
+    """Sends these octets, and reads the answer that comes first."""
+    with socket.create_connection(("127.0.0.1", proxy.http), 20) as stream:
+        try:
+            stream.sendall(text.encode())
+            got = http.client.HTTPResponse(stream)
+            got.begin()
+            return Answer(got.status, got.getheaders(), got.read())
+        except (OSError, http.client.HTTPException) as error:
+            return Answer(0, [], repr(error).encode())
 
 
 def wrong(what: str, expected: Mapping[str, Expected], got: Mapping[str, list[str] | str], words: Words) -> list[str]:

@@ -220,6 +220,8 @@ OTHERS = group(
         ask("/x?y", tls=True, by="errors", want={"status": 404}, sent={"x-original-uri": "/x?y", "host": "HOST"})),
     case("CORS on it", {"custom-http-errors": "404", "default-backend": "errors", "enable-cors": "true"},
         ask("/", by="errors", want={"status": 404}, answer={"access-control-allow-origin": "*"})),
+    case("on paths that are not there", ing({"custom-http-errors": "404", "default-backend": "errors"}, path("/a")),
+        ask("/b", by="errors", sent={"x-code": "404", "x-original-uri": "/b"})),
     case("not a number", {"custom-http-errors": "all", "default-backend": "errors"},
         ask("/", 404, by="web", want={"status": 404})),
     case("of the method", {"custom-http-errors": "404", "default-backend": "errors"},

@@ -123,6 +123,20 @@ CATCH_ALL = group(
              by="web"), ask("/b", by=None, status=(404, 200))),
 )
 
+GUARDED = group(
+    "a guarded catch-all",
+    case("its annotations act but for redirects and rewrites",
+        ing({"auth-type": "basic", "auth-secret": "users", "permanent-redirect": "https://b.example",
+            "rewrite-target": "/else", "enable-cors": "true"}, host=None, default="api"),
+        ask("/x", 401, host="nobody.at.all", answer={"access-control-allow-origin": "*"}),
+        ask("/x", host="nobody.at.all", login=("foo", "bar"), by="api", path="/x")),
+)
+OLDER = group(
+    "two catch-alls",
+    case("the older one counts", ing(None, host=None, default="api", name="NAME-a", created=NEW),
+        ing(None, host=None, default="web", name="NAME-b", created=OLD), ask("/", host="nobody.at.all", by="web")),
+)
+
 ANY_HOST = group(
     "no host",
     case("a rule without a host takes hosts that nobody has", ing(None, path("/free", "api"), host=None),
@@ -216,4 +230,4 @@ REWRITES = group(
         ask("/one/x", by="web", path="/x"), ask("/two/y", by="api", path="/y"), ask("/three", 404)),
 )
 
-GROUPS = [PLAIN, HOSTS, CATCH_ALL, ANY_HOST, EXPRESSIONS, REWRITES]
+GROUPS = [PLAIN, HOSTS, CATCH_ALL, GUARDED, OLDER, ANY_HOST, EXPRESSIONS, REWRITES]

@@ -34,6 +34,10 @@ class Thing:
 
     text: str
 
+    def within(self, namespace: str) -> Thing:
+        made = json.loads(self.text)
+        return Thing(json.dumps(made | {"metadata": made["metadata"] | {"namespace": namespace}}))
+
 
 def thing(kind: str, name: str, api: str = "v1", **rest: object) -> Thing:
     metadata = {"name": name, **rest.pop("metadata", {})}
@@ -114,6 +118,8 @@ class Ask:
     at_once: int
     counts: Mapping[int, int]
     chunked: bool
+    # In the place of all that: octets to send as they are.
+    raw: str | None
 
 
 def ask(
@@ -143,6 +149,7 @@ def ask(
     at_once: int = 1,
     counts: Mapping[int, int] | None = None,
     chunked: bool = False,
+    raw: str | None = None,
     **short: str,
 ) -> Ask:
     """`want` tells the back end what to answer; other keywords are fields of the request with `_` for `-`. `JAR` in one is
@@ -154,7 +161,7 @@ def ask(
     if location != "":
         expected["location"] = location
     return Ask(target, status, method, host, sends, body, tls, expected, by, text, sent or {}, path, verb, received,
-               asked or {}, copied or {}, login, times, shows, proxied, at_once, counts or {}, chunked)  # fmt: skip
+               asked or {}, copied or {}, login, times, shows, proxied, at_once, counts or {}, chunked, raw)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
