@@ -271,6 +271,9 @@ def run(binary: str, group: Group, cases: list[tuple[int, Case]], world: World, 
     }
     addresses["AUTHPORT"] = str(world.backends["auth"].port)
     addresses["TARGETPORT"] = addresses['"TARGETPORT"'] = str(world.backends["target"].port)
+    flags = [Words(addresses)(flag) for flag in group.flags]
+    process = Fairlead(binary, folder, work, "--configmap", "default/global", *flags)
+    addresses["OWNPORT"] = str(process.http)
     keys = {key: Words(addresses)(value) for key, value in group.keys.items()}
     made = [json.dumps({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "global"}, "data": keys}) + "\n"]
     made += [each.text + "\n" for each in group.things]
@@ -281,8 +284,7 @@ def run(binary: str, group: Group, cases: list[tuple[int, Case]], world: World, 
         made += texts + world.own(f"c{number}", "".join(texts))
         served.append((number, each))
     (folder / "all.yaml").write_text(world.objects() + "---\n" + "---\n".join(made))
-    flags = [Words(addresses)(flag) for flag in group.flags]
-    with Fairlead(binary, folder, work, "--configmap", "default/global", *flags) as proxy:
+    with process as proxy:
         ports = {"HTTPS": str(proxy.https), "HTTP": str(proxy.http)}
         for number, each in served:
             words = Words(addresses | ports | {"HOST": f"c{number}.example", "NAME": f"c{number}"})
