@@ -52,10 +52,11 @@ h2spec: ## The HTTP/2 conformance test h2spec: 145 of 145, over TLS and in clear
 	$(CARGO) build --bin fairlead
 	python3 tests/blackbox/h2spec.py $(BINARY) .tools/bin/h2spec
 
-blackbox: ## Folder mode and the demo seen from outside, on the built binary
+blackbox: ## Folder mode, ingress-nginx's behaviour and the demo seen from outside, on the built binary
 	@scripts/setup.sh test
 	$(CARGO) build --bin fairlead
 	python3 tests/blackbox/folder_mode.py $(BINARY)
+	python3 tests/blackbox/ingress_nginx.py $(BINARY)
 	python3 tests/blackbox/demo.py $(BINARY)
 
 HELMS := $(CURDIR)/.tools/bin/helm4 $(CURDIR)/.tools/bin/helm3

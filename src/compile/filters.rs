@@ -12,8 +12,8 @@ pub(super) fn plain(ground: &Ground) -> Filters {
 
 /// Those of the route for hosts that no Ingress speaks for.
 pub(super) fn of_nobody(ground: &Ground) -> Filters {
-    let only_routed = ground.globals.access_log.as_ref().is_some_and(|log| log.only_routed);
-    Filters { is_silent: only_routed, ..plain(ground) }
+    let is_logged = ground.globals.access_log.as_ref().is_some_and(|log| log.unrouted);
+    Filters { is_silent: !is_logged, ..plain(ground) }
 }
 
 /// What a host says of requests in clear text.

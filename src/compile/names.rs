@@ -2,37 +2,19 @@
 
 use std::sync::Arc;
 
-use crate::ir::{AnswerAct, External, Filters, FixedContent, Part, Route, SignIn, Target, Template};
+use crate::ir::{AnswerAct, AnswerRule, External, Filters, FixedContent, Part, Route, SignIn, Template};
 
 /// Writes the names of `route` into all texts of `filters`.
 pub(super) fn fill(filters: &mut Filters, route: &Route) {
     // Nearly no text has such a variable, and what has none stays shared.
     if has_any(filters) {
-        Names::of(route).fill(filters);
+        Names(route).fill(filters);
     }
 }
 
-struct Names {
-    namespace: Arc<str>,
-    ingress: Arc<str>,
-    service: Arc<str>,
-    port: Arc<str>,
-    path: Arc<str>,
-}
+struct Names<'a>(&'a Route);
 
-impl Names {
-    fn of(route: &Route) -> Names {
-        let object = &route.origin.object.name;
-        let (service, port) = match &route.target {
-            Target::Backend(id) => {
-                (Arc::clone(&id.service.name), route.port.as_ref().unwrap_or(&id.port).to_string().into())
-            }
-            Target::Closed(_) | Target::NotFound => Default::default(),
-        };
-        let path = Arc::clone(&route.path.path);
-        Names { namespace: Arc::clone(&object.namespace), ingress: Arc::clone(&object.name), service, port, path }
-    }
-
+impl Names<'_> {
     fn fill(&self, filters: &mut Filters) {
         if let Some(reply) = &mut filters.reply {
             match &mut Arc::make_mut(reply).content {
@@ -47,7 +29,9 @@ impl Names {
             edits.input.iter_mut().filter_map(|edit| edit.value.as_mut()).for_each(|text| self.write(text));
         }
         if let Some(edits) = &mut filters.response {
-            for rule in &mut Arc::make_mut(edits).rules {
+            let edits = Arc::make_mut(edits);
+            edits.location.iter_mut().for_each(|(_, text)| self.write(text));
+            for rule in &mut edits.rules {
                 match &mut rule.act {
                     AnswerAct::Add(text) | AnswerAct::Set(text) => self.write(text),
                     AnswerAct::Clear | AnswerAct::Hide => {}
@@ -70,25 +54,15 @@ impl Names {
 
     fn write(&self, template: &mut Template) {
         for part in &mut template.parts {
-            let name = match part {
-                Part::Namespace => &self.namespace,
-                Part::IngressName => &self.ingress,
-                Part::ServiceName => &self.service,
-                Part::ServicePort => &self.port,
-                Part::RulePath => &self.path,
-                _ => continue,
-            };
-            *part = Part::Text(Arc::clone(name));
+            if let Some(name) = self.0.name(part) {
+                *part = Part::Text(name);
+            }
         }
     }
 }
 
 fn has_any(filters: &Filters) -> bool {
-    let has = |text: &Template| {
-        text.parts.iter().any(|part| {
-            matches!(part, Part::Namespace | Part::IngressName | Part::ServiceName | Part::ServicePort | Part::RulePath)
-        })
-    };
+    let has = |text: &Template| text.parts.iter().any(Part::is_name);
     let Filters { reply, request, response, access, .. } = filters;
     let of_reply = || match reply.as_deref().map(|reply| &reply.content) {
         Some(FixedContent::Location(text) | FixedContent::Text { text, .. }) => has(text),
@@ -103,10 +77,11 @@ fn has_any(filters: &Filters) -> bool {
     };
     let of_answers = || {
         response.as_deref().is_some_and(|edits| {
-            edits.rules.iter().any(|rule| match &rule.act {
+            let of_rule = |rule: &AnswerRule| match &rule.act {
                 AnswerAct::Add(text) | AnswerAct::Set(text) => has(text),
                 AnswerAct::Clear | AnswerAct::Hide => false,
-            })
+            };
+            edits.location.as_ref().is_some_and(|(_, text)| has(text)) || edits.rules.iter().any(of_rule)
         })
     };
     let of_access = || {

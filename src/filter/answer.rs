@@ -4,15 +4,22 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::{Request, text};
 use crate::http1::Fields;
-use crate::ir::ResponseEdits;
+use crate::ir::{ResponseEdits, Template};
 
 /// A pair of texts: what stands there, and what is to stand there.
 type Swap<'a> = Option<(&'a str, &'a str)>;
 
 /// Rewrites cookies and locations: what stands for each line that changes, the line itself is left behind.
-pub fn rewrite(edits: &ResponseEdits, fields: &mut Fields, mut add: impl FnMut(&'static str, Bytes)) {
-    let (domain, path, location) = (text(&edits.cookie_domain), text(&edits.cookie_path), text(&edits.location));
+pub fn rewrite(
+    edits: &ResponseEdits,
+    request: &Request<'_>,
+    fields: &mut Fields,
+    mut add: impl FnMut(&'static str, Bytes),
+) {
+    let (domain, path) = (words(&edits.cookie_domain), words(&edits.cookie_path));
+    let location = edits.location.as_ref().map(|(from, to)| Location { from, to, request });
     if domain.is_none() && path.is_none() && location.is_none() {
         return;
     }
@@ -21,8 +28,12 @@ pub fn rewrite(edits: &ResponseEdits, fields: &mut Fields, mut add: impl FnMut(&
             10 if name.eq_ignore_ascii_case(b"set-cookie") => {
                 cookie(value, domain, path).map(|new| ("Set-Cookie", new))
             }
-            8 if name.eq_ignore_ascii_case(b"location") => begun(value, location).map(|new| ("Location", new)),
-            7 if name.eq_ignore_ascii_case(b"refresh") => refresh(value, location).map(|new| ("Refresh", new)),
+            8 if name.eq_ignore_ascii_case(b"location") => {
+                location.as_ref().and_then(|location| location.of(value)).map(|new| ("Location", new))
+            }
+            7 if name.eq_ignore_ascii_case(b"refresh") => {
+                location.as_ref().and_then(|location| location.of_refresh(value)).map(|new| ("Refresh", new))
+            }
             _ => None,
         };
         let is_changed = rewritten.is_some();
@@ -33,7 +44,31 @@ pub fn rewrite(edits: &ResponseEdits, fields: &mut Fields, mut add: impl FnMut(&
     });
 }
 
-fn text(swap: &Option<(Arc<str>, Arc<str>)>) -> Swap<'_> {
+/// How a location begins, and how it is to begin.
+struct Location<'a> {
+    from: &'a str,
+    to: &'a Template,
+    request: &'a Request<'a>,
+}
+
+impl Location<'_> {
+    /// The URL with another beginning.
+    fn of(&self, value: &[u8]) -> Option<Vec<u8>> {
+        let rest = value.strip_prefix(self.from.as_bytes())?;
+        let mut url = text::visible(text::expand(self.to, self.request));
+        url.extend_from_slice(rest);
+        Some(url)
+    }
+
+    /// `Refresh: 5; url=…` with another beginning of its URL.
+    fn of_refresh(&self, value: &[u8]) -> Option<Vec<u8>> {
+        let at = memchr::memmem::find(&value.to_ascii_lowercase(), b"url=")? + b"url=".len();
+        let (before, url) = value.split_at_checked(at)?;
+        Some([before, &self.of(url)?].concat())
+    }
+}
+
+fn words(swap: &Option<(Arc<str>, Arc<str>)>) -> Swap<'_> {
     swap.as_ref().map(|(from, to)| (&**from, &**to))
 }
 
@@ -75,16 +110,11 @@ fn begun(value: &[u8], swap: Swap<'_>) -> Option<Vec<u8>> {
     Some([to.as_bytes(), rest].concat())
 }
 
-/// `Refresh: 5; url=…` with another beginning of its URL.
-fn refresh(value: &[u8], swap: Swap<'_>) -> Option<Vec<u8>> {
-    let at = memchr::memmem::find(&value.to_ascii_lowercase(), b"url=")? + b"url=".len();
-    let (before, url) = value.split_at_checked(at)?;
-    Some([before, &begun(url, swap)?].concat())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::filter::tests::{head, request};
+    use crate::ir::Part;
 
     #[test]
     fn domain_and_path_of_a_cookie_change_where_they_are_as_said() {
@@ -104,13 +134,16 @@ mod tests {
 
     #[test]
     fn a_location_gets_another_beginning() {
-        let swap = Some(("http://internal/", "https://a.example/"));
+        let head = head("GET /", "a.example", "");
+        let to = Template { parts: [Part::Text("https://".into()), Part::Host, Part::Text("/".into())].into() };
+        let location = Location { from: "http://internal/", to: &to, request: &request(&head, false) };
         for (value, expected) in
             [("http://internal/x?y", Some("https://a.example/x?y")), ("http://other/x", None), ("/x", None)]
         {
-            let new = begun(value.as_bytes(), swap);
+            let new = location.of(value.as_bytes());
             assert_eq!(new.map(|new| String::from_utf8(new).unwrap()).as_deref(), expected, "{value}");
         }
-        assert_eq!(refresh(b"5; URL=http://internal/x", swap).as_deref(), Some(&b"5; URL=https://a.example/x"[..]));
+        let refresh = location.of_refresh(b"5; URL=http://internal/x");
+        assert_eq!(refresh.as_deref(), Some(&b"5; URL=https://a.example/x"[..]));
     }
 }

@@ -4,13 +4,14 @@ use std::fmt::Write;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use rustls_pki_types::{CertificateDer, UnixTime};
+use rustls_pki_types::{CertificateDer, TrustAnchor, UnixTime};
 use webpki::{
     ALL_VERIFICATION_ALGS, CertRevocationList, EndEntityCert, Error, ExpirationPolicy, KeyUsage,
     RevocationOptionsBuilder, VerifiedPath,
 };
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
+use x509_parser::time::ASN1Time;
 use x509_parser::x509::X509Name;
 
 use crate::ir::Authorities;
@@ -31,7 +32,7 @@ pub enum Verdict {
 /// Judges the certificate of a client with the chain that it showed.
 pub fn of_client(chain: &[CertificateDer<'_>], by: &Authorities, depth: u32, now: UnixTime) -> Verdict {
     let Some((own, others)) = chain.split_first() else { return Verdict::Missing };
-    match verify(own, others, by, depth, KeyUsage::client_auth(), now) {
+    match verify(own, others, by, depth, Usage::Client, now) {
         Ok(()) => Verdict::Good,
         Err(Error::UnknownIssuer) => Verdict::Unknown("unable to get local issuer certificate"),
         Err(Error::CaUsedAsEndEntity) => Verdict::Unknown("self-signed certificate"),
@@ -39,17 +40,66 @@ pub fn of_client(chain: &[CertificateDer<'_>], by: &Authorities, depth: u32, now
     }
 }
 
+/// Whose certificate it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Usage {
+    /// A client's.
+    Client,
+    /// A server's.
+    Server,
+}
+
 /// Whether a certificate is believed: of one of the authorities, with at most `depth` certificates between, none of them
-/// out of its time or taken back. Where lists of what was taken back are given, every certificate of the path needs one.
+/// out of its time or taken back. Where lists of what was taken back are given, every certificate of the path needs one. As
+/// with OpenSSL an authority may show its own certificate.
 pub fn verify(
     own: &CertificateDer<'_>,
     others: &[CertificateDer<'_>],
     by: &Authorities,
     depth: u32,
-    usage: KeyUsage,
+    usage: Usage,
     now: UnixTime,
 ) -> Result<(), Error> {
-    let own = EndEntityCert::try_from(own)?;
+    let judged = verify_path(&EndEntityCert::try_from(own)?, others, by, depth, usage, now);
+    match judged {
+        Err(Error::CaUsedAsEndEntity) if by.revoked().is_empty() && is_anchor(own, by, usage, now) => Ok(()),
+        judged => judged,
+    }
+}
+
+/// Whether the certificate is that of an authority, in its time, and for this use if it says for which: whoever has its key
+/// could make any other.
+fn is_anchor(own: &CertificateDer<'_>, by: &Authorities, usage: Usage, now: UnixTime) -> bool {
+    let Ok(anchor) = webpki::anchor_from_trusted_cert(own) else { return false };
+    let is_it = |known: &TrustAnchor<'_>| {
+        known.subject == anchor.subject && known.subject_public_key_info == anchor.subject_public_key_info
+    };
+    let Ok((_, certificate)) = X509Certificate::from_der(own) else { return false };
+    let seconds = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+    let is_in_time = ASN1Time::from_timestamp(seconds).is_ok_and(|now| certificate.validity().is_valid_at(now));
+    let is_for_use = match certificate.extended_key_usage() {
+        Ok(None) => true,
+        Ok(Some(uses)) => match usage {
+            Usage::Client => uses.value.client_auth,
+            Usage::Server => uses.value.server_auth,
+        },
+        Err(_) => false,
+    };
+    is_in_time && is_for_use && by.anchors().iter().any(is_it)
+}
+
+fn verify_path(
+    own: &EndEntityCert<'_>,
+    others: &[CertificateDer<'_>],
+    by: &Authorities,
+    depth: u32,
+    usage: Usage,
+    now: UnixTime,
+) -> Result<(), Error> {
+    let usage = match usage {
+        Usage::Client => KeyUsage::client_auth(),
+        Usage::Server => KeyUsage::server_auth(),
+    };
     let lists: Vec<&CertRevocationList<'_>> = by.revoked().iter().collect();
     let revocation = match RevocationOptionsBuilder::new(&lists) {
         Ok(options) => Some(options.with_expiration_policy(ExpirationPolicy::Enforce).build()),
@@ -209,6 +259,34 @@ mod tests {
         assert_eq!(subject, "CN=\\C3\\B6=x,O=\\ A\\, B\\ ,C=DE");
         assert_eq!(issuer, subject, "it is self-signed");
         assert_eq!(names(&CertificateDer::from(vec![1, 2, 3])), Default::default());
+    }
+
+    #[test]
+    fn an_authority_may_show_its_own_certificate() {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(vec!["a.example".to_owned()]).unwrap();
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+        params.not_after = rcgen::date_time_ymd(2030, 1, 1);
+        let own = params.self_signed(&key).unwrap().der().clone();
+        params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
+        let of_clients = params.self_signed(&key).unwrap().der().clone();
+        let other = params.self_signed(&KeyPair::generate().unwrap()).unwrap().der().clone();
+        let anchor = webpki::anchor_from_trusted_cert(&own).unwrap().to_owned();
+        let by = Authorities::new([anchor].into(), Box::default(), [0; 32]);
+        let year = |years: u64| UnixTime::since_unix_epoch(std::time::Duration::from_secs(years * 31_557_600));
+        for (shown, usage, years, is_believed) in [
+            (&own, Usage::Server, 55, true),
+            (&own, Usage::Client, 55, true),
+            (&own, Usage::Server, 49, false),
+            (&own, Usage::Server, 61, false),
+            (&of_clients, Usage::Client, 55, true),
+            (&of_clients, Usage::Server, 55, false),
+            (&other, Usage::Client, 55, false),
+        ] {
+            let judged = verify(shown, &[], &by, 0, usage, year(years));
+            assert_eq!(judged.is_ok(), is_believed, "{usage:?} {years}: {judged:?}");
+        }
     }
 
     #[test]

@@ -72,10 +72,10 @@ pub fn before(filters: &ir::Filters, request: &Request<'_>, found: Found<'_>) ->
     Ok(rewritten)
 }
 
-/// What is set on every answer, ours too, whatever the route.
-pub fn everywhere<'a>(answers: &'a ir::Answers, mut set: impl FnMut(ResponseField<'a>)) {
+/// What is set on every answer, ours too, whatever the route. `has_server`: a back end made it, and says what it is.
+pub fn everywhere<'a>(answers: &'a ir::Answers, has_server: bool, mut set: impl FnMut(ResponseField<'a>)) {
     let ir::Answers { keeps_server, names_us, hidden: _, set: fields } = answers;
-    if *names_us && !keeps_server {
+    if *names_us && !(*keeps_server && has_server) {
         set(ResponseField { name: "Server", value: b"fairlead", replaces: true });
     }
     for (name, value) in fields {
@@ -143,8 +143,11 @@ pub(crate) mod tests {
             client: "192.0.2.1".parse().unwrap(),
             client_text: "192.0.2.1",
             is_tls,
+            is_clear: !is_tls,
             forwarded_host: None,
             request_id: b"id-1",
+            port: "80",
+            route: None,
         }
     }
 

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use crate::http1::RequestHead;
+use crate::ir::Route;
 
 /// A request, before any back end is asked.
 #[derive(Clone, Copy, Debug)]
@@ -15,10 +16,16 @@ pub struct Request<'a> {
     pub client_text: &'a str,
     /// It came over TLS, to us or to a proxy before us that is believed.
     pub is_tls: bool,
+    /// It came in clear text, and no proxy that is believed says anything else.
+    pub is_clear: bool,
     /// The host that the client asked for, port included, where a proxy that is believed says another.
     pub forwarded_host: Option<&'a [u8]>,
     /// X-Request-ID; empty where there is none.
     pub request_id: &'a [u8],
+    /// X-Forwarded-Port.
+    pub port: &'a str,
+    /// The route that took it, for texts that are not a route's own.
+    pub route: Option<&'a Route>,
 }
 
 impl<'a> Request<'a> {

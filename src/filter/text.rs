@@ -59,11 +59,33 @@ pub(super) fn piece(part: &Part, request: &Request<'_>, write: &mut impl FnMut(&
         Part::Query => write(query(head)),
         Part::QueryMark => write(if query(head).is_empty() { b"" } else { b"?" }),
         Part::Host => write(host::lookup(request.host()).as_bytes()),
+        Part::Authority => write(request.authority()),
+        Part::Port => write(request.port.as_bytes()),
+        Part::ForwardedFor => {
+            let mut is_said = false;
+            field(head, "x-forwarded-for", &mut |piece| {
+                is_said = true;
+                write(piece);
+            });
+            if is_said {
+                write(b", ");
+            }
+            write(request.client_text.as_bytes());
+        }
         Part::Method => write(head.method.as_str().as_bytes()),
         Part::Scheme => write(request.scheme().as_bytes()),
         Part::RequestId => write(request.request_id),
-        // Texts of a route have these in words.
-        Part::Namespace | Part::IngressName | Part::ServiceName | Part::ServicePort | Part::RulePath => {}
+        Part::Namespace
+        | Part::IngressName
+        | Part::ServiceName
+        | Part::ServicePort
+        | Part::RulePath
+        | Part::UpstreamName => {
+            // Texts of a route have these in words.
+            if let Some(name) = request.route.and_then(|route| route.name(part)) {
+                write(name.as_bytes());
+            }
+        }
         Part::Argument(name) => write(argument(query(head), name).unwrap_or_default()),
         Part::Cookie(name) => write(cookie(head, name).unwrap_or_default()),
         Part::Field(name) => field(head, name, write),

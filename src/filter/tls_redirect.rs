@@ -10,7 +10,7 @@ use crate::ir::TlsRedirect;
 pub(super) fn reply(redirect: &TlsRedirect, request: &Request<'_>) -> Option<Reply> {
     // A Host that names the port of http says no more than one that names none.
     let is_mapped = |own| request.head.port.is_some_and(|port| port != own && port != 80);
-    if request.is_tls || redirect.only_from.is_some_and(is_mapped) {
+    if !request.is_clear || redirect.only_from.is_some_and(is_mapped) {
         return None;
     }
     let (host, path, query) = (request.public_host(), request.path(), request.query());

@@ -112,6 +112,12 @@ pub enum Part {
     QueryMark,
     /// `$host`: lower case, without port.
     Host,
+    /// `$best_http_host`: the host that the client sees, with its port.
+    Authority,
+    /// `$server_port`: what `X-Forwarded-Port` says.
+    Port,
+    /// `$proxy_add_x_forwarded_for`: what came in `X-Forwarded-For`, and the address of the client behind it.
+    ForwardedFor,
     /// `$request_method`.
     Method,
     /// `$scheme`: `http` or `https`.
@@ -126,6 +132,8 @@ pub enum Part {
     ServicePort,
     /// `$location_path`, the path of the rule, likewise.
     RulePath,
+    /// `$proxy_upstream_name`, namespace, Service and port with hyphens between them, likewise.
+    UpstreamName,
     /// `$request_id`: what `X-Request-ID` says.
     RequestId,
     /// `$arg_NAME`: the first query argument of that name.
@@ -143,6 +151,31 @@ impl fmt::Display for Template {
     }
 }
 
+impl Template {
+    /// The parts that stand as they are.
+    pub fn texts(&self) -> impl Iterator<Item = &str> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::Text(text) => Some(&**text),
+            _ => None,
+        })
+    }
+}
+
+impl Part {
+    /// Whether it says something of the route, and not of the request.
+    pub fn is_name(&self) -> bool {
+        matches!(
+            self,
+            Part::Namespace
+                | Part::IngressName
+                | Part::ServiceName
+                | Part::ServicePort
+                | Part::RulePath
+                | Part::UpstreamName
+        )
+    }
+}
+
 impl fmt::Display for Part {
     /// As it would be written in an annotation.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -155,6 +188,9 @@ impl fmt::Display for Part {
             Part::Path => f.write_str("$uri"),
             Part::Query => f.write_str("$args"),
             Part::Host => f.write_str("$host"),
+            Part::Authority => f.write_str("$best_http_host"),
+            Part::Port => f.write_str("$server_port"),
+            Part::ForwardedFor => f.write_str("$proxy_add_x_forwarded_for"),
             Part::Method => f.write_str("$request_method"),
             Part::Scheme => f.write_str("$scheme"),
             Part::Namespace => f.write_str("$namespace"),
@@ -162,6 +198,7 @@ impl fmt::Display for Part {
             Part::ServiceName => f.write_str("$service_name"),
             Part::ServicePort => f.write_str("$service_port"),
             Part::RulePath => f.write_str("$location_path"),
+            Part::UpstreamName => f.write_str("$proxy_upstream_name"),
             Part::RequestId => f.write_str("$request_id"),
             Part::Argument(name) => write!(f, "$arg_{name}"),
             Part::Cookie(name) => write!(f, "$cookie_{name}"),

@@ -38,7 +38,7 @@ pub struct ResponseEdits {
     /// `proxy-cookie-path`: how `Path` of cookies begins and what that becomes.
     pub cookie_path: Option<(Arc<str>, Arc<str>)>,
     /// `proxy-redirect-from`, `-to`: how `Location` and `Refresh` begin and what that becomes.
-    pub location: Option<(Arc<str>, Arc<str>)>,
+    pub location: Option<(Arc<str>, Template)>,
     /// Further changes, in order.
     pub rules: Box<[AnswerRule]>,
 }

@@ -9,8 +9,8 @@ pub struct Logging {
     pub is_off: bool,
     /// `log-format-upstream`.
     pub format: Option<LineFormat>,
-    /// `enable-access-log-for-default-backend` is `false`: what no Ingress speaks for is not logged.
-    pub only_routed: bool,
+    /// `enable-access-log-for-default-backend`: what no Ingress speaks for is logged too.
+    pub unrouted: bool,
     /// Targets whose requests are not logged, without query.
     pub skipped: Box<[Arc<str>]>,
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    BackendId, Caching, ClientAuth, Compression, Filters, HostPattern, HostRedirect, HostTls, Origin, PathPattern,
-    PortKey, Reason, Speech, Tracing,
+    BackendId, Caching, ClientAuth, Compression, Filters, HostPattern, HostRedirect, HostTls, Origin, Part,
+    PathPattern, PortKey, Reason, Speech, Tracing,
 };
 
 /// One host with its routes.
@@ -47,6 +47,30 @@ pub struct Route {
     pub filters: Arc<Filters>,
     /// Times, sizes and retries of the exchange, shared likewise.
     pub policy: Arc<Policy>,
+}
+
+impl Route {
+    /// What a variable says of the route; `None` of one that says something of the request.
+    pub fn name(&self, part: &Part) -> Option<Arc<str>> {
+        let object = &self.origin.object.name;
+        let id = match &self.target {
+            Target::Backend(id) => Some(id),
+            Target::Closed(_) | Target::NotFound => None,
+        };
+        let port = |id: &BackendId| self.port.as_ref().unwrap_or(&id.port).to_string();
+        match part {
+            Part::Namespace => Some(Arc::clone(&object.namespace)),
+            Part::IngressName => Some(Arc::clone(&object.name)),
+            Part::ServiceName => Some(id.map(|id| Arc::clone(&id.service.name)).unwrap_or_default()),
+            Part::ServicePort => Some(id.map(|id| port(id).into()).unwrap_or_default()),
+            Part::RulePath => Some(Arc::clone(&self.path.path)),
+            Part::UpstreamName => {
+                let name = |id: &BackendId| format!("{}-{}-{}", id.service.namespace, id.service.name, port(id));
+                Some(id.map(|id| name(id).into()).unwrap_or_default())
+            }
+            _ => None,
+        }
+    }
 }
 
 /// What answers on a route.

@@ -9,10 +9,10 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::sign::SingleCertAndKey;
 use rustls::version::{TLS12, TLS13};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, SignatureScheme};
-use webpki::{EndEntityCert, Error, KeyUsage};
+use webpki::{EndEntityCert, Error};
 
 use super::tls::{AnyCertificate, HTTP2, HTTP11, limited};
-use crate::filter::certificate;
+use crate::filter::certificate::{self, Usage};
 use crate::ir::{self, Verified};
 
 /// The configurations of one identity for HTTP/1.1 and HTTP/2, each with sessions of its own.
@@ -65,7 +65,7 @@ impl ServerCertVerifier for Believed {
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
         let Verified { by, depth } = &self.verified;
-        let judged = certificate::verify(own, others, by, *depth, KeyUsage::server_auth(), now);
+        let judged = certificate::verify(own, others, by, *depth, Usage::Server, now);
         let named = judged.and_then(|()| EndEntityCert::try_from(own)?.verify_is_valid_for_subject_name(name));
         match named {
             Ok(()) => Ok(ServerCertVerified::assertion()),

@@ -72,6 +72,7 @@ pub async fn answer<C: Client>(
         request_id: id.octets(Some(head)),
         peer: seen.as_deref().unwrap_or_else(|| client.peer()),
         rules: &table.table().globals().requests,
+        route: Some(&route.rule),
         framing: Framing::None,
         is_http10: false,
         upgrade: None,

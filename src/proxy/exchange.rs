@@ -166,6 +166,7 @@ async fn serve<C: Client>(
         head,
         edits: &admitted.edits,
         rules: &globals.requests,
+        route: Some(&route.rule),
         method: &head.method,
         path: match &rewritten {
             Some(rewritten) => rewritten.path.as_bytes(),

@@ -1,7 +1,8 @@
 //! Asking another service who may come in (`auth-url` of ingress-nginx).
 
-use std::cell::RefCell;
 use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use bytes::Bytes;
@@ -28,12 +29,14 @@ use crate::table::{BackendRef, Route};
 use crate::telemetry::Failure;
 use crate::uri::path;
 
-/// So many answers are remembered by a worker; then all are forgotten.
-const REMEMBERED: usize = 10_000;
+/// Parts of what is remembered, each locked by itself.
+const PARTS: usize = 16;
+/// So many answers are remembered by a part; then all of it are forgotten.
+const REMEMBERED: usize = 1_000;
 /// Longer words are not remembered, in octets.
 const LONGEST: usize = 16 << 10;
-/// Words of so many octets are remembered together.
-const ROOM: usize = 16 << 20;
+/// Words of so many octets are remembered by a part.
+const ROOM: usize = 1 << 20;
 
 /// What a service is told of who asks it.
 const SENT_FROM: (&str, &str) = ("X-Sent-From", "nginx-ingress-controller");
@@ -62,12 +65,29 @@ impl Word {
     }
 }
 
-/// Answers that one worker remembers.
-#[derive(Default)]
-pub struct Remembered(RefCell<Words>);
+/// Answers that are remembered (`auth-cache-key`), for all workers: a client's next connection may be another's. A lock is
+/// held for a look-up, in the place of a question to the service.
+#[derive(Debug, Default)]
+pub struct Remembered([Mutex<Words>; PARTS]);
+
+impl Remembered {
+    fn part(&self, key: &[u8; 32]) -> Option<MutexGuard<'_, Words>> {
+        let part = self.0.get(usize::from(key[0]) % PARTS)?;
+        Some(part.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn get(&self, key: &[u8; 32], now: Instant) -> Option<Word> {
+        self.part(key)?.find(key, now).cloned()
+    }
+
+    fn keep(&self, key: [u8; 32], word: Word, now: Instant, time: Duration) {
+        let (Some(mut part), Some(until)) = (self.part(&key), now.checked_add(time)) else { return };
+        part.insert(key, until, word, now);
+    }
+}
 
 /// Words by their keys, with the time at which each is forgotten.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Words {
     by_key: HashMap<[u8; 32], (Instant, Word)>,
     octets: usize,
@@ -162,13 +182,13 @@ async fn word<C: Client>(asker: &Asker<'_, C>, external: &External) -> Result<Wo
     let Some(cache) = &external.cache else { return fetch(asker, external, backend).await };
     let key = cache_key(cache, request, route, external);
     let now = Instant::now();
-    if let Some(word) = worker.remembered().0.borrow().find(&key, now) {
-        return Ok(word.clone());
+    if let Some(word) = worker.remembered().get(&key, now) {
+        return Ok(word);
     }
     let word = fetch(asker, external, backend).await?;
     let time = cache.times.iter().find(|(statuses, _)| statuses.is_empty() || statuses.contains(&word.status));
     if let Some((_, time)) = time.filter(|_| word.is_for_all()) {
-        worker.remembered().0.borrow_mut().insert(key, now + *time, word.clone(), now);
+        worker.remembered().keep(key, word.clone(), now, *time);
     }
     Ok(word)
 }
@@ -232,6 +252,7 @@ async fn fetch<C: Client>(asker: &Asker<'_, C>, external: &External, backend: &B
         request_id: id.octets(Some(head)),
         peer,
         rules: &globals.requests,
+        route: Some(&route.rule),
         framing: Framing::None,
         is_http10: false,
         upgrade: None,

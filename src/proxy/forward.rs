@@ -5,9 +5,9 @@ use http::Method;
 use super::downstream::Peer;
 use super::edits::Edits;
 use super::hops;
-use crate::filter::text;
+use crate::filter::{Request, text};
 use crate::http1::{Fields, Framing, Known, RequestHead, serialise};
-use crate::ir::{Requests, SetField};
+use crate::ir::{Requests, Route, SetField};
 
 /// A request on its way to an endpoint.
 #[derive(Clone, Copy)]
@@ -40,6 +40,8 @@ pub struct Outgoing<'a> {
     pub prefix: Option<&'a [u8]>,
     /// What is done to every request.
     pub rules: &'a Requests,
+    /// The route that took it.
+    pub route: Option<&'a Route>,
     /// Tell a gRPC back end that trailers are taken.
     pub te_trailers: bool,
     /// How often it passed us, where it may come back (`hops`).
@@ -66,8 +68,14 @@ impl Outgoing<'_> {
         add("X-Forwarded-Host", self.forwarded_host);
         self.peer.way_fields().into_iter().for_each(|(name, value)| add(name, value.as_bytes()));
         self.each_original(add);
+        let request = Request {
+            forwarded_host: Some(self.forwarded_host),
+            request_id: self.request_id,
+            route: self.route,
+            ..self.peer.request(self.head)
+        };
         for SetField { name, value } in set {
-            let text = text::expand(value, &self.peer.request(self.head));
+            let text = text::expand(value, &request);
             if !text.is_empty() {
                 write(name, &text);
             }
@@ -168,6 +176,7 @@ mod tests {
             upgrade: None,
             prefix: Some(b"/shop"),
             rules: &Requests::default(),
+            route: None,
             te_trailers: false,
             passed: Some(1),
             withheld: &[],

@@ -100,6 +100,7 @@ impl Copy {
             request_id: &self.request_id,
             peer: &self.peer,
             rules: &self.table.globals().requests,
+            route: Some(&route.rule),
             framing: self.upload.own_framing(),
             is_http10: false,
             upgrade: None,

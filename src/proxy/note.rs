@@ -187,7 +187,7 @@ impl Note {
     ) -> ResponseFields<'a> {
         let mut fields = ResponseFields::new();
         if let Some(answers) = &table.globals().answers {
-            filter::everywhere(answers, |field| fields.push(field));
+            filter::everywhere(answers, false, |field| fields.push(field));
         }
         if let Some(Route { rule, .. }) = self.route() {
             filter::after(&rule.filters, head, peer.way(), |field| fields.push(field));

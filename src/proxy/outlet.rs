@@ -129,7 +129,8 @@ impl<'a, C: Client> Outlet<'a, C> {
         let mut extra: SmallVec<[(&str, &[u8]); 4]> = SmallVec::new();
         if let Some(answers) = &globals.answers {
             hide(&mut response.fields, answers);
-            filter::everywhere(answers, |field| {
+            let has_server = response.fields.get(Known::Server).is_some();
+            filter::everywhere(answers, has_server, |field| {
                 response.fields.skip_named(field.name.as_bytes());
                 extra.push((field.name, field.value));
             });
@@ -141,7 +142,8 @@ impl<'a, C: Client> Outlet<'a, C> {
             extra.push((field.name, field.value));
         });
         if let Some(edits) = &route.rule.filters.response {
-            filter::answer::rewrite(edits, &mut response.fields, |name, value| rewritten.push((name, value)));
+            let asked = asked(request);
+            filter::answer::rewrite(edits, &asked, &mut response.fields, |name, value| rewritten.push((name, value)));
         }
         if let Some(ruled) = &ruled {
             response.fields.skip_where(|name, _| !ruled.passes(name));
@@ -194,9 +196,7 @@ impl<'a, C: Client> Outlet<'a, C> {
         request: &Outgoing<'_>,
         response: &ResponseHead,
     ) -> Option<filter::rules::Ruled<'e>> {
-        let Outgoing { head, peer, request_id, .. } = *request;
-        let asked = filter::Request { request_id, ..peer.request(head) };
-        filter::rules::judge(edits, response.status, response.fields.find("content-type"), &asked)
+        filter::rules::judge(edits, response.status, response.fields.find("content-type"), &asked(request))
     }
 
     /// Queues a part of the body.
@@ -292,6 +292,12 @@ impl<'a, C: Client> Outlet<'a, C> {
         }
         is_spent
     }
+}
+
+/// The request that an answer is for.
+fn asked<'a>(request: &Outgoing<'a>) -> filter::Request<'a> {
+    let Outgoing { head, peer, request_id, forwarded_host, .. } = *request;
+    filter::Request { request_id, forwarded_host: Some(forwarded_host), ..peer.request(head) }
 }
 
 /// An encoder fails only where memory does.

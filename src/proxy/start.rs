@@ -14,6 +14,7 @@ use super::bind::{self, BindError, Bound};
 use super::connection;
 use super::crowd::{self, Crowd, Passed};
 use super::drain::{Drain, Phase};
+use super::external::Remembered;
 use super::listener::Door;
 use super::tls::{BackendTls, Current, ServerConfigs};
 use super::worker::Worker;
@@ -86,6 +87,7 @@ impl Sockets {
         let current: Current = Arc::new(move || Some(table.load()));
         let config = Arc::new(ServerConfigs::new(current)?);
         let connector = BackendTls::new()?;
+        let remembered = Arc::default();
         let (crowd, doors) = Crowd::new(self.workers, &shared.limits, crowd::raise_file_limit());
         let (phase, _) = watch::channel(Phase::Serving);
         let mut threads = Vec::with_capacity(self.workers);
@@ -102,6 +104,7 @@ impl Sockets {
                 crowd: Arc::clone(&crowd),
                 config: Arc::clone(&config),
                 connector: connector.clone(),
+                remembered: Arc::clone(&remembered),
                 listeners,
                 door,
                 phase: phase.subscribe(),
@@ -172,6 +175,7 @@ struct Thread {
     crowd: Arc<Crowd>,
     config: Arc<ServerConfigs>,
     connector: BackendTls,
+    remembered: Arc<Remembered>,
     listeners: Vec<(TcpListener, bool)>,
     door: mpsc::UnboundedReceiver<Passed>,
     phase: watch::Receiver<Phase>,
@@ -185,7 +189,7 @@ impl Thread {
 
     async fn serve(self) -> io::Result<()> {
         let _alive = self.shared.readiness.alive(Part::Worker);
-        let Thread { index, shared, crowd, config, connector, listeners, door, phase } = self;
+        let Thread { index, shared, crowd, config, connector, remembered, listeners, door, phase } = self;
         let drain = Rc::new(Drain::default());
         let log = shared.access_log.as_ref().map(AccessLog::writer);
         let worker = Worker::new(
@@ -197,7 +201,7 @@ impl Thread {
             Rc::clone(&drain),
             connector,
         );
-        let worker = Rc::new(worker.with_watches(crowd.watches()));
+        let worker = Rc::new(worker.with(crowd.watches(), remembered));
         tokio::task::spawn_local(Rc::clone(&drain).follow(phase));
         tokio::task::spawn_local(Rc::clone(&worker).follow_drain());
         tokio::task::spawn_local(look_after(Rc::clone(&worker)));

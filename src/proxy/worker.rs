@@ -45,7 +45,7 @@ pub struct Worker {
     spare: Spare,
     encoders: Encoders,
     passwords: Passwords,
-    remembered: Remembered,
+    remembered: Arc<Remembered>,
     copies: Copies,
     watches: Watches,
     closing_since: Cell<Option<Instant>>,
@@ -87,7 +87,7 @@ impl Worker {
             spare: Spare::default(),
             encoders: Encoders::default(),
             passwords: Passwords::new(),
-            remembered: Remembered::default(),
+            remembered: Arc::default(),
             copies: Copies::default(),
             watches: Watches::new(0),
             closing_since: Cell::default(),
@@ -103,9 +103,9 @@ impl Worker {
         sampled == 0
     }
 
-    /// The worker with so many watches for clients that leave.
-    pub(super) fn with_watches(self, most: usize) -> Worker {
-        Worker { watches: Watches::new(most), ..self }
+    /// The worker with so many watches for clients that leave, and with what all workers remember.
+    pub(super) fn with(self, watches: usize, remembered: Arc<Remembered>) -> Worker {
+        Worker { watches: Watches::new(watches), remembered, ..self }
     }
 
     /// The table of the moment; a request asks once and keeps it.
@@ -186,7 +186,11 @@ impl Worker {
     /// Writes one line of the access log, unless it is off, in the form that is set.
     pub fn log(&self, globals: &Globals, record: &Record<'_>, fields: FieldsOf<'_>) {
         if let Some(log) = self.log.borrow_mut().as_mut() {
-            match &globals.access_log {
+            let rules = globals.access_log.as_ref();
+            if record.is_unrouted() && !rules.is_some_and(|rules| rules.unrouted) {
+                return;
+            }
+            match rules {
                 Some(rules) => log.write_by(rules, record, fields),
                 None => log.write(record),
             }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::table::{Closes, Row, sets};
 use super::{Read, field};
 use crate::compile::claim::problem;
-use crate::compile::ingress::annotations::{Refusal, SWITCH, Value, external};
+use crate::compile::ingress::annotations::{Refusal, SWITCH, UrlHost, Value, external};
 use crate::compile::resolve::refusal;
 use crate::ir::{Object, Reason, Severity};
 
@@ -83,7 +83,7 @@ pub(super) const ROWS: &[Row] = &[
     sets(
         "global-auth-signin",
         "",
-        |value, to| external::text(value).map(|text| to.global_auth.external.sign_in = Some(text)),
+        |value, to| external::address(value).map(|text| to.global_auth.external.sign_in = Some(text)),
         "write a URL, as in https://$host/oauth2/start",
         "where clients are sent that it does not know",
     ),
@@ -125,7 +125,10 @@ fn always_cookies(value: &Value<'_>, to: &mut Read) -> Result<(), Refusal> {
 pub(super) fn finish(read: &mut Read, is_asked: bool, is_folder: bool, object: &Arc<Object>) {
     let Said { external: mut said, is_broken } = std::mem::take(&mut read.global_auth);
     said.lines = std::mem::take(&mut read.global_lines);
-    let host = said.url.as_ref().map(|url| url.value.host.trim_matches(['[', ']']));
+    let host = said.url.as_ref().and_then(|url| match &url.value.host {
+        UrlHost::Named(host) => Some(host.trim_matches(['[', ']'])),
+        UrlHost::OfRule(..) => None,
+    });
     let refused = host.and_then(|host| Some((host, refusal(host, is_folder)?)));
     if let Some((host, why)) = refused {
         let message = format!("{URL}: host {host} {why}, so the paths that it guards answer 503");

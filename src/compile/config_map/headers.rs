@@ -63,7 +63,7 @@ pub(super) const ROWS: &[Row] = &[
         "",
         names_map,
         MAP,
-        "the ConfigMap whose keys are fields that every back end gets; values may have variables",
+        "the ConfigMap whose keys are fields that every back end gets; values may have the variables of `auth-url`",
     ),
     sets(
         "server-tokens",

@@ -104,7 +104,7 @@ pub(super) const ROWS: &[Row] = &[
     nothing(
         "proxy-ssl-location-only",
         "false",
-        "remove it; TLS to a back end holds for the Service port, never for a host",
+        "remove it; what proxy-ssl-secret says holds for the paths of its Ingress, never for all of a host",
     ),
     nothing("reuse-port", "true", "remove it; each worker has a socket of its own"),
     nothing("server-name-hash-bucket-size", "", AUTOMATIC),

@@ -58,10 +58,10 @@ pub(super) const ROWS: &[Row] = &[
     ),
     sets(
         "enable-access-log-for-default-backend",
-        "true",
-        |value, to| value.boolean().map(|is| to.log.only_routed = !is),
+        "false",
+        |value, to| value.boolean().map(|is| to.log.unrouted = is),
         SWITCH,
-        "`false`: requests for hosts that no Ingress speaks for are not logged",
+        "`true`: requests for hosts that no Ingress speaks for are logged too",
     ),
     sets(
         "http-access-log-path",
@@ -106,7 +106,7 @@ pub(super) struct Said {
     is_off: bool,
     place: Option<Place>,
     http_place: Option<Place>,
-    only_routed: bool,
+    unrouted: bool,
     json: bool,
     raw: bool,
     parts: Option<Box<[LogPart]>>,
@@ -115,7 +115,7 @@ pub(super) struct Said {
 
 /// Puts what is said together.
 pub(super) fn finish(read: &mut Read) {
-    let Said { is_off, place, http_place, only_routed, json, raw, parts, skipped } = std::mem::take(&mut read.log);
+    let Said { is_off, place, http_place, unrouted, json, raw, parts, skipped } = std::mem::take(&mut read.log);
     let is_off = is_off || http_place.or(place) == Some(Place::Nowhere);
     // Of both the second counts, as in nginx's template.
     let escape = match (json, raw) {
@@ -124,7 +124,7 @@ pub(super) fn finish(read: &mut Read) {
         (false, false) => Escape::Hex,
     };
     let format = parts.map(|parts| LineFormat { parts, escape });
-    let log = crate::ir::Logging { is_off, format, only_routed, skipped };
+    let log = crate::ir::Logging { is_off, format, unrouted, skipped };
     read.globals.access_log = (log != Default::default()).then(|| Arc::new(log));
 }
 

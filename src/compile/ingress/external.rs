@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use super::annotations::{self, Url, external};
+use super::annotations::{self, Url, UrlHost, external};
 use super::{Draft, Guard};
 use crate::compile::claim::{BackendClaim, BackendFacts, problem};
 use crate::compile::config_map::{self, GlobalAuth};
 use crate::compile::resolve::{first_port, refusal, resolve};
 use crate::ir::{
-    AuthCache, BackendId, EndpointSource, ErrorPages, External, Mirror, Name, Object, Origin, Part, PortKey, Protocol,
-    Reason, Severity, SignIn, Template,
+    AuthCache, BackendId, EndpointSource, ErrorPages, External, HostPattern, Mirror, Name, Object, Origin, Part,
+    PortKey, Protocol, Reason, Severity, SignIn, Template,
 };
 use crate::snapshot::{ConfigMap, IngressRule};
 
@@ -54,11 +54,20 @@ impl Draft<'_, '_, '_> {
                 Origin { object, field: config_map::field(GlobalAuth::KEY).into() }
             }
         };
-        let backend = match self.service_at(&url.value, origin.clone()) {
-            Ok(backend) => backend,
-            Err(why) => {
-                self.broken(&origin.field, &why, OUTSIDE);
-                return None;
+        let (backend, host) = match &url.value.host {
+            UrlHost::Named(host) => match self.service_at(&url.value, host, origin.clone()) {
+                Ok(backend) => (backend, Arc::clone(host)),
+                Err(why) => {
+                    self.broken(&origin.field, &why, OUTSIDE);
+                    return None;
+                }
+            },
+            // Each rule has another, which takes the place of this one: nobody is there.
+            UrlHost::OfRule(..) => {
+                let host: Arc<str> = url.value.host.of(Some("$host")).unwrap_or_default();
+                let nobody = backend_at(&url.value, &host);
+                self.asked_at_own_host = Some((url.value.clone(), origin));
+                (nobody, host)
             }
         };
         let mut sends: Vec<_> = match &said.sends {
@@ -71,7 +80,7 @@ impl Draft<'_, '_, '_> {
         let named = |template: Template| with_names(template, &object.name);
         Some(Arc::new(External {
             backend,
-            host: Arc::clone(&url.value.host),
+            host,
             target: named(url.value.target),
             method: said.method,
             fields: said.fields,
@@ -85,11 +94,38 @@ impl Draft<'_, '_, '_> {
         }))
     }
 
+    /// Asks the service of the paths of a rule at the rule's own host, where `auth-url` says so. What host that is has to be
+    /// known: a host of many names closes the paths.
+    pub(super) fn ask_at(&mut self, pattern: &HostPattern) {
+        let Some((url, origin)) = self.asked_at_own_host.clone() else { return };
+        let host = match pattern {
+            HostPattern::Exact(host) => host,
+            HostPattern::Wildcard(_) | HostPattern::Any => "$host",
+        };
+        let host = url.host.of(Some(host)).unwrap_or_default();
+        let found = match pattern {
+            HostPattern::Exact(_) => self.service_at(&url, &host, origin.clone()).map_err(|why| (why, OUTSIDE)),
+            HostPattern::Wildcard(_) | HostPattern::Any => {
+                let why = format!("the URL has the host of the request, and {pattern} is no single host");
+                Err((why, "write the host of the service, or a rule for each host"))
+            }
+        };
+        let backend = found.unwrap_or_else(|(why, hint)| {
+            self.closed_by(&origin.field, &format!("{why}, so the paths of that rule answer 503"), hint);
+            backend_at(&url, &host)
+        });
+        let access = self.filters.access.as_mut().map(Arc::make_mut);
+        if let Some(external) = access.and_then(|access| access.external.as_mut()) {
+            *external = Arc::new(External { backend, host, ..External::clone(external) });
+        }
+    }
+
     /// A service that is reached through us would be asked whether it may be asked.
     fn warn_of_a_circle(&mut self, url: &Url) {
-        let is_its = |rule: &IngressRule| rule.host.as_deref().is_some_and(|host| host.eq_ignore_ascii_case(&url.host));
+        let UrlHost::Named(host) = &url.host else { return };
+        let is_its = |rule: &IngressRule| rule.host.as_deref().is_some_and(|own| own.eq_ignore_ascii_case(host));
         let Some(index) = self.ingress.rules.iter().position(is_its) else { return };
-        let message = format!("{} is the host of {}, which is asked about its own paths", url.host, GlobalAuth::KEY);
+        let message = format!("{host} is the host of {}, which is asked about its own paths", GlobalAuth::KEY);
         self.warn(
             &format!("spec.rules[{index}].host"),
             Reason::AccessRuleBroken,
@@ -154,7 +190,8 @@ impl Draft<'_, '_, '_> {
             return None;
         };
         let field = annotations::field(&url.annotation);
-        let backend = match self.service_at(&url.value, self.told_by(&field)) {
+        let UrlHost::Named(name) = &url.value.host else { return None };
+        let backend = match self.service_at(&url.value, name, self.told_by(&field)) {
             Ok(backend) => backend,
             Err(why) => {
                 let message = format!("mirror-target: {why}, so requests are not copied");
@@ -163,7 +200,7 @@ impl Draft<'_, '_, '_> {
             }
         };
         let named = |template: Template| with_names(template, &self.ingress.meta.object.name);
-        let own = || Template { parts: [Part::Text(Arc::clone(&url.value.host))].into() };
+        let own = || Template { parts: [Part::Text(Arc::clone(name))].into() };
         Some(Arc::new(Mirror {
             backend,
             host: host.map_or_else(own, |host| named(host.value)),
@@ -172,16 +209,14 @@ impl Draft<'_, '_, '_> {
         }))
     }
 
-    /// The backend of a URL, with a claim on it; or why nothing may be sent there.
-    fn service_at(&mut self, url: &Url, origin: Origin) -> Result<BackendId, String> {
-        let name = url.host.trim_matches(['[', ']']);
+    /// The backend of a URL with this host, with a claim on it; or why nothing may be sent there.
+    fn service_at(&mut self, url: &Url, host: &str, origin: Origin) -> Result<BackendId, String> {
+        let name = host.trim_matches(['[', ']']);
         if let Some(why) = refusal(name, self.view.options.folder) {
             return Err(format!("host {name} {why}"));
         }
         let protocol = if url.is_tls { Protocol::Https } else { Protocol::Http1 };
-        let scheme = if url.is_tls { "https" } else { "http" };
-        let service = Name::new("", &format!("{scheme}://{}", url.host));
-        let id = BackendId::new(service, PortKey::Number(url.port));
+        let id = backend_at(url, host);
         let allow_loopback = self.view.options.folder;
         let source = EndpointSource::Dns { name: name.into(), port: url.port, allow_loopback };
         self.claim(&id, origin, BackendFacts { protocol, said: None, source, own_address: None });
@@ -267,11 +302,20 @@ impl Draft<'_, '_, '_> {
 
     /// The paths are closed: authentication that is asked for cannot be had.
     fn broken(&mut self, field: &str, message: &str, hint: &str) {
-        let message = format!("{message}, so the paths of this Ingress answer 503");
+        self.closed_by(field, &format!("{message}, so the paths of this Ingress answer 503"), hint);
+    }
+
+    fn closed_by(&mut self, field: &str, message: &str, hint: &str) {
         let object = &self.ingress.meta.object;
         self.problems.push(problem(object, Severity::Error, Reason::AccessRuleBroken, field, message, hint));
         self.settings.close(Guard::Authentication);
     }
+}
+
+/// Who answers at a URL with this host.
+fn backend_at(url: &Url, host: &str) -> BackendId {
+    let scheme = if url.is_tls { "https" } else { "http" };
+    BackendId::new(Name::new("", &format!("{scheme}://{host}")), PortKey::Number(url.port))
 }
 
 /// Where clients are sent that are not known.

@@ -16,7 +16,7 @@ pub(super) mod tls;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use self::annotations::{Guard, Settings};
+use self::annotations::{Guard, Settings, Url};
 use self::class::Owner;
 use super::claim::{
     Aim, BackendClaim, CertificateClaim, Front, HostClaim, Outcome, Redirect, RootClaim, RouteClaim, When, problem,
@@ -83,6 +83,7 @@ pub(super) fn compile(ingress: &Ingress, view: &mut View<'_>, shared: &mut Share
         resolved: BTreeMap::new(),
         spent: 0,
         slow: 0,
+        asked_at_own_host: None,
     };
     if let Some(rule) = rule {
         return canary::compile(draft, rule);
@@ -139,6 +140,8 @@ struct Draft<'a, 'v, 'o> {
     spent: usize,
     /// The same of those that may be slow.
     slow: usize,
+    /// A service of `auth-url` at the host of each rule, and who says so.
+    asked_at_own_host: Option<(Url, Origin)>,
 }
 
 /// Memory for the regular expressions of one Ingress, bytes: room for 4,000 usual ones.
@@ -162,6 +165,7 @@ impl Draft<'_, '_, '_> {
     fn default_backend(&mut self) {
         let (Some(backend), true) = (&self.ingress.default_backend, self.ingress.rules.is_empty()) else { return };
         let field: Arc<str> = "spec.defaultBackend".into();
+        self.ask_at(&HostPattern::Any);
         let closed = self.settings.closed(false);
         let aim = match self.target(backend, &field, closed) {
             Ok(aim) => aim,
@@ -193,12 +197,15 @@ impl Draft<'_, '_, '_> {
 
     fn rule(&mut self, index: usize) {
         let (Some(rule), Some(pattern)) = (self.ingress.rules.get(index), self.host(index)) else { return };
+        let reasons = self.settings.reasons();
+        self.ask_at(&pattern);
         self.claim_host(&pattern, None);
         for (number, path) in rule.paths.iter().enumerate() {
             let field = self.shared.fields.path(index, number);
             let route = self.path(&pattern, path, &field);
             self.claim_host(&pattern, route);
         }
+        self.settings.reopen(reasons);
     }
 
     fn path(&mut self, host: &HostPattern, path: &IngressPath, field: &Arc<str>) -> Option<RouteClaim> {

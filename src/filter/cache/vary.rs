@@ -34,10 +34,13 @@ pub fn matches(stored: &Selecting, request: &Fields) -> bool {
     Asking::new(request).matches(stored)
 }
 
+/// A name, and what a request says in that field.
+type Said<'s> = (&'s [u8], Option<Box<[u8]>>);
+
 /// A request that looks for its answer among several. What it says in a field is read once.
 pub struct Asking<'r, 's> {
     request: &'r Fields,
-    known: SmallVec<[(&'s [u8], Option<Box<[u8]>>); 2]>,
+    known: SmallVec<[Said<'s>; 2]>,
 }
 
 impl<'r, 's> Asking<'r, 's> {

@@ -24,8 +24,9 @@ pub(super) fn of_requests(edits: &RequestEdits) -> Vec<String> {
 pub(super) fn of_answers(edits: &ResponseEdits) -> Vec<String> {
     let ResponseEdits { fields, cookie_domain, cookie_path, location, rules } = edits;
     let mut words: Vec<String> = fields.iter().map(|(name, text)| format!("set={name}:{text:?}")).collect();
-    let swaps = [("cookie-domain", cookie_domain), ("cookie-path", cookie_path), ("location", location)];
+    let swaps = [("cookie-domain", cookie_domain), ("cookie-path", cookie_path)];
     words.extend(swaps.iter().filter_map(|(name, swap)| swap.as_ref().map(|(from, to)| format!("{name}={from}→{to}"))));
+    words.extend(location.as_ref().map(|(from, to)| format!("location={from}→{to}")));
     words.extend(rules.iter().map(rule));
     words
 }

@@ -81,10 +81,10 @@ fn of_blocked(blocked: &Blocked) -> Words {
 }
 
 fn of_log(log: &Logging) -> Words {
-    let Logging { is_off, format, only_routed, skipped } = log;
+    let Logging { is_off, format, unrouted, skipped } = log;
     let mut words = Words::default();
     words.is("off", *is_off);
-    words.is("only-routed", *only_routed);
+    words.is("unrouted", *unrouted);
     if let Some(format) = format {
         let escape = match format.escape {
             Escape::Hex => "",

@@ -334,6 +334,7 @@ fn revalidate(worker: &Rc<Worker>, ask: &Ask<'_>, key: &Key, stored: &Arc<Stored
             request_id: &request_id,
             peer: nobody.peer(),
             rules: &table.globals().requests,
+            route: Some(&route.rule),
             framing: Framing::None,
             is_http10,
             upgrade: None,

@@ -77,11 +77,7 @@ impl Peer {
     pub fn seen(&self, client: Option<IpAddr>, chain: Option<String>, told: Told) -> Peer {
         let address = client.map_or(self.address, |client| SocketAddr::new(client, 0));
         let is_https = told.is_https.unwrap_or(self.is_https);
-        let port_text = match told.port {
-            Some(port) => port.to_string().into(),
-            None if is_https && !self.is_https => HTTPS_PORT.to_string().into(),
-            None => self.port_text.clone(),
-        };
+        let port_text = told.port.map_or_else(|| self.port_text.clone(), |port| port.to_string().into());
         let seen = Peer {
             address,
             local: self.local,
@@ -159,8 +155,11 @@ impl Peer {
             client: self.client(),
             client_text: &self.client_text,
             is_tls: self.is_https,
+            is_clear: !self.is_https && self.other_scheme.is_none(),
             forwarded_host: None,
             request_id: b"",
+            port: &self.port_text,
+            route: None,
         }
     }
 

@@ -18,7 +18,6 @@ use std::time::Duration;
 
 pub use self::record::{Attempt, FieldsOf, Record, basic_user};
 pub use self::text::upstream_name;
-use super::Failure;
 use super::sink::Sink;
 use crate::ir::Logging;
 use crate::settings::LogFormat;
@@ -128,11 +127,8 @@ impl AccessWriter {
     }
 }
 
-/// `skip-access-log-urls` names the target, with its query or without; or nobody speaks for the host.
+/// `skip-access-log-urls` names the target, with its query or without.
 fn is_skipped(rules: &Logging, record: &Record<'_>) -> bool {
-    if rules.only_routed && record.failure == Some(Failure::NoRoute) && record.route.is_none() {
-        return true;
-    }
     let path = record.target.split(|octet| *octet == b'?').next().unwrap_or_default();
     rules.skipped.iter().any(|skipped| [record.target, path].contains(&skipped.as_bytes()))
 }

@@ -67,6 +67,13 @@ pub struct Record<'a> {
     pub user_agent: Option<&'a [u8]>,
 }
 
+impl Record<'_> {
+    /// Whether no Ingress speaks for the host.
+    pub fn is_unrouted(&self) -> bool {
+        self.failure == Some(Failure::NoRoute) && self.route.is_none()
+    }
+}
+
 /// Finds the value of a field by its name in lower case.
 #[derive(Clone, Copy)]
 pub struct FieldsOf<'a>(pub &'a dyn Fn(&str) -> Option<&'a [u8]>);

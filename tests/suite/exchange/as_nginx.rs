@@ -96,6 +96,12 @@ fn a_trusted_proxy_may_name_a_scheme_of_its_own() {
         for name in ["X-Forwarded-Proto", "X-Forwarded-Scheme", "X-Scheme"] {
             assert_eq!(field(&head, name), Some(told), "{sent}: {head}");
         }
+        assert_eq!(field(&head, "X-Forwarded-Port"), Some(&*bed.http.port().to_string()), "no port is told");
+    }
+    let bed = serving(&web, &nginx(&[("force-ssl-redirect", "true")]), &map("global", "use-forwarded-headers: 'true'"));
+    for (sent, expected) in [("http", 308), ("https", 200), ("myproto", 200), ("a b", 308)] {
+        let answer = ask(&bed, "GET /", &format!("X-Forwarded-Proto: {sent}\r\n"));
+        assert_eq!(status(&answer), expected, "{sent}: only http is sent to https");
     }
 }
 

@@ -148,10 +148,40 @@ fn fields_are_set_hidden_and_passed_as_the_keys_say() {
 
     let (_, answer) = exchange(&global("allow-backend-server-header: 'true'"), "");
     assert!(answer.contains("\r\nServer: apache\r\n"), "{answer}");
+    let both = global("allow-backend-server-header: 'true', server-tokens: 'true'");
+    let (_, answer) = exchange(&both, "");
+    assert!(answer.contains("\r\nServer: apache\r\n") && !answer.contains("fairlead"), "{answer}");
+    let answer = talk(Bed::start(&both).http, "GET / HTTP/1.1\r\nHost: b.example\r\nConnection: close\r\n\r\n");
+    assert!(answer.contains("\r\nServer: fairlead\r\n"), "where no back end says what it is: {answer}");
     // Ours too.
     let bed = Bed::start(&(global("add-headers: default/added") + &map("added", "X-Set: ours")));
     let answer = talk(bed.http, "GET / HTTP/1.1\r\nHost: b.example\r\nConnection: close\r\n\r\n");
     assert!(answer.starts_with("HTTP/1.1 404 ") && answer.contains("\r\nX-Set: ours\r\n"), "{answer}");
+}
+
+#[test]
+fn the_variables_of_fields_for_back_ends_say_what_nginx_says() {
+    let values = "X-A: '$namespace/$ingress_name', X-B: '$service_name:$service_port$location_path', X-C: '$req_id', \
+                  X-D: '$proxy_add_x_forwarded_for', X-E: '$proxy_upstream_name', X-F: '${http_x_mine}-$best_http_host', \
+                  X-G: '$the_real_ip', X-H: '$server_name'";
+    let config = global("proxy-set-headers: default/set") + &map("set", values);
+    let (received, _) = exchange(&config, "X-Request-ID: rid\r\nX-Forwarded-For: 6.6.6.6\r\nX-Mine: m\r\nX-A: eve\r\n");
+    for line in [
+        "X-A: default/web",
+        "X-B: web:http/",
+        "X-C: rid",
+        "X-D: 6.6.6.6, 127.0.0.1",
+        "X-E: default-web-http",
+        "X-F: m-a.example",
+        "X-G: 127.0.0.1",
+        "X-H: a.example",
+    ] {
+        assert!(received.contains(&format!("\r\n{line}\r\n")), "{line}: {received}");
+    }
+    assert!(!received.contains("eve"), "{received}");
+    let config = global("proxy-set-headers: default/set") + &map("set", "X-A: '$nobody', X-B: b");
+    let (received, _) = exchange(&config, "");
+    assert!(!received.contains("X-A") && received.contains("\r\nX-B: b\r\n"), "{received}");
 }
 
 #[test]
@@ -326,14 +356,14 @@ fn logged(keys: &str) -> String {
 fn what_is_logged_and_where_the_keys_say() {
     let (both, one) = ("a.example 200\nb.example 404\n", "a.example 200\n");
     for (keys, expected) in [
-        ("", both),
+        ("", one),
         ("enable-access-log-for-default-backend: 'true'", both),
         ("enable-access-log-for-default-backend: 'false'", one),
-        ("enable-access-log-for-default-backend: 'no'", both),
+        ("enable-access-log-for-default-backend: 'no'", one),
         ("access-log-path: 'off'", ""),
-        ("access-log-path: /dev/stdout", both),
-        ("access-log-path: /tmp/x.log", both),
-        ("access-log-path: 'off', http-access-log-path: /dev/stdout", both),
+        ("access-log-path: /dev/stdout", one),
+        ("access-log-path: /tmp/x.log", one),
+        ("access-log-path: 'off', http-access-log-path: /dev/stdout", one),
         ("http-access-log-path: /dev/null", ""),
     ] {
         assert_eq!(logged(keys), expected, "{keys}");

@@ -92,13 +92,16 @@ fn what_the_service_refuses_is_refused_and_its_faults_let_nobody_in() {
     for wrong in [
         "auth.example/verify",
         "ftp://auth.example",
-        "http://$host/verify",
+        "http://$remote_addr/verify",
+        "http://$host$remote_addr/verify",
         "http://a..b/",
         "http://a.example/$nothing",
     ] {
         let bed = serving(&web, &nginx(&[("auth-url", wrong)]), "");
         assert_eq!(status(&ask(&bed, "GET /", "")), 503, "{wrong}");
     }
+    let bed = serving(&web, &nginx(&[("auth-url", "http://$host/verify")]), "");
+    assert_eq!(status(&ask(&bed, "GET /", "")), 500, "nobody is at the host of the rule");
     for (name, value) in
         [("auth-method", "GETX"), ("auth-response-headers", "a b;"), ("auth-proxy-set-headers", "missing")]
     {
@@ -127,6 +130,10 @@ fn who_is_not_known_is_sent_to_sign_in() {
         let answer = ask(&serving(&web, &nginx(&pairs), ""), "GET /x?y=1", "");
         assert_eq!((status(&answer), field(&answer, "Location")), (302, Some(location)));
     }
+    let auth_url = url(&auth);
+    let bed = serving(&web, &nginx(&[("auth-url", &*auth_url), ("auth-signin", "a b;")]), "");
+    let answer = ask(&bed, "GET /", "");
+    assert_eq!((status(&answer), field(&answer, "Location")), (401, None), "what is no URL is left out");
 }
 
 #[test]
@@ -138,13 +145,14 @@ fn the_word_of_the_service_is_remembered_by_its_key() {
     let bed = crate::bed::Bed::with(
         &(service("web", &[web.address]) + &crate::bed::ingress("web", "a.example", "/", "web", &nginx(&pairs))),
         fairlead::settings::Limits::default(),
-        1,
+        2,
         None,
     );
-    for user in ["ann", "bob", "ann", "ann"] {
+    // Each of them is a connection, of either worker.
+    for user in ["ann", "bob"].into_iter().cycle().take(24) {
         assert_eq!(status(&ask(&bed, "GET /", &format!("X-User: {user}\r\n"))), 200);
     }
-    assert_eq!((auth.heads().len(), web.heads().len()), (2, 4));
+    assert_eq!((auth.heads().len(), web.heads().len()), (2, 24));
 }
 
 #[test]
@@ -220,6 +228,16 @@ fn fields_are_changed_on_the_way() {
     let sent = web.heads().remove(0);
     assert_eq!((field(&sent, "Host"), field(&sent, "X-Forwarded-Host")), (Some("in.a.example"), Some("a.example")));
     assert_eq!(field(&sent, "Connection"), Some("close"));
+    for (to, location) in [
+        ("$scheme://$http_host/$service_name/", "http://a.example/web/x"),
+        ("https://$hots/", "http://internal/x"),
+        ("b{c", "http://internal/x"),
+    ] {
+        let pairs = [("proxy-redirect-from", "http://internal/"), ("proxy-redirect-to", to)];
+        let answer = ask(&serving(&web, &nginx(&pairs), ""), "GET /", "");
+        assert_eq!(field(&answer, "Location"), Some(location), "{to}");
+    }
+    web.heads();
     let bed = serving(&web, &nginx(&[("custom-headers", "missing")]), "");
     assert_eq!(status(&ask(&bed, "GET /", "")), 503, "they may be what protects a page");
     for (map, why) in [(set, "no list allows none"), (&*allowed("X-Other"), "another one is listed")] {

@@ -95,7 +95,7 @@ fn a_wrong_key_closes_the_paths_that_it_would_guard_and_no_others() {
     for wrong in [
         "global-auth-url: auth.example".to_owned(),
         "global-auth-url: 'http://169.254.169.254/'".to_owned(),
-        "global-auth-url: 'http://$host/'".to_owned(),
+        "global-auth-url: 'http://$remote_addr/'".to_owned(),
         format!("{right}, global-auth-method: GETX"),
         format!("{right}, global-auth-response-headers: 'a b;'"),
         format!("{right}, global-auth-cache-duration: '200 soon'"),

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::Settings;
 use super::table::Effect::Honoured;
 use super::table::{Guard, Row, both, nginx};
-use super::value::{Refusal, Value};
+use super::value::{Refusal, Value, is_of_url};
+use super::{Settings, template};
 use crate::compile::said::Told;
 use crate::ir::{Kind, Template};
 
@@ -27,7 +27,7 @@ pub(in crate::compile) struct Said {
     /// `proxy-redirect-from`.
     pub(in crate::compile) location_from: Option<Arc<str>>,
     /// `proxy-redirect-to`.
-    pub(in crate::compile) location_to: Option<Arc<str>>,
+    pub(in crate::compile) location_to: Option<Template>,
     /// `enable-access-log: false`.
     pub(in crate::compile) is_silent: Option<bool>,
     /// `upstream-vhost`.
@@ -83,14 +83,14 @@ pub(super) const ROWS: &[Row] = &[
         .takes(SWAP)
         .medium()
         .does("off", "changes how `Path` of the back end's cookies begins"),
-    both("proxy-redirect-from", Honoured(|value, to| prefix(value).map(|text| to.answers.location_from = text)))
+    both("proxy-redirect-from", Honoured(location_from))
         .takes("write off, default, or how the backend's Location begins")
         .medium()
         .does("off", "how `Location` and `Refresh` of the back end begin"),
-    both("proxy-redirect-to", Honoured(|value, to| prefix(value).map(|text| to.answers.location_to = text)))
-        .takes("write how Location is to begin, without variables, as in https://a.example/x/")
+    both("proxy-redirect-to", Honoured(location_to))
+        .takes("write how Location is to begin, as in https://a.example/x/")
         .medium()
-        .does("off", "how they are to begin"),
+        .does("off", "how they are to begin; may have the variables of `auth-url`"),
     nginx("upstream-vhost", Honoured(host))
         .takes("write a host name, as in web.internal")
         .does("", "`Host` for the back end; may have variables"),
@@ -144,12 +144,31 @@ fn swap(value: &Value<'_>) -> Result<Option<Swap>, Refusal> {
     }
 }
 
-fn prefix(value: &Value<'_>) -> Result<Option<Arc<str>>, Refusal> {
-    match value.plain()? {
-        "off" | "default" => Ok(None),
-        text if is_plain(text) => Ok(Some(text.into())),
-        _ => Err(Refusal::Invalid("has a variable or a character that is not right there".to_owned())),
-    }
+fn location_from(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
+    to.answers.location_from = match value.plain()? {
+        "off" | "default" => None,
+        text if text.bytes().all(is_of_url) => Some(text.into()),
+        _ => return Err(not_of_url()),
+    };
+    Ok(())
+}
+
+fn location_to(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
+    to.answers.location_to = match value.plain()? {
+        "off" | "default" => None,
+        text => {
+            let template = template::read(text)?;
+            if !template.texts().all(|text| text.bytes().all(is_of_url)) {
+                return Err(not_of_url());
+            }
+            Some(template)
+        }
+    };
+    Ok(())
+}
+
+fn not_of_url() -> Refusal {
+    Refusal::Invalid("has a character that is not right there".to_owned())
 }
 
 /// Visible ASCII without variables and without what would end a part of a field.
@@ -162,6 +181,6 @@ fn host(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
     if text.bytes().any(|octet| !octet.is_ascii_graphic() || b"/?#@\";".contains(&octet)) {
         return Err(Refusal::Invalid("is no host".to_owned()));
     }
-    to.answers.host = Some(super::template::read(text)?);
+    to.answers.host = Some(template::read(text)?);
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::table::Effect::Honoured;
 use super::table::{Guard, Row, both, nginx, tunes_nothing};
-use super::value::{Refusal, SWITCH, Value, shorten};
+use super::value::{Refusal, SWITCH, Value, is_of_url, shorten};
 use super::{Settings, template};
 use crate::compile::config_map;
 use crate::compile::said::Told;
@@ -54,11 +54,30 @@ pub(in crate::compile) struct Url {
     /// `https`.
     pub(in crate::compile) is_tls: bool,
     /// In lower case; an IPv6 address in its brackets.
-    pub(in crate::compile) host: Arc<str>,
+    pub(in crate::compile) host: UrlHost,
     /// As written, or that of the scheme.
     pub(in crate::compile) port: u16,
     /// Path and query.
     pub(in crate::compile) target: Template,
+}
+
+/// The host of a URL.
+#[derive(Clone, Debug, PartialEq)]
+pub(in crate::compile) enum UrlHost {
+    /// A name or an address.
+    Named(Arc<str>),
+    /// That of the rule whose paths are guarded, with a text before and one behind it.
+    OfRule(Arc<str>, Arc<str>),
+}
+
+impl UrlHost {
+    /// The host, for a rule with the host `own`.
+    pub(in crate::compile) fn of(&self, own: Option<&str>) -> Option<Arc<str>> {
+        match self {
+            UrlHost::Named(host) => Some(Arc::clone(host)),
+            UrlHost::OfRule(before, behind) => own.map(|own| format!("{before}{own}{behind}").into()),
+        }
+    }
 }
 
 pub(super) const ROWS: &[Row] = &[
@@ -99,7 +118,7 @@ pub(super) const ROWS: &[Row] = &[
         .guarding(Guard::Authentication)
         .medium()
         .does("", "fields of the service's answer that the back end gets, in place of the client's"),
-    nginx("auth-signin", Honoured(|value, to| text(value).map(|text| to.external.sign_in = Some(text))))
+    nginx("auth-signin", Honoured(|value, to| address(value).map(|text| to.external.sign_in = Some(text))))
         .takes("write a URL, as in https://$host/oauth2/start")
         .high()
         .does("", "where a client is sent (302) that would get 401"),
@@ -113,8 +132,9 @@ pub(super) const ROWS: &[Row] = &[
         .high()
         .does(
             "",
-            "a service that is asked about each request; the path and query may have the variables below, the \
-         host may not",
+            "a service that is asked about each request; the path and query may have the variables below. In the \
+         place of the host may stand `$host`, `$http_host`, `$best_http_host` or `$server_name`, each the host of the \
+         rule, which must be one name",
         ),
     both("enable-global-auth", Honoured(|value, to| value.boolean().map(|is| to.external.not_global = !is)))
         .takes(SWITCH)
@@ -126,8 +146,17 @@ pub(in crate::compile) fn text(value: &Value<'_>) -> Result<Template, Refusal> {
     template::read(value.plain()?)
 }
 
-/// `http://` or `https://`, a host without variables, and a path and query that may have some. A variable right behind the
-/// host must be one that begins with a slash.
+/// A URL, whole or a path, whose every part may have variables.
+pub(in crate::compile) fn address(value: &Value<'_>) -> Result<Template, Refusal> {
+    let template = template::read(value.plain()?)?;
+    if template.texts().any(|text| text.bytes().any(|octet| !is_of_url(octet) && !b"%+#".contains(&octet))) {
+        return Err(Refusal::Invalid("has a character that a URL must not have".to_owned()));
+    }
+    Ok(template)
+}
+
+/// `http://` or `https://`, a host, which may be that of the rule, and a path and query that may have variables. A variable
+/// right behind the host must be one that begins with a slash.
 pub(in crate::compile) fn url(value: &Value<'_>) -> Result<Url, Refusal> {
     let text = value.plain()?;
     let wrong = |why: &str| Refusal::Invalid(why.to_owned());
@@ -137,6 +166,7 @@ pub(in crate::compile) fn url(value: &Value<'_>) -> Result<Url, Refusal> {
         "https" => true,
         _ => return Err(wrong("is no URL of http or https")),
     };
+    let (own, rest) = own_host(rest);
     let (authority, target) = rest.split_at(rest.find(['/', '?', '$']).unwrap_or(rest.len()));
     let is_whole = target.starts_with('$');
     if target.contains(['#', ' ', '"']) {
@@ -145,17 +175,38 @@ pub(in crate::compile) fn url(value: &Value<'_>) -> Result<Url, Refusal> {
     let begins = target.starts_with('/') || is_whole;
     let target = template::read(&if begins { target.to_owned() } else { format!("/{target}") })?;
     if is_whole && !matches!(target.parts.first(), Some(Part::Path | Part::Uri)) {
-        let hint = "write the host without variables".to_owned();
+        let hint = "write the host, or $host for that of the rule".to_owned();
         return Err(Refusal::Mistaken("has a variable in its host".to_owned(), hint));
     }
-    let host = uri::host::parse(authority.as_bytes()).filter(|host| !host.name.contains(".."));
-    let host = host.ok_or_else(|| wrong("has no right host"))?;
+    // Any name will do to see whether the whole is a host.
+    let whole = own.map(|before| format!("{before}host{authority}"));
+    let host = uri::host::parse(whole.as_deref().unwrap_or(authority).as_bytes());
+    let host = host.filter(|host| !host.name.contains("..")).ok_or_else(|| wrong("has no right host"))?;
+    let name = uri::host::lookup(host.name);
+    let behind = own.and_then(|before| name.strip_prefix(&format!("{}host", before.to_ascii_lowercase())));
     Ok(Url {
         is_tls,
-        host: uri::host::lookup(host.name).as_ref().into(),
+        host: match (own, behind) {
+            (Some(before), Some(behind)) => UrlHost::OfRule(before.to_ascii_lowercase().into(), behind.into()),
+            _ => UrlHost::Named(name.as_ref().into()),
+        },
         port: host.port.unwrap_or(if is_tls { 443 } else { 80 }),
         target,
     })
+}
+
+/// What stands before a variable that means the host of the request, if one stands in the host of a URL, and what stands
+/// behind it.
+fn own_host(rest: &str) -> (Option<&str>, &str) {
+    const OWN: [&str; 4] = ["host", "http_host", "best_http_host", "server_name"];
+    let end = rest.find(['/', '?']).unwrap_or(rest.len());
+    let split = rest.get(..end).and_then(|authority| authority.split_once('$'));
+    let found = split.and_then(|(before, _)| {
+        let after = rest.get(before.len() + 1..)?;
+        let (name, behind) = template::name(after).ok()?;
+        OWN.iter().any(|own| name.eq_ignore_ascii_case(own)).then_some((Some(before), behind))
+    });
+    found.unwrap_or((None, rest))
 }
 
 /// A method to ask with.
@@ -204,7 +255,7 @@ pub(in crate::compile) fn times(value: &Value<'_>) -> Result<Times, Refusal> {
     let wrong =
         |part: &str| Refusal::Invalid(format!("has {:?}, which is no list of statuses and a time", shorten(part)));
     let mut all = Vec::new();
-    for part in value.list()? {
+    for part in value.plain()?.split(',').map(str::trim).filter(|part| !part.is_empty()) {
         let (statuses, time) = part.rsplit_once(char::is_whitespace).unwrap_or(("", part));
         let statuses: Option<Box<[u16]>> = statuses.split_ascii_whitespace().map(status).collect();
         match (statuses, nginx_time(time)) {
@@ -212,14 +263,14 @@ pub(in crate::compile) fn times(value: &Value<'_>) -> Result<Times, Refusal> {
             _ => return Err(wrong(part)),
         }
     }
-    Ok(all.into())
+    Ok(if all.is_empty() { default_times() } else { all.into() })
 }
 
 fn status(text: &str) -> Option<u16> {
     text.parse().ok().filter(|status| text.len() == 3 && (100..600).contains(status))
 }
 
-/// `500ms`, `5m`; a bare number is seconds.
+/// `500ms`, `5m`; a number without a unit is no time, and may be a status.
 fn nginx_time(text: &str) -> Option<Duration> {
     let end = text.bytes().position(|octet| !octet.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at_checked(end)?;
@@ -227,7 +278,7 @@ fn nginx_time(text: &str) -> Option<Duration> {
     let is_short = |time: &Duration| *time <= units::LONGEST;
     let seconds = match unit {
         "ms" => return Some(Duration::from_millis(number)).filter(is_short),
-        "" | "s" => 1,
+        "s" => 1,
         "m" => 60,
         "h" => 3_600,
         "d" => 86_400,
@@ -251,12 +302,12 @@ mod tests {
     #[test]
     fn times_have_nginxs_units() {
         for (text, time) in
-            [("5m", Some(300)), ("30", Some(30)), ("1h", Some(3_600)), ("2d", Some(172_800)), ("x", None)]
+            [("5m", Some(300)), ("30s", Some(30)), ("1h", Some(3_600)), ("2d", Some(172_800)), ("x", None)]
         {
             assert_eq!(nginx_time(text), time.map(Duration::from_secs), "{text}");
         }
         assert_eq!(nginx_time("250ms"), Some(Duration::from_millis(250)));
-        for text in ["", "5 m", "-1", "5x", "m", "34866y", "580000000000y", "18446744073709551615ms"] {
+        for text in ["", "5 m", "-1", "5x", "m", "200", "34866y", "580000000000y", "18446744073709551615ms"] {
             assert_eq!(nginx_time(text), None, "{text}");
         }
     }

@@ -7,7 +7,7 @@ use super::table::{Row, both};
 use super::value::{Refusal, Value};
 use super::{Settings, template};
 use crate::compile::ingress::host;
-use crate::ir::{Alias, HostRedirect, LARGEST_PATTERN, Regex, USUAL_PATTERN};
+use crate::ir::{Alias, HostPattern, HostRedirect, LARGEST_PATTERN, Regex, USUAL_PATTERN};
 
 pub(super) const ROWS: &[Row] = &[
     both("app-root", Honoured(app_root))
@@ -24,7 +24,7 @@ pub(super) const ROWS: &[Row] = &[
          of its own",
         ),
     both("server-alias", Honoured(aliases))
-        .takes("write names with commas between them, as in b.example, *.c.example; ~ begins a regular expression")
+        .takes("write names with commas between them, as in b.example, *.c.example, d.*; ~ begins a regular expression")
         .for_host()
         .high()
         .does("", "further names of the host; the oldest Ingress of the host that has it counts"),
@@ -50,7 +50,7 @@ const MOST_SLOW: usize = 2 * LARGEST_PATTERN;
 
 fn aliases(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
     let (mut aliases, mut spent, mut slow) = (Vec::new(), 0, 0);
-    for part in value.list()? {
+    for part in value.plain()?.split(',').map(str::trim).filter(|part| !part.is_empty()) {
         let alias = alias(part)?;
         if let Alias::Expression(expression) = &alias {
             let cost = expression.cost();
@@ -70,6 +70,12 @@ fn alias(text: &str) -> Result<Alias, Refusal> {
     if let Some(expression) = text.strip_prefix('~') {
         let invalid = |why: String| Refusal::Invalid(format!("has {text}, which is no regular expression here: {why}"));
         return Regex::new(expression.trim_start_matches('*'), true).map(Alias::Expression).map_err(invalid);
+    }
+    let begun = text.strip_suffix(".*").filter(|begin| matches!(host::parse(Some(begin)), Ok(HostPattern::Exact(_))));
+    if let Some(begin) = begun {
+        // Any further labels, as in nginx.
+        let expression = format!("^{}\\..+$", begin.replace('.', "\\."));
+        return Regex::new(&expression, true).map(Alias::Expression).map_err(Refusal::Invalid);
     }
     match host::parse(Some(text)) {
         Ok(name) => Ok(Alias::Name(name)),

@@ -3,7 +3,7 @@
 use super::table::Effect::Honoured;
 use super::table::{Row, both, nginx};
 use super::value::{Refusal, Value};
-use super::{Settings, Url, external, template};
+use super::{Settings, Url, UrlHost, external, template};
 use crate::compile::said::Told;
 use crate::ir::Template;
 
@@ -38,7 +38,12 @@ pub(super) const ROWS: &[Row] = &[
 ];
 
 fn target(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
-    to.mirror.target = Some(value.told(external::url(value)?));
+    let url = external::url(value)?;
+    if matches!(url.host, UrlHost::OfRule(..)) {
+        let hint = "write the host without variables".to_owned();
+        return Err(Refusal::Mistaken("has a variable in its host".to_owned(), hint));
+    }
+    to.mirror.target = Some(value.told(url));
     Ok(())
 }
 

@@ -50,7 +50,7 @@ use crate::snapshot::{Annotations, Ingress, Service};
 pub(in crate::compile) use self::backend_tls::Said as BackendTlsSaid;
 pub(in crate::compile) use self::client_auth::Said as ClientAuthSaid;
 pub use self::document::page;
-pub(in crate::compile) use self::external::{Url, default_times};
+pub(in crate::compile) use self::external::{Url, UrlHost, default_times};
 pub(in crate::compile) use self::limits::limit_by;
 pub(in crate::compile) use self::mirror::Said as Mirrored;
 pub(in crate::compile) use self::table::Guard;
@@ -190,6 +190,16 @@ impl Settings {
     /// Closes the paths: an object that the guard needs is not as it should be.
     pub(in crate::compile) fn close(&mut self, guard: Guard) {
         self.guards.push(guard);
+    }
+
+    /// How many reasons there are to close paths.
+    pub(in crate::compile) fn reasons(&self) -> usize {
+        self.guards.len()
+    }
+
+    /// Forgets all reasons to close paths but the first so many: the others were of one host.
+    pub(in crate::compile) fn reopen(&mut self, reasons: usize) {
+        self.guards.truncate(reasons);
     }
 
     /// Why requests for the path get 503, if they do. `needs_no_login`: authentication is not asked for on it

@@ -26,13 +26,7 @@ const NAMED: [&str; 3] = ["arg_", "cookie_", "http_"];
 /// Beginnings that are written in their place.
 const MISNAMED: [(&str, &str); 3] = [("header_", "http_"), ("headers_", "http_"), ("query_", "arg_")];
 /// Variables of nginx that say the same as one of ours, or nearly.
-const OTHERS: [(&str, &str); 5] = [
-    ("document_uri", "uri"),
-    ("proxy_add_x_forwarded_for", "remote_addr"),
-    ("realip_remote_addr", "remote_addr"),
-    ("server_name", "host"),
-    ("the_real_ip", "remote_addr"),
-];
+const OTHERS: [(&str, &str); 1] = [("realip_remote_addr", "remote_addr")];
 
 /// Variables of one text: each may stand for as much as a client sends, in every request.
 pub(in crate::compile) const MOST_VARIABLES: usize = 32;
@@ -84,7 +78,7 @@ pub(in crate::compile) fn field_value<'a>(name: &str, text: &'a str) -> Option<&
 }
 
 /// The name behind a dollar sign, and what stands behind the name.
-fn name(after: &str) -> Result<(&str, &str), Refusal> {
+pub(super) fn name(after: &str) -> Result<(&str, &str), Refusal> {
     let nameless = || {
         let hint = "write a variable behind it, as in $request_uri, or leave it out";
         Refusal::Mistaken("has a $ without a name".to_owned(), hint.to_owned())
@@ -105,13 +99,15 @@ fn variable(name: &str) -> Option<Part> {
     let lower = name.to_ascii_lowercase();
     let named = |begin: &str| lower.strip_prefix(begin).filter(|rest| !rest.is_empty());
     Some(match lower.as_str() {
-        "remote_addr" | "binary_remote_addr" => Part::Address,
+        "remote_addr" | "binary_remote_addr" | "the_real_ip" => Part::Address,
+        "proxy_add_x_forwarded_for" => Part::ForwardedFor,
         "request_uri" => Part::Uri,
         "escaped_request_uri" => Part::EscapedUri,
         "is_args" => Part::QueryMark,
-        "uri" => Part::Path,
+        "uri" | "document_uri" => Part::Path,
         "args" | "query_string" => Part::Query,
-        "host" => Part::Host,
+        "host" | "server_name" => Part::Host,
+        "server_port" | "pass_port" | "pass_server_port" => Part::Port,
         "request_method" => Part::Method,
         "scheme" | "pass_access_scheme" => Part::Scheme,
         "namespace" => Part::Namespace,
@@ -120,7 +116,8 @@ fn variable(name: &str) -> Option<Part> {
         "service_port" => Part::ServicePort,
         "location_path" => Part::RulePath,
         "request_id" | "req_id" => Part::RequestId,
-        "best_http_host" => Part::Field("host".into()),
+        "proxy_upstream_name" | "proxy_host" => Part::UpstreamName,
+        "best_http_host" => Part::Authority,
         _ => match (named("arg_"), named("cookie_"), named("http_")) {
             // Names of arguments and cookies have letter case, and it is the author's.
             (Some(rest), _, _) => Part::Argument(ending(name, rest).into()),
@@ -182,7 +179,12 @@ mod tests {
             ("query_string", Part::Query),
             ("host", Part::Host),
             ("HOST", Part::Host),
+            ("server_name", Part::Host),
             ("http_host", Part::Field("host".into())),
+            ("best_http_host", Part::Authority),
+            ("pass_port", Part::Port),
+            ("the_real_ip", Part::Address),
+            ("proxy_add_x_forwarded_for", Part::ForwardedFor),
             ("request_method", Part::Method),
             ("scheme", Part::Scheme),
             ("arg_userId", Part::Argument("userId".into())),
@@ -210,7 +212,7 @@ mod tests {
             ("$remote_address", "did you mean $remote_addr?"),
             ("$header_x_user", "did you mean $http_x_user?"),
             ("$cookies_id", "did you mean $cookie_id?"),
-            ("$the_real_ip", "did you mean $remote_addr?"),
+            ("$realip_remote_addr", "did you mean $remote_addr?"),
             ("$http_", "did you mean $host?"),
             ("request_uri", "did you mean $request_uri?"),
             ("", "did you mean $"),

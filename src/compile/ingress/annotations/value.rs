@@ -170,6 +170,11 @@ pub(super) fn is_basic(octet: u8) -> bool {
     octet.is_ascii_alphanumeric() || b"-._~/:".contains(&octet)
 }
 
+/// The same, and what divides the parts of a URL.
+pub(super) fn is_of_url(octet: u8) -> bool {
+    is_basic(octet) || b",?&=".contains(&octet)
+}
+
 /// Without white space around it. A value of several lines keeps its line ends: no row takes one.
 pub(in crate::compile) fn trim(text: &str) -> &str {
     text.trim()
