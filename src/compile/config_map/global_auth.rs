@@ -100,7 +100,7 @@ pub(super) const ROWS: &[Row] = &[
         |value, to| external::url(value).map(|url| to.global_auth.external.url = Some(value.told(url))),
         "write a URL, as in http://auth.example/verify",
         "asks this service who may come in, on paths of Ingresses without `auth-url` and without `enable-global-auth: \
-         \"false\"`, but for those of `no-auth-locations`",
+         \"false\"`, but for those of `no-auth-locations`; its host may be a variable as that of `auth-url`",
     ),
 ];
 

@@ -103,15 +103,18 @@ impl Draft<'_, '_, '_> {
             HostPattern::Wildcard(_) | HostPattern::Any => "$host",
         };
         let host = url.host.of(Some(host)).unwrap_or_default();
+        // Of the ConfigMap's it is the Ingress that cannot be served.
+        let is_own = *origin.object == *self.ingress.meta.object;
+        let (name, field) = if is_own { ("auth-url", &*origin.field) } else { (GlobalAuth::KEY, "spec.rules") };
         let found = match pattern {
             HostPattern::Exact(_) => self.service_at(&url, &host, origin.clone()).map_err(|why| (why, OUTSIDE)),
             HostPattern::Wildcard(_) | HostPattern::Any => {
-                let why = format!("the URL has the host of the request, and {pattern} is no single host");
+                let why = format!("{name} is at the host of the request, and {pattern} is no single host");
                 Err((why, "write the host of the service, or a rule for each host"))
             }
         };
         let backend = found.unwrap_or_else(|(why, hint)| {
-            self.closed_by(&origin.field, &format!("{why}, so the paths of that rule answer 503"), hint);
+            self.closed_by(field, &format!("{why}, so the paths of that rule answer 503"), hint);
             backend_at(&url, &host)
         });
         let access = self.filters.access.as_mut().map(Arc::make_mut);
