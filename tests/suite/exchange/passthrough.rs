@@ -34,7 +34,7 @@ fn one(address: SocketAddr, annotations: &str) -> String {
 }
 
 /// Which certificate is shown for a name: how it is called.
-fn shown(address: SocketAddr, name: &str) -> String {
+pub fn shown(address: SocketAddr, name: &str) -> String {
     let mut socket = TcpStream::connect(address).unwrap();
     let name = ServerName::try_from(name.to_owned()).unwrap();
     let mut session = rustls::ClientConnection::new(client(None), name).unwrap();

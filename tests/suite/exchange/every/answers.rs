@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use fairlead::settings::LogFormat;
 use fairlead::telemetry::AccessLog;
 
-use super::{Asked, Place, Row, Subject, check, row};
+use super::{Asked, Kind, Place, Row, Subject, check, row};
 use crate::bed::service;
 use crate::exchange::filters::Echo;
 use crate::exchange::plain::{talk, until};
@@ -33,6 +33,7 @@ pub(super) const ROWS: &[Row<Answers>] = &[
     row("enable-access-log", "false", "no").shows(&["silent"]).seen(Answers::logged),
     row("proxy-cookie-domain", "internal b.example", "internal").shows(&["; Domain=b.example;"]),
     row("proxy-cookie-path", "/app/ /", "/app/ / /").shows(&["; Path=/\n"]),
+    row("proxy-http-version", "1.0", "2").shows(&["> GET /x HTTP/1.0\n", "> Connection: close\n"]),
     row("proxy-redirect-from", "http://internal/", "http://internal/;")
         .beside(&[("proxy-redirect-to", "https://b.example/")])
         .shows(&["< Location: https://b.example/x\n"]),
@@ -61,7 +62,8 @@ impl Answers {
     fn logged(&self, asked: &Asked) -> String {
         let name = &asked.place.name;
         asked.answer();
-        talk(asked.http, &format!("GET /after-{name} HTTP/1.1\r\nHost: nobody.example\r\nConnection: close\r\n\r\n"));
+        let other = Place::of("connection-proxy-header", Kind::Without).host;
+        talk(asked.http, &format!("GET /after-{name} HTTP/1.1\r\nHost: {other}\r\nConnection: close\r\n\r\n"));
         self.web.heads();
         let text = || String::from_utf8(self.logged.0.lock().unwrap().clone()).unwrap();
         until("the later request is in the log", || text().contains(&format!("/after-{name} ")));

@@ -17,6 +17,7 @@ mod redirects;
 mod snippets;
 mod sticky;
 mod times;
+mod tls;
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -25,7 +26,7 @@ use std::sync::Arc;
 use std::thread;
 
 use fairlead::compile::{self, AnnotationFate};
-use fairlead::settings::Limits;
+use fairlead::settings::{CompileOptions, Limits};
 use fairlead::telemetry::AccessLog;
 
 use super::filters::Echo;
@@ -148,6 +149,9 @@ trait Subject: Sync + Sized {
     /// What is seen of most rows.
     fn see(&self, asked: &Asked) -> String;
 
+    /// What the flags say besides.
+    fn flags(&self, _: &mut CompileOptions) {}
+
     /// Where requests are logged.
     fn log(&self) -> Option<Arc<AccessLog>> {
         None
@@ -256,7 +260,7 @@ fn check<T: Subject>(rows: &[Row<T>], subject: &T) {
             text += &subject.serve(row, &place, &annotations(row, &place));
         }
     }
-    let bed = Bed::with(&text, Limits::default(), 1, subject.log());
+    let bed = Bed::told(&text, Limits::default(), 1, subject.log(), |options| subject.flags(options));
     let (http, https) = (bed.http, bed.https);
     let look = |row: &Row<T>, kind| {
         let Row { name, request, lines, body, .. } = *row;
@@ -336,6 +340,7 @@ fn there_is_a_row_for_every_name_of_ingress_nginx_that_is_honoured() {
         names(snippets::ROWS),
         names(sticky::ROWS),
         names(times::ROWS),
+        names(tls::ROWS),
     ];
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     let honoured = compile::annotations().filter(|row| row.nginx && row.fate() == AnnotationFate::Honoured);
