@@ -126,7 +126,7 @@ install_toolchain() {
     if have rustup; then
         if ! rustup toolchain list | grep -q "^$version-"; then
             say "installing the Rust toolchain $version with rustup"
-            rustup toolchain install "$version" --profile minimal --component rustfmt --component clippy
+            rustup toolchain install "$version" --no-self-update --profile minimal --component rustfmt --component clippy
         fi
         local part
         for part in rustfmt clippy; do
@@ -225,7 +225,7 @@ install_nightly() {
     rustup toolchain list 2>/dev/null | grep -q '^nightly' && return
     have rustup || fail "fuzzing needs a nightly compiler, and rustup to bring it"
     say "installing the Rust nightly toolchain with rustup"
-    rustup toolchain install nightly --profile minimal
+    rustup toolchain install nightly --no-self-update --profile minimal
 }
 
 [ $# -gt 0 ] || fail "usage: scripts/setup.sh build|test|grpc|chart|e2e|fuzz|bench|cache..."
