@@ -338,11 +338,12 @@ fn over_a_limit_the_config_map_says_the_status() {
         let seen: Vec<u16> = (0..3).map(|_| status(&ask(&bed, "GET /", ""))).collect();
         assert_eq!((seen, bed.problems("ConfigKeyInvalid")), (vec![200, 200, expected], problems), "{keys}");
     }
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let web = service("web", &[listener.local_addr().unwrap()]);
     for (keys, expected) in [("limit-conn-status-code: '429'", 429), ("limit-req-status-code: '429'", 503)] {
+        // Each its own: what is tried again when the first ends must not be taken for the request of the second.
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let web = service("web", &[listener.local_addr().unwrap()]);
         let one = ingress("web", "a.example", "/", "web", &nginx(&[("limit-connections", "1")]));
-        let bed = Bed::start(&(web.clone() + &one + &config(keys)));
+        let bed = Bed::start(&(web + &one + &config(keys)));
         let mut first = TcpStream::connect(bed.http).unwrap();
         first.write_all(b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n").unwrap();
         let _under_way = listener.accept().unwrap();
