@@ -60,11 +60,11 @@ LOADS = {
     "gzip, 8 KiB of HTML": ("gzip", ["--path", "/text/8192", "--encodings", "gzip"]),
     "brotli, 64 KiB of HTML": ("br", ["--path", "/text/65536", "--encodings", "br", "--connections", "16"]),
     "brotli, 8 KiB of HTML": ("br", ["--path", "/text/8192", "--encodings", "br", "--connections", "16"]),
-    "proxied at the same rate, 1 KiB": ("plain", ["--path", "/bytes/1024", "--rate", "10000"]),
-    "cached at the same rate, 1 KiB": ("kept", ["--path", "/kept/1024", "--rate", "10000"]),
+    "proxied at the same rate, 1 KiB": ("plain", ["--path", "/bytes/1024", "--rate", "50000"]),
+    "cached at the same rate, 1 KiB": ("kept", ["--path", "/kept/1024", "--rate", "50000"]),
     "from the cache, 1 KiB": ("kept", ["--path", "/kept/1024"]),
-    "proxied at the same rate, 64 KiB": ("plain", ["--path", "/bytes/65536", "--rate", "3000"]),
-    "cached at the same rate, 64 KiB": ("kept", ["--path", "/kept/65536", "--rate", "3000"]),
+    "proxied at the same rate, 64 KiB": ("plain", ["--path", "/bytes/65536", "--rate", "6000"]),
+    "cached at the same rate, 64 KiB": ("kept", ["--path", "/kept/65536", "--rate", "6000"]),
     "from the cache, 64 KiB": ("kept", ["--path", "/kept/65536"]),
 }
 
