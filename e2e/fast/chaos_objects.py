@@ -161,6 +161,7 @@ class ChaosObjects(FastCase):
         self.assertNotIn(set(), before.values())
         with self.steady(fairlead, 50) as load:
             for number in range(40):
+                time.sleep(1 / SLICE_RATE)
                 # The others come and go, the three move from one slice to the other and are in both.
                 first, second = (stay[:2], stay[1:]) if number % 2 else (stay, [])
                 self.put(self.slice([f"10.244.13.{number % 7 + 1}", *first]), self.slice(second, part=2))
