@@ -17,13 +17,14 @@ READY_SECONDS = 20
 
 
 class Backend(ThreadingHTTPServer):
-    """Answers every request with JSON: its own name, the method, the path and the headers it received."""
+    """Answers every request with JSON: its own name, the method, the path and the headers it received. With another
+    `handler`, as that does."""
 
     daemon_threads = True
     request_queue_size = 512
 
-    def __init__(self, name: str):
-        super().__init__(("127.0.0.1", 0), _Echo)
+    def __init__(self, name: str, handler: type[BaseHTTPRequestHandler] | None = None):
+        super().__init__(("127.0.0.1", 0), handler or _Echo)
         self.name = name
         self.port = self.server_address[1]
 

@@ -5,36 +5,22 @@ from __future__ import annotations
 import contextlib
 import json
 import ssl
-import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
+
+from served import Backend
 
 
-class Scripted(ThreadingHTTPServer):
+class Scripted(Backend):
     """Answers with JSON of what it got. `X-Want` (to the asked service `X-Want-Auth`) holds JSON of what to answer: status,
     fields (pairs), text, sleep, and the `only` one who is to. Who answers in place of an error does not look at it. Keeps
     the last request."""
 
-    daemon_threads = True
-    request_queue_size = 128
-
     def __init__(self, name: str, status: int = 200, context: ssl.SSLContext | None = None):
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.name, self.status, self.last = name, status, None
-        self.port = self.server_address[1]
+        super().__init__(name, _Handler)
+        self.status, self.last = status, None
         if context:
             self.socket = context.wrap_socket(self.socket, server_side=True)
-
-    def __enter__(self) -> Scripted:
-        threading.Thread(target=self.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.shutdown()
-        self.server_close()
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """A client that goes away in the middle is no news."""
 
 
 class _Handler(BaseHTTPRequestHandler):
