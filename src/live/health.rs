@@ -35,7 +35,9 @@ impl Backend {
                 if self.micros(began) >= endpoint.until.load(Ordering::Relaxed) {
                     self.eject(endpoint, run, settings, began, now);
                 }
-            } else if run.count() >= most(settings, history.as_deref(), now) && self.may_eject(endpoint, settings) {
+            } else if run.count() >= most(settings, endpoint, history.as_deref(), now)
+                && self.may_eject(endpoint, settings)
+            {
                 self.eject(endpoint, run, settings, began, now);
             }
         }
@@ -45,6 +47,12 @@ impl Backend {
     /// Takes one more time to a response head into the mean of an endpoint.
     pub fn measured(&self, endpoint: &Endpoint, latency: Duration, now: Instant) {
         endpoint.measured(latency, self.millis(now));
+    }
+
+    /// The client of an attempt at an endpoint did not wait longer than `waited` for a response head, which was not there:
+    /// whoever chooses by latency knows that it takes that long at least.
+    pub fn abandoned(&self, endpoint: &Endpoint, waited: Duration, now: Instant) {
+        endpoint.abandoned(waited, self.millis(now));
     }
 
     /// An attempt at an endpoint failed after `latency`: whoever chooses by latency keeps away for a while.
@@ -71,14 +79,13 @@ impl Backend {
         if (before & UNHEALTHY == 0) == is_healthy {
             return false;
         }
-        let ejections = endpoint.history().map_or(0, |history| history.ejections);
         if is_healthy {
             endpoint.reborn(self.tenths(now));
         }
         let bits = if is_healthy { before & !UNHEALTHY } else { before | UNHEALTHY };
         let reason =
             if is_healthy && before & EJECTED != 0 { "checks succeed, requests failed".into() } else { reason };
-        self.change(endpoint, bits & ASIDE, History { since: now, reason, ejections });
+        self.change(endpoint, bits & ASIDE, reason, now);
         true
     }
 
@@ -91,17 +98,13 @@ impl Backend {
         if is_old_news || (before & EJECTED == 0 && !self.may_eject(endpoint, settings)) {
             return;
         }
-        let ejections = history.map_or(0, |history| {
-            // While it was ejected it was not in use.
-            let in_use =
-                if before & EJECTED != 0 { Duration::ZERO } else { now.saturating_duration_since(history.since) };
-            standing::forgiven(settings.eject, history.ejections, in_use)
-        });
+        let ejections = unforgiven(settings, before, history.as_deref(), now);
         let until = now + standing::ejection(settings.eject, ejections);
         endpoint.until.store(self.micros(until), Ordering::Relaxed);
         endpoint.failures.store(0, Ordering::Relaxed);
-        let reason = run.to_string().into();
-        self.change(endpoint, before & ASIDE | EJECTED, History { since: now, reason, ejections: ejections + 1 });
+        let history =
+            History { since: now, reason: run.to_string().into(), ejections: ejections + 1, in_use: Duration::ZERO };
+        self.write(endpoint, before & ASIDE | EJECTED, history);
     }
 
     /// Takes an endpoint back after its time, or at once where ejections no longer count.
@@ -115,9 +118,7 @@ impl Backend {
         let before = endpoint.standing.load(Ordering::Relaxed);
         if before & EJECTED != 0 && is_over() {
             endpoint.reborn(self.tenths(now));
-            let ejections = endpoint.history().map_or(0, |history| history.ejections);
-            let reason = "a request succeeded".into();
-            self.change(endpoint, before & ASIDE & !EJECTED, History { since: now, reason, ejections });
+            self.change(endpoint, before & ASIDE & !EJECTED, "a request succeeded".into(), now);
         }
     }
 
@@ -148,8 +149,16 @@ impl Backend {
         standing::may_eject(set.candidates.len(), set.aside(ASIDE) + usize::from(is_new), settings.max_ejected)
     }
 
+    /// Gives an endpoint new bits at `now`; its ejections stay as they are. The caller holds the lock.
+    fn change(&self, endpoint: &Arc<Endpoint>, bits: u32, reason: Arc<str>, now: Instant) {
+        let before = endpoint.standing.load(Ordering::Relaxed);
+        let (ejections, in_use) =
+            endpoint.history().map_or((0, Duration::ZERO), |history| (history.ejections, history.in_use(before, now)));
+        self.write(endpoint, bits, History { since: now, reason, ejections, in_use });
+    }
+
     /// Gives an endpoint new bits, keeps the count of the set exact, and tells of it. The caller holds the lock.
-    fn change(&self, endpoint: &Arc<Endpoint>, bits: u32, history: History) {
+    fn write(&self, endpoint: &Arc<Endpoint>, bits: u32, history: History) {
         let before = endpoint.standing.load(Ordering::Relaxed);
         endpoint.history.store(Some(Arc::new(history.clone())));
         // Another bit of the word belongs to the request that tries the endpoint.
@@ -171,16 +180,15 @@ impl Backend {
     }
 }
 
-/// How many failures in a row eject an endpoint that is in use.
-fn most(settings: &PassiveCheck, history: Option<&History>, now: Instant) -> u32 {
-    standing::most_failures(settings.consecutive, unforgiven(settings, history, now))
+/// How many failures in a row eject an endpoint that is not ejected.
+fn most(settings: &PassiveCheck, endpoint: &Endpoint, history: Option<&History>, now: Instant) -> u32 {
+    let bits = endpoint.standing.load(Ordering::Relaxed);
+    standing::most_failures(settings.consecutive, unforgiven(settings, bits, history, now))
 }
 
-/// Ejections of an endpoint in use that are not forgiven yet.
-fn unforgiven(settings: &PassiveCheck, history: Option<&History>, now: Instant) -> u32 {
-    history.map_or(0, |History { since, ejections, .. }| {
-        standing::forgiven(settings.eject, *ejections, now.saturating_duration_since(*since))
-    })
+/// Ejections of an endpoint with these bits that are not forgiven yet.
+fn unforgiven(settings: &PassiveCheck, bits: u32, history: Option<&History>, now: Instant) -> u32 {
+    history.map_or(0, |history| standing::forgiven(settings.eject, history.ejections, history.in_use(bits, now)))
 }
 
 #[cfg(test)]

@@ -135,8 +135,17 @@ pub struct History {
     pub since: Instant,
     /// Why.
     pub reason: Arc<str>,
-    /// Ejections that are not forgiven.
+    /// Ejections, and how long it was in use between the last of them and `since`: see [`forgiven`].
     pub(super) ejections: u32,
+    pub(super) in_use: Duration,
+}
+
+impl History {
+    /// How long it was in use since the last ejection, when the bits of its standing were `bits` from `since` to `now`.
+    pub(super) fn in_use(&self, bits: u32, now: Instant) -> Duration {
+        let last = if bits & ASIDE == 0 { now.saturating_duration_since(self.since) } else { Duration::ZERO };
+        self.in_use + last
+    }
 }
 
 /// No ejection is longer, unless the first one is.
@@ -167,10 +176,10 @@ pub(super) fn most_failures(consecutive: u32, unforgiven: u32) -> u32 {
     if unforgiven == 0 { consecutive } else { consecutive.div_ceil(2) }
 }
 
-/// Whether an endpoint may be ejected when then `aside` of `candidates` are set aside: at most `percent` of them, and never
-/// the only one.
+/// Whether an endpoint may be ejected when then `aside` of `candidates` are set aside: at most `percent` of them, but one in
+/// any case unless that is 0, and never the only one.
 pub(super) fn may_eject(candidates: usize, aside: usize, percent: u8) -> bool {
-    candidates > 1 && aside * 100 <= candidates * usize::from(percent)
+    candidates > 1 && percent > 0 && (aside <= 1 || aside * 100 <= candidates * usize::from(percent))
 }
 
 /// Whether so few of `candidates` are in use that all are used: fewer than `percent`, or none.
@@ -213,6 +222,7 @@ mod tests {
         assert_eq!([1, 2, 3, 4, 10].map(|n| most(n, 50)), [0, 1, 1, 2, 5]);
         assert_eq!([1, 2, 10].map(|n| most(n, 100)), [0, 2, 10]);
         assert_eq!([1, 2, 10].map(|n| most(n, 0)), [0, 0, 0]);
+        assert_eq!([1, 2, 9, 10, 19, 20].map(|n| most(n, 10)), [0, 1, 1, 1, 1, 2], "a small share is one at least");
     }
 
     #[test]
