@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 
@@ -46,8 +46,8 @@ pub struct Endpoint {
 }
 
 /// Who answers at an address.
-#[derive(Default, PartialEq, Eq)]
-struct Pod {
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Pod {
     name: Option<Arc<str>>,
     key: Option<Key>,
 }
@@ -61,7 +61,7 @@ impl Pod {
 
     /// Whether `next` is certainly another one. Keys come and go with the affinity of the backend; of a Pod that was made
     /// anew under its old name only the key differs.
-    fn is_other(&self, next: &Pod) -> bool {
+    pub fn is_other(&self, next: &Pod) -> bool {
         self.name != next.name || self.key.zip(next.key).is_some_and(|(before, now)| before != now)
     }
 }
@@ -106,14 +106,12 @@ impl Endpoint {
             self.weight.store(base * step, Ordering::Relaxed);
         }
         let next = Pod::of(endpoint);
-        let present = self.pod.load();
-        if present.as_deref() == next.as_ref() {
+        if self.pod.load().as_deref() == next.as_ref() {
             return false;
         }
-        let nobody = Pod::default();
-        let is_other = present.as_deref().unwrap_or(&nobody).is_other(next.as_ref().unwrap_or(&nobody));
+        let before = self.who();
         self.pod.store(next.map(Arc::new));
-        is_other
+        before.is_other(&self.who())
     }
 
     /// Gives it the weight that is due at `now` (tenths of a second) when its weight grows for `slow_start`. Says in how
@@ -135,6 +133,11 @@ impl Endpoint {
     /// Relative weight, 1 to 1000, as it was asked for.
     pub fn base(&self) -> u32 {
         self.base.load(Ordering::Relaxed)
+    }
+
+    /// Who has the address now.
+    pub fn who(&self) -> Arc<Pod> {
+        self.pod.load_full().unwrap_or_default()
     }
 
     /// Name of the Pod.
@@ -194,6 +197,15 @@ impl Endpoint {
         self.latency.store(before.after_failure(latency, now).0, Ordering::Relaxed);
     }
 
+    /// The same for one that was given up ([`Latency::at_least`]).
+    pub(super) fn abandoned(&self, waited: Duration, now: u64) {
+        let before = Latency(self.latency.load(Ordering::Relaxed));
+        let after = before.at_least(waited, now);
+        if after != before {
+            self.latency.store(after.0, Ordering::Relaxed);
+        }
+    }
+
     /// Says to the processor that the counts are going to be written. It then fetches their cache line once, to write; else
     /// first to read and then again to write, and each time waits for the worker that had it last.
     pub fn touch(&self) {
@@ -222,6 +234,7 @@ impl Endpoint {
         Some(InFlight {
             endpoint: Arc::clone(self),
             is_probe,
+            wait: None,
             _ticket: total.and_then(|(backend, worker)| backend.ticket(worker)),
         })
     }
@@ -229,7 +242,7 @@ impl Endpoint {
     /// Counts a request in; it counts until the guard is dropped.
     pub fn begin(self: Arc<Self>) -> InFlight {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
-        InFlight { endpoint: self, is_probe: false, _ticket: None }
+        InFlight { endpoint: self, is_probe: false, wait: None, _ticket: None }
     }
 }
 
@@ -238,11 +251,31 @@ pub struct InFlight {
     endpoint: Arc<Endpoint>,
     /// It decides whether an ejected endpoint comes back.
     is_probe: bool,
+    wait: Option<Wait>,
     /// Held so that it counts in the total of the backend.
     _ticket: Option<Arc<Ticket>>,
 }
 
+/// A wait for a response head that counts even if it has no end.
+struct Wait {
+    began: Instant,
+    /// The same in milliseconds of the backend.
+    millis: u64,
+}
+
 impl InFlight {
+    /// From `began` on it waits for a response head. If it is dropped before [`InFlight::end_wait`], because the client left,
+    /// whoever chooses by latency learns how long that was: else an endpoint that hangs would look as quick as before, and
+    /// idle, as long as all its clients lose patience.
+    pub fn wait(&mut self, backend: &Backend, began: Instant) {
+        self.wait = Some(Wait { began, millis: backend.millis(began) });
+    }
+
+    /// The wait is over, and not because the client left.
+    pub fn end_wait(&mut self) {
+        self.wait = None;
+    }
+
     /// The endpoint.
     pub fn endpoint(&self) -> &Arc<Endpoint> {
         &self.endpoint
@@ -260,5 +293,10 @@ impl Drop for InFlight {
     fn drop(&mut self) {
         self.endpoint.in_flight.fetch_sub(1, Ordering::Relaxed);
         self.end_probe();
+        if let Some(Wait { began, millis }) = &self.wait {
+            let waited = tokio::time::Instant::now().into_std().saturating_duration_since(*began);
+            let now = millis.wrapping_add(u64::try_from(waited.as_millis()).unwrap_or(u64::MAX));
+            self.endpoint.abandoned(waited, now);
+        }
     }
 }

@@ -49,12 +49,6 @@ impl Backend {
         endpoint.measured(latency, self.millis(now));
     }
 
-    /// The client of an attempt at an endpoint did not wait longer than `waited` for a response head, which was not there:
-    /// whoever chooses by latency knows that it takes that long at least.
-    pub fn abandoned(&self, endpoint: &Endpoint, waited: Duration, now: Instant) {
-        endpoint.abandoned(waited, self.millis(now));
-    }
-
     /// An attempt at an endpoint failed after `latency`: whoever chooses by latency keeps away for a while.
     pub fn measured_failure(&self, endpoint: &Endpoint, latency: Duration, now: Instant) {
         endpoint.measured_failure(latency, self.millis(now));

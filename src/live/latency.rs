@@ -32,6 +32,13 @@ impl Latency {
         Latency::new(doubled.max(measured.as_secs_f32() * 1e6), now)
     }
 
+    /// The mean after an attempt that was given up after `waited`, before it had an answer: the endpoint takes no less.
+    /// That it would have taken more is all that is known, so the mean never sinks.
+    pub(super) fn at_least(self, waited: Duration, now: u64) -> Latency {
+        let waited = waited.as_secs_f32() * 1e6;
+        if self.now(now).is_some_and(|mean| mean >= waited) { self } else { Latency::new(waited.max(1.0), now) }
+    }
+
     fn new(mean: f32, now: u64) -> Latency {
         Latency(u64::from(mean.to_bits()) << 32 | (now & LOW))
     }
@@ -143,6 +150,17 @@ mod tests {
         assert_eq!(Latency::default().after_failure(millis(1), 0).mean(), Some(10e3), "never measured is no excuse");
         let late = Latency::default().after_failure(Duration::from_secs(60), 0);
         assert_eq!(late.mean(), Some(60e6), "no less than it took");
+    }
+
+    #[test]
+    fn what_was_given_up_raises_the_mean_and_never_lowers_it() {
+        let latency = Latency::default().with(millis(8), 0);
+        assert_eq!(latency.at_least(millis(2), 0), latency, "it may have taken 8");
+        assert_eq!(latency.at_least(millis(500), 0).mean().map(f32::round), Some(500e3));
+        assert_eq!(Latency::default().at_least(millis(500), 0).mean().map(f32::round), Some(500e3));
+        let old = Latency::default().with(millis(500), 0);
+        assert_eq!(old.at_least(millis(400), 0), old);
+        assert_eq!(old.at_least(millis(400), 10_000).mean().map(f32::round), Some(400e3), "its age counts");
     }
 
     #[test]

@@ -26,7 +26,7 @@ pub use self::budget::RetryBudget;
 pub use self::cache::{
     Body, Cache, Fetch, Joined, Lead, Life, Next, Outcome, Place, Reserved, Selecting, Slot, Stored, compact, join,
 };
-pub use self::endpoint::{Endpoint, FULL, InFlight, Key};
+pub use self::endpoint::{Endpoint, FULL, InFlight, Key, Pod};
 pub use self::identity::TlsIdentity;
 pub use self::limits::Limits;
 pub use self::registry::Registry;

@@ -86,8 +86,15 @@ pub async fn reach<C: Client>(
         note.attempt(in_flight.endpoint(), now);
         let mut sight = Sight { is_reused: false, is_news: Cell::new(true) };
         // How long the client takes to send is not the endpoint's time.
-        let is_measured = upload.is_complete() && (wants_latency(backend, &in_flight) || worker.is_sample());
+        let is_complete = upload.is_complete();
+        let is_measured = is_complete && (wants_latency(backend, &in_flight) || worker.is_sample());
+        if is_complete && balancing.algorithm == ir::Algorithm::Ewma {
+            in_flight.wait(&backend.live, now.into_std());
+        }
         let outcome = attempt(worker, client, &plan, address, upload, now, &mut sight).await;
+        if !matches!(outcome, Err(UploadFault::Client(_))) {
+            in_flight.end_wait();
+        }
         let (started, ended) = (now, Instant::now());
         let span = Span { began: started.into_std(), ended: ended.into_std(), is_measured };
         balance::judge(backend, &mut in_flight, verdict(&outcome, &sight), &span);

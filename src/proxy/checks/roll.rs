@@ -9,7 +9,7 @@ use super::Checked;
 use super::course::Course;
 use super::probe::Failure;
 use crate::ir::{ActiveCheck, BackendId};
-use crate::live::{Backend, Endpoint, EndpointSet, Key};
+use crate::live::{Backend, Endpoint, EndpointSet, Pod};
 
 /// The checks of all backends.
 pub(super) struct Roll {
@@ -62,8 +62,8 @@ struct Followed {
 struct Entry {
     backend: Arc<Backend>,
     endpoint: Arc<Endpoint>,
-    /// Who had the address when the check began: another Pod there is another endpoint.
-    pod: (Option<Arc<str>>, Option<Key>),
+    /// Who had the address at the last look: another Pod there is another endpoint.
+    pod: Arc<Pod>,
     check: Arc<ActiveCheck>,
     course: Course,
 }
@@ -110,12 +110,14 @@ impl Roll {
             }
             let mut before = std::mem::take(&mut followed.tickets);
             for endpoint in &set.candidates {
-                let pod = (endpoint.pod(), endpoint.key());
-                let is_same = |ticket: &Ticket| {
-                    entries.get(ticket).is_some_and(|entry| Arc::ptr_eq(&entry.endpoint, endpoint) && entry.pod == pod)
-                };
-                let ticket = match before.get(&endpoint.address).copied().filter(is_same) {
-                    Some(ticket) => {
+                let pod = endpoint.who();
+                let known = before.get(&endpoint.address).copied().and_then(|ticket| {
+                    let entry = entries.get_mut(&ticket)?;
+                    (Arc::ptr_eq(&entry.endpoint, endpoint) && !entry.pod.is_other(&pod)).then_some((ticket, entry))
+                });
+                let ticket = match known {
+                    Some((ticket, entry)) => {
+                        entry.pod = pod;
                         before.remove(&endpoint.address);
                         ticket
                     }
@@ -164,11 +166,12 @@ impl Roll {
         }
     }
 
-    /// The check that began at `began` ended at `now`; `None`: it came to no answer, and not because of the endpoint.
+    /// The check that began at `began` ended at `now`; `None`: it came to no answer, and not because of the endpoint. Nor
+    /// does the answer count if another Pod has the address by now.
     pub(super) fn ended(&mut self, ticket: Ticket, began: Instant, answer: Option<Result<(), Failure>>, now: Instant) {
-        let Some(Entry { backend, endpoint, check, course, .. }) = self.entries.get_mut(&ticket) else { return };
+        let Some(Entry { backend, endpoint, pod, check, course }) = self.entries.get_mut(&ticket) else { return };
         let random = self.random.f64();
-        match answer {
+        match answer.filter(|_| !pod.is_other(&endpoint.who())) {
             None => course.skipped(check, began, now, random),
             Some(answer) => {
                 backend.checked(endpoint, now);

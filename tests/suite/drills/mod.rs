@@ -12,11 +12,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fairlead::settings::Limits;
+use tokio::net::TcpStream;
 use tokio::task::LocalSet;
+use tokio::time::timeout;
 
 use self::back_end::{BackEnd, Mood};
 use self::load::{Attempts, Load, Log, Seen};
 use crate::bed::{Bed, ingress, service};
+use crate::clients::{self, H1};
 
 const HOST: &str = "a.example";
 const CLIENTS: usize = 6;
@@ -24,6 +27,8 @@ const CLIENTS: usize = 6;
 const CONSECUTIVE: usize = 5;
 /// The first ejection; each doubles the one before.
 const EJECT: Duration = Duration::from_millis(50);
+/// So long do those wait who do not wait for a time-out.
+const PATIENCE: Duration = Duration::from_millis(60);
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(200);
 const HEAD_TIMEOUT: Duration = Duration::from_millis(500);
 /// Lets the clients meet a slow fault all at once: the least loaded endpoint is seldom one that has a request already.
@@ -96,7 +101,7 @@ fn time_out(mood: Mood) -> Duration {
 
 fn block_on<T>(drill: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let drill = async { tokio::time::timeout(Duration::from_secs(30), drill).await };
+    let drill = async { timeout(Duration::from_secs(30), drill).await };
     LocalSet::new().block_on(&runtime, drill).expect("the drill hangs")
 }
 
@@ -304,6 +309,55 @@ fn with_all_ejected_all_are_tried_and_it_works_as_soon_as_one_does() {
         assert_eq!(load.last(40 - CLIENTS), [200; 40 - CLIENTS], "at once, long before an ejection is over");
         assert!(back_ends.iter().zip(served).all(|(back_end, before)| back_end.served() > before));
         load.end().await;
+    });
+}
+
+#[test]
+fn whoever_goes_by_latency_learns_from_clients_that_lose_patience() {
+    impatience(async |proxy, number| {
+        let mut talk = H1::new(TcpStream::connect(proxy).await.unwrap());
+        let path = format!("/{number}");
+        let asked = async {
+            talk.send("GET", HOST, &path, b"").await;
+            talk.answer(&path).await.0
+        };
+        timeout(PATIENCE, asked).await.ok()
+    });
+}
+
+#[test]
+fn whoever_goes_by_latency_learns_from_streams_that_are_reset() {
+    impatience(async |proxy, number| {
+        let mut client = clients::h2(TcpStream::connect(proxy).await.unwrap()).await;
+        // The stream is reset when the future is dropped.
+        let url = format!("http://{HOST}/{number}");
+        let asked = clients::h2_get(&mut client, &url);
+        let status = timeout(PATIENCE, asked).await.ok().map(|(status, _)| status);
+        // Before the connection goes.
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        status
+    });
+}
+
+/// One of three stalls, and no client waits so long that it would be a failure: nearly all are served elsewhere.
+fn impatience(ask: impl AsyncFn(SocketAddr, usize) -> Option<u16>) {
+    let log = Log::start();
+    block_on(async {
+        let more = ", fairlead.dev/load-balance: ewma, fairlead.dev/proxy-read-timeout: 60s";
+        let (back_ends, bed) = scene(3, &format!("fairlead.dev/passive-health: 'off'{more}"), &log).await;
+        let load = Load::on(bed.http, HOST, CLIENTS);
+        until("it works", || load.count() >= BEFORE).await;
+        load.end().await;
+        back_ends[0].is_now(Mood::Stalls).await;
+        let mut impatient = 0;
+        for number in 0..100 {
+            match ask(bed.http, number).await {
+                Some(status) => assert_eq!(status, 200),
+                None => impatient += 1,
+            }
+        }
+        assert!(impatient > 0, "nobody asked the one that stalls");
+        assert!(impatient <= 5, "{impatient} of 100 asked the one that stalls");
     });
 }
 

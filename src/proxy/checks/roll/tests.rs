@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::*;
 use crate::ir::{self, Probe};
-use crate::live::Registry;
 use crate::live::standing::ASIDE;
+use crate::live::{Key, Registry};
 
 /// Backends with a clock that the test moves and back ends that answer as it says.
 struct Bed {
@@ -177,6 +177,44 @@ fn failures_are_counted_on_through_changes_of_anything_else() {
         failed += bed.pass(1, |number| if number == 1 { bad(1) } else { Ok(()) }).iter().filter(|n| **n == 1).count();
     }
     assert_eq!(bed.standings("web")[0], "unhealthy");
+}
+
+#[test]
+fn checks_go_on_when_keys_of_cookies_come_and_go() {
+    let mut bed = Bed::new();
+    let with_key = |bed: &mut Bed, key: Option<Key>| {
+        let set = ir::EndpointSet { endpoints: vec![ir::Endpoint { key, ..endpoint(1, "pod", false) }] };
+        bed.registry.set_endpoints(&id("web"), &set);
+        bed.roll.look(bed.now);
+    };
+    with_key(&mut bed, None);
+    bed.follow(&[("web", check())]);
+    bed.pass(1, good);
+    let due = bed.roll.next_due();
+    for key in [Some([1; 12]), None, Some([1; 12])] {
+        with_key(&mut bed, key);
+        assert_eq!(bed.roll.next_due(), due, "{key:?}");
+    }
+    while bed.pass(1, bad).is_empty() {}
+    assert_eq!(bed.standings("web"), ["ready"], "one failure is not the first answer");
+    with_key(&mut bed, Some([2; 12]));
+    assert!(bed.roll.next_due().unwrap() <= bed.now + Duration::from_secs(1), "a Pod that was made anew is another");
+}
+
+#[test]
+fn an_answer_says_nothing_about_the_pod_that_has_the_address_since() {
+    let mut bed = Bed::new();
+    bed.set("web", &[1]);
+    bed.follow(&[("web", check())]);
+    bed.now = bed.roll.next_due().unwrap();
+    let task = bed.roll.take_due(bed.now).unwrap();
+    let set = ir::EndpointSet { endpoints: vec![endpoint(1, "another", false)] };
+    bed.registry.set_endpoints(&id("web"), &set);
+    bed.roll.ended(task.ticket, bed.now, Some(bad(1)), bed.now);
+    assert_eq!(bed.standings("web"), ["ready"]);
+    bed.roll.look(bed.now);
+    assert_eq!(bed.pass(1, bad)[..1], [1], "it is asked for itself");
+    assert_eq!(bed.standings("web"), ["unhealthy"]);
 }
 
 #[test]
