@@ -1,6 +1,6 @@
 //! The second road: the endpoints of one backend from slices, Pods and DNS, with no new table.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -23,6 +23,17 @@ const ENOUGH: usize = 3;
 
 /// The endpoints of one backend. The problem says why there is none.
 pub fn endpoints(snapshot: &Snapshot, backend: &Backend, resolved: &Resolved) -> (EndpointSet, Vec<Problem>) {
+    endpoints_while(snapshot, backend, resolved, &BTreeSet::new())
+}
+
+/// The same while those at the addresses `aside` are set aside: they stay endpoints, but a zone whose endpoints fail does not
+/// keep its requests.
+pub fn endpoints_while(
+    snapshot: &Snapshot,
+    backend: &Backend,
+    resolved: &Resolved,
+    aside: &BTreeSet<SocketAddr>,
+) -> (EndpointSet, Vec<Problem>) {
     match &backend.source {
         // What is wrong was said when it was compiled.
         EndpointSource::None => (EndpointSet::default(), Vec::new()),
@@ -33,7 +44,7 @@ pub fn endpoints(snapshot: &Snapshot, backend: &Backend, resolved: &Resolved) ->
         }
         EndpointSource::Slices { port_name, target_port, prefer_ipv6 } => {
             let port = SlicePortRule { name: port_name, number: *target_port };
-            from_slices(snapshot, backend, &port, *prefer_ipv6)
+            from_slices(snapshot, backend, &port, *prefer_ipv6, aside)
         }
         EndpointSource::Dns { name, port, allow_loopback } => {
             from_dns(snapshot, backend, name, *port, *allow_loopback, resolved)
@@ -80,6 +91,7 @@ fn from_slices(
     backend: &Backend,
     port: &SlicePortRule<'_>,
     prefer_ipv6: bool,
+    aside: &BTreeSet<SocketAddr>,
 ) -> (EndpointSet, Vec<Problem>) {
     let slices = snapshot.slices.get(&backend.id.service);
     let candidates = candidates(slices.into_iter().flatten(), port);
@@ -92,8 +104,8 @@ fn from_slices(
     let ipv6 = if best(!prefer_ipv6) > best(prefer_ipv6) { !prefer_ipv6 } else { prefer_ipv6 };
     let chosen = best(ipv6);
     let used = candidates.iter().filter(|(at, found)| at.is_ipv6() == ipv6 && found.best != Use::None);
-    let ready = used.clone().map(|(_, found)| found).filter(|found| found.best == Use::Ready);
-    let zone = our_zone(snapshot, backend, ready);
+    let ready = used.clone().filter(|(_, found)| found.best == Use::Ready);
+    let zone = our_zone(snapshot, backend, ready.map(|(at, found)| (found.zones, aside.contains(at))));
     let mut problems = Vec::new();
     let mut endpoints = Vec::new();
     for (address, found) in used {
@@ -133,18 +145,18 @@ fn from_slices(
     (EndpointSet { endpoints }, problems)
 }
 
-/// Our zone, if requests stay in it: every ready endpoint says for which zones it is meant, and enough of them are meant for
-/// ours. A zone with few would be overrun.
-fn our_zone<'a, 'c: 'a>(
+/// Our zone, if requests stay in it: every ready endpoint says for which zones it is meant, and enough of those that are not
+/// set aside are meant for ours. A zone with few would be overrun. `ready`: the zones of each, and whether it is set aside.
+fn our_zone<'a>(
     snapshot: &'a Snapshot,
     backend: &Backend,
-    ready: impl Iterator<Item = &'a Candidate<'c>> + Clone,
+    ready: impl Iterator<Item = (&'a [Arc<str>], bool)> + Clone,
 ) -> Option<&'a Arc<str>> {
     let zone = snapshot.zone.as_ref().filter(|_| backend.balancing.prefer_zone)?;
-    let all = ready.clone().count();
-    let ours = ready.clone().filter(|found| found.zones.contains(zone)).count();
-    let has_enough = ours >= ENOUGH || ours > 0 && 3 * ours >= all;
-    (has_enough && ready.clone().all(|found| !found.zones.is_empty())).then_some(zone)
+    let in_use = ready.clone().filter(|(_, is_aside)| !is_aside);
+    let ours = in_use.clone().filter(|(zones, _)| zones.contains(zone)).count();
+    let has_enough = ours >= ENOUGH || ours > 0 && 3 * ours >= in_use.count();
+    (has_enough && ready.clone().all(|(zones, _)| !zones.is_empty())).then_some(zone)
 }
 
 fn candidates<'a>(

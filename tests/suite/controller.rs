@@ -25,6 +25,7 @@ struct World {
     controller: Controller,
     outlets: Outlets,
     snapshot: Snapshot,
+    zone: Option<Arc<str>>,
     now: i64,
 }
 
@@ -46,11 +47,11 @@ impl World {
     fn new() -> World {
         let outlets = outlets();
         let controller = Controller::new(outlets.clone(), CompileOptions::default(), Vec::new());
-        World { controller, outlets, snapshot: Snapshot::default(), now: 0 }
+        World { controller, outlets, snapshot: Snapshot::default(), zone: None, now: 0 }
     }
 
     fn serve(&mut self, text: &str) {
-        let next = yaml::read(text, "f.yaml").into_snapshot();
+        let next = Snapshot { zone: self.zone.clone(), ..yaml::read(text, "f.yaml").into_snapshot() };
         let delta = Delta::between(&self.snapshot, &next);
         self.snapshot = next;
         self.now += 1;
@@ -95,6 +96,30 @@ fn routes_make_a_table_and_endpoints_do_not() {
     assert_eq!(world.outlets.table.generation(), first + 1);
     assert!(world.outlets.table.load().find("a.example", "/").is_none());
     assert_eq!(world.endpoints(), ["10.0.0.1:8080"], "one change may take both roads");
+}
+
+#[test]
+fn requests_leave_our_zone_while_its_endpoints_fail() {
+    let mut world = World::new();
+    world.zone = Some("a".into());
+    let annotated =
+        INGRESS.replace("{name: web}, spec", "{name: web, annotations: {fairlead.dev/locality: prefer}}, spec");
+    let endpoint =
+        |number: u8, zone: &str| format!("{{addresses: [10.0.0.{number}], hints: {{forZones: [{{name: {zone}}}]}}}}");
+    let both = format!("{}, {}", endpoint(1, "a"), endpoint(2, "b"));
+    world.serve(&format!("{annotated}{SERVICE}{}", SLICE.replace("{addresses: [10.0.0.1]}", &both)));
+    assert_eq!(world.endpoints(), ["10.0.0.1:8080"]);
+    let mut heard = world.outlets.registry.transitions().unwrap();
+    let backend = Arc::clone(&world.outlets.registry.backends()[0]);
+    let ours = Arc::clone(&backend.endpoints.load().candidates[0]);
+    let mut found = |is_healthy| {
+        backend.judge(&ours, is_healthy, "a check".into(), Instant::now());
+        let told = [heard.try_recv().unwrap()];
+        assert!(world.controller.follow_standings(&world.snapshot, &told, Instant::now()));
+        world.endpoints()
+    };
+    assert_eq!(found(false), ["10.0.0.1:8080", "10.0.0.2:8080"], "it stays, and is judged on");
+    assert_eq!(found(true), ["10.0.0.1:8080"], "and comes back to its zone");
 }
 
 #[test]
