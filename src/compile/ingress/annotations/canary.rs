@@ -16,8 +16,8 @@ const LEAST_TOTAL: u32 = 100;
 pub(super) const ROWS: &[Row] = &[
     both("affinity-canary-behavior", Honoured(behavior)).takes("one of: sticky, legacy").for_ingress().does(
         "sticky",
-        "`sticky`: the cookie of the mainline remembers the choice; `legacy`: it does not, and the canary \
-         gives none out",
+        "`sticky`: the cookie of the mainline remembers the choice, also when the endpoint that it names is gone; \
+         `legacy`: it does not, and the canary gives none out",
     ),
     both("canary", Honoured(|value, to| value.boolean().map(|is| to.canary.is_canary = Some(value.told(is)))))
         .takes("one of: true, false")
