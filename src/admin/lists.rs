@@ -51,14 +51,21 @@ pub(super) fn routes(view: &View, filter: &Filter) -> Routes {
     Routes { generation: table.generation, routes }
 }
 
-/// Every backend that a route of the table names.
+/// Every backend that a route of the table names: as where its requests go or, if no route does that, as whatever else.
 pub(super) fn backends(view: &View, filter: &Filter) -> Backends {
     let table = view.table.load();
+    let of_host = || table.routes().filter(|(_, host, _)| filter.takes_host(host)).map(|(_, _, route)| route);
+    let own = of_host().flat_map(|route| route.backend().map(|backend| (route, backend)));
+    let others = of_host().flat_map(|route| route.others().map(move |backend| (route, backend)));
     let mut backends: BTreeMap<&ir::BackendId, Backend> = BTreeMap::new();
-    for (_, host, route) in table.routes() {
-        let Target::Backend(backend) = &route.target else { continue };
+    for (route, backend) in own.chain(others) {
         let id = &backend.settings.id;
-        if filter.takes_host(host) && filter.takes_namespace(&id.service.namespace) && !backends.contains_key(id) {
+        // A URL is in no namespace but that of who names it.
+        let namespace = match &*id.service.namespace {
+            "" => &route.rule.origin.object.name.namespace,
+            own => own,
+        };
+        if filter.takes_namespace(namespace) && !backends.contains_key(id) {
             backends.insert(id, Backend::new(backend));
         }
     }

@@ -131,6 +131,24 @@ impl Route {
         let has_fallback = self.aside.as_ref().is_some_and(|aside| aside.fallback.is_some());
         !has_fallback && self.rule.policy.cache.is_none() && backend.live.endpoints.load().candidates.is_empty()
     }
+
+    /// Who gets its requests.
+    pub fn backend(&self) -> Option<&BackendRef> {
+        match &self.target {
+            Target::Backend(backend) => Some(backend),
+            Target::Closed(_) | Target::NotFound => None,
+        }
+    }
+
+    /// Who else has to do with its requests: who takes a share of them, and whom its filters ask.
+    pub fn others(&self) -> impl Iterator<Item = &BackendRef> {
+        let canary = self.backend().and_then(|backend| backend.canary.as_ref());
+        let aside = self.aside.iter().flat_map(|aside| {
+            let Aside { limits: _, external, fallback, errors, mirror } = &**aside;
+            [external, fallback, errors, mirror].into_iter().flatten()
+        });
+        canary.map(|canary| &canary.backend).into_iter().chain(aside)
+    }
 }
 
 impl RoutingTable {

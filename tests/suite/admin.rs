@@ -8,11 +8,15 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use bytes::BytesMut;
 use fairlead::admin::{AnswerSettings, Listener, Listeners, Server, View};
+use fairlead::compile::compile;
 use fairlead::http1::ResponseHead;
 use fairlead::live::{Life, Place, Registry, Stored};
-use fairlead::snapshot::secret;
+use fairlead::settings::CompileOptions;
+use fairlead::snapshot::{secret, yaml};
 use fairlead::table::{RoutingTable, SharedTable};
 use fairlead::telemetry::{Metrics, Readiness};
+
+use crate::bed::{ingress, service};
 
 /// Longer than anything here takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -104,6 +108,45 @@ fn a_purge_is_posted_as_json_and_tells_how_much_is_gone() {
 }
 
 #[test]
+fn every_backend_of_the_table_is_listed_once_whatever_it_is_for() {
+    let running = Running::loopback();
+    let n = "nginx.ingress.kubernetes.io";
+    let asks = format!(
+        "{n}/auth-url: 'http://127.0.0.1:81/', {n}/mirror-target: 'http://127.0.0.1:82/$request_uri', \
+         {n}/custom-http-errors: '404', {n}/default-backend: both"
+    );
+    let errors = format!("{n}/custom-http-errors: '503', {n}/default-backend: errors");
+    let canary = format!("{n}/canary: 'true', {n}/canary-weight: '10'");
+    let manifests = [
+        ["both", "canary", "errors", "main", "unused"].map(|name| service(name, &[])).concat(),
+        ingress("main", "a.example", "/", "main", &asks),
+        ingress("canary", "a.example", "/", "canary", &canary),
+        // What is a route's own somewhere is listed as that.
+        ingress("other", "b.example", "/", "both", &format!("{errors}, {n}/backend-protocol: GRPC")),
+    ];
+    running.serve(&manifests.concat());
+    let listed = |query: &str| {
+        let answer = get(running.admin[0], &format!("/api/v1/backends{query}"));
+        let body: serde_json::Value = serde_json::from_str(answer.split("\r\n\r\n").nth(1).unwrap()).unwrap();
+        let line = |backend: &serde_json::Value| {
+            format!("{} {}", backend["name"].as_str().unwrap(), backend["protocol"].as_str().unwrap())
+        };
+        body["backends"].as_array().unwrap().iter().map(line).collect::<Vec<_>>()
+    };
+    let (urls, services) = (
+        ["http://127.0.0.1:81 http1", "http://127.0.0.1:82 http1"],
+        ["canary:http http1", "errors:http http1", "main:http http1"].map(|line| format!("default/{line}")),
+    );
+    let [canary, errors, main] = &services;
+    let both = "default/both:http h2c";
+    let all = [urls[0], urls[1], both, canary, errors, main];
+    assert_eq!(listed(""), all);
+    assert_eq!(listed("?namespace=default"), all);
+    assert_eq!(listed("?host=b.example"), [both, errors]);
+    assert_eq!(listed("?namespace=other"), [""; 0]);
+}
+
+#[test]
 fn a_connection_carries_one_request() {
     let running = Running::loopback();
     let answer =
@@ -187,6 +230,14 @@ impl Running {
             _server: Server::start(listeners, Arc::clone(&view)).unwrap(),
             view,
         }
+    }
+
+    fn serve(&self, manifests: &str) {
+        let view = &self.view;
+        let snapshot = yaml::read(manifests, "test.yaml").into_snapshot();
+        let config = compile(&snapshot, &CompileOptions::default()).config;
+        let table = RoutingTable::build(&config, None, &view.registry, &view.metrics, &view.default_certificate);
+        view.table.publish(Arc::new(table));
     }
 }
 
