@@ -52,7 +52,9 @@ fn claim(
         draft.problems.push(problem(draft.object(), Severity::Error, Reason::PathInvalid, &*field, why, hint));
         return None;
     }
-    let Ok(Aim { target: Target::Backend(id), port, .. }) = draft.target(backend, &field, None) else { return None };
+    let Ok(Aim { target: Target::Backend(id), port, .. }) = draft.target(backend, &field, None, true) else {
+        return None;
+    };
     Some(Arc::new(CanaryClaim {
         paths,
         written: written.into(),

@@ -24,7 +24,7 @@ use super::claim::{
 use super::filters::{ClearText, of_nobody, tls_redirect};
 use super::merge::backend_tls;
 use super::names;
-use super::resolve::{Resolution, resolve};
+use super::resolve::{Fault, Resolution, resolve};
 use super::said::{BackendSettings, Said, Told};
 use super::shared::Shared;
 use super::view::View;
@@ -149,6 +149,10 @@ const MOST_MEMORY: usize = 64 << 20;
 /// The same for those that may be slow: a request is compared with each of them.
 const MOST_SLOW: usize = 2 * LARGEST_PATTERN;
 
+/// What to do about a kept `Host` where another one is asked for.
+const NO_PATH: &str =
+    "upstream-vhost acts on paths of rules: name the Service in one if the far side needs its own name";
+
 /// What is claimed on one host so far.
 struct HostDraft {
     root: RootClaim,
@@ -167,7 +171,7 @@ impl Draft<'_, '_, '_> {
         let field: Arc<str> = "spec.defaultBackend".into();
         self.ask_at(&HostPattern::Any);
         let closed = self.settings.closed(false);
-        let aim = match self.target(backend, &field, closed) {
+        let aim = match self.target(backend, &field, closed, self.host_kept()) {
             Ok(aim) => aim,
             Err(why) => return self.reject(HostPattern::Any, "/", &field, why),
         };
@@ -225,7 +229,7 @@ impl Draft<'_, '_, '_> {
             }
         };
         let closed = self.settings.closed(path::begins(&matched, &self.view.ground.keys.no_auth));
-        match self.target(&path.backend, field, closed) {
+        match self.target(&path.backend, field, closed, self.host_kept()) {
             Ok(aim) => {
                 let is_costly = self.is_costly(&matched, is_regex);
                 Some(RouteClaim { is_regex, is_costly, ..self.route(matched, written, field, aim, false) })
@@ -333,7 +337,8 @@ impl Draft<'_, '_, '_> {
         let closed = self.settings.closed(false);
         let own = match &self.ingress.default_backend {
             Some(backend) if !self.ingress.rules.is_empty() => {
-                self.target(backend, &"spec.defaultBackend".into(), closed).ok()
+                // What is changed in requests is not for paths that nobody declared.
+                self.target(backend, &"spec.defaultBackend".into(), closed, true).ok()
             }
             Some(_) | None => None,
         };
@@ -356,12 +361,19 @@ impl Draft<'_, '_, '_> {
         }
     }
 
-    /// What a backend reference leads to; `Err` is why its path is skipped.
+    /// Whether paths of rules pass on the client's `Host`.
+    fn host_kept(&self) -> bool {
+        self.filters.request.as_ref().is_none_or(|edits| edits.host.is_none())
+    }
+
+    /// What a backend reference leads to; `Err` is why its path is skipped. `keeps_host`: requests get there with the client's
+    /// `Host`.
     fn target(
         &mut self,
         backend: &IngressBackend,
         field: &Arc<str>,
         closed: Option<Reason>,
+        keeps_host: bool,
     ) -> Result<Aim, &'static str> {
         let incomplete = |reason: Reason, message: &str, hint: &str| {
             problem(&self.ingress.meta.object, Severity::Error, reason, &**field, message, hint)
@@ -391,7 +403,7 @@ impl Draft<'_, '_, '_> {
                 return Ok(Target::Closed(closed.unwrap_or(Reason::ServiceNotFound)).into());
             }
         };
-        let (id, is_first) = self.resolve(service, port, field);
+        let (id, is_first) = self.resolve(service, port, field, keeps_host);
         if let Some(reason) = closed {
             return Ok(Target::Closed(reason).into());
         }
@@ -417,9 +429,10 @@ impl Draft<'_, '_, '_> {
     }
 
     /// The identity of a Service port, and whether it was met for the first time; says what is wrong with it at the field.
-    fn resolve(&mut self, service: &Arc<str>, port: &PortKey, field: &Arc<str>) -> (BackendId, bool) {
+    fn resolve(&mut self, service: &Arc<str>, port: &PortKey, field: &Arc<str>, keeps_host: bool) -> (BackendId, bool) {
         let key = (Arc::clone(service), port.clone());
         let is_first = !self.resolved.contains_key(&key);
+        let changes_host = !self.host_kept();
         let namespace = &self.ingress.meta.object.name.namespace;
         let name = Name { namespace: Arc::clone(namespace), name: Arc::clone(service) };
         let view = &mut *self.view;
@@ -431,15 +444,15 @@ impl Draft<'_, '_, '_> {
             }
         }
         // What is wrong is said at every field that it breaks, what is merely to be known once.
-        if let Some(fault) = resolution.fault.as_ref().filter(|fault| is_first || fault.severity != Severity::Info) {
-            self.problems.push(problem(
-                &self.ingress.meta.object,
-                fault.severity,
-                fault.reason,
-                &**field,
-                fault.message.as_str(),
-                fault.hint.as_str(),
-            ));
+        let fault = match &resolution.fault {
+            Some(fault) if fault.reason != Reason::ExternalNameHostKept => Some(fault.clone()),
+            _ if keeps_host => resolution.fault.take(),
+            _ => None,
+        };
+        if let Some(Fault { severity, reason, message, hint }) = fault {
+            let is_said_elsewhere = changes_host && reason == Reason::ExternalNameHostKept;
+            let hint = if is_said_elsewhere { NO_PATH.to_owned() } else { hint };
+            self.problems.push(problem(&self.ingress.meta.object, severity, reason, &**field, message, hint));
         }
         (resolution.id.clone(), is_first)
     }
