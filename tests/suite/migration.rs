@@ -48,6 +48,22 @@ fn every_report_says_what_stands_beside_it() {
 }
 
 #[test]
+fn the_page_shows_the_report_of_its_case() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let report = fs::read_to_string(root.join("tests/migration/page/report.txt")).unwrap();
+    let report = report.replace("in/shop.yaml", "shop.yaml");
+    let path = root.join("docs/migration.md");
+    let page = fs::read_to_string(&path).unwrap();
+    let (before, rest) = page.split_once("```text\n").unwrap();
+    let (shown, after) = rest.split_once("```\n").unwrap();
+    if std::env::var_os("GOLDEN_WRITE").is_some() {
+        fs::write(&path, format!("{before}```text\n{report}```\n{after}")).unwrap();
+    } else {
+        assert_eq!(shown, report);
+    }
+}
+
+#[test]
 fn json_has_what_the_text_says() {
     for case in cases() {
         let (code, text, _) = check(&case, &["in"]);
