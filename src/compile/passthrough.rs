@@ -6,7 +6,7 @@ use super::claim::problem;
 use super::ingress::annotations::field;
 use super::said::Told;
 use super::shared::Shared;
-use crate::ir::{Filters, HostPattern, Object, PathKind, PathMatch, Policy, Problem, Reason, Route, Severity};
+use crate::ir::{Filters, HostPattern, Object, PathKind, PathMatch, Policy, Problem, Reason, Route, Severity, Target};
 
 /// Who asks for it, and by which times it goes.
 pub(super) type Asked<'a> = (&'a Arc<Object>, &'a Told<Arc<Policy>>);
@@ -38,6 +38,12 @@ pub(super) fn route<'r>(
         tell(&own, message, "add the path / with the Service that TLS is to be passed on to");
         return None;
     };
+    if let Target::Closed(reason) = root.target {
+        let message = format!(
+            "ssl-passthrough: the path / of {pattern} is closed ({reason}), so connections over TLS are closed, and not passed on"
+        );
+        tell(&own, message, &format!("put right what is told of {}", root.origin.object));
+    }
     if is_guarded {
         let message = format!(
             "ssl-passthrough: what guards paths of {pattern} acts on requests in clear text only: those over TLS are not seen"

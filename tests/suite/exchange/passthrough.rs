@@ -213,7 +213,9 @@ fn another_endpoint_is_tried_and_where_there_is_none_the_connection_closes() {
     refused(&passing(&(service("web", &[]) + &ingress("web", "a.example", "/", "web", PASS))), "no_endpoints");
     refused(&passing(&ingress("web", "a.example", "/", "web", PASS)), "no_endpoints");
     let broken = format!("{PASS}, nginx.ingress.kubernetes.io/whitelist-source-range: office");
-    refused(&passing(&one(raw.address, &broken)), "denied");
+    let bed = passing(&one(raw.address, &broken));
+    refused(&bed, "denied");
+    assert_eq!(bed.reasons("web", "nginx.ingress.kubernetes.io/ssl-passthrough"), ["AnnotationIgnored"]);
 }
 
 #[test]
