@@ -1,6 +1,5 @@
 //! A folder or a cluster compiled without serving it, for `check` and `explain`.
 
-use std::net::{IpAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,13 +32,13 @@ pub(super) struct Loaded {
     endpoints: EndpointSets,
 }
 
-/// Reads and compiles files and folders. Names of ExternalName Services are looked up once, as the system does it.
+/// Reads and compiles files and folders. Names of ExternalName Services are looked up once.
 pub(super) fn load(paths: &[String], options: &CompileOptions) -> Result<Loaded, Stop> {
     for path in paths {
         flag::existing(Path::new(path)).map_err(Stop::unusable)?;
     }
     let paths: Vec<PathBuf> = paths.iter().map(PathBuf::from).collect();
-    Ok(compiled(source::folder::read(&paths, &options.annotations_prefix), options))
+    compiled(source::folder::read(&paths, &options.annotations_prefix), options)
 }
 
 /// Reads and compiles what a cluster holds, or one namespace of it. What may not be read is among the problems.
@@ -59,15 +58,15 @@ pub(super) fn load_cluster(given: &Given, options: &CompileOptions) -> Result<Lo
         let read = timeout(PATIENCE, source.read_once()).await;
         read.map_err(|_| Stop::failed(format!("the API server does not answer all in {} s", PATIENCE.as_secs())))
     })?;
-    let mut loaded = compiled(Arc::unwrap_or_clone(snapshot), options);
+    let mut loaded = compiled(Arc::unwrap_or_clone(snapshot), options)?;
     // Names of the cluster are not known here.
     loaded.problems.retain(|problem| problem.reason != Reason::ExternalNameUnresolved);
     Ok(loaded)
 }
 
-fn compiled(snapshot: Snapshot, options: &CompileOptions) -> Loaded {
+fn compiled(snapshot: Snapshot, options: &CompileOptions) -> Result<Loaded, Stop> {
     let Compiled { config, mut problems } = compile(&snapshot, options);
-    let resolved = if options.folder { resolve(&config) } else { Resolved::default() };
+    let resolved = if options.folder { resolve(&config)? } else { Resolved::default() };
     let mut sets = EndpointSets::new();
     for (id, backend) in &*config.backends {
         let (set, found) = endpoints(&snapshot, backend, &resolved);
@@ -76,7 +75,7 @@ fn compiled(snapshot: Snapshot, options: &CompileOptions) -> Loaded {
     }
     problems.sort();
     problems.dedup();
-    Loaded { snapshot, config, problems, endpoints: sets }
+    Ok(Loaded { snapshot, config, problems, endpoints: sets })
 }
 
 impl Loaded {
@@ -100,18 +99,13 @@ impl Loaded {
     }
 }
 
-fn resolve(config: &Config) -> Resolved {
+/// What serving would find, so that both say the same of a name.
+fn resolve(config: &Config) -> Result<Resolved, Stop> {
     let names = config.backends.values().filter_map(|backend: &Arc<Backend>| match &backend.source {
         EndpointSource::Dns { name, .. } => Some(Arc::clone(name)),
         EndpointSource::Fixed(_) | EndpointSource::None | EndpointSource::Slices { .. } => None,
     });
-    names
-        .filter_map(|name| {
-            let found = (&*name, 0).to_socket_addrs().ok()?;
-            let mut addresses: Vec<IpAddr> = found.map(|address| address.ip()).collect();
-            addresses.sort();
-            addresses.dedup();
-            Some((name, addresses))
-        })
-        .collect()
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Stop::failed(format!("cannot start: {error}")))?;
+    Ok(runtime.block_on(source::dns::look_up(names)))
 }

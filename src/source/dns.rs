@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ use domain::base::{Message, Question};
 use domain::rdata::{A, Aaaa};
 use domain::resolv::StubResolver;
 use futures::stream::{FuturesUnordered, StreamExt};
-use tokio::time::{sleep_until, timeout};
+use tokio::time::{sleep_until, timeout, timeout_at};
 
 use crate::compile::Resolved;
 
@@ -26,6 +26,8 @@ const RETRY: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs
 const STALE: Duration = Duration::from_secs(60);
 /// Longest wait for one answer, whatever resolv.conf says.
 const PATIENCE: Duration = Duration::from_secs(15);
+/// Names that are asked at once where each is asked once: each takes sockets.
+const AT_ONCE: usize = 64;
 
 /// An answer: addresses and how long they hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -213,6 +215,23 @@ impl Dns {
             }
         }
     }
+}
+
+/// What the same servers say of these names, each asked once. What does not answer in time has no address.
+pub async fn look_up(wanted: impl IntoIterator<Item = Arc<str>>) -> Resolved {
+    let (mut names, resolver) = (Names::default(), StubResolver::new());
+    let now = Instant::now();
+    names.follow(wanted, now);
+    let answers = futures::stream::iter(names.due(now)).map(|name| async {
+        let answer = ask(&resolver, &name).await;
+        (name, answer)
+    });
+    let mut answers = pin!(answers.buffer_unordered(AT_ONCE));
+    let end = tokio::time::Instant::from_std(now + PATIENCE);
+    while let Ok(Some((name, answer))) = timeout_at(end, answers.next()).await {
+        names.answered(&name, answer, now);
+    }
+    names.resolved()
 }
 
 /// A and AAAA of an absolute name. One of the two is enough.

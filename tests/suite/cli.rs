@@ -249,6 +249,20 @@ fn explain_names_the_route_and_its_exit_code_says_whether_one_answers() {
 }
 
 #[test]
+fn names_of_this_machine_are_known_without_dns_as_when_serving() {
+    let folder = manifests("nginx.ingress.kubernetes.io/auth-url: http://gate.localhost:81/");
+    let text = fs::read_to_string(folder.path().join("shop.yaml")).unwrap();
+    let external = "spec: {type: ExternalName, externalName: web.localhost, ports: [{name: http, port: 80}]}";
+    let text = text.replace("spec: {ports: [{name: http, port: 80}]}", external);
+    fs::write(folder.path().join("shop.yaml"), text).unwrap();
+    let path = folder.path().to_str().unwrap();
+    let (code, out, _) = run(&["check", path]);
+    assert!(code == 0 && !out.contains("ExternalNameUnresolved") && !out.contains("NoEndpoints"), "{out}");
+    let (code, out, _) = run(&["explain", "http://a.example/x", "--manifests", path]);
+    assert!(code == 0 && out.contains("one of 127.0.0.1:80, [::1]:80"), "{code} {out}");
+}
+
+#[test]
 fn a_port_in_use_is_told_with_its_holder_and_exit_1() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();
