@@ -49,7 +49,7 @@ pub const SERVE: &[Flag] = &[
         Text("NAME"),
         "fairlead",
         CLASSES,
-        "class that is ours when no IngressClass object says so",
+        "class that is ours when no IngressClass object says so; in files without any IngressClass every class is",
     ),
     Flag::new(
         "controller-class",
