@@ -91,7 +91,11 @@ fn explained(view: &View, query: &str) -> Answered {
             })
         });
     match request {
-        Ok(request) => json(StatusCode::OK, &explain::explain(&view.table.load(), &view.listeners, &request)),
+        Ok(request) => {
+            let problems = view.problems.load();
+            let told = explain::explain(&view.table.load(), &view.listeners, &request);
+            json(StatusCode::OK, &told.blame(problems.iter().map(|standing| &standing.problem)))
+        }
         Err(why) => error(StatusCode::BAD_REQUEST, &why),
     }
 }

@@ -3,6 +3,7 @@
 //! The admin API and `fairlead explain --manifests` both answer from here. What is decided is `table::decide`, which every
 //! request of the proxy goes through; `table::explain` adds why its look-up found what it found.
 
+mod blame;
 mod entry;
 mod passthrough;
 

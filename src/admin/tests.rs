@@ -231,6 +231,14 @@ fn explain_tells_the_route_its_endpoints_and_who_lost() {
 }
 
 #[test]
+fn explain_tells_what_closed_a_path() {
+    let (_, body) = get(&shop(), "/api/v1/explain?url=http%3A%2F%2Fa.example%2Flogin");
+    let told: Value = serde_json::from_str(&body).unwrap();
+    let text = &told["steps"].as_array().unwrap().last().unwrap()["text"];
+    assert_eq!(text, "by spec.rules[0].http.paths[1]: no Service shop/cart");
+}
+
+#[test]
 fn explain_in_text_begins_with_the_answer() {
     let view = shop();
     let text = |url: &str| {

@@ -28,7 +28,7 @@ pub(super) fn run(call: &Call<'_>) -> Result<u8, Stop> {
         }
         let options = CompileOptions::read(given)?;
         let loaded = offline::load(given.all("manifests"), &options)?;
-        explain(&loaded.table()?, &loaded.listeners(&options), &request)
+        explain(&loaded.table()?, &loaded.listeners(&options), &request).blame(&loaded.problems)
     } else {
         ask(call, &request)?
     };

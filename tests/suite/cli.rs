@@ -69,6 +69,7 @@ fn help_of_every_command_is_complete_and_version_is_one_line() {
         assert!(top.contains(&format!("  {command} ")), "{top}");
         let (code, help, _) = run(&[command, "--help"]);
         assert!(code == 0 && help.contains("Usage: fairlead"), "{command}: {help}");
+        assert!(help.contains("Exit codes: 0 ") || command == "demo", "{command}: {help}");
         assert_eq!(
             run(&[command, "--version"]),
             (0, format!("fairlead {}\n", env!("CARGO_PKG_VERSION")), String::new())
@@ -246,6 +247,44 @@ fn explain_names_the_route_and_its_exit_code_says_whether_one_answers() {
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let (code, out, err) = run(&["explain", "http://a.example/x", "--admin", &free]);
     assert!(code == 2 && out.is_empty() && err.contains("nothing answers on"), "{code} {out} {err}");
+}
+
+#[test]
+fn explain_names_what_closed_a_path() {
+    let n = "nginx.ingress.kubernetes.io";
+    for (annotations, path, closed) in [
+        (
+            format!("{n}/whitelist-source-range: office, {n}/proxy-body-size: much"),
+            "/",
+            &[("AccessRuleBroken", "whitelist-source-range", "\"office\" has")][..],
+        ),
+        (
+            format!("{n}/auth-type: basic, {n}/auth-secret: users, {n}/server-snippet: 'load x;'"),
+            "/",
+            &[("AccessRuleBroken", "auth-secret", "there is no Secret"), ("", "server-snippet", "\"load x;\" is not")],
+        ),
+        (
+            format!("{n}/use-regex: 'true'"),
+            "/(?!a)",
+            &[("RegexInvalid", "spec.rules[0].http.paths[0]", "is no regular expression")],
+        ),
+    ] {
+        let folder = manifests(&annotations);
+        let text = fs::read_to_string(folder.path().join("shop.yaml")).unwrap();
+        let text =
+            text.replace("path: /, pathType: Prefix", &format!("path: {path}, pathType: ImplementationSpecific"));
+        fs::write(folder.path().join("shop.yaml"), text).unwrap();
+        let words = ["explain", "http://a.example/x", "--manifests", folder.path().to_str().unwrap()];
+        let (code, out, _) = run(&words);
+        let told: Vec<&str> = out.lines().filter(|line| line.starts_with("  backend ")).collect();
+        assert!(code == 1 && told[0].ends_with(&format!("closed: {}", closed[0].0)), "{out}");
+        assert_eq!(told.len() - 1, closed.len(), "{out}");
+        for (_, place, why) in closed {
+            let names =
+                |line: &&&str| line.starts_with("  backend   by ") && line.contains(place) && line.contains(why);
+            assert_eq!(told.iter().filter(names).count(), 1, "{place} in {out}");
+        }
+    }
 }
 
 #[test]
