@@ -219,7 +219,7 @@ const VERBS: &[Verb] = &[
     Verb {
         name: "routes",
         about: "List the routes of a running Fairlead",
-        after: "",
+        after: LISTING_AFTER,
         flags: || flags::LISTING,
         positional: None,
         run: |call| listing::run(call, &listing::ROUTES),
@@ -227,7 +227,7 @@ const VERBS: &[Verb] = &[
     Verb {
         name: "backends",
         about: "List backends and endpoints of a running Fairlead",
-        after: "",
+        after: LISTING_AFTER,
         flags: || flags::LISTING,
         positional: None,
         run: |call| listing::run(call, &listing::BACKENDS),
@@ -235,7 +235,7 @@ const VERBS: &[Verb] = &[
     Verb {
         name: "certificates",
         about: "List the certificates of a running Fairlead: names and dates, never keys",
-        after: "",
+        after: LISTING_AFTER,
         flags: || flags::LISTING,
         positional: None,
         run: |call| listing::run(call, &listing::CERTIFICATES),
@@ -243,7 +243,7 @@ const VERBS: &[Verb] = &[
     Verb {
         name: "problems",
         about: "List what is wrong with the configuration of a running Fairlead",
-        after: "",
+        after: LISTING_AFTER,
         flags: || flags::LISTING,
         positional: None,
         run: |call| listing::run(call, &listing::PROBLEMS),
@@ -255,9 +255,17 @@ Every flag can be set by the environment: --http-port is FAIRLEAD_HTTP_PORT. A f
 One dash is as good as two; booleans are --x or --x=false; times are seconds or 250ms, 10s, 5m, 1h.
 Exit codes: 0 after a clean drain, 1 failure, 2 unusable arguments or settings.";
 
-const CHECK_AFTER: &str = "Exit codes: 0 no error, 1 at least one error, 2 unusable arguments.";
+const CHECK_AFTER: &str = "\
+Exit codes: 0 no error, 1 at least one error, 2 unusable arguments.
+With --from-ingress-nginx: 0 nothing is refused and all could be read, 1 otherwise, 2 nothing to check too.";
 
-const EXPLAIN_AFTER: &str = "Exit codes: 0 a route answers, 1 none does, 2 unusable arguments, or nobody to ask.";
+const EXPLAIN_AFTER: &str = "\
+Exit codes: 0 a back end answers, or a redirect or another answer that was asked for; 1 an error or nobody does;
+2 unusable arguments, or nobody to ask.";
+
+const LISTING_AFTER: &str = "\
+Exit codes: 0 the list is printed, whatever is in it; 1 somebody does not answer, or replicas disagree;
+2 unusable arguments.";
 
 fn parser(program: &'static str) -> Command {
     Command::new(program)
