@@ -260,9 +260,9 @@ impl Controller {
         if is_applied {
             self.outlets.metrics.applied(generation, elapsed);
         }
-        let (hosts, services) = (self.compiled.config.hosts.len(), services.len());
+        let (hosts, changed_services) = (self.compiled.config.hosts.len(), services.len());
         let ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
-        info!(generation, hosts, services, problems, ms, "applied");
+        info!(generation, hosts, changed_services, problems, ms, "applied");
     }
 
     /// Takes over what DNS said since.
