@@ -44,7 +44,12 @@ struct Control {
     watches: Vec<(&'static str, Arc<WatchAge>)>,
     /// Verb, resource, status.
     refusals: BTreeMap<(&'static str, &'static str, u16), u64>,
+    /// Those for which there was no room.
+    other_refusals: u64,
 }
+
+/// Most refusals of the API server that are told apart: it may answer anything with any status.
+const REFUSALS: usize = 24;
 
 impl Metrics {
     /// Metrics for `workers` workers. `per_ingress` false leaves namespace, ingress and service empty.
@@ -125,7 +130,12 @@ impl Metrics {
     /// Counts a request that the API server answered with the status of an error.
     pub fn api_refused(&self, verb: &'static str, resource: &'static str, code: u16) {
         let mut control = self.control.lock().unwrap_or_else(PoisonError::into_inner);
-        *control.refusals.entry((verb, resource, code)).or_default() += 1;
+        let key = (verb, resource, code);
+        if control.refusals.len() < REFUSALS || control.refusals.contains_key(&key) {
+            *control.refusals.entry(key).or_default() += 1;
+        } else {
+            control.other_refusals += 1;
+        }
     }
 
     /// Says whether this process holds the Lease; until then nothing is shown of it.
@@ -269,6 +279,10 @@ impl Metrics {
         let mut refusals = page.family(Kind::Counter, "fairlead_api_refusals_total", help);
         for ((verb, resource, code), count) in &control.refusals {
             refusals.count(&[("verb", verb), ("resource", resource), ("code", &code.to_string())], *count);
+        }
+        if control.other_refusals > 0 {
+            let other = [("verb", "other"), ("resource", "other"), ("code", "other")];
+            refusals.count(&other, control.other_refusals);
         }
         let mut problems = page.family(Kind::Gauge, "fairlead_problems", "Things wrong with the configuration now.");
         for ((severity, reason), count) in &control.problems {

@@ -56,6 +56,19 @@ fn what_the_api_server_refuses_is_counted_by_verb_resource_and_status() {
 }
 
 #[test]
+fn refusals_that_are_too_many_to_be_told_apart_are_counted_as_others() {
+    let metrics = Metrics::new(1, true);
+    for code in (400..600).chain([400]) {
+        metrics.api_refused("get", "secrets", code);
+    }
+    let printed: Vec<_> = samples(&metrics).into_iter().filter(|line| line.contains("refusals")).collect();
+    assert_eq!(printed.len(), 25);
+    assert_eq!(printed[0], r#"fairlead_api_refusals_total{verb="get",resource="secrets",code="400"} 2"#);
+    let others = r#"fairlead_api_refusals_total{verb="other",resource="other",code="other"} 176"#;
+    assert_eq!(printed[24], others);
+}
+
+#[test]
 fn a_request_shows_in_its_class_and_buckets() {
     let metrics = Metrics::new(1, true);
     metrics.route("shop", "web", "api").record(0, 204, Duration::from_millis(20));
@@ -101,6 +114,8 @@ fn everything_that_belongs_to_no_route_stays_under_250_series() {
         }
     }
     [true, false].into_iter().for_each(|is_taken| worker.passed_on(is_taken));
+    (400..600).for_each(|code| metrics.api_refused("get", "secrets", code));
+    metrics.set_leader(true);
     metrics.applied(1, Duration::ZERO);
     let object = object();
     let problems: Vec<_> = [Severity::Error, Severity::Warning, Severity::Info]
