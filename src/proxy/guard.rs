@@ -147,7 +147,7 @@ fn at_once(limits: &RateLimits, most: u32) -> Reply {
 
 /// All rules must let the request in, or with `satisfy: any` one.
 async fn judge<C: Client>(asker: &Asker<'_, C>, access: &Access, edits: &mut Edits) -> Result<(), Stop> {
-    let Asker { worker, client, request, .. } = *asker;
+    let Asker { worker, client, request, route, .. } = *asker;
     edits.withhold(access, request.head);
     match by_address(access, request.client) {
         ByAddress::Admitted => return Ok(()),
@@ -156,7 +156,8 @@ async fn judge<C: Client>(asker: &Asker<'_, C>, access: &Access, edits: &mut Edi
     }
     let mut refused = None;
     if let Some(basic) = &access.basic {
-        if passwords::is_known(worker, client, basic, request.head).await? {
+        let ingress = &route.rule.origin.object.name;
+        if passwords::is_known(worker, client, ingress, basic, request.head).await? {
             if access.any {
                 return Ok(());
             }

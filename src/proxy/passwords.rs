@@ -1,7 +1,7 @@
 //! Whether a client's password is right, without keeping a worker from its other requests.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::pin::pin;
 use std::rc::Rc;
@@ -12,7 +12,7 @@ use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use super::downstream::Client;
@@ -20,7 +20,7 @@ use super::reply::{Reply, Stop};
 use super::worker::Worker;
 use crate::filter::password;
 use crate::http1::{Known, RequestHead};
-use crate::ir::{Basic, Password};
+use crate::ir::{Basic, Name, Password};
 use crate::settings::Limit;
 use crate::telemetry::Failure;
 
@@ -34,15 +34,28 @@ pub struct Passwords {
     /// A comparison takes a whole processor for a while, so there is one at a time. It has its turn to its end, also when
     /// nobody waits for it any more.
     turn: Arc<Semaphore>,
-    /// Requests that wait for their turn.
+    /// By Ingress: those of one must not keep those of another waiting.
+    queues: RefCell<HashMap<Name, Rc<Queue>>>,
+}
+
+/// Requests for one Ingress that wait for a comparison.
+struct Queue {
+    /// Only the first of them waits for the turn, so Ingresses have it by turns.
+    first: Arc<Semaphore>,
     waiting: Cell<u64>,
+}
+
+/// One comparison at a time: of its Ingress, and of the worker.
+struct Turn {
+    _of_all: OwnedSemaphorePermit,
+    _of_own: OwnedSemaphorePermit,
 }
 
 impl Passwords {
     /// Nothing is known. Where the machine has no randomness nothing will be remembered.
     pub fn new() -> Passwords {
         let key = hmac::Key::generate(hmac::HMAC_SHA256, &aws_lc_rs::rand::SystemRandom::new()).ok();
-        Passwords { key, right: RefCell::default(), turn: Arc::new(Semaphore::new(1)), waiting: Cell::new(0) }
+        Passwords { key, right: RefCell::default(), turn: Arc::new(Semaphore::new(1)), queues: RefCell::default() }
     }
 
     /// Stands for a password of a user and what it was compared with.
@@ -61,6 +74,14 @@ impl Passwords {
         context.sign().as_ref().try_into().ok()
     }
 
+    /// The queue of an Ingress. Those that nobody needs any more are forgotten.
+    fn queue(&self, ingress: &Name) -> Rc<Queue> {
+        let mut queues = self.queues.borrow_mut();
+        queues.retain(|_, queue| Arc::strong_count(&queue.first) > 1);
+        let new = || Rc::new(Queue { first: Arc::new(Semaphore::new(1)), waiting: Cell::new(0) });
+        Rc::clone(queues.entry(ingress.clone()).or_insert_with(new))
+    }
+
     fn remember(&self, mark: [u8; 32]) {
         let mut right = self.right.borrow_mut();
         if right.len() >= REMEMBERED {
@@ -70,11 +91,12 @@ impl Passwords {
     }
 }
 
-/// Whether the request has a user's name and password (RFC 7617). `Err`: too many wait to be told that, or it would wait for
-/// too long; or the client went away.
+/// Whether the request has a user's name and password (RFC 7617). `Err`: too many wait to be told that of the same Ingress, or
+/// it would wait for too long; or the client went away.
 pub async fn is_known<C: Client>(
     worker: &Rc<Worker>,
     client: &C,
+    ingress: &Name,
     basic: &Basic,
     head: &RequestHead,
 ) -> Result<bool, Stop> {
@@ -89,7 +111,7 @@ pub async fn is_known<C: Client>(
     if is_remembered() {
         return Ok(true);
     }
-    let turn = turn(worker, client).await?;
+    let turn = turn(worker, client, ingress).await?;
     if is_remembered() {
         return Ok(true);
     }
@@ -107,17 +129,23 @@ pub async fn is_known<C: Client>(
 }
 
 /// Waits for the turn to compare.
-async fn turn<C: Client>(worker: &Rc<Worker>, client: &C) -> Result<OwnedSemaphorePermit, Stop> {
+async fn turn<C: Client>(worker: &Rc<Worker>, client: &C, ingress: &Name) -> Result<Turn, Stop> {
     let passwords = worker.passwords();
     let limits = worker.limits();
-    if passwords.waiting.get() >= limits.password_queue {
+    let queue = passwords.queue(ingress);
+    if queue.waiting.get() >= limits.password_queue {
         return Err(busy(Limit::password_queue).into());
     }
-    let _counted = Waiting::new(&passwords.waiting);
+    let _counted = Waiting::new(&queue.waiting);
     let until = Instant::now() + limits.password_time;
-    match unless_gone(client, Some(until), Arc::clone(&passwords.turn).acquire_owned()).await? {
+    let both = async {
+        let own = Arc::clone(&queue.first).acquire_owned().await?;
+        let all = Arc::clone(&passwords.turn).acquire_owned().await?;
+        Ok::<_, AcquireError>(Turn { _of_all: all, _of_own: own })
+    };
+    match unless_gone(client, Some(until), both).await? {
         Some(Ok(turn)) => Ok(turn),
-        // Nobody closes it.
+        // Nobody closes them.
         Some(Err(_)) | None => Err(busy(Limit::password_time).into()),
     }
 }

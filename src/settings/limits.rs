@@ -104,7 +104,7 @@ limits! {
     fields: u64 = 128, "fields";
     /// clients that each limit of an Ingress remembers
     limit_keys: u64 = 100_000, "limit-keys";
-    /// requests that wait for a password to be compared, for each worker
+    /// requests for an Ingress that wait for a password to be compared, for each worker
     password_queue: u64 = 64, "password-queue";
     /// how long a request waits for its turn to have its password compared
     password_time: Duration = Duration::from_secs(5), "password-time";
