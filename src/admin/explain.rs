@@ -18,6 +18,7 @@ use super::Listener;
 use super::shape::{Answer, Explanation, Lost, Origin, Rejected, Route, Step, endpoints};
 use crate::filter;
 use crate::http1::{Framing, METHOD_REFUSED, Refusal, RequestHead, is_refused};
+use crate::live::standing::UNHEALTHY;
 use crate::live::{EndpointSet, Standing};
 use crate::proxy::balance::{judged, minded};
 use crate::proxy::rehearsal::{self, Choice, Seen};
@@ -403,7 +404,7 @@ fn tell_endpoints(story: &mut Explanation, backend: &BackendRef, set: &EndpointS
     let judged = judged(balancing);
     let now = backend.live.micros(Instant::now());
     // The endpoints of the story stand in the same order.
-    let (candidates, draining) = story.endpoints.split_at(set.candidates.len().min(story.endpoints.len()));
+    let (candidates, rest) = story.endpoints.split_at(set.candidates.len().min(story.endpoints.len()));
     let (mut open, mut others) = (Vec::new(), Vec::new());
     let minded = minded(balancing, set);
     for (cell, shown) in set.candidates.iter().zip(candidates) {
@@ -418,21 +419,29 @@ fn tell_endpoints(story: &mut Explanation, backend: &BackendRef, set: &EndpointS
             _ => others.push(format!("not {address}, {}: {why}", shown.state)),
         }
     }
-    others.extend(draining.iter().map(|shown| format!("not {}, {}", shown.address, shown.state)));
+    others.extend(rest.iter().zip(0..).map(|(shown, place)| {
+        let why = if place < set.elsewhere.len() { "in another zone" } else { &shown.state };
+        format!("not {}, {why}", shown.address)
+    }));
     let mut texts = vec![match open.as_slice() {
         [] if others.is_empty() || set.candidates.is_empty() => "none is ready".to_owned(),
         [] => "none is in use".to_owned(),
         [only] => (*only).to_owned(),
         several => format!("one of {}", several.join(", ")),
     }];
-    if minded == 0 && set.candidates.iter().any(|cell| cell.standing_by(judged) != Standing::Ready) {
+    if minded != judged && set.aside(judged) > 0 {
+        let which = match minded {
+            _ if set.aside(minded) == 0 => "all of them",
+            UNHEALTHY => "those too that only failed requests set aside",
+            _ => "those too that only checks set aside",
+        };
         let (in_use, all) = (set.candidates.len().saturating_sub(set.aside(judged)), set.candidates.len());
         let threshold = balancing.panic_threshold;
         texts.push(match in_use {
-            0 => format!("all of them: the {all} are set aside, and to try one is better than to answer 503"),
-            _ => format!(
-                "all of them: only {in_use} of {all} are in use, fewer than the panic-threshold of {threshold} %"
-            ),
+            0 => format!("{which}: the {all} are set aside, and to try one is better than to answer 503"),
+            _ => {
+                format!("{which}: only {in_use} of {all} are in use, fewer than the panic-threshold of {threshold} %")
+            }
         });
     }
     let more = others.len().saturating_sub(MOST_LOST);

@@ -61,8 +61,8 @@ pub(super) fn reason(
         State::Draining | State::Ready => None,
         State::Ejected | State::Unhealthy => endpoint.history().map(|history| {
             let is_tried = endpoint.is_open(minded, || backend.micros(Instant::now()));
-            let more = match minded {
-                0 => "; used all the same, since too few are in use",
+            let more = match endpoint.standing_by(minded) {
+                Standing::Ready => "; used all the same, since too few are in use",
                 _ if is_tried => "; the next request tries it",
                 _ => "",
             };

@@ -71,7 +71,13 @@ fn pick_with_care(backend: &BackendRef, set: &EndpointSet, ask: &Ask<'_>) -> Opt
     // one endpoint had to bear all of two.
     let substitute = pinned.map(|(_, key)| hash::of_key(key) ^ (ask.hash)(None).unwrap_or_default());
     // What else there is, when all that are in use were tried, or none is open.
-    for (tried, minded) in [(ask.tried, minded), (&[], minded), (ask.tried, 0), (&[], 0)] {
+    let judged = judged(balancing);
+    let ways: &[(&[SocketAddr], u32)] = match minded {
+        // Checks are not believed. Who has failed because of that asks one first that they do not set aside.
+        _ if minded != judged && !ask.tried.is_empty() => &[(ask.tried, judged), (ask.tried, minded)],
+        _ => &[(ask.tried, minded), (&[], minded)],
+    };
+    for &(tried, minded) in ways.iter().chain(&[(ask.tried, 0), (&[][..], 0)]) {
         let choice = Choice::<false> { live: &backend.live, set, ask, tried, minded };
         while let Some(place) = match substitute {
             Some(hash) => choice.on_chain(hash),
@@ -87,10 +93,12 @@ fn pick_with_care(backend: &BackendRef, set: &EndpointSet, ask: &Ask<'_>) -> Opt
     None
 }
 
-/// The bits of a standing that count: those of checks that are asked for, none if too few are in use.
+/// The bits of a standing that count: those of checks that are asked for. If too few are in use then, what active checks say,
+/// or else what passive ones say, as far as that alone leaves enough; else none.
 pub fn minded(balancing: &Balancing, set: &EndpointSet) -> u32 {
     let judged = judged(balancing);
-    if set.is_panic(judged, balancing.panic_threshold) { 0 } else { judged }
+    let is_believed = |bits: &u32| !set.is_panic(*bits, balancing.panic_threshold);
+    [judged, judged & UNHEALTHY, judged & EJECTED].into_iter().find(is_believed).unwrap_or(0)
 }
 
 /// The bits of a standing that are asked for.

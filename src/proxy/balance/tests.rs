@@ -391,6 +391,47 @@ fn when_too_few_are_in_use_all_are() {
 }
 
 #[test]
+fn a_retry_goes_to_one_in_use_also_where_all_are_used() {
+    fastrand::seed(10);
+    for algorithm in all() {
+        let world = World::new();
+        let backend = with(&set_aside(&many(&world, &algorithm, 8), 0..5), |balancing| balancing.panic_threshold = 50);
+        let first: Vec<usize> = (0..400).map(|_| place(&pick_on(&backend, 0, &[]).unwrap())).collect();
+        assert!(first.iter().any(|place| *place < 5), "{}: all are used", algorithm.as_str());
+        let mut tried = vec![backend.live.endpoints.load().candidates[0].address];
+        let mut places = Vec::new();
+        for _ in 0..7 {
+            let flight = pick_on(&backend, 0, &tried).unwrap();
+            places.push(place(&flight));
+            tried.push(flight.endpoint().address);
+        }
+        let (sound, rest) = places.split_at_mut(3);
+        sound.sort_unstable();
+        rest.sort_unstable();
+        assert_eq!((&*sound, &*rest), (&[5, 6, 7][..], &[1, 2, 3, 4][..]), "{}", algorithm.as_str());
+    }
+}
+
+#[test]
+fn where_checks_are_not_believed_what_becomes_of_requests_is() {
+    let world = World::new();
+    let backend = set_aside(&many(&world, &RoundRobin, 4), 0..4);
+    let backend = with(&backend, |balancing| balancing.panic_threshold = 50);
+    let (set, now) = (backend.live.endpoints.load_full(), Instant::now());
+    let settings = PassiveCheck { consecutive: 1, ..PassiveCheck::default() };
+    let fail = |place: usize| {
+        let mut flight = Arc::clone(&set.candidates[place]).begin();
+        backend.live.failed(&mut flight, Fault::Connect, &settings, now, now);
+    };
+    fail(1);
+    let used = || counts(&backend, 1, 4_000).iter().map(|count| *count > 0).collect::<Vec<_>>();
+    assert_eq!(used(), [true, false, true, true]);
+    backend.live.judge(&set.candidates[0], true, "a check".into(), now);
+    backend.live.judge(&set.candidates[1], true, "a check".into(), now);
+    assert_eq!(used(), [true, true, false, false], "of the two the checks are believed, if they can be");
+}
+
+#[test]
 fn what_is_not_asked_for_sets_nothing_aside() {
     let world = World::new();
     let backend = set_aside(&many(&world, &RoundRobin, 4), [0]);
@@ -436,6 +477,7 @@ fn draining_endpoints_get_nothing() {
             weight: *weight,
             key: None,
             draining: *address == "10.0.0.2:80",
+            elsewhere: false,
         });
         world.registry.set_endpoints(&backend.settings.id, &ir::EndpointSet { endpoints: endpoints.collect() });
         let draining: SocketAddr = "10.0.0.2:80".parse().unwrap();
