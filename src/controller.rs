@@ -214,7 +214,7 @@ impl Controller {
                 // Whoever does not listen any more has no time left.
                 Event::Question(reply) => drop(reply.send(snapshot)),
                 Event::Standings(transitions) => {
-                    if self.follow_standings(&snapshot, &transitions, Instant::now()) {
+                    if self.follow_standings(&transitions, Instant::now()) {
                         self.report(&snapshot, seconds_since_epoch());
                     }
                 }
@@ -298,21 +298,9 @@ impl Controller {
         }
     }
 
-    /// Logs what changed; an endpoint that came back starts as slowly as a new one, and whether requests stay in our zone
-    /// depends on how its endpoints fare. Whether there may be other problems.
-    pub fn follow_standings(&mut self, snapshot: &Snapshot, transitions: &[Transition], now: Instant) -> bool {
-        let mut is_changed = self.news.log(transitions, now);
-        let config = Arc::clone(&self.compiled.config);
-        let concerned: BTreeSet<&BackendId> = transitions.iter().map(|told| &told.backend).collect();
-        let concerned = concerned.into_iter().filter_map(|id| config.backends.get(id));
-        for backend in concerned.filter(|backend| backend.balancing.prefer_zone) {
-            is_changed = true;
-            self.survive("endpoints", |this| {
-                let resolved = this.dns.names().resolved();
-                this.set_endpoints(snapshot, backend, &resolved);
-                this.outlets.checks.look();
-            });
-        }
+    /// Logs what changed; an endpoint that came back starts as slowly as a new one. Whether there are other problems.
+    fn follow_standings(&mut self, transitions: &[Transition], now: Instant) -> bool {
+        let is_changed = self.news.log(transitions, now);
         for backend in standings::returned(transitions) {
             let settings = self.compiled.config.backends.get(backend);
             if settings.is_some_and(|settings| !settings.balancing.slow_start.is_zero()) {
@@ -405,9 +393,7 @@ impl Controller {
     }
 
     fn set_endpoints(&mut self, snapshot: &Snapshot, backend: &Backend, resolved: &Resolved) {
-        let prefers_zone = backend.balancing.prefer_zone;
-        let aside = if prefers_zone { self.outlets.registry.backend(&backend.id).aside() } else { BTreeSet::new() };
-        let (set, problems) = compile::endpoints_while(snapshot, backend, resolved, &aside);
+        let (set, problems) = compile::endpoints(snapshot, backend, resolved);
         let slow_start = backend.balancing.slow_start;
         let due = self.outlets.registry.set_starting(&backend.id, &set, slow_start, Instant::now());
         self.starts.set(&backend.id, due);

@@ -104,6 +104,7 @@ fn endpoints(world: &World, backend: &BackendRef, count: usize, weight: u16) {
         weight: if number % 2 == 0 { weight } else { 1 },
         key: None,
         draining: false,
+        elsewhere: false,
     });
     world.registry.set_endpoints(&backend.settings.id, &ir::EndpointSet { endpoints: endpoints.collect() });
     for (number, endpoint) in backend.live.endpoints.load().candidates.iter().enumerate() {

@@ -34,7 +34,7 @@ fn write_backends(page: &mut Page, view: &View) {
             if view.metrics.is_per_ingress() { (&*service.namespace, &*service.name) } else { ("", "") };
         let total = totals.entry((namespace, name, backend.id.port.to_string())).or_default();
         let set = backend.endpoints.load();
-        for endpoint in &set.candidates {
+        for endpoint in set.ready() {
             let state = settings
                 .get(&backend.id)
                 .map_or(State::Ready, |settings| state::of_candidate(&settings.balancing, backend, endpoint));

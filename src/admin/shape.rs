@@ -335,7 +335,7 @@ impl Backend {
     }
 }
 
-/// The endpoints of a backend at this moment, `set`, draining ones last.
+/// The endpoints of a backend at this moment, `set`, those of other zones and then draining ones last.
 pub fn endpoints(backend: &table::BackendRef, set: &live::EndpointSet) -> Vec<Endpoint> {
     let (balancing, live) = (&backend.settings.balancing, &backend.live);
     let clock = Clock::read();
@@ -352,8 +352,14 @@ pub fn endpoints(backend: &table::BackendRef, set: &live::EndpointSet) -> Vec<En
         latency_ms: endpoint.latency().map(|latency| (latency.as_secs_f64() * 1e4).round() / 10.0),
     };
     let candidate = |endpoint: &Arc<live::Endpoint>| shape(endpoint, state::of_candidate(balancing, live, endpoint));
+    let elsewhere = |endpoint: &Arc<live::Endpoint>| {
+        let shown = candidate(endpoint);
+        let reason = shown.reason.map_or(String::new(), |why| format!("{why}; ")) + "in another zone";
+        Endpoint { reason: Some(reason), ..shown }
+    };
     let draining = |endpoint: &Arc<live::Endpoint>| shape(endpoint, State::Draining);
-    set.candidates.iter().map(candidate).chain(set.draining.iter().map(draining)).collect()
+    let candidates = set.candidates.iter().map(candidate);
+    candidates.chain(set.elsewhere.iter().map(elsewhere)).chain(set.draining.iter().map(draining)).collect()
 }
 
 /// Both clocks at one moment: moments are kept on the monotonic one and printed in the time of day.

@@ -1,3 +1,5 @@
+mod zone;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -148,6 +150,7 @@ fn an_endpoint_without_an_answer_yet_is_starting() {
         weight: 2,
         key: None,
         draining: false,
+        elsewhere: false,
     };
     let set = ir::EndpointSet { endpoints: vec![endpoint(7), endpoint(9)] };
     view.registry.set_starting(&id, &set, Duration::from_secs(10), Instant::now());
@@ -487,6 +490,7 @@ fn shop() -> View {
         weight,
         key: None,
         draining,
+        elsewhere: false,
     };
     let endpoints = vec![
         endpoint("10.0.0.7:8080", Some("api-x"), 3, false),

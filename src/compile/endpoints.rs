@@ -1,6 +1,6 @@
 //! The second road: the endpoints of one backend from slices, Pods and DNS, with no new table.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -18,33 +18,26 @@ const DEFAULT_WEIGHT: u16 = 1;
 /// The largest weight.
 const HEAVIEST: u16 = 1000;
 
-/// So many ready endpoints are enough for a zone, whatever others there are; else a third of all is.
-const ENOUGH: usize = 3;
-
 /// The endpoints of one backend. The problem says why there is none.
 pub fn endpoints(snapshot: &Snapshot, backend: &Backend, resolved: &Resolved) -> (EndpointSet, Vec<Problem>) {
-    endpoints_while(snapshot, backend, resolved, &BTreeSet::new())
-}
-
-/// The same while those at the addresses `aside` are set aside: they stay endpoints, but a zone whose endpoints fail does not
-/// keep its requests.
-pub fn endpoints_while(
-    snapshot: &Snapshot,
-    backend: &Backend,
-    resolved: &Resolved,
-    aside: &BTreeSet<SocketAddr>,
-) -> (EndpointSet, Vec<Problem>) {
     match &backend.source {
         // What is wrong was said when it was compiled.
         EndpointSource::None => (EndpointSet::default(), Vec::new()),
         // Which Pod is behind it the cluster says anew with each connection, so there is nothing to keep a client at.
         EndpointSource::Fixed(address) => {
-            let only = Endpoint { address: *address, pod: None, weight: DEFAULT_WEIGHT, key: None, draining: false };
+            let only = Endpoint {
+                address: *address,
+                pod: None,
+                weight: DEFAULT_WEIGHT,
+                key: None,
+                draining: false,
+                elsewhere: false,
+            };
             (EndpointSet { endpoints: vec![only] }, Vec::new())
         }
         EndpointSource::Slices { port_name, target_port, prefer_ipv6 } => {
             let port = SlicePortRule { name: port_name, number: *target_port };
-            from_slices(snapshot, backend, &port, *prefer_ipv6, aside)
+            from_slices(snapshot, backend, &port, *prefer_ipv6)
         }
         EndpointSource::Dns { name, port, allow_loopback } => {
             from_dns(snapshot, backend, name, *port, *allow_loopback, resolved)
@@ -91,7 +84,6 @@ fn from_slices(
     backend: &Backend,
     port: &SlicePortRule<'_>,
     prefer_ipv6: bool,
-    aside: &BTreeSet<SocketAddr>,
 ) -> (EndpointSet, Vec<Problem>) {
     let slices = snapshot.slices.get(&backend.id.service);
     let candidates = candidates(slices.into_iter().flatten(), port);
@@ -104,18 +96,16 @@ fn from_slices(
     let ipv6 = if best(!prefer_ipv6) > best(prefer_ipv6) { !prefer_ipv6 } else { prefer_ipv6 };
     let chosen = best(ipv6);
     let used = candidates.iter().filter(|(at, found)| at.is_ipv6() == ipv6 && found.best != Use::None);
-    let ready = used.clone().filter(|(_, found)| found.best == Use::Ready);
-    let zone = our_zone(snapshot, backend, ready.map(|(at, found)| (found.zones, aside.contains(at))));
+    let ready = used.clone().map(|(_, found)| found).filter(|found| found.best == Use::Ready);
+    let zone = our_zone(snapshot, backend, ready);
     let mut problems = Vec::new();
     let mut endpoints = Vec::new();
     for (address, found) in used {
-        let is_leaving = found.best < chosen;
-        let is_elsewhere = !is_leaving && zone.is_some_and(|zone| !found.zones.contains(zone));
-        // In another zone a replica gives out cookies for the endpoints there, and clients may come here with them.
-        if is_leaving && !found.is_terminating || is_elsewhere && keys.is_none() {
+        let draining = found.best < chosen;
+        if draining && !found.is_terminating {
             continue;
         }
-        let draining = is_leaving || is_elsewhere;
+        let elsewhere = found.best == Use::Ready && zone.is_some_and(|zone| !found.zones.contains(zone));
         let weight = match found.pod.as_ref().map_or(Ok(DEFAULT_WEIGHT), |pod| weight(snapshot, backend, pod)) {
             Ok(weight) => weight,
             Err(written) => {
@@ -134,7 +124,7 @@ fn from_slices(
             }
         };
         let key = keys.as_ref().map(|keys| keys.key(found.pod_uid, *address));
-        endpoints.push(Endpoint { address: *address, pod: found.pod.clone(), weight, key, draining });
+        endpoints.push(Endpoint { address: *address, pod: found.pod.clone(), weight, key, draining, elsewhere });
     }
     if chosen == Use::None {
         let (message, hint) = why_none(backend, slices, &candidates);
@@ -145,18 +135,14 @@ fn from_slices(
     (EndpointSet { endpoints }, problems)
 }
 
-/// Our zone, if requests stay in it: every ready endpoint says for which zones it is meant, and enough of those that are not
-/// set aside are meant for ours. A zone with few would be overrun. `ready`: the zones of each, and whether it is set aside.
-fn our_zone<'a>(
+/// Our zone, if it is preferred and every ready endpoint says for which zones it is meant.
+fn our_zone<'a, 'c: 'a>(
     snapshot: &'a Snapshot,
     backend: &Backend,
-    ready: impl Iterator<Item = (&'a [Arc<str>], bool)> + Clone,
+    mut ready: impl Iterator<Item = &'a Candidate<'c>>,
 ) -> Option<&'a Arc<str>> {
     let zone = snapshot.zone.as_ref().filter(|_| backend.balancing.prefer_zone)?;
-    let in_use = ready.clone().filter(|(_, is_aside)| !is_aside);
-    let ours = in_use.clone().filter(|(zones, _)| zones.contains(zone)).count();
-    let has_enough = ours >= ENOUGH || ours > 0 && 3 * ours >= in_use.count();
-    (has_enough && ready.clone().all(|(zones, _)| !zones.is_empty())).then_some(zone)
+    ready.all(|found| !found.zones.is_empty()).then_some(zone)
 }
 
 fn candidates<'a>(
@@ -278,7 +264,7 @@ fn from_dns(
         }
         let address = SocketAddr::new(*address, port);
         let key = keys.as_ref().map(|keys| keys.key(None, address));
-        endpoints.push(Endpoint { address, pod: None, weight: DEFAULT_WEIGHT, key, draining: false });
+        endpoints.push(Endpoint { address, pod: None, weight: DEFAULT_WEIGHT, key, draining: false, elsewhere: false });
     }
     endpoints.sort_unstable();
     endpoints.dedup();

@@ -35,7 +35,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 pub use self::config_map::{Row as ConfigKey, page as config_map_page, rows as config_keys};
-pub use self::endpoints::{Resolved, endpoints, endpoints_while};
+pub use self::endpoints::{Resolved, endpoints};
 use self::ground::Ground;
 pub use self::ingress::annotations::{
     Fate as AnnotationFate, Row as Annotation, page as annotations_page, rows as annotations,

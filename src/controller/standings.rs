@@ -82,7 +82,10 @@ impl News {
                 Taken::Last => warn!("further endpoints changed their standing; `fairlead backends` shows all"),
                 Taken::Nothing => {}
             }
-            let Transition { backend, in_use, candidates, reason, .. } = transition;
+            let Transition { backend, in_use, candidates, reason, stays_in_zone, .. } = transition;
+            if let Some(stays) = stays_in_zone {
+                self.log_zone(backend, *stays, now);
+            }
             let is_down = *in_use == 0 && *candidates > 0;
             if is_down == self.down.contains_key(backend) {
                 continue;
@@ -101,6 +104,19 @@ impl News {
             }
         }
         is_changed
+    }
+
+    fn log_zone(&mut self, backend: &BackendId, stays: bool, now: Instant) {
+        match (self.backends.take(now), stays) {
+            (Taken::Line, true) => {
+                info!(%backend, "enough endpoints of our zone are in use: requests stay in it again")
+            }
+            (Taken::Line, false) => {
+                warn!(%backend, "too few endpoints of our zone are in use: requests go to all zones");
+            }
+            (Taken::Last, _) => warn!("further backends changed their standing; `fairlead backends` shows all"),
+            (Taken::Nothing, _) => {}
+        }
     }
 
     /// What is wrong with backends of which every endpoint is set aside: an Ingress may ask one who may come in.
@@ -142,7 +158,7 @@ impl News {
     }
 }
 
-fn log(Transition { backend, address, from, to, reason, in_use, candidates }: &Transition) {
+fn log(Transition { backend, address, from, to, reason, in_use, candidates, stays_in_zone: _ }: &Transition) {
     let why = tracing::field::display(reason);
     match to {
         Standing::Ready => {
@@ -224,7 +240,16 @@ mod tests {
     fn told(in_use: usize, candidates: usize) -> Transition {
         let to = if in_use > 0 { Standing::Ready } else { Standing::Unhealthy };
         let address = ([10, 0, 0, 1], 80).into();
-        Transition { backend: id("a"), address, from: Standing::Ready, to, reason: "x".into(), in_use, candidates }
+        Transition {
+            backend: id("a"),
+            address,
+            from: Standing::Ready,
+            to,
+            reason: "x".into(),
+            in_use,
+            candidates,
+            stays_in_zone: None,
+        }
     }
 
     #[test]
@@ -249,6 +274,7 @@ mod tests {
             weight: 1,
             key: None,
             draining: false,
+            elsewhere: false,
         };
         let set = |numbers: &[u8]| ir::EndpointSet { endpoints: numbers.iter().map(|&n| endpoint(n)).collect() };
         let backend = registry.backend(&id("a"));

@@ -180,8 +180,10 @@ pub struct Endpoint {
     pub weight: u16,
     /// The second half of its sticky cookie ([`Affinity`]), where the backend has one.
     pub key: Option<[u8; 12]>,
-    /// Gets nothing new but sticky clients: terminating and still serving, or in another zone than the one preferred.
+    /// It gets nothing new but sticky clients: it terminates, and still serves.
     pub draining: bool,
+    /// Another zone than ours, which is preferred: it gets nothing new but sticky clients as long as enough are in use here.
+    pub elsewhere: bool,
 }
 
 /// The endpoints of one backend, by address; no address twice.

@@ -150,9 +150,13 @@ pub fn endpoints(sets: &EndpointSets) -> String {
         let line = |endpoint: &super::Endpoint| {
             let weight = if endpoint.weight == 1 { String::new() } else { format!("weight={} ", endpoint.weight) };
             let key = endpoint.key.map(|key| format!("key={} ", hex(&key))).unwrap_or_default();
-            let draining = if endpoint.draining { "draining" } else { "" };
+            let role = match endpoint {
+                super::Endpoint { draining: true, .. } => "draining",
+                super::Endpoint { elsewhere: true, .. } => "elsewhere",
+                _ => "",
+            };
             let pod = endpoint.pod.as_deref().unwrap_or_default();
-            vec![endpoint.address.to_string(), pod.to_owned(), format!("{weight}{key}{draining}")]
+            vec![endpoint.address.to_string(), pod.to_owned(), format!("{weight}{key}{role}")]
         };
         table(&mut out, "    ", set.endpoints.iter().map(line).collect());
     }

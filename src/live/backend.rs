@@ -1,7 +1,5 @@
 //! One backend: its endpoints, and what must outlast every table that names it.
 
-use std::collections::BTreeSet;
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -9,7 +7,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 
 use super::transition::News;
-use super::{Asked, EndpointSet, RetryBudget, Standing};
+use super::{Asked, EndpointSet, RetryBudget};
 use crate::ir;
 use crate::telemetry::PerWorker;
 
@@ -90,13 +88,6 @@ impl Backend {
     /// Requests in flight at the present endpoints, over all workers.
     pub fn in_flight(&self) -> u64 {
         self.endpoints.load().iter().map(|endpoint| u64::from(endpoint.in_flight.load(Ordering::Relaxed))).sum()
-    }
-
-    /// The addresses that are set aside.
-    pub fn aside(&self) -> BTreeSet<SocketAddr> {
-        let set = self.endpoints.load();
-        let aside = set.iter().filter(|endpoint| endpoint.standing() != Standing::Ready);
-        aside.map(|endpoint| endpoint.address).collect()
     }
 
     /// Lets a request in while fewer than `most` are; it counts until the guard is dropped.

@@ -124,6 +124,7 @@ impl Backend {
         for endpoint in returned {
             endpoint.standing.fetch_and(!UNHEALTHY, Ordering::Relaxed);
         }
+        let next = next.settled().unwrap_or(next);
         next.count();
         self.endpoints.store(Arc::new(next));
     }
@@ -139,8 +140,11 @@ impl Backend {
 
     fn may_eject(&self, endpoint: &Endpoint, settings: &PassiveCheck) -> bool {
         let set = self.endpoints.load();
-        let is_new = endpoint.standing.load(Ordering::Relaxed) & ASIDE == 0;
-        standing::may_eject(set.candidates.len(), set.aside(ASIDE) + usize::from(is_new), settings.max_ejected)
+        let is_ejected = |endpoint: &Endpoint| endpoint.standing.load(Ordering::Relaxed) & EJECTED != 0;
+        // Those of other zones can do the work too. What checks say is another matter: they may be wrong.
+        let elsewhere = set.elsewhere.iter().filter(|other| is_ejected(other)).count();
+        let ejected = set.aside(EJECTED) + elsewhere + usize::from(!is_ejected(endpoint));
+        standing::may_eject(set.ready().count(), ejected, settings.max_ejected)
     }
 
     /// Gives an endpoint new bits at `now`; its ejections stay as they are. The caller holds the lock.
@@ -162,6 +166,13 @@ impl Backend {
         if set.candidates.iter().any(|candidate| Arc::ptr_eq(candidate, endpoint)) {
             set.counted(endpoint, before, bits);
         }
+        let mut zone = None;
+        if let Some(next) = set.settled() {
+            zone = Some(next.stays_in_zone());
+            next.count();
+            self.endpoints.store(Arc::new(next));
+        }
+        let set = self.endpoints.load();
         self.news.tell(Transition {
             backend: self.id.clone(),
             address: endpoint.address,
@@ -170,6 +181,7 @@ impl Backend {
             reason: history.reason,
             in_use: set.candidates.len().saturating_sub(set.aside(ASIDE)),
             candidates: set.candidates.len(),
+            stays_in_zone: zone,
         });
     }
 }

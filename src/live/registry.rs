@@ -140,8 +140,7 @@ impl Registry {
         let born = backend.tenths(now);
         let steps = present.iter().map(|endpoint| endpoint.ramp(tenths(slow_start), born));
         let due = steps.fold(None, earliest);
-        let next = EndpointSet::of(present.candidates.clone(), present.draining.clone(), &present);
-        backend.replace(next, &[], &[]);
+        backend.replace(present.again(), &[], &[]);
         due.map(|tenths| now + Duration::from_millis(100) * tenths)
     }
 
@@ -234,6 +233,7 @@ mod tests {
             weight,
             key: None,
             draining,
+            elsewhere: false,
         };
         ir::EndpointSet { endpoints: endpoints.iter().map(endpoint).collect() }
     }

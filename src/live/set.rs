@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use super::alias::Alias;
-use super::standing::{self, ASIDE};
+use super::standing::{self, ASIDE, Standing};
 use super::turns::turns;
 use super::{Endpoint, Key, Rendezvous};
 use crate::ir;
@@ -14,8 +14,12 @@ use crate::ir;
 pub struct EndpointSet {
     /// Those that get new requests.
     pub candidates: Box<[Arc<Endpoint>]>,
+    /// Those of other zones, while requests stay in ours: they get nothing new. Else they are the last of the candidates.
+    pub elsewhere: Box<[Arc<Endpoint>]>,
     /// Those that get nothing new: terminating, still serving.
     pub draining: Box<[Arc<Endpoint>]>,
+    /// How many candidates are not of another zone.
+    ours: usize,
     /// Round robin with unequal weights: places in `candidates`, in the order of the turns. Empty when all weigh the same.
     pub turns: Box<[u32]>,
     /// Candidates by weight, for draws.
@@ -31,6 +35,14 @@ pub struct EndpointSet {
     keys: Box<[(Key, u32)]>,
 }
 
+/// Who is who in a set.
+struct Cells {
+    candidates: Vec<Arc<Endpoint>>,
+    ours: usize,
+    elsewhere: Vec<Arc<Endpoint>>,
+    draining: Vec<Arc<Endpoint>>,
+}
+
 /// Candidates that are set aside for the same reasons.
 #[derive(Default)]
 struct Aside {
@@ -40,30 +52,69 @@ struct Aside {
 }
 
 impl EndpointSet {
-    /// The set that `endpoints` describe, each with the cell that `cell` gives for it. Draining ones are candidates when
-    /// there is nothing else (kube-proxy's rule). What was worked out for `before` is kept as far as it is still right.
+    /// The set that `endpoints` describe, each with the cell that `cell` gives for it, as if requests stayed in our zone
+    /// ([`EndpointSet::settled`]). Draining ones are candidates when there is nothing else (kube-proxy's rule). What was worked
+    /// out for `before` is kept as far as it is still right.
     pub(super) fn new(
         endpoints: &[ir::Endpoint],
         before: &EndpointSet,
         mut cell: impl FnMut(&ir::Endpoint) -> Arc<Endpoint>,
     ) -> EndpointSet {
         let all_drain = endpoints.iter().all(|endpoint| endpoint.draining);
-        let (mut candidates, mut draining) = (Vec::new(), Vec::new());
+        let (mut ours, mut elsewhere, mut draining) = (Vec::new(), Vec::new(), Vec::new());
         for endpoint in endpoints {
-            let list = if endpoint.draining && !all_drain { &mut draining } else { &mut candidates };
+            let list = match endpoint {
+                ir::Endpoint { draining: true, .. } if !all_drain => &mut draining,
+                ir::Endpoint { elsewhere: true, .. } => &mut elsewhere,
+                _ => &mut ours,
+            };
             list.push(cell(endpoint));
         }
-        EndpointSet::of(candidates.into(), draining.into(), before)
+        EndpointSet::of(Cells { ours: ours.len(), candidates: ours, elsewhere, draining }, before)
+    }
+
+    /// The same cells, with the weights that they have now.
+    pub(super) fn again(&self) -> EndpointSet {
+        let cells = Cells {
+            ours: self.ours,
+            candidates: self.candidates.to_vec(),
+            elsewhere: self.elsewhere.to_vec(),
+            draining: self.draining.to_vec(),
+        };
+        EndpointSet::of(cells, self)
+    }
+
+    /// The set to be used in place of this one, where requests are to stay in our zone and do not, or the other way round. The
+    /// caller holds the lock.
+    pub(super) fn settled(&self) -> Option<EndpointSet> {
+        let (ours, others) = self.candidates.split_at_checked(self.ours)?;
+        if others.is_empty() && self.elsewhere.is_empty() {
+            return None;
+        }
+        let in_use = |cells: &[Arc<Endpoint>]| cells.iter().filter(|cell| cell.standing() == Standing::Ready).count();
+        let (here, there) = (in_use(ours), in_use(others) + in_use(&self.elsewhere));
+        let stays = standing::stays_in_zone(ours.len(), here, here + there);
+        if stays != self.elsewhere.is_empty() {
+            return None;
+        }
+        let (mut candidates, mut elsewhere) = (ours.to_vec(), [others, &self.elsewhere].concat());
+        if !stays {
+            candidates.append(&mut elsewhere);
+        }
+        let cells = Cells { candidates, ours: self.ours, elsewhere, draining: self.draining.to_vec() };
+        Some(EndpointSet::of(cells, self))
+    }
+
+    /// Whether requests stay in our zone though there are others.
+    pub(super) fn stays_in_zone(&self) -> bool {
+        !self.elsewhere.is_empty()
     }
 
     /// The set of these cells, with the weights that they have now. Nothing counts as set aside until [`EndpointSet::count`].
-    pub(super) fn of(
-        candidates: Box<[Arc<Endpoint>]>,
-        draining: Box<[Arc<Endpoint>]>,
-        before: &EndpointSet,
-    ) -> EndpointSet {
+    fn of(cells: Cells, before: &EndpointSet) -> EndpointSet {
+        let Cells { candidates, ours, elsewhere, draining } = cells;
         let weights: Vec<u32> = candidates.iter().map(|endpoint| endpoint.weight.load(Ordering::Relaxed)).collect();
-        let all = candidates.iter().chain(&draining);
+        let all = candidates.iter().chain(&elsewhere).chain(&draining);
         let mut keys: Vec<(Key, u32)> =
             all.zip(0..).filter_map(|(endpoint, place)| Some((endpoint.key()?, place))).collect();
         keys.sort_unstable();
@@ -76,8 +127,10 @@ impl EndpointSet {
             alias: Alias::new(&weights),
             weight: weights.iter().map(|&weight| u64::from(weight)).sum(),
             aside: Default::default(),
-            candidates,
-            draining,
+            candidates: candidates.into(),
+            ours,
+            elsewhere: elsewhere.into(),
+            draining: draining.into(),
             rendezvous: rendezvous.map_or_else(OnceLock::new, OnceLock::from),
         }
     }
@@ -104,18 +157,24 @@ impl EndpointSet {
         }
     }
 
-    /// Candidates, then draining ones.
+    /// Candidates, then those of other zones, then draining ones.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Endpoint>> {
-        self.candidates.iter().chain(&self.draining)
+        self.candidates.iter().chain(&self.elsewhere).chain(&self.draining)
+    }
+
+    /// Those that would get requests if all were in use, of whatever zone.
+    pub fn ready(&self) -> impl Iterator<Item = &Arc<Endpoint>> {
+        self.candidates.iter().chain(&self.elsewhere)
     }
 
     /// The endpoint that a sticky cookie names, and whether it is a candidate.
     pub fn keyed(&self, key: &Key) -> Option<(&Arc<Endpoint>, bool)> {
         let found = self.keys.binary_search_by(|(own, _)| own.cmp(key)).ok()?;
         let place = self.keys.get(found)?.1 as usize;
-        let draining =
-            || self.draining.get(place.checked_sub(self.candidates.len())?).map(|endpoint| (endpoint, false));
-        self.candidates.get(place).map(|endpoint| (endpoint, true)).or_else(draining)
+        match place.checked_sub(self.candidates.len()) {
+            None => self.candidates.get(place).map(|endpoint| (endpoint, true)),
+            Some(rest) => self.elsewhere.iter().chain(&self.draining).nth(rest).map(|endpoint| (endpoint, false)),
+        }
     }
 
     /// Whether any candidate is set aside, for whatever reason.

@@ -182,6 +182,16 @@ pub(super) fn may_eject(candidates: usize, aside: usize, percent: u8) -> bool {
     candidates > 1 && percent > 0 && (aside <= 1 || aside * 100 <= candidates * usize::from(percent))
 }
 
+/// So many endpoints in use are enough for a zone, whatever others there are; else a third of all is.
+const ENOUGH: usize = 3;
+
+/// Whether requests stay in our zone, of whose `ours` endpoints `in_use` are in use, and of all endpoints `all_in_use`. A zone
+/// with few would be overrun, and one of which most is set aside is left while others are well.
+pub(super) fn stays_in_zone(ours: usize, in_use: usize, all_in_use: usize) -> bool {
+    let is_enough = in_use >= ENOUGH || in_use > 0 && 3 * in_use >= all_in_use;
+    is_enough && 2 * in_use >= ours
+}
+
 /// Whether so few of `candidates` are in use that all are used: fewer than `percent`, or none.
 pub(super) fn is_panic(candidates: usize, aside: usize, percent: u8) -> bool {
     let in_use = candidates.saturating_sub(aside);
@@ -223,6 +233,14 @@ mod tests {
         assert_eq!([1, 2, 10].map(|n| most(n, 100)), [0, 2, 10]);
         assert_eq!([1, 2, 10].map(|n| most(n, 0)), [0, 0, 0]);
         assert_eq!([1, 2, 9, 10, 19, 20].map(|n| most(n, 10)), [0, 1, 1, 1, 1, 2], "a small share is one at least");
+    }
+
+    #[test]
+    fn a_zone_keeps_its_requests_while_enough_of_it_is_in_use() {
+        let stays = |ours, in_use, others| stays_in_zone(ours, in_use, in_use + others);
+        assert_eq!([stays(1, 1, 2), stays(1, 1, 3), stays(2, 2, 5), stays(3, 3, 90)], [true, false, false, true]);
+        assert_eq!([stays(6, 3, 6), stays(8, 3, 8), stays(3, 2, 3), stays(3, 1, 3)], [true, false, true, false]);
+        assert_eq!([stays(1, 0, 0), stays(1, 0, 5), stays(0, 0, 3), stays(2, 2, 0)], [false, false, false, true]);
     }
 
     #[test]

@@ -28,6 +28,8 @@ pub struct Transition {
     pub in_use: usize,
     /// How many candidates the backend has.
     pub candidates: usize,
+    /// Whether requests stay in our zone from now on; `None` if that is as before.
+    pub stays_in_zone: Option<bool>,
 }
 
 /// Where transitions are told, and the end at which control hears of them.

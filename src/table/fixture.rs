@@ -49,6 +49,7 @@ impl World {
             weight,
             key: None,
             draining: false,
+            elsewhere: false,
         };
         self.registry.set_endpoints(id, &ir::EndpointSet { endpoints: endpoints.iter().map(endpoint).collect() });
     }

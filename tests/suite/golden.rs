@@ -1,15 +1,13 @@
 //! `tests/golden/<subject>/<case>.yaml`: plain objects, then as a comment what they come to and where requests go.
 //!
 //! A case begins with comment lines: what it shows, then perhaps `# options:` (words as in [`options`]),
-//! `# resolved: name=address,address`, `# zone: name` and `# aside: address,address`. After the line `# expect` stands the
-//! short text form, each line behind `# `, so that the whole file is plain manifests for any tool. `GOLDEN_WRITE=1` writes
-//! the expectations anew; the section `requests` is kept, with new answers.
+//! `# resolved: name=address,address` and `# zone: name`. After the line `# expect` stands the short text form, each line
+//! behind `# `, so that the whole file is plain manifests for any tool. `GOLDEN_WRITE=1` writes the expectations anew; the
+//! section `requests` is kept, with new answers.
 
 mod every;
 
-use std::collections::BTreeSet;
 use std::fmt::Write;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::{env, fs};
@@ -100,7 +98,6 @@ struct Case {
     problems: Vec<ir::Problem>,
     resolved: Resolved,
     zone: Option<Arc<str>>,
-    aside: BTreeSet<SocketAddr>,
     expected: String,
     requests: Vec<String>,
 }
@@ -123,7 +120,6 @@ impl Case {
             problems: parsed.problems,
             resolved: resolved(header("# resolved:")),
             zone: Some(header("# zone:").trim()).filter(|zone| !zone.is_empty()).map(Arc::from),
-            aside: header("# aside:").split(',').filter_map(|address| address.trim().parse().ok()).collect(),
             expected,
             requests,
         }
@@ -169,7 +165,7 @@ impl Case {
         let mut problems = compiled.problems.clone();
         let mut sets = EndpointSets::new();
         for (id, backend) in &*compiled.config.backends {
-            let (set, more) = compile::endpoints_while(snapshot, backend, &self.resolved, &self.aside);
+            let (set, more) = compile::endpoints(snapshot, backend, &self.resolved);
             sets.insert(id.clone(), set);
             problems.extend(more);
         }

@@ -1,5 +1,7 @@
 //! The standing of endpoints over time, and the count of those set aside.
 
+mod zone;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -90,6 +92,7 @@ fn set(numbers: impl IntoIterator<Item = u8>) -> ir::EndpointSet {
         weight: 1,
         key: None,
         draining: false,
+        elsewhere: false,
     };
     ir::EndpointSet { endpoints: numbers.into_iter().map(endpoint).collect() }
 }
@@ -250,7 +253,7 @@ fn what_is_not_judged_does_not_count_as_set_aside() {
     }
     bed.fail(0, 5);
     let set = bed.backend.endpoints.load();
-    assert_eq!([ASIDE, UNHEALTHY, EJECTED, 0].map(|judged| set.aside(judged)), [3, 3, 0, 0]);
+    assert_eq!([ASIDE, UNHEALTHY, EJECTED, 0].map(|judged| set.aside(judged)), [3, 3, 1, 0]);
     assert_eq!([ASIDE, UNHEALTHY, EJECTED, 0].map(|judged| set.is_panic(judged, 50)), [true, true, false, false]);
     assert_eq!(set.weight_aside(UNHEALTHY), set.weight / 4 * 3);
 }

@@ -109,7 +109,7 @@ impl Roll {
                 continue;
             }
             let mut before = std::mem::take(&mut followed.tickets);
-            for endpoint in &set.candidates {
+            for endpoint in set.ready() {
                 let pod = endpoint.who();
                 let known = before.get(&endpoint.address).copied().and_then(|ticket| {
                     let entry = entries.get_mut(&ticket)?;

@@ -24,6 +24,7 @@ fn set(world: &World, backend: &BackendRef, present: &[u8], draining: &[u8]) {
         weight: 1,
         key: Some(key(number)),
         draining: draining.contains(&number),
+        elsewhere: false,
     };
     let endpoints = present.iter().map(endpoint).collect();
     world.registry.set_endpoints(&backend.settings.id, &ir::EndpointSet { endpoints });
@@ -133,6 +134,7 @@ fn a_pod_made_anew_at_the_same_address_is_not_the_one_that_the_cookie_names() {
         weight: 1,
         key: Some([9; 12]),
         draining: false,
+        elsewhere: false,
     };
     world.registry.set_endpoints(&backend.settings.id, &ir::EndpointSet { endpoints: vec![endpoint] });
     let set = backend.live.endpoints.load();

@@ -63,7 +63,14 @@ impl Bed {
 }
 
 fn endpoint(number: u8, pod: &str, draining: bool) -> ir::Endpoint {
-    ir::Endpoint { address: ([10, 0, 0, number], 80).into(), pod: Some(pod.into()), weight: 1, key: None, draining }
+    ir::Endpoint {
+        address: ([10, 0, 0, number], 80).into(),
+        pod: Some(pod.into()),
+        weight: 1,
+        key: None,
+        draining,
+        elsewhere: false,
+    }
 }
 
 fn number(address: SocketAddr) -> u8 {
@@ -199,6 +206,18 @@ fn checks_go_on_when_keys_of_cookies_come_and_go() {
     assert_eq!(bed.standings("web"), ["ready"], "one failure is not the first answer");
     with_key(&mut bed, Some([2; 12]));
     assert!(bed.roll.next_due().unwrap() <= bed.now + Duration::from_secs(1), "a Pod that was made anew is another");
+}
+
+#[test]
+fn endpoints_of_other_zones_are_checked_too() {
+    let mut bed = Bed::new();
+    let elsewhere = ir::Endpoint { elsewhere: true, ..endpoint(2, "pod", false) };
+    let set = ir::EndpointSet { endpoints: vec![endpoint(1, "pod", false), elsewhere] };
+    bed.registry.set_endpoints(&id("web"), &set);
+    bed.follow(&[("web", check())]);
+    let mut asked = bed.pass(1, good);
+    asked.sort_unstable();
+    assert_eq!((asked, bed.cell("web", 0).address), (vec![1, 2], set.endpoints[0].address));
 }
 
 #[test]
