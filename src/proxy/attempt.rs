@@ -27,7 +27,7 @@ use super::upstream::{self, Far, Upstream};
 use super::worker::Worker;
 use crate::http1::ResponseHead;
 use crate::ir;
-use crate::live::{Admitted, Fault, InFlight, TlsIdentity};
+use crate::live::{Admitted, Backend, Fault, InFlight, TlsIdentity};
 use crate::settings::Limit;
 use crate::table::{BackendRef, Route};
 use crate::telemetry::Failure;
@@ -84,20 +84,26 @@ pub async fn reach<C: Client>(
         };
         let address = in_flight.endpoint().address;
         note.attempt(in_flight.endpoint(), now);
-        let mut sight = Sight { is_reused: false, is_news: Cell::new(true) };
-        // How long the client takes to send is not the endpoint's time.
-        let is_complete = upload.is_complete();
-        let is_measured = is_complete && (wants_latency(backend, &in_flight) || worker.is_sample());
-        if is_complete && balancing.algorithm == ir::Algorithm::Ewma {
-            in_flight.wait(&backend.live, now.into_std());
+        let is_timed = wants_latency(backend, &in_flight) || worker.is_sample();
+        let mut awaited = (balancing.algorithm == ir::Algorithm::Ewma).then_some((&*backend.live, &mut in_flight));
+        if upload.is_complete() {
+            if let Some((live, in_flight)) = awaited.take() {
+                in_flight.wait(live, now.into_std());
+            }
+        } else if is_timed {
+            upload.note_pauses(now);
         }
+        let mut sight = Sight { is_reused: false, is_news: Cell::new(true), awaited };
         let outcome = attempt(worker, client, &plan, address, upload, now, &mut sight).await;
+        let verdict = verdict(&outcome, &sight);
         if !matches!(outcome, Err(UploadFault::Client(_))) {
             in_flight.end_wait();
         }
         let (started, ended) = (now, Instant::now());
-        let span = Span { began: started.into_std(), ended: ended.into_std(), is_measured };
-        balance::judge(backend, &mut in_flight, verdict(&outcome, &sight), &span);
+        let (since, is_certain) = turn(&outcome, upload, started, ended, route.rule.policy.is_grpc);
+        let is_measured = is_timed && is_certain;
+        let span = Span { began: started.into_std(), since: since.into_std(), ended: ended.into_std(), is_measured };
+        balance::judge(backend, &mut in_flight, verdict, &span);
         if let (Ok((_, response)), Some(attempt)) = (&outcome, note.last_attempt()) {
             attempt.status = Some(response.status);
         }
@@ -142,8 +148,27 @@ fn wants_latency(backend: &BackendRef, in_flight: &InFlight) -> bool {
     backend.settings.balancing.algorithm == ir::Algorithm::Ewma || !in_flight.endpoint().is_measured()
 }
 
+/// From when on it was the endpoint's turn, and whether it was nobody else's: how long a client takes to send is not the
+/// endpoint's time.
+fn turn<T>(
+    outcome: &Result<T, UploadFault>,
+    upload: &Upload,
+    began: Instant,
+    ended: Instant,
+    is_grpc: bool,
+) -> (Instant, bool) {
+    match outcome {
+        _ if upload.is_complete() => (upload.last_pause(began), true),
+        // Whoever answers a stream that goes on may do so from its first message on.
+        Ok(_) if is_grpc => (upload.first_pause(began), true),
+        // Client and endpoint were silent for so long, or it took nothing.
+        Err(UploadFault::Upstream(UpstreamFault::HeadTimeout)) => (upload.last_pause(began), true),
+        _ => (ended, false),
+    }
+}
+
 /// What an attempt says about its endpoint.
-fn verdict<T>(outcome: &Result<(T, ResponseHead), UploadFault>, sight: &Sight) -> Verdict {
+fn verdict<T>(outcome: &Result<(T, ResponseHead), UploadFault>, sight: &Sight<'_>) -> Verdict {
     let fault = match outcome {
         Ok((_, head)) => return Verdict::Answered(head.status),
         Err(UploadFault::Client(_)) => return Verdict::Nothing,
@@ -170,12 +195,14 @@ fn verdict<T>(outcome: &Result<(T, ResponseHead), UploadFault>, sight: &Sight) -
     }
 }
 
-/// How an attempt came to its connection.
-struct Sight {
+/// How an attempt came to its connection, and what it tells on its way.
+struct Sight<'a> {
     /// It was there already.
     is_reused: bool,
     /// That it cannot be made is not told by another request already.
     is_news: Cell<bool>,
+    /// Who learns from when on only the endpoint was waited for; `None` if nobody needs to, or knows already.
+    awaited: Option<(&'a Backend, &'a mut InFlight)>,
 }
 
 /// Whether the request may be sent once more. Takes the retry out of the budget if it is charged.
@@ -230,7 +257,7 @@ async fn attempt<C: Client>(
     address: SocketAddr,
     upload: &mut Upload,
     now: Instant,
-    sight: &mut Sight,
+    sight: &mut Sight<'_>,
 ) -> Result<(Upstream, ResponseHead), UploadFault> {
     let Plan { timeouts, protocol, identity, request } = *plan;
     let far = Far { address, protocol, identity };
@@ -271,6 +298,11 @@ async fn attempt<C: Client>(
                     Poll::Ready(Err(fault)) => return Poll::Ready(Err(fault)),
                     Poll::Pending => is_uploading = true,
                 }
+            }
+            if upload.is_complete()
+                && let Some((live, in_flight)) = sight.awaited.take()
+            {
+                in_flight.wait(live, upload.last_pause(now).into_std());
             }
             match upstream.poll_head(cx) {
                 Poll::Ready(Ok(head)) if head.status < 200 && head.status != 101 => {

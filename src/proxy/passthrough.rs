@@ -164,7 +164,8 @@ async fn reach(worker: &Rc<Worker>, route: &Route, course: &mut Course) -> Resul
         let key = PoolKey { address, protocol: Protocol::Http1, identity: 0 };
         let connected = connect(worker, &key, None, policy.timeouts.connect).await;
         let ended = Instant::now();
-        let span = Span { began: began.into_std(), ended: ended.into_std(), is_measured: true };
+        let since = began.into_std();
+        let span = Span { began: since, since, ended: ended.into_std(), is_measured: true };
         let verdict = match &connected {
             // Of what is said then, nothing is known.
             Ok(_) => Verdict::Answered(200),

@@ -60,6 +60,15 @@ pub struct Upload {
     is_sent: bool,
     wait: Wait<Waiting>,
     window: Option<(Instant, u64)>,
+    /// `None` where nobody asks; boxed, since that is so for most.
+    pauses: Option<Box<Pauses>>,
+}
+
+/// When the client was waited for while an endpoint was there to take what it sends.
+struct Pauses {
+    is_waiting: bool,
+    first: Option<Instant>,
+    last: Instant,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,6 +113,7 @@ impl Upload {
             is_sent: false,
             wait: Wait::default(),
             window: None,
+            pauses: None,
         }
     }
 
@@ -125,6 +135,7 @@ impl Upload {
             is_sent: false,
             wait: Wait::default(),
             window: None,
+            pauses: None,
         })
     }
 
@@ -146,6 +157,21 @@ impl Upload {
     /// The request can be sent (again): nothing was sent that is not held.
     pub fn can_send(&self) -> bool {
         !self.is_spent
+    }
+
+    /// Notes from now on when the client is waited for, at the price of a look at the clock for each part that was.
+    pub fn note_pauses(&mut self, now: Instant) {
+        self.pauses = Some(Box::new(Pauses { is_waiting: false, first: None, last: now }));
+    }
+
+    /// The end of the last wait for the client: from then on it was the endpoint's turn. `began` if there was none since.
+    pub fn last_pause(&self, began: Instant) -> Instant {
+        self.pauses.as_ref().map_or(began, |pauses| pauses.last.max(began))
+    }
+
+    /// The same for the first part that came.
+    pub fn first_pause(&self, began: Instant) -> Instant {
+        self.pauses.as_ref().and_then(|pauses| pauses.first).map_or(began, |first| first.max(began))
     }
 
     /// Receives until the body is complete or as much is held as may be.
@@ -263,22 +289,32 @@ impl Upload {
         self.rules.gap.is_some()
     }
 
-    /// The gap between reads is not judged any more: the answer has begun.
+    /// The answer has begun: the pauses of the client are neither judged nor noted any more.
     pub fn answer_began(&mut self) {
         self.rules.gap = None;
         self.rules.min_rate = 0;
+        self.pauses = None;
     }
 
     fn poll_receive<C: Client>(&mut self, cx: &mut Context<'_>, client: &C) -> Poll<Result<Part, ClientFault>> {
         let part = match client.poll_body(cx) {
             Poll::Ready(part) => part?,
             Poll::Pending => {
+                if let Some(pauses) = &mut self.pauses {
+                    pauses.is_waiting = true;
+                }
                 let Some(gap) = self.rules.gap else { return Poll::Pending };
                 let late = self.wait.poll(cx, client.timer(), Waiting::Client, gap);
                 return late.map(|_| Err(too_slow(Limit::body_gap)));
             }
         };
         self.wait.progress();
+        if let Some(pauses) = &mut self.pauses {
+            if std::mem::take(&mut pauses.is_waiting) {
+                pauses.last = Instant::now();
+            }
+            pauses.first.get_or_insert(pauses.last);
+        }
         if let Part::Data(data) = &part {
             self.received += data.len() as u64;
             if self.rules.limit != 0 && self.received > self.rules.limit {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use fairlead::controller::{Controller, Outlets};
 use fairlead::ir::{Balancing, Config, Name, Policy};
-use fairlead::live::{Cache, Registry};
+use fairlead::live::{Cache, Endpoint, Registry};
 use fairlead::proxy::{Checks, Phase, Shared, Sockets, Workers};
 use fairlead::settings::{CompileOptions, Limits, Own};
 use fairlead::snapshot::{Snapshot, secret, yaml};
@@ -130,11 +130,21 @@ impl Bed {
         checks.follow(&config, registry);
     }
 
-    /// What is thought of the endpoint at `address`, and why.
-    pub fn standing(&self, address: SocketAddr) -> (&'static str, String) {
+    fn endpoint(&self, address: SocketAddr) -> Arc<Endpoint> {
         let backends = self.outlets.registry.backends();
         let sets: Vec<_> = backends.iter().map(|backend| backend.endpoints.load_full()).collect();
-        let endpoint = sets.iter().flat_map(|set| set.iter()).find(|endpoint| endpoint.address == address).unwrap();
+        let mut endpoints = sets.iter().flat_map(|set| set.iter());
+        Arc::clone(endpoints.find(|endpoint| endpoint.address == address).unwrap())
+    }
+
+    /// The mean time of the endpoint at `address` to a response head.
+    pub fn latency(&self, address: SocketAddr) -> Option<Duration> {
+        self.endpoint(address).latency()
+    }
+
+    /// What is thought of the endpoint at `address`, and why.
+    pub fn standing(&self, address: SocketAddr) -> (&'static str, String) {
+        let endpoint = self.endpoint(address);
         let reason = endpoint.history().map_or(String::new(), |history| history.reason.to_string());
         (endpoint.standing().as_str(), reason)
     }

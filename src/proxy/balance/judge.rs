@@ -22,20 +22,22 @@ pub enum Verdict {
 pub struct Span {
     /// When the endpoint was picked.
     pub began: Instant,
+    /// From when on the endpoint was waited for, and not the client.
+    pub since: Instant,
     /// When the verdict was there.
     pub ended: Instant,
-    /// The time in between was the endpoint's alone.
+    /// The time in between was the endpoint's alone, and somebody wants to know it.
     pub is_measured: bool,
 }
 
 /// Tells the endpoint's standing, and the mean of its latency, what became of an attempt at it.
 pub fn judge(backend: &BackendRef, in_flight: &mut InFlight, verdict: Verdict, span: &Span) {
     let (live, balancing) = (&*backend.live, &*backend.settings.balancing);
-    let (passive, &Span { began, ended, is_measured }) = (balancing.passive.as_ref(), span);
+    let (passive, &Span { began, since, ended, is_measured }) = (balancing.passive.as_ref(), span);
     let fault = match verdict {
         Verdict::Answered(..500) => {
             if is_measured {
-                live.measured(in_flight.endpoint(), ended - began, ended);
+                live.measured(in_flight.endpoint(), ended - since, ended);
             }
             // As it is for most: nothing to take back.
             if !in_flight.endpoint().is_spotless() {
@@ -49,9 +51,9 @@ pub fn judge(backend: &BackendRef, in_flight: &mut InFlight, verdict: Verdict, s
     };
     // Whoever goes by latency would take what fails quickly for quick.
     if balancing.algorithm == Algorithm::Ewma {
-        live.measured_failure(in_flight.endpoint(), ended - began, ended);
+        live.measured_failure(in_flight.endpoint(), ended - since, ended);
     } else if fault == Some(Fault::Timeout) {
-        live.measured(in_flight.endpoint(), ended - began, ended);
+        live.measured(in_flight.endpoint(), ended - since, ended);
     }
     match (fault, passive) {
         (Some(fault), Some(passive)) => live.failed(in_flight, fault, passive, began, ended),

@@ -156,7 +156,8 @@ fn backend(world: &World, algorithm: &Algorithm, on_5xx: bool) -> BackendRef {
 }
 
 fn judge(backend: &BackendRef, request: &mut Request, epoch: Instant, now: Instant) {
-    let span = Span { began: epoch + Duration::from_nanos(request.began), ended: now, is_measured: true };
+    let began = epoch + Duration::from_nanos(request.began);
+    let span = Span { began, since: began, ended: now, is_measured: true };
     let verdict = Verdict::Answered(if request.fails { 503 } else { 200 });
     balance::judge(backend, &mut request.flight, verdict, &span);
 }

@@ -27,9 +27,14 @@ pub enum Mood {
     Resets,
     /// A request is answered with the beginning of a head and a reset.
     ResetsInHead,
+    /// A request is answered after [`SLOW`].
+    Slow,
     /// A request is never answered.
     Stalls,
 }
+
+/// See [`Mood::Slow`].
+pub const SLOW: Duration = Duration::from_millis(150);
 
 impl Mood {
     /// The process is gone: its connections break too.
@@ -154,6 +159,7 @@ impl BackEnd {
                     let _end = socket.read(&mut [0]).await;
                     return;
                 }
+                Mood::Slow => tokio::time::sleep(SLOW).await,
                 Mood::Answers | Mood::Deaf | Mood::Refuses | Mood::Resets => {}
             }
             self.served.set(self.served.get() + 1);

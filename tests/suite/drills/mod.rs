@@ -12,11 +12,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fairlead::settings::Limits;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::LocalSet;
 use tokio::time::timeout;
 
-use self::back_end::{BackEnd, Mood};
+use self::back_end::{BackEnd, Mood, SLOW};
 use self::load::{Attempts, Load, Log, Seen};
 use crate::bed::{Bed, ingress, service};
 use crate::clients::{self, H1};
@@ -336,6 +337,50 @@ fn whoever_goes_by_latency_learns_from_streams_that_are_reset() {
         // Before the connection goes.
         tokio::time::sleep(Duration::from_millis(5)).await;
         status
+    });
+}
+
+#[test]
+fn whoever_goes_by_latency_learns_from_clients_that_lose_patience_after_a_body_that_was_streamed() {
+    impatience(async |proxy, number| {
+        let mut talk = H1::new(TcpStream::connect(proxy).await.unwrap());
+        let path = format!("/{number}");
+        // More than is held.
+        let asked = talk.request("POST", HOST, &path, &[b'x'; 200_000]);
+        timeout(PATIENCE, asked).await.ok().map(|(status, _)| status)
+    });
+}
+
+#[test]
+fn whoever_goes_by_latency_measures_requests_whose_body_is_streamed() {
+    let log = Log::start();
+    block_on(async {
+        for (more, body) in [("", 200_000), (", fairlead.dev/proxy-request-buffering: 'off'", 100)] {
+            let ewma = format!("{more}, fairlead.dev/load-balance: ewma");
+            let (back_ends, bed) = scene(3, &settings("eject=50ms", &ewma), &log).await;
+            back_ends[0].is_now(Mood::Slow).await;
+            let mut talk = H1::new(TcpStream::connect(bed.http).await.unwrap());
+            for number in 0..60 {
+                let path = format!("/{number}");
+                assert_eq!(talk.request("POST", HOST, &path, &vec![b'x'; body]).await.0, 200);
+            }
+            let (asked, latency) = (back_ends[0].served(), bed.latency(back_ends[0].address));
+            // Each is unknown at first, and quick ones are compared with it again.
+            assert!((1..=5).contains(&asked), "{asked} of 60");
+            assert!(latency.unwrap() >= SLOW, "{latency:?}");
+
+            // How long a client takes to send is not the endpoint's time.
+            let (back_ends, bed) = scene(1, &settings("eject=50ms", &ewma), &log).await;
+            let mut slow = TcpStream::connect(bed.http).await.unwrap();
+            let head = format!("POST / HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: {body}\r\n\r\n");
+            slow.write_all(head.as_bytes()).await.unwrap();
+            slow.write_all(&vec![b'x'; body - 1]).await.unwrap();
+            tokio::time::sleep(SLOW).await;
+            slow.write_all(b"x").await.unwrap();
+            assert!(slow.read(&mut [0; 100]).await.unwrap() > 0);
+            let latency = bed.latency(back_ends[0].address).unwrap();
+            assert!(latency < SLOW, "{latency:?}");
+        }
     });
 }
 

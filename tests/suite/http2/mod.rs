@@ -1,5 +1,6 @@
 //! HTTP/2 on both sides, one file for each subject.
 
+mod calls;
 mod floods;
 mod frames;
 mod grpc;

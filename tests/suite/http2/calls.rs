@@ -1,0 +1,178 @@
+//! Where gRPC calls go when one of three back ends is slow or silent.
+
+use std::cell::Cell;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use fairlead::settings::Limits;
+use h2::client::SendRequest;
+use h2::server::SendResponse;
+use h2::{RecvStream, SendStream};
+use http::{HeaderMap, Request, Response};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::spawn_local;
+use tokio::time::{sleep, timeout};
+
+use super::run;
+use crate::bed::{Bed, ingress, service};
+use crate::clients::h2;
+
+/// What becomes of a call.
+#[derive(Clone, Copy)]
+enum Mood {
+    /// It is answered so long after its first message.
+    Answers(Duration),
+    /// It is never answered.
+    Hangs,
+}
+
+const AT_ONCE: Mood = Mood::Answers(Duration::ZERO);
+const SLOW: Duration = Duration::from_millis(150);
+
+/// A back end for gRPC on the current `LocalSet`.
+#[derive(Clone)]
+struct BackEnd {
+    address: SocketAddr,
+    mood: Rc<Cell<Mood>>,
+    /// The calls that came.
+    calls: Rc<Cell<usize>>,
+}
+
+impl BackEnd {
+    async fn start() -> BackEnd {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let back_end = BackEnd {
+            address: listener.local_addr().unwrap(),
+            mood: Rc::new(Cell::new(AT_ONCE)),
+            calls: Rc::default(),
+        };
+        let own = back_end.clone();
+        spawn_local(async move {
+            loop {
+                spawn_local(own.clone().serve(listener.accept().await.unwrap().0));
+            }
+        });
+        back_end
+    }
+
+    async fn serve(self, socket: TcpStream) {
+        let mut connection = h2::server::handshake(socket).await.unwrap();
+        while let Some(Ok((request, respond))) = connection.accept().await {
+            self.calls.set(self.calls.get() + 1);
+            spawn_local(self.clone().answer(request.into_body(), respond));
+        }
+    }
+
+    async fn answer(self, mut body: RecvStream, mut respond: SendResponse<Bytes>) {
+        let Some(Ok(_)) = body.data().await else { return };
+        match self.mood.get() {
+            Mood::Answers(after) => {
+                sleep(after).await;
+                let head = Response::builder().header("content-type", "application/grpc").body(()).unwrap();
+                let mut send = respond.send_response(head, false).unwrap();
+                let mut trailers = HeaderMap::new();
+                trailers.insert("grpc-status", "0".parse().unwrap());
+                send.send_trailers(trailers).unwrap();
+            }
+            Mood::Hangs => std::future::pending().await,
+        }
+    }
+}
+
+/// So many back ends, a proxy with these annotations before them, and a client.
+async fn scene(count: usize, settings: &str) -> (Vec<BackEnd>, Bed, SendRequest<Bytes>) {
+    let mut back_ends = Vec::new();
+    for _ in 0..count {
+        back_ends.push(BackEnd::start().await);
+    }
+    let addresses: Vec<SocketAddr> = back_ends.iter().map(|back_end| back_end.address).collect();
+    let settings = format!("nginx.ingress.kubernetes.io/backend-protocol: GRPC, {settings}");
+    let manifests = service("web", &addresses) + &ingress("web", "a.example", "/", "web", &settings);
+    let bed = Bed::with(&manifests, Limits::default(), 1, None);
+    let client = h2(TcpStream::connect(bed.http).await.unwrap()).await;
+    (back_ends, bed, client)
+}
+
+/// The head of a call, its message to follow.
+async fn begin(client: &SendRequest<Bytes>) -> (h2::client::ResponseFuture, SendStream<Bytes>) {
+    let request = Request::post("http://a.example/x.Y/Z").header("content-type", "application/grpc").body(()).unwrap();
+    client.clone().ready().await.unwrap().send_request(request, false).unwrap()
+}
+
+/// A call of one message: the answer.
+async fn call(client: &SendRequest<Bytes>) -> Response<RecvStream> {
+    let (response, mut send) = begin(client).await;
+    send.send_data(Bytes::from("hello"), true).unwrap();
+    response.await.unwrap()
+}
+
+#[test]
+fn whoever_goes_by_latency_measures_calls() {
+    run(async {
+        let (back_ends, bed, client) = scene(3, "fairlead.dev/load-balance: ewma").await;
+        back_ends[0].mood.set(Mood::Answers(SLOW));
+        for _ in 0..60 {
+            call(&client).await;
+        }
+        // Each is unknown at first, and quick ones are compared with it again.
+        assert!((1..=5).contains(&back_ends[0].calls.get()), "{}", back_ends[0].calls.get());
+        assert!(bed.latency(back_ends[0].address).unwrap() >= SLOW);
+    });
+}
+
+#[test]
+fn whoever_goes_by_latency_learns_from_calls_that_are_given_up() {
+    run(async {
+        let (back_ends, _bed, client) = scene(3, "fairlead.dev/load-balance: ewma").await;
+        back_ends[0].mood.set(Mood::Hangs);
+        for _ in 0..60 {
+            // The stream is reset when the future is dropped.
+            let _given_up = timeout(SLOW, call(&client)).await;
+        }
+        assert!((1..=5).contains(&back_ends[0].calls.get()), "{}", back_ends[0].calls.get());
+    });
+}
+
+#[test]
+fn the_time_that_a_client_takes_is_not_the_time_of_the_endpoint() {
+    run(async {
+        let (back_ends, bed, client) = scene(1, "fairlead.dev/load-balance: ewma").await;
+        let latency = || bed.latency(back_ends[0].address);
+
+        // Streams that the client gives up before their end say nothing.
+        let (response, send) = begin(&client).await;
+        sleep(SLOW).await;
+        drop((response, send));
+        back_ends[0].mood.set(Mood::Hangs);
+        let (response, mut send) = begin(&client).await;
+        send.send_data(Bytes::from("hello"), false).unwrap();
+        sleep(SLOW).await;
+        drop((response, send));
+        sleep(Duration::from_millis(50)).await;
+        assert_eq!(latency(), None);
+
+        // The same for what is answered, before its end and after it.
+        back_ends[0].mood.set(AT_ONCE);
+        for is_end in [false, true] {
+            let (response, mut send) = begin(&client).await;
+            sleep(SLOW).await;
+            send.send_data(Bytes::from("hello"), is_end).unwrap();
+            response.await.unwrap();
+            let latency = latency().unwrap();
+            assert!(latency < SLOW, "{latency:?}");
+        }
+
+        back_ends[0].mood.set(Mood::Answers(SLOW));
+        let (response, mut send) = begin(&client).await;
+        send.send_data(Bytes::from("hello"), false).unwrap();
+        let began = Instant::now();
+        response.await.unwrap();
+        let latency = latency().unwrap();
+        assert!(
+            (SLOW..began.elapsed() + SLOW / 2).contains(&latency),
+            "{latency:?}: it answers after the first message"
+        );
+    });
+}
