@@ -95,7 +95,7 @@ pub async fn reach<C: Client>(
         }
         let mut sight = Sight { is_reused: false, is_news: Cell::new(true), awaited };
         let outcome = attempt(worker, client, &plan, address, upload, now, &mut sight).await;
-        let verdict = verdict(&outcome, &sight);
+        let verdict = verdict(&outcome, &sight, protocol);
         if !matches!(outcome, Err(UploadFault::Client(_))) {
             in_flight.end_wait();
         }
@@ -168,9 +168,12 @@ fn turn<T>(
 }
 
 /// What an attempt says about its endpoint.
-fn verdict<T>(outcome: &Result<(T, ResponseHead), UploadFault>, sight: &Sight<'_>) -> Verdict {
+fn verdict<T>(outcome: &Result<(T, ResponseHead), UploadFault>, sight: &Sight<'_>, protocol: ir::Protocol) -> Verdict {
     let fault = match outcome {
-        Ok((_, head)) => return Verdict::Answered(head.status),
+        Ok((_, head)) => {
+            let grpc_status = if protocol.is_http2() { head.fields.find("grpc-status") } else { None };
+            return Verdict::answered(head.status, grpc_status);
+        }
         Err(UploadFault::Client(_)) => return Verdict::Nothing,
         Err(UploadFault::Upstream(fault)) => fault,
     };

@@ -17,6 +17,22 @@ pub enum Verdict {
     Nothing,
 }
 
+impl Verdict {
+    /// A response head with this status, or with what it says of a call of gRPC, as the status of HTTP that stands for it.
+    /// The other codes, those of quotas and of methods that are not there among them, say something about the call.
+    pub fn answered(status: u16, grpc_status: Option<&[u8]>) -> Verdict {
+        Verdict::Answered(match (status, grpc_status) {
+            // UNAVAILABLE.
+            (200, Some(b"14")) => 503,
+            // DEADLINE_EXCEEDED.
+            (200, Some(b"4")) => 504,
+            // UNKNOWN, INTERNAL, DATA_LOSS.
+            (200, Some(b"2" | b"13" | b"15")) => 500,
+            (status, _) => status,
+        })
+    }
+}
+
 /// When an attempt was made.
 #[derive(Clone, Copy, Debug)]
 pub struct Span {

@@ -1,4 +1,4 @@
-//! Where gRPC calls go when one of three back ends is slow or silent.
+//! Where gRPC calls go when one of three back ends is slow, silent or unavailable.
 
 use std::cell::Cell;
 use std::net::SocketAddr;
@@ -26,6 +26,8 @@ enum Mood {
     Answers(Duration),
     /// It is never answered.
     Hangs,
+    /// It is answered with this status, in a head alone.
+    Says(&'static str),
 }
 
 const AT_ONCE: Mood = Mood::Answers(Duration::ZERO);
@@ -67,16 +69,19 @@ impl BackEnd {
 
     async fn answer(self, mut body: RecvStream, mut respond: SendResponse<Bytes>) {
         let Some(Ok(_)) = body.data().await else { return };
+        let head = Response::builder().header("content-type", "application/grpc");
         match self.mood.get() {
             Mood::Answers(after) => {
                 sleep(after).await;
-                let head = Response::builder().header("content-type", "application/grpc").body(()).unwrap();
-                let mut send = respond.send_response(head, false).unwrap();
+                let mut send = respond.send_response(head.body(()).unwrap(), false).unwrap();
                 let mut trailers = HeaderMap::new();
                 trailers.insert("grpc-status", "0".parse().unwrap());
                 send.send_trailers(trailers).unwrap();
             }
             Mood::Hangs => std::future::pending().await,
+            Mood::Says(status) => {
+                respond.send_response(head.header("grpc-status", status).body(()).unwrap(), true).unwrap();
+            }
         }
     }
 }
@@ -174,5 +179,42 @@ fn the_time_that_a_client_takes_is_not_the_time_of_the_endpoint() {
             (SLOW..began.elapsed() + SLOW / 2).contains(&latency),
             "{latency:?}: it answers after the first message"
         );
+    });
+}
+
+#[test]
+fn unavailable_back_ends_fail_where_5xx_do() {
+    run(async {
+        let passive = "fairlead.dev/passive-health: 'on=5xx'";
+        for (settings, most) in [(passive, 5), ("fairlead.dev/load-balance: ewma", 5), ("", 100)] {
+            for status in ["14", "2"] {
+                let (back_ends, bed, client) = scene(3, settings).await;
+                back_ends[0].mood.set(Mood::Says(status));
+                for _ in 0..60 {
+                    let response = call(&client).await;
+                    // The client gets what the back end said.
+                    let is_own = response.headers().get("grpc-status").is_none_or(|own| own == status);
+                    assert!(response.status() == 200 && is_own, "{response:?}");
+                }
+                let (calls, standing) = (back_ends[0].calls.get(), bed.standing(back_ends[0].address).0);
+                assert!((1..=most).contains(&calls), "{settings}: {calls}");
+                assert_eq!(standing, if settings == passive { "ejected" } else { "ready" });
+                assert!(most == 5 || calls == 20, "nothing fails where nobody asks: {calls}");
+            }
+        }
+    });
+}
+
+#[test]
+fn what_a_call_is_told_that_is_its_own_fault_is_no_failure() {
+    run(async {
+        for status in ["0", "5", "8", "12", "x"] {
+            let (back_ends, bed, client) = scene(2, "fairlead.dev/passive-health: 'on=5xx'").await;
+            back_ends[0].mood.set(Mood::Says(status));
+            for _ in 0..20 {
+                call(&client).await;
+            }
+            assert_eq!((back_ends[0].calls.get(), bed.standing(back_ends[0].address).0), (10, "ready"), "{status}");
+        }
     });
 }
