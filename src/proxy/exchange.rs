@@ -257,17 +257,15 @@ fn backend(outcome: Outcome<'_>) -> Result<(Option<&BackendRef>, Option<Box<filt
 fn body_rules(worker: &Worker, globals: &Globals, route: &Route, is_http10: bool) -> BodyRules {
     let policy = &route.rule.policy;
     let limits = worker.limits();
+    let most = limits.buffer.bytes();
     // A copy has the whole body.
     let is_copied = route.rule.filters.mirror.as_ref().is_some_and(|mirror| mirror.has_body);
     BodyRules {
         limit: route.body_limit(),
         gap: (!policy.is_grpc).then(|| globals.clients.body_gap.unwrap_or(limits.body_gap)),
         min_rate: if policy.is_grpc { 0 } else { policy.body_min_rate },
-        hold: if (policy.buffer_request || is_copied || is_http10) && !policy.is_grpc {
-            limits.buffer.bytes()
-        } else {
-            0
-        },
+        hold: if (policy.buffer_request || is_copied || is_http10) && !policy.is_grpc { most } else { 0 },
+        keep: if policy.retry.tries == 1 { 0 } else { most },
         // In HTTP/1.0 there are none.
         trailers: (policy.request_trailers || policy.is_grpc) && !is_http10,
     }

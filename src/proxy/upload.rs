@@ -34,13 +34,15 @@ pub struct BodyRules {
     pub min_rate: u64,
     /// Bytes to hold before sending.
     pub hold: usize,
+    /// Bytes to keep of what was sent until the answer begins, so that it can be sent again.
+    pub keep: usize,
     /// Pass trailers on.
     pub trailers: bool,
 }
 
 impl BodyRules {
     /// For requests of ours, which have no body.
-    pub const NONE: BodyRules = BodyRules { limit: 0, gap: None, min_rate: 0, hold: 0, trailers: false };
+    pub const NONE: BodyRules = BodyRules { limit: 0, gap: None, min_rate: 0, hold: 0, keep: 0, trailers: false };
 }
 
 /// A request body between the client and an endpoint.
@@ -55,7 +57,7 @@ pub struct Upload {
     /// By its length, no more comes than may be held: what is missing is the end at most, once as much is there.
     fits: bool,
     is_complete: bool,
-    /// Something was sent that is not held any more: the request cannot be sent again.
+    /// Something was sent that is not held: the request cannot be sent again.
     is_spent: bool,
     is_sent: bool,
     wait: Wait<Waiting>,
@@ -200,6 +202,25 @@ impl Upload {
         }
     }
 
+    /// Keeps a part that is sent, if there is room. Where there is none, what was held is not the body any more.
+    fn keep_sent(&mut self, data: &Bytes) {
+        if self.held_bytes + data.len() <= self.rules.keep {
+            self.keep(Part::Data(data.clone()));
+        } else {
+            self.let_go();
+        }
+    }
+
+    /// From here on the request cannot be sent again.
+    fn let_go(&mut self) {
+        self.is_spent = true;
+        if self.held_bytes > 0 {
+            self.held = Vec::new();
+            self.tail = BytesMut::new();
+            self.held_bytes = 0;
+        }
+    }
+
     /// Puts the small parts behind the others.
     fn seal(&mut self) {
         if !self.tail.is_empty() {
@@ -268,16 +289,15 @@ impl Upload {
             }
             match ready!(self.poll_receive(cx, client)).map_err(UploadFault::Client)? {
                 Part::Data(data) => {
-                    // From here on the held beginning alone is not the body any more.
-                    self.is_spent = true;
-                    self.held.clear();
+                    if !self.is_spent {
+                        self.keep_sent(&data);
+                    }
                     upstream.queue_data(data);
                 }
                 Part::End(trailers) => {
-                    self.is_complete = true;
                     self.is_sent = true;
-                    // Kept too: a body that ended just here is still held, and may be sent again.
-                    self.trailers = trailers.filter(|_| self.rules.trailers);
+                    // Kept too: what is held may be sent again.
+                    self.keep(Part::End(trailers));
                     upstream.queue_end(self.trailers.as_deref());
                 }
             }
@@ -289,8 +309,9 @@ impl Upload {
         self.rules.gap.is_some()
     }
 
-    /// The answer has begun: the pauses of the client are neither judged nor noted any more.
+    /// The answer has begun, so the request is not sent again. The pauses of the client are neither judged nor noted any more.
     pub fn answer_began(&mut self) {
+        self.let_go();
         self.rules.gap = None;
         self.rules.min_rate = 0;
         self.pauses = None;
@@ -343,6 +364,26 @@ impl Upload {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_sent_is_kept_as_far_as_there_is_room_and_until_the_answer_begins() {
+        let mut upload = Upload::new(Framing::Chunked, BodyRules { keep: 10_000, ..BodyRules::NONE });
+        for octets in [10, SMALL, 20, 30] {
+            upload.keep_sent(&Bytes::from(vec![b'x'; octets]));
+        }
+        upload.seal();
+        let held: Vec<usize> = upload.held.iter().map(Bytes::len).collect();
+        assert_eq!((held, upload.can_send()), (vec![10, SMALL, 50], true), "small ones are copied together");
+        upload.keep_sent(&Bytes::from(vec![b'x'; 10_000 - 60 - SMALL]));
+        assert!(upload.can_send(), "to the last octet");
+        upload.keep_sent(&Bytes::from_static(b"x"));
+        assert!(!upload.can_send() && upload.held.is_empty() && upload.tail.is_empty());
+
+        let mut upload = Upload::new(Framing::Chunked, BodyRules { keep: 10_000, ..BodyRules::NONE });
+        upload.keep_sent(&Bytes::from_static(b"x"));
+        upload.answer_began();
+        assert!(!upload.can_send() && upload.held.is_empty() && upload.tail.capacity() == 0);
+    }
 
     /// How many seconds a body passes that brings `octets` each second, of 100 at most.
     async fn passes(octets: u64, min_rate: u64) -> usize {

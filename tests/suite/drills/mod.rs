@@ -384,6 +384,23 @@ fn whoever_goes_by_latency_measures_requests_whose_body_is_streamed() {
     });
 }
 
+#[test]
+fn what_was_streamed_is_sent_again_like_what_was_held() {
+    let log = Log::start();
+    block_on(async {
+        let more = ", fairlead.dev/proxy-request-buffering: 'off', fairlead.dev/load-balance: round_robin";
+        let (back_ends, bed) = scene(2, &format!("fairlead.dev/passive-health: 'off'{more}"), &log).await;
+        back_ends[0].is_now(Mood::Resets).await;
+        let mut talk = H1::new(TcpStream::connect(bed.http).await.unwrap());
+        for number in 0..6 {
+            let path = format!("/{number}");
+            talk.send("PUT", HOST, &path, &[b'x'; 100]).await;
+            assert_eq!(talk.answer(&path).await.0, 200, "{number}");
+        }
+        assert!(back_ends[0].hurt() > 1);
+    });
+}
+
 /// One of three stalls, and no client waits so long that it would be a failure: nearly all are served elsewhere.
 fn impatience(ask: impl AsyncFn(SocketAddr, usize) -> Option<u16>) {
     let log = Log::start();
