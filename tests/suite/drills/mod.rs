@@ -360,13 +360,13 @@ fn whoever_goes_by_latency_measures_requests_whose_body_is_streamed() {
             let (back_ends, bed) = scene(3, &settings("eject=50ms", &ewma), &log).await;
             back_ends[0].is_now(Mood::Slow).await;
             let mut talk = H1::new(TcpStream::connect(bed.http).await.unwrap());
-            for number in 0..60 {
+            for number in 0..120 {
                 let path = format!("/{number}");
                 assert_eq!(talk.request("POST", HOST, &path, &vec![b'x'; body]).await.0, 200);
             }
             let (asked, latency) = (back_ends[0].served(), bed.latency(back_ends[0].address));
-            // Each is unknown at first, and quick ones are compared with it again.
-            assert!((1..=5).contains(&asked), "{asked} of 60");
+            // Chance decides until all are known.
+            assert!((1..=15).contains(&asked), "{asked} of 120");
             assert!(latency.unwrap() >= SLOW, "{latency:?}");
 
             // How long a client takes to send is not the endpoint's time.
@@ -392,12 +392,12 @@ fn what_was_streamed_is_sent_again_like_what_was_held() {
         let (back_ends, bed) = scene(2, &format!("fairlead.dev/passive-health: 'off'{more}"), &log).await;
         back_ends[0].is_now(Mood::Resets).await;
         let mut talk = H1::new(TcpStream::connect(bed.http).await.unwrap());
-        for number in 0..6 {
+        // No more than the budget has for a second.
+        for number in 0..3 {
             let path = format!("/{number}");
-            talk.send("PUT", HOST, &path, &[b'x'; 100]).await;
-            assert_eq!(talk.answer(&path).await.0, 200, "{number}");
+            assert_eq!(talk.request("PUT", HOST, &path, &[b'x'; 100]).await.0, 200, "{number}");
         }
-        assert!(back_ends[0].hurt() > 1);
+        assert!(back_ends[0].hurt() > 0);
     });
 }
 
@@ -411,14 +411,20 @@ fn impatience(ask: impl AsyncFn(SocketAddr, usize) -> Option<u16>) {
         until("it works", || load.count() >= BEFORE).await;
         load.end().await;
         back_ends[0].is_now(Mood::Stalls).await;
-        let mut impatient = 0;
-        for number in 0..100 {
-            match ask(bed.http, number).await {
-                Some(status) => assert_eq!(status, 200),
-                None => impatient += 1,
-            }
+        let is_served = async |number| {
+            let status = ask(bed.http, number).await;
+            assert!(status.is_none_or(|status| status == 200), "{status:?}");
+            status.is_some()
+        };
+        // It may have been the slowest by chance, and is then asked when that is old.
+        let mut number = 0;
+        while is_served(number).await {
+            number += 1;
         }
-        assert!(impatient > 0, "nobody asked the one that stalls");
+        let mut impatient = 1;
+        for more in 1..100 {
+            impatient += u32::from(!is_served(number + more).await);
+        }
         assert!(impatient <= 5, "{impatient} of 100 asked the one that stalls");
     });
 }

@@ -40,6 +40,8 @@ enum Mood {
 
 const AT_ONCE: Mood = Mood::Answers(Duration::ZERO);
 const SLOW: Duration = Duration::from_millis(150);
+/// So many of 120 go where nothing is to be had: chance decides until all are known.
+const FEW: usize = 15;
 
 /// A back end for gRPC on the current `LocalSet`.
 #[derive(Clone)]
@@ -168,11 +170,10 @@ fn whoever_goes_by_latency_measures_calls() {
     run(async {
         let (back_ends, bed, client) = scene(3, "fairlead.dev/load-balance: ewma").await;
         back_ends[0].mood.set(Mood::Answers(SLOW));
-        for _ in 0..60 {
+        for _ in 0..120 {
             call(&client).await;
         }
-        // Each is unknown at first, and quick ones are compared with it again.
-        assert!((1..=5).contains(&back_ends[0].calls.get()), "{}", back_ends[0].calls.get());
+        assert!((1..=FEW).contains(&back_ends[0].calls.get()), "{}", back_ends[0].calls.get());
         assert!(bed.latency(back_ends[0].address).unwrap() >= SLOW);
     });
 }
@@ -182,11 +183,11 @@ fn whoever_goes_by_latency_learns_from_calls_that_are_given_up() {
     run(async {
         let (back_ends, _bed, client) = scene(3, "fairlead.dev/load-balance: ewma").await;
         back_ends[0].mood.set(Mood::Hangs);
-        for _ in 0..60 {
+        for _ in 0..120 {
             // The stream is reset when the future is dropped.
             let _given_up = timeout(SLOW, call(&client)).await;
         }
-        assert!((1..=5).contains(&back_ends[0].calls.get()), "{}", back_ends[0].calls.get());
+        assert!((1..=FEW).contains(&back_ends[0].calls.get()), "{}", back_ends[0].calls.get());
     });
 }
 
@@ -236,11 +237,11 @@ fn the_time_that_a_client_takes_is_not_the_time_of_the_endpoint() {
 fn unavailable_back_ends_fail_where_5xx_do() {
     run(async {
         let passive = "fairlead.dev/passive-health: 'on=5xx'";
-        for (settings, most) in [(passive, 5), ("fairlead.dev/load-balance: ewma", 5), ("", 100)] {
+        for (settings, most) in [(passive, 5), ("fairlead.dev/load-balance: ewma", FEW), ("", 40)] {
             for status in ["14", "2"] {
                 let (back_ends, bed, client) = scene(3, settings).await;
                 back_ends[0].mood.set(Mood::Says(status));
-                for _ in 0..60 {
+                for _ in 0..120 {
                     let response = call(&client).await;
                     // The client gets what the back end said.
                     let is_own = response.headers().get("grpc-status").is_none_or(|own| own == status);
@@ -249,7 +250,7 @@ fn unavailable_back_ends_fail_where_5xx_do() {
                 let (calls, standing) = (back_ends[0].calls.get(), bed.standing(back_ends[0].address).0);
                 assert!((1..=most).contains(&calls), "{settings}: {calls}");
                 assert_eq!(standing, if settings == passive { "ejected" } else { "ready" });
-                assert!(most == 5 || calls == 20, "nothing fails where nobody asks: {calls}");
+                assert!(!settings.is_empty() || calls == most, "nothing fails where nobody asks: {calls}");
             }
         }
     });
