@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -14,7 +13,7 @@ use domain::base::{Message, Question};
 use domain::rdata::{A, Aaaa};
 use domain::resolv::StubResolver;
 use futures::stream::{FuturesUnordered, StreamExt};
-use tokio::time::{sleep_until, timeout, timeout_at};
+use tokio::time::{sleep_until, timeout_at};
 
 use crate::compile::Resolved;
 
@@ -26,16 +25,27 @@ const RETRY: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs
 const STALE: Duration = Duration::from_secs(60);
 /// Longest wait for one answer, whatever resolv.conf says.
 const PATIENCE: Duration = Duration::from_secs(15);
+/// Why a name is asked again soon whose every answer is without an address.
+const NO_ADDRESS: &str = "it has no address";
 /// Names that are asked at once where each is asked once: each takes sockets.
 const AT_ONCE: usize = 64;
 
-/// An answer: addresses and how long they hold.
+/// What DNS says of the addresses of one family.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
-    /// At least one.
+    /// Maybe none: that the name has no such address, or does not exist, is an answer.
     pub addresses: Vec<IpAddr>,
     /// As received.
     pub ttl: Duration,
+}
+
+/// What was said of a name, family by family. `Err`: no answer, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answers {
+    /// To the question for A.
+    pub v4: Result<Answer, String>,
+    /// To the question for AAAA.
+    pub v6: Result<Answer, String>,
 }
 
 /// Names and what is known of them. Asks nobody and reads no clock.
@@ -44,10 +54,17 @@ pub struct Names {
     names: BTreeMap<Arc<str>, Asked>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Asked {
-    addresses: Vec<IpAddr>,
+    v4: Family,
+    v6: Family,
     ask_at: Option<Instant>,
+}
+
+/// The addresses of one family, by its last answer.
+#[derive(Debug, Default)]
+struct Family {
+    addresses: Vec<IpAddr>,
     failing: Option<Failing>,
 }
 
@@ -56,6 +73,13 @@ struct Failing {
     since: Instant,
     wait: Duration,
     why: String,
+}
+
+impl Answer {
+    /// That there is no address.
+    fn none() -> Answer {
+        Answer { addresses: Vec::new(), ttl: TTL.1 }
+    }
 }
 
 impl Names {
@@ -69,11 +93,11 @@ impl Names {
             }
             let asked = before.remove(&name).unwrap_or_else(|| match is_local(&name) {
                 true => Asked {
-                    addresses: vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()],
-                    ask_at: None,
-                    failing: None,
+                    v4: Family { addresses: vec![Ipv4Addr::LOCALHOST.into()], failing: None },
+                    v6: Family { addresses: vec![Ipv6Addr::LOCALHOST.into()], failing: None },
+                    ..Asked::default()
                 },
-                false => Asked { addresses: Vec::new(), ask_at: Some(now), failing: None },
+                false => Asked { ask_at: Some(now), ..Asked::default() },
             });
             self.names.insert(name, asked);
         }
@@ -93,53 +117,83 @@ impl Names {
 
     /// When the next name is due, or the next failure has to be reported.
     pub fn next(&self, now: Instant) -> Option<Instant> {
-        let reports =
-            self.names.values().filter_map(|asked| asked.failing.as_ref()).map(|failing| failing.since + STALE);
+        let reports = self.names.values().filter_map(|asked| Some(asked.overdue()?.since + STALE));
         let due = self.names.values().filter_map(|asked| asked.ask_at);
         due.chain(reports.filter(|at| *at > now)).min()
     }
 
-    /// Takes what was said of a name; whether its addresses changed. A failure changes none.
-    pub fn answered(&mut self, name: &str, answer: Result<Answer, String>, now: Instant) -> bool {
+    /// Takes what was said of a name; whether its addresses changed. A family without an answer keeps its last addresses,
+    /// and so do both when nothing would be left.
+    pub fn answered(&mut self, name: &str, answers: Answers, now: Instant) -> bool {
         let Some(asked) = self.names.get_mut(name) else { return false };
-        match answer {
-            Ok(Answer { mut addresses, ttl }) => {
-                addresses.sort_unstable();
-                addresses.dedup();
-                asked.ask_at = Some(now + ttl.clamp(TTL.0, TTL.1));
-                asked.failing = None;
-                let is_changed = asked.addresses != addresses;
-                asked.addresses = addresses;
-                is_changed
-            }
-            Err(why) => {
-                let (since, wait) = match &asked.failing {
-                    Some(failing) => (failing.since, (failing.wait * 2).min(RETRY.1)),
-                    None => (now, RETRY.0),
-                };
-                asked.ask_at = Some(now + wait);
-                asked.failing = Some(Failing { since, wait, why });
-                false
-            }
+        let Answers { mut v4, mut v6 } = answers;
+        let is_kept = |said: &Result<Answer, String>, family: &Family| match said {
+            Ok(answer) => !answer.addresses.is_empty(),
+            Err(_) => !family.addresses.is_empty(),
+        };
+        if !is_kept(&v4, &asked.v4) && !is_kept(&v6, &asked.v6) {
+            let failure = |said: Result<Answer, String>| Err(said.err().unwrap_or_else(|| NO_ADDRESS.to_owned()));
+            (v4, v6) = (failure(v4), failure(v6));
         }
+        let (v4, v6) = (asked.v4.take(v4, now), asked.v6.take(v6, now));
+        asked.ask_at = Some(now + v4.holds.min(v6.holds));
+        v4.is_change || v6.is_change
     }
 
     /// Names with at least one address.
     pub fn resolved(&self) -> Resolved {
-        let known = self.names.iter().filter(|(_, asked)| !asked.addresses.is_empty());
-        known.map(|(name, asked)| (Arc::clone(name), asked.addresses.clone())).collect()
+        let all = self.names.iter().map(|(name, asked)| (Arc::clone(name), asked.addresses()));
+        all.filter(|(_, addresses)| !addresses.is_empty()).collect()
     }
 
-    /// Names that have addresses and could not be asked again for a minute, with the reason.
+    /// Names with addresses of a family that could not be asked for again for a minute, with the reason.
     pub fn stale(&self, now: Instant) -> BTreeMap<Arc<str>, String> {
-        let mut stale = BTreeMap::new();
-        for (name, asked) in self.names.iter().filter(|(_, asked)| !asked.addresses.is_empty()) {
-            if let Some(failing) = asked.failing.as_ref().filter(|failing| now >= failing.since + STALE) {
-                stale.insert(Arc::clone(name), failing.why.clone());
+        let overdue = self.names.iter().filter_map(|(name, asked)| Some((name, asked.overdue()?)));
+        let stale = overdue.filter(|(_, failing)| now >= failing.since + STALE);
+        stale.map(|(name, failing)| (Arc::clone(name), failing.why.clone())).collect()
+    }
+}
+
+impl Asked {
+    fn addresses(&self) -> Vec<IpAddr> {
+        [&*self.v4.addresses, &*self.v6.addresses].concat()
+    }
+
+    /// Since when one of the families keeps addresses without a new answer: the one for the longest time.
+    fn overdue(&self) -> Option<&Failing> {
+        let families = [&self.v4, &self.v6].into_iter().filter(|family| !family.addresses.is_empty());
+        families.filter_map(|family| family.failing.as_ref()).min_by_key(|failing| failing.since)
+    }
+}
+
+impl Family {
+    fn take(&mut self, said: Result<Answer, String>, now: Instant) -> Taken {
+        match said {
+            Ok(Answer { mut addresses, ttl }) => {
+                addresses.sort_unstable();
+                addresses.dedup();
+                self.failing = None;
+                let is_change = self.addresses != addresses;
+                self.addresses = addresses;
+                Taken { is_change, holds: ttl.clamp(TTL.0, TTL.1) }
+            }
+            Err(why) => {
+                let (since, wait) = match &self.failing {
+                    Some(failing) => (failing.since, (failing.wait * 2).min(RETRY.1)),
+                    None => (now, RETRY.0),
+                };
+                self.failing = Some(Failing { since, wait, why });
+                Taken { is_change: false, holds: wait }
             }
         }
-        stale
     }
+}
+
+/// What came of an answer.
+struct Taken {
+    is_change: bool,
+    /// Until the next question.
+    holds: Duration,
 }
 
 fn is_local(name: &str) -> bool {
@@ -154,7 +208,7 @@ pub struct Dns {
     stale: BTreeMap<Arc<str>, String>,
 }
 
-type Asking = Pin<Box<dyn Future<Output = (Arc<str>, Result<Answer, String>)>>>;
+type Asking = Pin<Box<dyn Future<Output = (Arc<str>, Answers)>>>;
 
 impl Default for Dns {
     fn default() -> Self {
@@ -186,11 +240,8 @@ impl Dns {
             for name in self.names.due(now) {
                 let resolver = Arc::clone(&self.resolver);
                 self.asking.push(Box::pin(async move {
-                    let answer = match timeout(PATIENCE, ask(&resolver, &name)).await {
-                        Ok(answer) => answer,
-                        Err(_) => Err(format!("no answer within {} s", PATIENCE.as_secs())),
-                    };
-                    (name, answer)
+                    let answers = ask(&resolver, &name, tokio::time::Instant::from_std(now + PATIENCE)).await;
+                    (name, answers)
                 }));
             }
             let stale = self.names.stale(now);
@@ -206,8 +257,8 @@ impl Dns {
                 }
             };
             tokio::select! {
-                Some((name, answer)) = self.asking.next(), if !self.asking.is_empty() => {
-                    if self.names.answered(&name, answer, Instant::now()) {
+                Some((name, answers)) = self.asking.next(), if !self.asking.is_empty() => {
+                    if self.names.answered(&name, answers, Instant::now()) {
                         return;
                     }
                 }
@@ -222,47 +273,55 @@ pub async fn look_up(wanted: impl IntoIterator<Item = Arc<str>>) -> Resolved {
     let (mut names, resolver) = (Names::default(), StubResolver::new());
     let now = Instant::now();
     names.follow(wanted, now);
+    let end = tokio::time::Instant::from_std(now + PATIENCE);
     let answers = futures::stream::iter(names.due(now)).map(|name| async {
-        let answer = ask(&resolver, &name).await;
-        (name, answer)
+        let answers = ask(&resolver, &name, end).await;
+        (name, answers)
     });
     let mut answers = pin!(answers.buffer_unordered(AT_ONCE));
-    let end = tokio::time::Instant::from_std(now + PATIENCE);
-    while let Ok(Some((name, answer))) = timeout_at(end, answers.next()).await {
-        names.answered(&name, answer, now);
+    while let Some((name, answers)) = answers.next().await {
+        names.answered(&name, answers, now);
     }
     names.resolved()
 }
 
-/// A and AAAA of an absolute name. One of the two is enough.
-async fn ask(resolver: &StubResolver, name: &str) -> Result<Answer, String> {
-    let name = Name::vec_from_str(name).map_err(|error| format!("not a DNS name: {error}"))?;
-    let (v4, v6) = tokio::join!(one(resolver, &name, Rtype::A), one(resolver, &name, Rtype::AAAA));
-    let (addresses, ttl, why) = match (v4, v6) {
-        (Ok(mut v4), Ok(v6)) => {
-            v4.addresses.extend(v6.addresses);
-            (v4.addresses, v4.ttl.min(v6.ttl), "it has no address".to_owned())
+/// A and AAAA of an absolute name. Each has its own time: one that hangs does not lose what the other says.
+async fn ask(resolver: &StubResolver, name: &str, end: tokio::time::Instant) -> Answers {
+    let name = match Name::vec_from_str(name) {
+        Ok(name) => name,
+        Err(error) => {
+            let why = format!("not a DNS name: {error}");
+            return Answers { v4: Err(why.clone()), v6: Err(why) };
         }
-        (Ok(answer), Err(why)) | (Err(why), Ok(answer)) => (answer.addresses, answer.ttl, why),
-        (Err(why), Err(_)) => return Err(why),
     };
-    if addresses.is_empty() { Err(why) } else { Ok(Answer { addresses, ttl }) }
+    let (v4, v6) = tokio::join!(one(resolver, &name, Rtype::A, end), one(resolver, &name, Rtype::AAAA, end));
+    Answers { v4, v6 }
 }
 
 /// The addresses of one type, maybe none; the TTL is the least on the way there, aliases too.
-async fn one(resolver: &StubResolver, name: &Name<Vec<u8>>, kind: Rtype) -> Result<Answer, String> {
-    let question = Question::new(name, kind, Class::IN);
-    let answer = resolver.query(question).await.map_err(|error: io::Error| error.to_string())?;
-    read(&answer.into_message()).ok_or_else(|| "the answer cannot be read".to_owned())?
+async fn one(
+    resolver: &StubResolver,
+    name: &Name<Vec<u8>>,
+    kind: Rtype,
+    end: tokio::time::Instant,
+) -> Result<Answer, String> {
+    let question = resolver.query(Question::new(name, kind, Class::IN));
+    let said = match timeout_at(end, question).await {
+        Ok(Ok(answer)) => read(&answer.into_message()).unwrap_or_else(|| Err("the answer cannot be read".to_owned())),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err(format!("no answer within {} s", PATIENCE.as_secs())),
+    };
+    said.map_err(|why| format!("{kind}: {why}"))
 }
 
+/// The addresses in an answer. `None`: it is not as an answer has to be.
 fn read(message: &Message<bytes::Bytes>) -> Option<Result<Answer, String>> {
     match message.header().rcode() {
         Rcode::NOERROR => {}
-        Rcode::NXDOMAIN => return Some(Err("the name does not exist".to_owned())),
+        Rcode::NXDOMAIN => return Some(Ok(Answer::none())),
         code => return Some(Err(format!("DNS answers {code}"))),
     }
-    let mut answer = Answer { addresses: Vec::new(), ttl: TTL.1 };
+    let mut answer = Answer::none();
     for record in message.answer().ok()? {
         let record = record.ok()?;
         answer.ttl = answer.ttl.min(Duration::from_secs(record.ttl().as_secs().into()));
@@ -277,12 +336,31 @@ fn read(message: &Message<bytes::Bytes>) -> Option<Result<Answer, String>> {
 
 #[cfg(test)]
 mod tests {
+    use domain::base::MessageBuilder;
+
     use super::*;
 
     const S: Duration = Duration::from_secs(1);
 
-    fn answer(addresses: &[&str], ttl: u64) -> Result<Answer, String> {
-        Ok(Answer { addresses: addresses.iter().map(|text| text.parse().unwrap()).collect(), ttl: S * ttl as u32 })
+    fn family(addresses: &[&str], ttl: u32) -> Result<Answer, String> {
+        Ok(Answer { addresses: addresses.iter().map(|text| text.parse().unwrap()).collect(), ttl: S * ttl })
+    }
+
+    /// IPv4 alone; DNS says that there is no other.
+    fn answer(addresses: &[&str], ttl: u32) -> Answers {
+        Answers { v4: family(addresses, ttl), v6: family(&[], 300) }
+    }
+
+    fn failed(why: &str) -> Result<Answer, String> {
+        Err(why.to_owned())
+    }
+
+    fn failure(why: &str) -> Answers {
+        Answers { v4: failed(why), v6: failed(why) }
+    }
+
+    fn known(names: &Names) -> Vec<String> {
+        names.resolved().into_values().flatten().map(|address| address.to_string()).collect()
     }
 
     fn followed(name: &str, now: Instant) -> Names {
@@ -322,7 +400,7 @@ mod tests {
         names.answered("a.example", answer(&["10.0.0.1"], 60), now);
         let mut at = now;
         for wait in [5, 10, 20, 30, 30] {
-            assert!(!names.answered("a.example", Err("SERVFAIL".to_owned()), at));
+            assert!(!names.answered("a.example", failure("SERVFAIL"), at));
             assert_eq!(names.resolved().len(), 1);
             assert_eq!(names.stale(at).is_empty(), at < now + S * 60, "{wait}");
             assert_eq!(names.due(at + S * wait).len(), 1);
@@ -334,11 +412,88 @@ mod tests {
     }
 
     #[test]
+    fn a_family_that_fails_keeps_its_last_addresses_and_is_asked_again_soon() {
+        let now = Instant::now();
+        let mut names = followed("a.example", now);
+        let both = Answers { v4: family(&["10.0.0.1", "10.0.0.2"], 5), v6: family(&["::1"], 300) };
+        assert!(names.answered("a.example", both.clone(), now));
+        let half = || Answers { v4: failed("A: DNS answers SERVFAIL"), ..both.clone() };
+        let mut at = now + S * 5;
+        for wait in [5, 10, 20, 30, 30] {
+            assert_eq!(names.due(at).len(), 1, "{wait}");
+            assert!(!names.answered("a.example", half(), at));
+            assert_eq!(known(&names), ["10.0.0.1", "10.0.0.2", "::1"]);
+            assert_eq!(names.stale(at).is_empty(), at < now + S * 65, "{wait}");
+            at += S * wait;
+        }
+        assert_eq!(names.stale(at).values().collect::<Vec<_>>(), ["A: DNS answers SERVFAIL"]);
+        assert!(names.answered("a.example", Answers { v4: family(&["10.0.0.1"], 5), ..both }, at));
+        assert_eq!(known(&names), ["10.0.0.1", "::1"]);
+        assert!(names.stale(at).is_empty());
+        assert_eq!(names.next(at), Some(at + S * 5));
+    }
+
+    #[test]
+    fn a_family_that_has_no_address_any_more_has_answered() {
+        let now = Instant::now();
+        let mut names = followed("a.example", now);
+        names.answered("a.example", Answers { v4: family(&["10.0.0.1"], 60), v6: family(&["::1"], 300) }, now);
+        assert!(names.answered("a.example", Answers { v4: family(&[], 60), v6: family(&["::1"], 300) }, now));
+        assert_eq!(known(&names), ["::1"]);
+        assert_eq!(names.next(now), Some(now + S * 60));
+        assert!(names.stale(now + S * 600).is_empty());
+    }
+
+    #[test]
+    fn a_family_that_never_answered_is_asked_again_soon_and_reported_by_nobody() {
+        let now = Instant::now();
+        let mut names = followed("a.example", now);
+        let half = || Answers { v4: family(&["10.0.0.1"], 300), v6: failed("AAAA: DNS answers SERVFAIL") };
+        assert!(names.answered("a.example", half(), now));
+        assert_eq!(known(&names), ["10.0.0.1"]);
+        assert_eq!(names.next(now), Some(now + S * 5));
+        assert_eq!(names.due(now + S * 5).len(), 1);
+        names.answered("a.example", half(), now + S * 5);
+        assert_eq!(names.next(now), Some(now + S * 15));
+        assert!(names.stale(now + S * 600).is_empty());
+    }
+
+    #[test]
+    fn the_last_addresses_serve_where_answers_would_leave_none() {
+        let now = Instant::now();
+        for without in [
+            answer(&[], 300),
+            Answers { v4: failed("A: DNS answers SERVFAIL"), v6: family(&[], 300) },
+            Answers { v4: family(&[], 300), v6: failed("AAAA: DNS answers SERVFAIL") },
+        ] {
+            let mut names = followed("a.example", now);
+            names.answered("a.example", answer(&["10.0.0.1"], 60), now);
+            assert!(!names.answered("a.example", without.clone(), now), "{without:?}");
+            assert_eq!(known(&names), ["10.0.0.1"]);
+            assert_eq!(names.next(now), Some(now + S * 5));
+            assert_eq!(names.stale(now + S * 60).len(), 1);
+        }
+    }
+
+    #[test]
+    fn that_a_name_does_not_exist_is_an_answer_and_that_the_server_fails_is_none() {
+        let said = |code| {
+            let mut message = MessageBuilder::new_bytes();
+            message.header_mut().set_rcode(code);
+            read(&message.into_message()).unwrap()
+        };
+        assert_eq!(said(Rcode::NOERROR), family(&[], 300));
+        assert_eq!(said(Rcode::NXDOMAIN), family(&[], 300));
+        assert_eq!(said(Rcode::SERVFAIL), failed("DNS answers SERVFAIL"));
+        assert_eq!(said(Rcode::REFUSED), failed("DNS answers REFUSED"));
+    }
+
+    #[test]
     fn the_minute_wakes_even_when_nothing_is_due() {
         let now = Instant::now();
         let mut names = followed("a.example", now);
         names.answered("a.example", answer(&["10.0.0.1"], 60), now);
-        names.answered("a.example", Err("SERVFAIL".to_owned()), now);
+        names.answered("a.example", failure("SERVFAIL"), now);
         names.due(now + S * 5);
         assert_eq!(names.next(now + S * 5), Some(now + S * 60));
         assert_eq!(names.next(now + S * 60), None);
@@ -348,7 +503,7 @@ mod tests {
     fn a_name_that_never_answered_has_no_address_and_is_asked_again() {
         let now = Instant::now();
         let mut names = followed("a.example", now);
-        names.answered("a.example", Err("NXDOMAIN".to_owned()), now);
+        names.answered("a.example", answer(&[], 300), now);
         assert!(names.resolved().is_empty() && names.stale(now + S * 600).is_empty());
         assert_eq!(names.next(now + S), Some(now + S * 5));
     }
