@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::ingress::annotations::{CheckProtocol, Way};
 use super::said::{Decided, Word};
-use crate::ir::{ActiveCheck, Algorithm, Balancing, Probe, Problem, Reason};
+use crate::ir::{ActiveCheck, Algorithm, Balancing, Probe, Problem, Protocol, Reason};
 use crate::settings::CompileOptions;
 use crate::settings::units::show_duration;
 
@@ -14,13 +14,18 @@ const SUBSET_SIZE: u16 = 3;
 const CHOOSE: &str = "remove one of the two";
 const TURN_ON: &str = "set health-check-path, or health-check-protocol: tcp or grpc";
 
-/// How endpoints are chosen and judged.
-pub(super) fn balancing(said: &Decided<'_>, options: &CompileOptions, problems: &mut Vec<Problem>) -> Balancing {
+/// How endpoints that speak `protocol` are chosen and judged.
+pub(super) fn balancing(
+    said: &Decided<'_>,
+    protocol: Protocol,
+    options: &CompileOptions,
+    problems: &mut Vec<Problem>,
+) -> Balancing {
     let default = Balancing::default();
     Balancing {
         algorithm: algorithm(said, problems),
         prefer_zone: or(&said.prefer_zone, options.topology_aware),
-        active: active(said, problems),
+        active: active(said, protocol, problems),
         passive: said.passive.map_or(default.passive, |word| word.value.clone()),
         panic_threshold: or(&said.panic_threshold, default.panic_threshold),
         slow_start: or(&said.slow_start, default.slow_start),
@@ -73,8 +78,8 @@ fn algorithm(said: &Decided<'_>, problems: &mut Vec<Problem>) -> Algorithm {
     }
 }
 
-fn active(said: &Decided<'_>, problems: &mut Vec<Problem>) -> Option<ActiveCheck> {
-    let Some(probe) = probe(said, problems) else {
+fn active(said: &Decided<'_>, protocol: Protocol, problems: &mut Vec<Problem>) -> Option<ActiveCheck> {
+    let Some(probe) = probe(said, protocol, problems) else {
         let why = "has no effect where nothing is checked";
         unused(&said.check_host, why, TURN_ON, problems);
         unused(&said.check_expected, why, TURN_ON, problems);
@@ -104,25 +109,33 @@ fn active(said: &Decided<'_>, problems: &mut Vec<Problem>) -> Option<ActiveCheck
     })
 }
 
-/// Which question is put, if any. `tcp` and `grpc` ask for no path; where both are said the weaker is told, and of two that
-/// are equally strong the path.
-fn probe(said: &Decided<'_>, problems: &mut Vec<Problem>) -> Option<Probe> {
+/// Which question is put to endpoints that speak `spoken`, if any. `tcp` and `grpc` ask for no path; where both are said the
+/// weaker is told, and of two that are equally strong the path. Where no protocol is said it is that of the endpoints.
+fn probe(said: &Decided<'_>, spoken: Protocol, problems: &mut Vec<Problem>) -> Option<Probe> {
+    let is_grpc = said.protocol.is_some_and(|word| word.value.is_grpc);
+    let of_path = if spoken.is_tls() { CheckProtocol::Https } else { CheckProtocol::Http };
     let protocol = match (said.check_protocol, said.check_path) {
         (None, None) => return None,
-        (None, Some(_)) => CheckProtocol::Http,
+        (None, Some(path)) if is_grpc => {
+            let why = "the endpoints speak gRPC, which has no such path; health-check-protocol: grpc serves";
+            let hint = format!("write health-check-protocol: grpc instead, or {} beside it", of_path.as_str());
+            problems.push(path.told(Reason::AnnotationInvalid, why, &hint));
+            CheckProtocol::Grpc
+        }
+        (None, Some(_)) => of_path,
         (Some(word), None) if word.value.asks_for_a_path() => {
             let why = format!("{} asks for a path and none is set, so nothing is checked", word.value.as_str());
             problems.push(word.told(Reason::AnnotationIgnored, &why, "set health-check-path, as in /healthz"));
             return None;
         }
         (Some(word), Some(path)) if !word.value.asks_for_a_path() && path.rank < word.rank => {
-            let why = format!("{} contradicts health-check-path; http serves", word.value.as_str());
+            let why = format!("{} contradicts health-check-path; {} serves", word.value.as_str(), of_path.as_str());
             problems.push(word.told(
                 Reason::AnnotationInvalid,
                 &why,
                 "write http or https, or remove health-check-path",
             ));
-            CheckProtocol::Http
+            of_path
         }
         (Some(word), Some(path)) if !word.value.asks_for_a_path() => {
             let protocol = word.value.as_str();
@@ -131,7 +144,17 @@ fn probe(said: &Decided<'_>, problems: &mut Vec<Problem>) -> Option<Probe> {
             problems.push(path.told(Reason::AnnotationInvalid, &why, hint));
             *word.value
         }
-        (Some(word), _) => *word.value,
+        (Some(word), _) => {
+            // Another port may well speak otherwise, and what takes both has no right word.
+            let is_of_endpoints = said.check_port.is_none() && spoken != Protocol::Auto;
+            if is_of_endpoints && word.value.asks_for_a_path() && *word.value != of_path {
+                let (asks, speak) = if spoken.is_tls() { ("in clear text", "TLS") } else { ("over TLS", "clear text") };
+                let why = format!("{} asks {asks}, and the endpoints speak {speak}", word.value.as_str());
+                let hint = format!("write {}, or set health-check-port if another port is meant", of_path.as_str());
+                problems.push(word.told(Reason::AnnotationInvalid, &why, &hint));
+            }
+            *word.value
+        }
     };
     let host = said.check_host.map(|word| Arc::clone(word.value));
     if !protocol.asks_for_a_path() {
@@ -142,7 +165,7 @@ fn probe(said: &Decided<'_>, problems: &mut Vec<Problem>) -> Option<Probe> {
         }
     }
     Some(match (protocol, said.check_path) {
-        (CheckProtocol::Grpc, _) => Probe::Grpc { host },
+        (CheckProtocol::Grpc, _) => Probe::Grpc { is_tls: spoken.is_tls(), host },
         (CheckProtocol::Http | CheckProtocol::Https, Some(path)) => Probe::Http {
             is_tls: protocol == CheckProtocol::Https,
             path: Arc::clone(path.value),

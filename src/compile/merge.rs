@@ -419,7 +419,7 @@ pub(super) fn backend<'a>(
         protocol,
         unsaid: (plain.protocol != protocol || plain.tls != tls).then_some(plain),
         tls,
-        balancing: shared.balancing(balancing(&decided, &ground.options, &mut problems)),
+        balancing: shared.balancing(balancing(&decided, protocol, &ground.options, &mut problems)),
         canary: canary.map(|claim| Arc::new(canary::beside(claim, &decided, affinity.as_ref()))),
         affinity,
         source: match first.facts.own_address.filter(|_| decided.own_address.is_some_and(|word| *word.value)) {

@@ -244,7 +244,7 @@ pub enum Probe {
     Tcp,
     /// GET over HTTP/1.1.
     Http {
-        /// Over TLS, whatever the certificate.
+        /// Over TLS, as requests are.
         is_tls: bool,
         /// Path and query.
         path: Arc<str>,
@@ -253,11 +253,23 @@ pub enum Probe {
         /// Right statuses: first and last of each range.
         expected: Box<[(u16, u16)]>,
     },
-    /// `grpc.health.v1.Health/Check` over HTTP/2 in clear text.
+    /// `grpc.health.v1.Health/Check` over HTTP/2.
     Grpc {
+        /// Over TLS, as requests are.
+        is_tls: bool,
         /// The `:authority`; `None` = the endpoint's address.
         host: Option<Arc<str>>,
     },
+}
+
+impl Probe {
+    /// Whether TLS is spoken.
+    pub fn is_tls(&self) -> bool {
+        match self {
+            Probe::Tcp => false,
+            Probe::Http { is_tls, .. } | Probe::Grpc { is_tls, .. } => *is_tls,
+        }
+    }
 }
 
 /// `passive-health`.

@@ -47,7 +47,7 @@ fn active(words: &mut Vec<String>, check: &ActiveCheck) {
         Probe::Http { is_tls, path, host, expected } => {
             (format!("{}:{path}", if *is_tls { "https" } else { "http" }), host.as_ref(), expected)
         }
-        Probe::Grpc { host } => ("grpc".to_owned(), host.as_ref(), &[]),
+        Probe::Grpc { is_tls, host } => ((if *is_tls { "grpcs" } else { "grpc" }).to_owned(), host.as_ref(), &[]),
     };
     words.push(format!("check={probe}"));
     words.extend(host.map(|host| format!("host={host}")));

@@ -25,7 +25,7 @@ use self::probe::{Failure, probe};
 use self::roll::{Place, Roll, Task, Ticket};
 use super::tls::BackendTls;
 use crate::ir::{self, ActiveCheck, Config};
-use crate::live::{Backend, Registry};
+use crate::live::{Backend, Registry, TlsIdentity};
 use crate::telemetry::Metrics;
 
 /// Checks under way at a time: what hangs must not take every descriptor.
@@ -37,6 +37,8 @@ const PAUSE: Duration = Duration::from_millis(50);
 struct Checked {
     backend: Arc<Backend>,
     check: Arc<ActiveCheck>,
+    /// Who we are towards them, where that is asked for and TLS is spoken.
+    identity: Option<Arc<TlsIdentity>>,
 }
 
 /// Tells the thread that checks what to check. The thread begins with the first check and ends with the last handle.
@@ -61,7 +63,9 @@ impl Checks {
     pub fn follow(&self, config: &Config, registry: &Registry) {
         let checked = |backend: &Arc<ir::Backend>| {
             let check = Arc::new(backend.balancing.active.clone()?);
-            Some(Checked { backend: registry.backend(&backend.id), check })
+            let tls = backend.tls.as_ref().filter(|_| check.probe.is_tls());
+            let identity = tls.map(|tls| registry.identity(tls));
+            Some(Checked { backend: registry.backend(&backend.id), check, identity })
         };
         let list: Arc<[Checked]> = config.backends.values().filter_map(checked).collect();
         if list.is_empty() && self.0.list.borrow().is_empty() {
@@ -161,7 +165,7 @@ async fn until(moment: Option<Instant>) {
 }
 
 async fn make(task: Task, began: Instant, tls: BackendTls, metrics: Arc<Metrics>) -> Done {
-    let asked = AssertUnwindSafe(probe(&task.check, task.address, &tls)).catch_unwind();
+    let asked = AssertUnwindSafe(probe(&task.check, task.address, &tls, task.identity.as_deref())).catch_unwind();
     let answer = asked.await.inspect_err(|_| metrics.panicked()).ok();
     let answer = answer.filter(|answer| *answer != Err(Failure::Exhausted));
     Done { ticket: task.ticket, began, answer, _place: task.place }

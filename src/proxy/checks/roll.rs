@@ -9,7 +9,7 @@ use super::Checked;
 use super::course::Course;
 use super::probe::Failure;
 use crate::ir::{ActiveCheck, BackendId};
-use crate::live::{Backend, Endpoint, EndpointSet, Pod};
+use crate::live::{Backend, Endpoint, EndpointSet, Pod, TlsIdentity};
 
 /// The checks of all backends.
 pub(super) struct Roll {
@@ -27,7 +27,6 @@ pub(super) struct Roll {
 pub(super) struct Ticket(u64);
 
 /// A check to be made now.
-#[derive(Debug)]
 pub(super) struct Task {
     /// To be given back with the answer.
     pub(super) ticket: Ticket,
@@ -35,6 +34,8 @@ pub(super) struct Task {
     pub(super) address: SocketAddr,
     /// What is asked.
     pub(super) check: Arc<ActiveCheck>,
+    /// Who we are, over TLS.
+    pub(super) identity: Option<Arc<TlsIdentity>>,
     /// Held until the answer is there.
     pub(super) place: Place,
 }
@@ -52,6 +53,7 @@ const LEAST_WAIT: Duration = Duration::from_millis(50);
 struct Followed {
     backend: Arc<Backend>,
     check: Arc<ActiveCheck>,
+    identity: Option<Arc<TlsIdentity>>,
     /// The endpoints that were last looked at.
     set: Arc<EndpointSet>,
     tickets: HashMap<SocketAddr, Ticket, foldhash::fast::RandomState>,
@@ -76,17 +78,23 @@ impl Roll {
 
     /// Checks these backends from now on. Where the check is the same as before it goes on, where it is another one it
     /// begins anew: until the first answer the endpoints stand as the old one left them. Where there is none any more, what
-    /// it said is taken back.
+    /// it said is taken back. Another identity restarts nothing: it is shown from the next check on.
     pub(super) fn follow(&mut self, list: &[Checked], now: Instant) {
         let mut before = std::mem::take(&mut self.backends);
-        for Checked { backend, check } in list {
+        for Checked { backend, check, identity } in list {
             let known = before.remove(&backend.id).filter(|known| Arc::ptr_eq(&known.backend, backend));
             let followed = match known {
-                Some(known) if known.check == *check => known,
+                Some(known) if known.check == *check => Followed { identity: identity.clone(), ..known },
                 other => {
                     other.iter().for_each(|other| self.forget(other));
-                    let (backend, check) = (Arc::clone(backend), Arc::clone(check));
-                    Followed { backend, check, set: Arc::default(), tickets: HashMap::default(), place: Arc::default() }
+                    Followed {
+                        backend: Arc::clone(backend),
+                        check: Arc::clone(check),
+                        identity: identity.clone(),
+                        set: Arc::default(),
+                        tickets: HashMap::default(),
+                        place: Arc::default(),
+                    }
                 }
             };
             self.backends.insert(backend.id.clone(), followed);
@@ -154,7 +162,7 @@ impl Roll {
             let &(at, ticket) = self.due.first().filter(|(at, _)| *at <= now)?;
             self.due.remove(&(at, ticket));
             let Some(entry) = self.entries.get_mut(&ticket) else { continue };
-            let Some(place) = self.backends.get(&entry.backend.id).map(|followed| &followed.place) else { continue };
+            let Some(Followed { identity, place, .. }) = self.backends.get(&entry.backend.id) else { continue };
             if Arc::strong_count(place) > MOST_OF_ONE {
                 entry.course.wait(now + (entry.check.timeout / 8).max(LEAST_WAIT));
                 self.due.insert((entry.course.due(), ticket));
@@ -162,7 +170,8 @@ impl Roll {
             }
             let port = entry.check.port.unwrap_or_else(|| entry.endpoint.address.port());
             let address = SocketAddr::new(entry.endpoint.address.ip(), port);
-            return Some(Task { ticket, address, check: Arc::clone(&entry.check), place: Arc::clone(place) });
+            let (check, identity, place) = (Arc::clone(&entry.check), identity.clone(), Arc::clone(place));
+            return Some(Task { ticket, address, check, identity, place });
         }
     }
 

@@ -10,6 +10,9 @@ use bytes::Bytes;
 use h2::RecvStream;
 use h2::server::SendResponse;
 use http::{HeaderMap, Request, Response};
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::TlsAcceptor;
 
 /// What becomes of a connection once a head came on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,6 +139,16 @@ pub enum Health {
 
 /// A gRPC server with nothing but its health service; it ends with the process.
 pub fn grpc(health: Health) -> SocketAddr {
+    grpc_over(health, None)
+}
+
+/// The same over TLS.
+pub fn grpcs(health: Health, mut tls: ServerConfig) -> SocketAddr {
+    tls.alpn_protocols = vec![b"h2".to_vec()];
+    grpc_over(health, Some(TlsAcceptor::from(Arc::new(tls))))
+}
+
+fn grpc_over(health: Health, tls: Option<TlsAcceptor>) -> SocketAddr {
     let (tell, told) = std::sync::mpsc::channel();
     thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -144,16 +157,30 @@ pub fn grpc(health: Health) -> SocketAddr {
             tell.send(listener.local_addr().unwrap()).unwrap();
             loop {
                 let (socket, _) = listener.accept().await.unwrap();
+                let tls = tls.clone();
                 tokio::spawn(async move {
-                    let Ok(mut connection) = h2::server::handshake(socket).await else { return };
-                    while let Some(Ok((request, respond))) = connection.accept().await {
-                        tokio::spawn(call(request, respond, health));
+                    match tls {
+                        None => serve_calls(socket, health).await,
+                        Some(tls) => {
+                            if let Ok(stream) = tls.accept(socket).await
+                                && stream.get_ref().1.alpn_protocol() == Some(b"h2")
+                            {
+                                serve_calls(stream, health).await;
+                            }
+                        }
                     }
                 });
             }
         });
     });
     told.recv().unwrap()
+}
+
+async fn serve_calls(stream: impl AsyncRead + AsyncWrite + Unpin, health: Health) {
+    let Ok(mut connection) = h2::server::handshake(stream).await else { return };
+    while let Some(Ok((request, respond))) = connection.accept().await {
+        tokio::spawn(call(request, respond, health));
+    }
 }
 
 async fn call(request: Request<RecvStream>, mut respond: SendResponse<Bytes>, health: Health) {

@@ -3,6 +3,7 @@
 mod back_end;
 mod course;
 mod probes;
+mod tls;
 
 use std::net::SocketAddr;
 use std::thread;

@@ -92,7 +92,7 @@ fn grpc_asks_the_health_service() {
     let [silent, closing] = [Answer::Silence, Answer::Close].map(BackEnd::start);
     let http1 = BackEnd::start(Answer::Bytes("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"));
     assert_judged(
-        once(Probe::Grpc { host: None }),
+        once(Probe::Grpc { is_tls: false, host: None }),
         &[
             (grpc(Health::Says(1, "0")), ""),
             (grpc(Health::Says(2, "0")), "NOT_SERVING"),

@@ -188,6 +188,28 @@ impl Connection {
     }
 }
 
+/// How a server speaks TLS that shows `own`. With `clients`, only certificates of that authority are let in, or also none at
+/// all.
+pub fn server(
+    own: &Identity,
+    clients: Option<(&Authority, bool)>,
+    versions: &[&'static SupportedProtocolVersion],
+) -> ServerConfig {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider)).with_protocol_versions(versions).unwrap();
+    let builder = match clients {
+        None => builder.with_no_client_auth(),
+        Some((authority, may_be_none)) => {
+            let mut roots = RootCertStore::empty();
+            roots.add(authority.der.clone()).unwrap();
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+            let verifier = if may_be_none { verifier.allow_unauthenticated() } else { verifier };
+            builder.with_client_cert_verifier(verifier.build().unwrap())
+        }
+    };
+    builder.with_single_cert(own.chain.clone(), own.key()).unwrap()
+}
+
 /// What a back end saw of a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {
@@ -215,20 +237,7 @@ impl TlsEcho {
         clients: Option<(&Authority, bool)>,
         versions: &[&'static SupportedProtocolVersion],
     ) -> TlsEcho {
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let builder =
-            ServerConfig::builder_with_provider(Arc::clone(&provider)).with_protocol_versions(versions).unwrap();
-        let builder = match clients {
-            None => builder.with_no_client_auth(),
-            Some((authority, may_be_none)) => {
-                let mut roots = RootCertStore::empty();
-                roots.add(authority.der.clone()).unwrap();
-                let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
-                let verifier = if may_be_none { verifier.allow_unauthenticated() } else { verifier };
-                builder.with_client_cert_verifier(verifier.build().unwrap())
-            }
-        };
-        let config = Arc::new(builder.with_single_cert(own.chain.clone(), own.key()).unwrap());
+        let config = Arc::new(server(own, clients, versions));
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let (seen, suites, is_over) = (Arc::default(), Arc::default(), Arc::new(AtomicBool::new(false)));

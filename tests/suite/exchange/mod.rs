@@ -1,7 +1,7 @@
 //! Client, proxy and back end over loopback, one file for each feature.
 
 mod as_nginx;
-mod authority;
+pub mod authority;
 mod backend_tls;
 mod broken_guards;
 mod canary;

@@ -68,7 +68,10 @@ pub(super) const ROWS: &[Row] = &[
         .takes("one of: http, https, tcp, grpc")
         .and_on_services()
         .for_port()
-        .does("http", "`tcp` and `grpc` turn checks on without a path; `https` takes any certificate"),
+        .does(
+            "",
+            "as `backend-protocol` if not set; `tcp` and `grpc` turn checks on without a path; TLS is as for requests",
+        ),
     ours(
         "health-check-timeout",
         Honoured(|value, to| between(value, TIMEOUTS).map(|time| to.backend.check_timeout = Some(value.told(time)))),

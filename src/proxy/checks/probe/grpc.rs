@@ -1,4 +1,4 @@
-//! `grpc.health.v1.Health/Check` (gRPC Health Checking Protocol): one call over HTTP/2 in clear text.
+//! `grpc.health.v1.Health/Check` (gRPC Health Checking Protocol): one call over HTTP/2.
 
 use std::io::ErrorKind;
 use std::pin::pin;
@@ -9,7 +9,7 @@ use h2::client::{Builder, SendRequest};
 use http::header::{CONTENT_TYPE, TE, USER_AGENT};
 use http::uri::{PathAndQuery, Scheme};
 use http::{HeaderMap, Request, Uri};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{Authority, Failure};
 
@@ -21,11 +21,15 @@ const MOST_FIELD_BYTES: u32 = 16 << 10;
 const QUESTION: &[u8] = &[0, 0, 0, 0, 0];
 
 /// Whether the server says that it serves.
-pub(super) async fn serves(tcp: TcpStream, host: &Authority<'_>) -> Result<(), Failure> {
+pub(super) async fn serves(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    scheme: Scheme,
+    host: &Authority<'_>,
+) -> Result<(), Failure> {
     let mut builder = Builder::new();
     builder.enable_push(false).max_header_list_size(MOST_FIELD_BYTES);
-    let (send, connection) = builder.handshake::<_, Bytes>(tcp).await.map_err(failure)?;
-    let mut answer = pin!(ask(send, host));
+    let (send, connection) = builder.handshake::<_, Bytes>(stream).await.map_err(failure)?;
+    let mut answer = pin!(ask(send, scheme, host));
     tokio::select! {
         biased;
         answer = &mut answer => return answer,
@@ -35,9 +39,9 @@ pub(super) async fn serves(tcp: TcpStream, host: &Authority<'_>) -> Result<(), F
     answer.await
 }
 
-async fn ask(send: SendRequest<Bytes>, host: &Authority<'_>) -> Result<(), Failure> {
+async fn ask(send: SendRequest<Bytes>, scheme: Scheme, host: &Authority<'_>) -> Result<(), Failure> {
     let mut send = send.ready().await.map_err(failure)?;
-    let (response, mut body) = send.send_request(request(host)?, false).map_err(failure)?;
+    let (response, mut body) = send.send_request(request(scheme, host)?, false).map_err(failure)?;
     body.send_data(Bytes::from_static(QUESTION), true).map_err(failure)?;
     let (head, mut body) = response.await.map_err(failure)?.into_parts();
     if head.status.as_u16() != 200 {
@@ -61,10 +65,10 @@ async fn ask(send: SendRequest<Bytes>, host: &Authority<'_>) -> Result<(), Failu
     }
 }
 
-fn request(host: &Authority<'_>) -> Result<Request<()>, Failure> {
+fn request(scheme: Scheme, host: &Authority<'_>) -> Result<Request<()>, Failure> {
     let authority = host.to_string().parse().map_err(|_| invalid("the host of the check is none"))?;
     let mut parts = http::uri::Parts::default();
-    parts.scheme = Some(Scheme::HTTP);
+    parts.scheme = Some(scheme);
     parts.authority = Some(authority);
     parts.path_and_query = Some(PathAndQuery::from_static("/grpc.health.v1.Health/Check"));
     let uri = Uri::from_parts(parts).map_err(|_| invalid("the host of the check is none"))?;
@@ -152,6 +156,8 @@ fn name(status: u64) -> &'static str {
 fn failure(error: h2::Error) -> Failure {
     match error.get_io() {
         Some(io) if matches!(io.kind(), ErrorKind::BrokenPipe | ErrorKind::UnexpectedEof) => Failure::Closed,
+        // As in `From<io::Error>`.
+        Some(io) if io.kind() == ErrorKind::InvalidData => Failure::Tls,
         Some(io) => Failure::Io(io.kind()),
         None if error.is_remote() => invalid("the call was refused"),
         None => invalid("it is not HTTP/2"),

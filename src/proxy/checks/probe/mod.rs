@@ -8,9 +8,11 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use http::uri::Scheme;
 use tokio::net::TcpStream;
 
 use crate::ir::{ActiveCheck, Probe};
+use crate::live::TlsIdentity;
 use crate::proxy::error::is_ours;
 use crate::proxy::tls::BackendTls;
 
@@ -56,25 +58,41 @@ pub(super) enum Failure {
 
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Failure {
-        if is_ours(&error) { Failure::Exhausted } else { Failure::Io(error.kind()) }
+        match error.kind() {
+            _ if is_ours(&error) => Failure::Exhausted,
+            // TLS alone says so. A server of TLS 1.3 refuses our certificate when the handshake is over on our side.
+            io::ErrorKind::InvalidData => Failure::Tls,
+            kind => Failure::Io(kind),
+        }
     }
 }
 
-/// Asks `address` what `check` asks, and takes no longer than it allows.
-pub(super) async fn probe(check: &ActiveCheck, address: SocketAddr, tls: &BackendTls) -> Result<(), Failure> {
-    let asked = ask(&check.probe, address, tls);
+/// Asks `address` what `check` asks, over TLS as `identity`, and takes no longer than it allows.
+pub(super) async fn probe(
+    check: &ActiveCheck,
+    address: SocketAddr,
+    tls: &BackendTls,
+    identity: Option<&TlsIdentity>,
+) -> Result<(), Failure> {
+    let asked = ask(&check.probe, address, tls, identity);
     tokio::time::timeout(check.timeout, asked).await.unwrap_or(Err(Failure::Late(check.timeout)))
 }
 
-async fn ask(probe: &Probe, address: SocketAddr, tls: &BackendTls) -> Result<(), Failure> {
+async fn ask(
+    probe: &Probe,
+    address: SocketAddr,
+    tls: &BackendTls,
+    identity: Option<&TlsIdentity>,
+) -> Result<(), Failure> {
     let mut tcp = TcpStream::connect(address).await?;
     tcp.set_nodelay(true)?;
+    let default_port = if probe.is_tls() { 443 } else { 80 };
     match probe {
         Probe::Tcp => Ok(()),
         Probe::Http { is_tls, path, host, expected } => {
-            let host = Authority { given: host.as_deref(), address, default_port: if *is_tls { 443 } else { 80 } };
+            let host = Authority { given: host.as_deref(), address, default_port };
             let status = if *is_tls {
-                let mut stream = tls.connect(tcp, address.ip(), false, None).await.map_err(|_| Failure::Tls)?;
+                let mut stream = tls.connect(tcp, address.ip(), false, identity).await.map_err(|_| Failure::Tls)?;
                 http1::status(&mut stream, path, &host).await?
             } else {
                 http1::status(&mut tcp, path, &host).await?
@@ -82,9 +100,14 @@ async fn ask(probe: &Probe, address: SocketAddr, tls: &BackendTls) -> Result<(),
             let is_expected = expected.iter().any(|&(first, last)| (first..=last).contains(&status));
             if is_expected { Ok(()) } else { Err(Failure::Status(status)) }
         }
-        Probe::Grpc { host } => {
-            let host = Authority { given: host.as_deref(), address, default_port: 80 };
-            grpc::serves(tcp, &host).await
+        Probe::Grpc { is_tls, host } => {
+            let host = Authority { given: host.as_deref(), address, default_port };
+            if *is_tls {
+                let stream = tls.connect(tcp, address.ip(), true, identity).await.map_err(|_| Failure::Tls)?;
+                grpc::serves(stream, Scheme::HTTPS, &host).await
+            } else {
+                grpc::serves(tcp, Scheme::HTTP, &host).await
+            }
         }
     }
 }

@@ -31,6 +31,7 @@ impl Bed {
         let checked = |(service, check): &(&str, ActiveCheck)| Checked {
             backend: self.registry.backend(&id(service)),
             check: Arc::new(check.clone()),
+            identity: None,
         };
         let list: Vec<Checked> = checks.iter().map(checked).collect();
         self.roll.follow(&list, self.now);
@@ -357,4 +358,23 @@ fn a_backend_whose_endpoints_hang_leaves_room_for_others() {
     let later = now + check().timeout;
     let next: Vec<Task> = std::iter::from_fn(|| bed.roll.take_due(later)).collect();
     assert!((1..=2).contains(&next.len()), "as many as there are places, not {}", next.len());
+}
+
+#[test]
+fn another_identity_is_shown_from_the_next_check_on_and_restarts_none() {
+    let mut bed = Bed::new();
+    bed.set("web", &[1]);
+    let follow = |bed: &mut Bed, name: &str| {
+        let settings = Arc::new(ir::BackendTls { name: Some(name.into()), ..ir::BackendTls::default() });
+        let identity = Some(bed.registry.identity(&settings));
+        let backend = bed.registry.backend(&id("web"));
+        bed.roll.follow(&[Checked { backend, check: Arc::new(check()), identity }], bed.now);
+    };
+    follow(&mut bed, "a.example");
+    assert_eq!(bed.pass(1, good), [1]);
+    let due = bed.roll.next_due();
+    follow(&mut bed, "b.example");
+    assert_eq!(bed.roll.next_due(), due);
+    let task = bed.roll.take_due(due.unwrap()).unwrap();
+    assert_eq!(task.identity.unwrap().settings.name.as_deref(), Some("b.example"));
 }
