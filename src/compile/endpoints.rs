@@ -101,8 +101,9 @@ fn from_slices(
     let mut problems = Vec::new();
     let mut endpoints = Vec::new();
     for (address, found) in used {
-        let draining = found.best < chosen;
-        if draining && !found.is_terminating {
+        // Where none is ready all drain, and are taken as a last resort.
+        let draining = found.best < Use::Ready;
+        if found.best < chosen && !found.is_terminating {
             continue;
         }
         let elsewhere = found.best == Use::Ready && zone.is_some_and(|zone| !found.zones.contains(zone));

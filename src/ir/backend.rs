@@ -180,7 +180,7 @@ pub struct Endpoint {
     pub weight: u16,
     /// The second half of its sticky cookie ([`Affinity`]), where the backend has one.
     pub key: Option<[u8; 12]>,
-    /// It gets nothing new but sticky clients: it terminates, and still serves.
+    /// It gets nothing new but sticky clients: it is not ready, and still serves. Where all drain they get everything.
     pub draining: bool,
     /// Another zone than ours, which is preferred: it gets nothing new but sticky clients as long as enough are in use here.
     pub elsewhere: bool,

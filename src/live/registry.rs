@@ -313,6 +313,13 @@ mod tests {
         registry.set_endpoints(&id(80), &set(&[("10.0.0.1:80", 1, true), ("10.0.0.2:80", 1, true)]));
         let endpoints = backend.endpoints.load();
         assert_eq!((endpoints.candidates.len(), endpoints.draining.len()), (2, 0));
+        assert!(endpoints.is_last_resort);
+        registry.ramp(&id(80), Duration::from_secs(10), Instant::now());
+        assert!(backend.endpoints.load().is_last_resort, "weights do not matter");
+        for others in [&[("10.0.0.1:80", 1, true), ("10.0.0.2:80", 1, false)][..], &[]] {
+            registry.set_endpoints(&id(80), &set(others));
+            assert!(!backend.endpoints.load().is_last_resort, "{others:?}");
+        }
     }
 
     #[test]

@@ -20,6 +20,8 @@ pub struct EndpointSet {
     pub draining: Box<[Arc<Endpoint>]>,
     /// How many candidates are not of another zone.
     ours: usize,
+    /// The candidates are draining ones: they may be gone with the next request.
+    pub is_last_resort: bool,
     /// Round robin with unequal weights: places in `candidates`, in the order of the turns. Empty when all weigh the same.
     pub turns: Box<[u32]>,
     /// Candidates by weight, for draws.
@@ -41,6 +43,7 @@ struct Cells {
     ours: usize,
     elsewhere: Vec<Arc<Endpoint>>,
     draining: Vec<Arc<Endpoint>>,
+    is_last_resort: bool,
 }
 
 /// Candidates that are set aside for the same reasons.
@@ -70,7 +73,8 @@ impl EndpointSet {
             };
             list.push(cell(endpoint));
         }
-        EndpointSet::of(Cells { ours: ours.len(), candidates: ours, elsewhere, draining }, before)
+        let is_last_resort = all_drain && !endpoints.is_empty();
+        EndpointSet::of(Cells { ours: ours.len(), candidates: ours, elsewhere, draining, is_last_resort }, before)
     }
 
     /// The same cells, with the weights that they have now.
@@ -80,6 +84,7 @@ impl EndpointSet {
             candidates: self.candidates.to_vec(),
             elsewhere: self.elsewhere.to_vec(),
             draining: self.draining.to_vec(),
+            is_last_resort: self.is_last_resort,
         };
         EndpointSet::of(cells, self)
     }
@@ -101,7 +106,8 @@ impl EndpointSet {
         if !stays {
             candidates.append(&mut elsewhere);
         }
-        let cells = Cells { candidates, ours: self.ours, elsewhere, draining: self.draining.to_vec() };
+        let draining = self.draining.to_vec();
+        let cells = Cells { candidates, ours: self.ours, elsewhere, draining, is_last_resort: self.is_last_resort };
         Some(EndpointSet::of(cells, self))
     }
 
@@ -112,7 +118,7 @@ impl EndpointSet {
 
     /// The set of these cells, with the weights that they have now. Nothing counts as set aside until [`EndpointSet::count`].
     fn of(cells: Cells, before: &EndpointSet) -> EndpointSet {
-        let Cells { candidates, ours, elsewhere, draining } = cells;
+        let Cells { candidates, ours, elsewhere, draining, is_last_resort } = cells;
         let weights: Vec<u32> = candidates.iter().map(|endpoint| endpoint.weight.load(Ordering::Relaxed)).collect();
         let all = candidates.iter().chain(&elsewhere).chain(&draining);
         let mut keys: Vec<(Key, u32)> =
@@ -131,6 +137,7 @@ impl EndpointSet {
             ours,
             elsewhere: elsewhere.into(),
             draining: draining.into(),
+            is_last_resort,
             rendezvous: rendezvous.map_or_else(OnceLock::new, OnceLock::from),
         }
     }

@@ -28,20 +28,24 @@ pub fn choose<'b>(backend: &'b BackendRef, request: &filter::Request<'_>) -> Opt
 }
 
 /// Which of the two takes the request, as far as that is certain. Who has the cookie of one of the two stays there. While one
-/// of the two has no endpoint there is no choice: without the backend itself there is no answer, as in ingress-nginx.
+/// of the two has no endpoint there is no choice: without the backend itself there is no answer, as in ingress-nginx. An
+/// alternative that is being scaled to nothing has no endpoint either, but for those who are kept at one that is still there.
 pub fn consider<'b>(backend: &'b BackendRef, request: &filter::Request<'_>) -> Choice<'b> {
     let Some(canary) = &backend.canary else { return Choice::Main };
-    let is_empty = |backend: &BackendRef| backend.live.endpoints.load().candidates.is_empty();
-    if is_empty(backend) || is_empty(&canary.backend) {
+    let (main, next) = (backend.live.endpoints.load(), canary.backend.live.endpoints.load());
+    if main.candidates.is_empty() || next.candidates.is_empty() {
         return Choice::Main;
     }
-    let has_cookie = |backend: &BackendRef| {
-        backend.settings.affinity.as_ref().is_some_and(|affinity| affinity::named(request.head, affinity).is_some())
-    };
-    if has_cookie(backend) {
+    let named = |backend: &BackendRef| affinity::named(request.head, backend.settings.affinity.as_ref()?);
+    if named(backend).is_some() {
         return Choice::Main;
     }
-    match has_cookie(&canary.backend).then_some(true).or_else(|| canary::said(&canary.rule, request)) {
+    let kept = named(&canary.backend);
+    if next.is_last_resort && !main.is_last_resort {
+        let is_there = kept.is_some_and(|key| next.keyed(&key).is_some());
+        return if is_there { Choice::Canary(canary) } else { Choice::Main };
+    }
+    match kept.map(|_| true).or_else(|| canary::said(&canary.rule, request)) {
         Some(true) => Choice::Canary(canary),
         Some(false) => Choice::Main,
         None => Choice::Draw(canary),

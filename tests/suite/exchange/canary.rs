@@ -120,6 +120,42 @@ fn without_an_endpoint_on_one_side_there_is_no_choice() {
 }
 
 #[test]
+fn a_canary_whose_endpoints_are_a_last_resort_keeps_its_sticky_clients_alone() {
+    let stage = Stage::new();
+    let manifests = stage.manifests(&format!("{PREFIX}/affinity: cookie"), &rule(&[("canary-weight", "100")]));
+    let in_state = |manifests: &str, name: &str, address, conditions: &str| {
+        let ready = service(name, &[address]);
+        let other = ready.replace("\"127.0.0.1\"]", &format!("\"127.0.0.1\"], conditions: {{{conditions}}}"));
+        assert_ne!(ready, other);
+        manifests.replace(&ready, &other)
+    };
+    let mut bed = Bed::start(&manifests);
+    let (answers, cookie) = ask(&bed, "");
+    assert_eq!(answers, "next");
+    let cookie = format!("Cookie: {}\r\n", cookie.unwrap());
+    for conditions in ["ready: false, serving: true, terminating: true", "ready: false, serving: true"] {
+        let leaving = in_state(&manifests, "next", stage.next.address, conditions);
+        bed.apply(&leaving);
+        assert_eq!((0..20).filter(|_| ask(&bed, "").0 == "main").count(), 20, "{conditions}");
+        assert_eq!(ask(&bed, &cookie).0, "next", "{conditions}");
+
+        let other = Origin::start("other");
+        bed.apply(
+            &leaving
+                .replace(&format!("port: {}", stage.next.address.port()), &format!("port: {}", other.address.port())),
+        );
+        assert_eq!(ask(&bed, &cookie).0, "main", "{conditions}: the endpoint that it names is gone");
+
+        bed.apply(&in_state(&leaving, "web", stage.main.address, conditions));
+        assert_eq!(ask(&bed, "").0, "next", "{conditions}: so are those of the mainline");
+        bed.apply(&in_state(&manifests, "web", stage.main.address, conditions));
+        assert_eq!(ask(&bed, "").0, "next", "{conditions}: those of the mainline alone");
+    }
+    bed.apply(&manifests);
+    assert_eq!(ask(&bed, "").0, "next");
+}
+
+#[test]
 fn the_canary_is_named_in_the_log_beside_the_mainline() {
     let stage = Stage::new();
     let (mut reader, writer) = io::pipe().unwrap();
