@@ -353,9 +353,8 @@ pub fn endpoints(backend: &table::BackendRef, set: &live::EndpointSet) -> Vec<En
     };
     let candidate = |endpoint: &Arc<live::Endpoint>| shape(endpoint, state::of_candidate(balancing, live, endpoint));
     let elsewhere = |endpoint: &Arc<live::Endpoint>| {
-        let shown = candidate(endpoint);
-        let reason = shown.reason.map_or(String::new(), |why| format!("{why}; ")) + "in another zone";
-        Endpoint { reason: Some(reason), ..shown }
+        let state = state::of_candidate(balancing, live, endpoint);
+        Endpoint { reason: Some(state::reason_elsewhere(state, endpoint)), ..shape(endpoint, state) }
     };
     let draining = |endpoint: &Arc<live::Endpoint>| shape(endpoint, State::Draining);
     let candidates = set.candidates.iter().map(candidate);

@@ -48,6 +48,12 @@ pub(super) fn of_candidate(balancing: &Balancing, backend: &Backend, endpoint: &
     }
 }
 
+/// The same for an endpoint that gets nothing since it is in another zone.
+pub(super) fn reason_elsewhere(state: State, endpoint: &Endpoint) -> String {
+    let history = endpoint.history().filter(|_| matches!(state, State::Ejected | State::Unhealthy));
+    history.map_or(String::new(), |history| format!("{}; ", history.reason)) + "in another zone"
+}
+
 /// Why it is in that state, when there is more to say, and whether it gets requests all the same. `minded`: the bits that
 /// requests mind.
 pub(super) fn reason(

@@ -36,7 +36,7 @@ impl Backend {
                     self.eject(endpoint, run, settings, began, now);
                 }
             } else if run.count() >= most(settings, endpoint, history.as_deref(), now)
-                && self.may_eject(endpoint, settings)
+                && self.may_eject(endpoint, settings, now)
             {
                 self.eject(endpoint, run, settings, began, now);
             }
@@ -89,7 +89,7 @@ impl Backend {
         let before = endpoint.standing.load(Ordering::Relaxed);
         let history = endpoint.history();
         let is_old_news = history.as_ref().is_some_and(|history| history.since > began);
-        if is_old_news || (before & EJECTED == 0 && !self.may_eject(endpoint, settings)) {
+        if is_old_news || (before & EJECTED == 0 && !self.may_eject(endpoint, settings, now)) {
             return;
         }
         let ejections = unforgiven(settings, before, history.as_deref(), now);
@@ -138,11 +138,13 @@ impl Backend {
         endpoint.history.store(None);
     }
 
-    fn may_eject(&self, endpoint: &Endpoint, settings: &PassiveCheck) -> bool {
+    fn may_eject(&self, endpoint: &Endpoint, settings: &PassiveCheck, now: Instant) -> bool {
         let set = self.endpoints.load();
         let is_ejected = |endpoint: &Endpoint| endpoint.standing.load(Ordering::Relaxed) & EJECTED != 0;
         // Those of other zones can do the work too. What checks say is another matter: they may be wrong.
-        let elsewhere = set.elsewhere.iter().filter(|other| is_ejected(other)).count();
+        // Without requests nothing ends an ejection but its time.
+        let lasts = |other: &Endpoint| other.until.load(Ordering::Relaxed) > self.micros(now);
+        let elsewhere = set.elsewhere.iter().filter(|other| is_ejected(other) && lasts(other)).count();
         let ejected = set.aside(EJECTED) + elsewhere + usize::from(!is_ejected(endpoint));
         standing::may_eject(set.ready().count(), ejected, settings.max_ejected)
     }

@@ -33,9 +33,10 @@ impl Latency {
     }
 
     /// The mean after an attempt that was given up after `waited`, before it had an answer: the endpoint takes no less.
-    /// That it would have taken more is all that is known, so the mean never sinks.
+    /// That it would have taken more is all that is known, so the mean never sinks. Nor is it known whether something was
+    /// wrong: whoever leaves a long poll may have waited for minutes, so it counts as much as a failure at most.
     pub(super) fn at_least(self, waited: Duration, now: u64) -> Latency {
-        let waited = waited.as_secs_f32() * 1e6;
+        let waited = (waited.as_secs_f32() * 1e6).min(MOST_AFTER_FAILURE);
         if self.now(now).is_some_and(|mean| mean >= waited) { self } else { Latency::new(waited.max(1.0), now) }
     }
 
@@ -158,6 +159,7 @@ mod tests {
         assert_eq!(latency.at_least(millis(2), 0), latency, "it may have taken 8");
         assert_eq!(latency.at_least(millis(500), 0).mean().map(f32::round), Some(500e3));
         assert_eq!(Latency::default().at_least(millis(500), 0).mean().map(f32::round), Some(500e3));
+        assert_eq!(latency.at_least(Duration::from_secs(600), 0).mean(), Some(10e6), "ten seconds at most");
         let old = Latency::default().with(millis(500), 0);
         assert_eq!(old.at_least(millis(400), 0), old);
         assert_eq!(old.at_least(millis(400), 10_000).mean().map(f32::round), Some(400e3), "its age counts");

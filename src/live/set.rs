@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use super::alias::Alias;
-use super::standing::{self, ASIDE, Standing};
+use super::standing::{self, ASIDE, Standing, UNHEALTHY};
 use super::turns::turns;
 use super::{Endpoint, Key, Rendezvous};
 use crate::ir;
@@ -96,8 +96,12 @@ impl EndpointSet {
         if others.is_empty() && self.elsewhere.is_empty() {
             return None;
         }
-        let in_use = |cells: &[Arc<Endpoint>]| cells.iter().filter(|cell| cell.standing() == Standing::Ready).count();
-        let (here, there) = (in_use(ours), in_use(others) + in_use(&self.elsewhere));
+        let count = |cells: &[Arc<Endpoint>], minded| {
+            cells.iter().filter(|cell| cell.standing_by(minded) == Standing::Ready).count()
+        };
+        // Elsewhere only checks say when one is back: without requests an ejection there would last for ever.
+        let elsewhere = |cells| count(cells, UNHEALTHY);
+        let (here, there) = (count(ours, ASIDE), elsewhere(others) + elsewhere(&self.elsewhere));
         let stays = standing::stays_in_zone(ours.len(), here, here + there);
         if stays != self.elsewhere.is_empty() {
             return None;

@@ -185,8 +185,8 @@ pub(super) fn may_eject(candidates: usize, aside: usize, percent: u8) -> bool {
 /// So many endpoints in use are enough for a zone, whatever others there are; else a third of all is.
 const ENOUGH: usize = 3;
 
-/// Whether requests stay in our zone, of whose `ours` endpoints `in_use` are in use, and of all endpoints `all_in_use`. A zone
-/// with few would be overrun, and one of which most is set aside is left while others are well.
+/// Whether requests stay in our zone, of whose `ours` endpoints `in_use` are in use, and of all endpoints `all_in_use`, those
+/// elsewhere as far as checks say. A zone with few would be overrun, and one of which most is set aside is left while others are well.
 pub(super) fn stays_in_zone(ours: usize, in_use: usize, all_in_use: usize) -> bool {
     let is_enough = in_use >= ENOUGH || in_use > 0 && 3 * in_use >= all_in_use;
     is_enough && 2 * in_use >= ours

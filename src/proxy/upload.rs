@@ -163,7 +163,9 @@ impl Upload {
 
     /// Notes from now on when the client is waited for, at the price of a look at the clock for each part that was.
     pub fn note_pauses(&mut self, now: Instant) {
-        self.pauses = Some(Box::new(Pauses { is_waiting: false, first: None, last: now }));
+        // What is held goes out at once.
+        let first = (self.held_bytes > 0).then_some(now);
+        self.pauses = Some(Box::new(Pauses { is_waiting: false, first, last: now }));
     }
 
     /// The end of the last wait for the client: from then on it was the endpoint's turn. `began` if there was none since.

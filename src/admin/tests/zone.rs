@@ -1,6 +1,7 @@
 //! What is shown of endpoints in other zones.
 
 use super::*;
+use crate::live::Fault;
 
 #[test]
 fn endpoints_of_other_zones_are_shown_as_such_while_requests_stay_in_ours() {
@@ -31,4 +32,10 @@ fn endpoints_of_other_zones_are_shown_as_such_while_requests_stay_in_ours() {
     let ours = Arc::clone(&backend.endpoints.load().candidates[0]);
     backend.judge(&ours, false, "status 503".into(), Instant::now());
     assert_eq!(told().1[1].1, None, "it is used now");
+    backend.judge(&ours, true, "checks succeed".into(), Instant::now());
+    let settings = ir::PassiveCheck { consecutive: 1, eject: Duration::ZERO, ..ir::PassiveCheck::default() };
+    let (mut flight, now) = (Arc::clone(&backend.endpoints.load().elsewhere[0]).begin(), Instant::now());
+    backend.failed(&mut flight, Fault::Connect, &settings, now, now);
+    let reason = "connect failure; in another zone".to_owned();
+    assert_eq!(told().1[1], ("ejected".to_owned(), Some(reason)), "nothing of requests that it does not get");
 }

@@ -74,7 +74,8 @@ fn pick_with_care(backend: &BackendRef, set: &EndpointSet, ask: &Ask<'_>) -> Opt
     let judged = judged(balancing);
     let ways: &[(&[SocketAddr], u32)] = match minded {
         // Checks are not believed. Who has failed because of that asks one first that they do not set aside.
-        _ if minded != judged && !ask.tried.is_empty() => &[(ask.tried, judged), (ask.tried, minded)],
+        0 if !ask.tried.is_empty() => &[(ask.tried, judged)],
+        _ if minded != judged && !ask.tried.is_empty() => &[(ask.tried, judged), (ask.tried, minded), (&[], minded)],
         _ => &[(ask.tried, minded), (&[], minded)],
     };
     for &(tried, minded) in ways.iter().chain(&[(ask.tried, 0), (&[][..], 0)]) {

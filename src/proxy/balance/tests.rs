@@ -429,6 +429,9 @@ fn where_checks_are_not_believed_what_becomes_of_requests_is() {
     backend.live.judge(&set.candidates[0], true, "a check".into(), now);
     backend.live.judge(&set.candidates[1], true, "a check".into(), now);
     assert_eq!(used(), [true, true, false, false], "of the two the checks are believed, if they can be");
+    let tried: Vec<SocketAddr> = [0, 1].map(|place: usize| set.candidates[place].address).into();
+    let again = place(&pick_on(&backend, 0, &tried).unwrap());
+    assert!(again < 2, "one that was asked is asked again before {again}, of which checks say that it is down");
 }
 
 #[test]

@@ -90,6 +90,25 @@ fn those_of_other_zones_are_known_while_requests_stay_in_ours() {
 }
 
 #[test]
+fn an_ejection_in_another_zone_neither_draws_requests_into_ours_nor_lasts_for_ever() {
+    for (ours, others) in [(1, 3), (2, 5)] {
+        let bed = zones(ours, others);
+        bed.fail(usize::from(ours), 5);
+        assert_eq!(bed.layout(), (usize::from(ours + others), 0));
+    }
+    let mut bed = zones(3, 7);
+    bed.settings.max_ejected = 10;
+    bed.judge_all(0..2, false);
+    bed.fail(3, 5);
+    bed.judge_all(0..2, true);
+    assert_eq!(bed.layout(), (3, 7));
+    bed.fail(0, 50);
+    assert_eq!(bed.standings(), ["ready"; 3], "a tenth of all is ejected already");
+    bed.after(10).fail(0, 5);
+    assert_eq!(bed.standings()[0], "ejected");
+}
+
+#[test]
 fn a_cookie_leads_to_another_zone() {
     let bed = Bed::new(0);
     let mut endpoints = both(3, 2);
