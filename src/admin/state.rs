@@ -48,12 +48,6 @@ pub(super) fn of_candidate(balancing: &Balancing, backend: &Backend, endpoint: &
     }
 }
 
-/// The same for an endpoint that gets nothing since it is in another zone.
-pub(super) fn reason_elsewhere(state: State, endpoint: &Endpoint) -> String {
-    let history = endpoint.history().filter(|_| matches!(state, State::Ejected | State::Unhealthy));
-    history.map_or(String::new(), |history| format!("{}; ", history.reason)) + "in another zone"
-}
-
 /// Why it is in that state, when there is more to say, and whether it gets requests all the same. `minded`: the bits that
 /// requests mind.
 pub(super) fn reason(
@@ -77,6 +71,12 @@ pub(super) fn reason(
         State::Starting if is_unchecked(balancing, backend, endpoint) => Some("not checked yet".to_owned()),
         State::Starting => Some(format!("weight at {} %", percent(endpoint))),
     }
+}
+
+/// The same for an endpoint in another zone, while requests stay in ours: nothing of requests, since it gets none.
+pub(super) fn reason_elsewhere(state: State, endpoint: &Endpoint) -> String {
+    let history = endpoint.history().filter(|_| matches!(state, State::Ejected | State::Unhealthy));
+    history.map_or(String::new(), |history| format!("{}; ", history.reason)) + "in another zone"
 }
 
 fn is_unchecked(balancing: &Balancing, backend: &Backend, endpoint: &Endpoint) -> bool {

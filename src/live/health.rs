@@ -141,8 +141,8 @@ impl Backend {
     fn may_eject(&self, endpoint: &Endpoint, settings: &PassiveCheck, now: Instant) -> bool {
         let set = self.endpoints.load();
         let is_ejected = |endpoint: &Endpoint| endpoint.standing.load(Ordering::Relaxed) & EJECTED != 0;
-        // Those of other zones can do the work too. What checks say is another matter: they may be wrong.
-        // Without requests nothing ends an ejection but its time.
+        // Those of other zones can do the work too; while they get no requests an ejection counts as long as it was meant to
+        // last. What checks say is another matter: they may be wrong.
         let lasts = |other: &Endpoint| other.until.load(Ordering::Relaxed) > self.micros(now);
         let elsewhere = set.elsewhere.iter().filter(|other| is_ejected(other) && lasts(other)).count();
         let ejected = set.aside(EJECTED) + elsewhere + usize::from(!is_ejected(endpoint));
