@@ -34,11 +34,13 @@ fn write_backends(page: &mut Page, view: &View) {
             if view.metrics.is_per_ingress() { (&*service.namespace, &*service.name) } else { ("", "") };
         let total = totals.entry((namespace, name, backend.id.port.to_string())).or_default();
         let set = backend.endpoints.load();
-        for endpoint in set.ready() {
-            let state = settings
-                .get(&backend.id)
-                .map_or(State::Ready, |settings| state::of_candidate(&settings.balancing, backend, endpoint));
-            *total.endpoints.entry(state).or_default() += 1;
+        let balancing = settings.get(&backend.id).map(|settings| &*settings.balancing);
+        let mut count = |state| *total.endpoints.entry(state).or_default() += 1;
+        for endpoint in &set.candidates {
+            count(balancing.map_or(State::Ready, |balancing| state::of_candidate(balancing, backend, endpoint)));
+        }
+        for endpoint in &set.elsewhere {
+            count(balancing.map_or(State::Ready, |balancing| state::of_elsewhere(balancing, backend, endpoint)));
         }
         *total.endpoints.entry(State::Draining).or_default() += set.draining.len() as u64;
         total.in_flight += set.iter().map(|one| u64::from(one.in_flight.load(Ordering::Relaxed))).sum::<u64>();

@@ -340,23 +340,26 @@ pub fn endpoints(backend: &table::BackendRef, set: &live::EndpointSet) -> Vec<En
     let (balancing, live) = (&backend.settings.balancing, &backend.live);
     let clock = Clock::read();
     let minded = balance::minded(balancing, set);
-    let shape = |endpoint: &live::Endpoint, state| Endpoint {
+    let shape = |endpoint: &live::Endpoint, state, reason| Endpoint {
         address: endpoint.text.to_string(),
         pod: endpoint.pod().map(|pod| pod.to_string()),
         weight: endpoint.base(),
         state: State::as_str(state).to_owned(),
-        reason: state::reason(state, balancing, live, minded, endpoint),
+        reason,
         since: endpoint.history().map(|history| clock.print(history.since)),
         checked: live.last_check(endpoint).map(|moment| clock.print(moment)),
         in_flight: endpoint.in_flight.load(Ordering::Relaxed),
         latency_ms: endpoint.latency().map(|latency| (latency.as_secs_f64() * 1e4).round() / 10.0),
     };
-    let candidate = |endpoint: &Arc<live::Endpoint>| shape(endpoint, state::of_candidate(balancing, live, endpoint));
-    let elsewhere = |endpoint: &Arc<live::Endpoint>| {
+    let candidate = |endpoint: &Arc<live::Endpoint>| {
         let state = state::of_candidate(balancing, live, endpoint);
-        Endpoint { reason: Some(state::reason_elsewhere(state, endpoint)), ..shape(endpoint, state) }
+        shape(endpoint, state, state::reason(state, balancing, live, minded, endpoint))
     };
-    let draining = |endpoint: &Arc<live::Endpoint>| shape(endpoint, State::Draining);
+    let elsewhere = |endpoint: &Arc<live::Endpoint>| {
+        let state = state::of_elsewhere(balancing, live, endpoint);
+        shape(endpoint, state, Some(state::reason_elsewhere(state, balancing, live, endpoint)))
+    };
+    let draining = |endpoint: &Arc<live::Endpoint>| shape(endpoint, State::Draining, None);
     let candidates = set.candidates.iter().map(candidate);
     candidates.chain(set.elsewhere.iter().map(elsewhere)).chain(set.draining.iter().map(draining)).collect()
 }

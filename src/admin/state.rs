@@ -48,6 +48,16 @@ pub(super) fn of_candidate(balancing: &Balancing, backend: &Backend, endpoint: &
     }
 }
 
+/// The same for an endpoint in another zone, while requests stay in ours. An ejection whose time is over ends there with the
+/// next request that comes, and so long nothing is wrong.
+pub(super) fn of_elsewhere(balancing: &Balancing, backend: &Backend, endpoint: &Endpoint) -> State {
+    let is_open = || endpoint.is_open(judged(balancing), || backend.micros(Instant::now()));
+    match of_candidate(balancing, backend, endpoint) {
+        State::Ejected if is_open() => State::Ready,
+        state => state,
+    }
+}
+
 /// Why it is in that state, when there is more to say, and whether it gets requests all the same. `minded`: the bits that
 /// requests mind.
 pub(super) fn reason(
@@ -73,10 +83,13 @@ pub(super) fn reason(
     }
 }
 
-/// The same for an endpoint in another zone, while requests stay in ours: nothing of requests, since it gets none.
-pub(super) fn reason_elsewhere(state: State, endpoint: &Endpoint) -> String {
-    let history = endpoint.history().filter(|_| matches!(state, State::Ejected | State::Unhealthy));
-    history.map_or(String::new(), |history| format!("{}; ", history.reason)) + "in another zone"
+/// The same for an endpoint in another zone, while requests stay in ours: nothing of what becomes of them.
+pub(super) fn reason_elsewhere(state: State, balancing: &Balancing, backend: &Backend, endpoint: &Endpoint) -> String {
+    let reason = match state {
+        State::Ejected | State::Unhealthy => endpoint.history().map(|history| history.reason.to_string()),
+        _ => reason(state, balancing, backend, 0, endpoint),
+    };
+    reason.map_or(String::new(), |reason| reason + "; ") + "in another zone"
 }
 
 fn is_unchecked(balancing: &Balancing, backend: &Backend, endpoint: &Endpoint) -> bool {

@@ -35,8 +35,7 @@ impl Backend {
                 if self.micros(began) >= endpoint.until.load(Ordering::Relaxed) {
                     self.eject(endpoint, run, settings, began, now);
                 }
-            } else if run.count() >= most(settings, endpoint, history.as_deref(), now)
-                && self.may_eject(endpoint, settings, now)
+            } else if run.count() >= most(settings, endpoint, history.as_deref(), now) && self.may_eject(settings, now)
             {
                 self.eject(endpoint, run, settings, began, now);
             }
@@ -89,7 +88,7 @@ impl Backend {
         let before = endpoint.standing.load(Ordering::Relaxed);
         let history = endpoint.history();
         let is_old_news = history.as_ref().is_some_and(|history| history.since > began);
-        if is_old_news || (before & EJECTED == 0 && !self.may_eject(endpoint, settings, now)) {
+        if is_old_news || (before & EJECTED == 0 && !self.may_eject(settings, now)) {
             return;
         }
         let ejections = unforgiven(settings, before, history.as_deref(), now);
@@ -138,15 +137,17 @@ impl Backend {
         endpoint.history.store(None);
     }
 
-    fn may_eject(&self, endpoint: &Endpoint, settings: &PassiveCheck, now: Instant) -> bool {
+    /// Whether one more may be ejected.
+    fn may_eject(&self, settings: &PassiveCheck, now: Instant) -> bool {
         let set = self.endpoints.load();
-        let is_ejected = |endpoint: &Endpoint| endpoint.standing.load(Ordering::Relaxed) & EJECTED != 0;
         // Those of other zones can do the work too; while they get no requests an ejection counts as long as it was meant to
         // last. What checks say is another matter: they may be wrong.
-        let lasts = |other: &Endpoint| other.until.load(Ordering::Relaxed) > self.micros(now);
-        let elsewhere = set.elsewhere.iter().filter(|other| is_ejected(other) && lasts(other)).count();
-        let ejected = set.aside(EJECTED) + elsewhere + usize::from(!is_ejected(endpoint));
-        standing::may_eject(set.ready().count(), ejected, settings.max_ejected)
+        let now = self.micros(now);
+        let is_away = |other: &&Arc<Endpoint>| {
+            other.standing.load(Ordering::Relaxed) & EJECTED != 0 && other.until.load(Ordering::Relaxed) > now
+        };
+        let ejected = set.aside(EJECTED) + set.elsewhere.iter().filter(is_away).count();
+        standing::may_eject(set.ready().count(), ejected + 1, settings.max_ejected)
     }
 
     /// Gives an endpoint new bits at `now`; its ejections stay as they are. The caller holds the lock.

@@ -34,7 +34,8 @@ impl Latency {
 
     /// The mean after an attempt that was given up after `waited`, before it had an answer: the endpoint takes no less.
     /// That it would have taken more is all that is known, so the mean never sinks. Nor is it known whether something was
-    /// wrong: whoever leaves a long poll may have waited for minutes, so it counts as much as a failure at most.
+    /// wrong: whoever leaves a long poll may have waited for minutes, so it counts ten seconds at most, as many failures in a
+    /// row do.
     pub(super) fn at_least(self, waited: Duration, now: u64) -> Latency {
         let waited = (waited.as_secs_f32() * 1e6).min(MOST_AFTER_FAILURE);
         if self.now(now).is_some_and(|mean| mean >= waited) { self } else { Latency::new(waited.max(1.0), now) }
@@ -89,7 +90,7 @@ impl Aged {
     }
 }
 
-/// What a failure counts at least and at most, in microseconds.
+/// What a failure counts at least, and what failures add up to at most that took less, in microseconds.
 const LEAST_AFTER_FAILURE: f32 = 10e3;
 const MOST_AFTER_FAILURE: f32 = 10e6;
 

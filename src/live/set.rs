@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use super::alias::Alias;
-use super::standing::{self, ASIDE, Standing, UNHEALTHY};
+use super::standing::{self, ASIDE, Standing};
 use super::turns::turns;
 use super::{Endpoint, Key, Rendezvous};
 use crate::ir;
@@ -14,7 +14,8 @@ use crate::ir;
 pub struct EndpointSet {
     /// Those that get new requests.
     pub candidates: Box<[Arc<Endpoint>]>,
-    /// Those of other zones, while requests stay in ours: they get nothing new. Else they are the last of the candidates.
+    /// Those of other zones, while requests stay in ours: they get clients that they have, and what nobody in ours could
+    /// serve. Else they are the last of the candidates.
     pub elsewhere: Box<[Arc<Endpoint>]>,
     /// Those that get nothing new: terminating, still serving.
     pub draining: Box<[Arc<Endpoint>]>,
@@ -96,13 +97,9 @@ impl EndpointSet {
         if others.is_empty() && self.elsewhere.is_empty() {
             return None;
         }
-        let count = |cells: &[Arc<Endpoint>], minded| {
-            cells.iter().filter(|cell| cell.standing_by(minded) == Standing::Ready).count()
-        };
-        // Elsewhere only checks say when one is back: without requests an ejection there would last for ever.
-        let elsewhere = |cells| count(cells, UNHEALTHY);
-        let (here, there) = (count(ours, ASIDE), elsewhere(others) + elsewhere(&self.elsewhere));
-        let stays = standing::stays_in_zone(ours.len(), here, here + there);
+        let in_use = ours.iter().filter(|cell| cell.standing() == Standing::Ready).count();
+        // All of the others: that many of them fail must not draw what they had into a few of ours.
+        let stays = standing::stays_in_zone(ours.len(), in_use, others.len() + self.elsewhere.len());
         if stays != self.elsewhere.is_empty() {
             return None;
         }

@@ -182,13 +182,14 @@ pub(super) fn may_eject(candidates: usize, aside: usize, percent: u8) -> bool {
     candidates > 1 && percent > 0 && (aside <= 1 || aside * 100 <= candidates * usize::from(percent))
 }
 
-/// So many endpoints in use are enough for a zone, whatever others there are; else a third of all is.
+/// So many endpoints in use are enough for a zone, whatever others there are; else a third of all, those included that are
+/// elsewhere and set aside.
 const ENOUGH: usize = 3;
 
-/// Whether requests stay in our zone, of whose `ours` endpoints `in_use` are in use, and of all endpoints `all_in_use`, those
-/// elsewhere as far as checks say. A zone with few would be overrun, and one of which most is set aside is left while others are well.
-pub(super) fn stays_in_zone(ours: usize, in_use: usize, all_in_use: usize) -> bool {
-    let is_enough = in_use >= ENOUGH || in_use > 0 && 3 * in_use >= all_in_use;
+/// Whether requests stay in our zone, of whose `ours` endpoints `in_use` are in use, where `others` are elsewhere. A zone with
+/// few would be overrun, and one of which most is set aside is left.
+pub(super) fn stays_in_zone(ours: usize, in_use: usize, others: usize) -> bool {
+    let is_enough = in_use >= ENOUGH || in_use > 0 && 3 * in_use >= in_use + others;
     is_enough && 2 * in_use >= ours
 }
 
@@ -237,7 +238,7 @@ mod tests {
 
     #[test]
     fn a_zone_keeps_its_requests_while_enough_of_it_is_in_use() {
-        let stays = |ours, in_use, others| stays_in_zone(ours, in_use, in_use + others);
+        let stays = stays_in_zone;
         assert_eq!([stays(1, 1, 2), stays(1, 1, 3), stays(2, 2, 5), stays(3, 3, 90)], [true, false, false, true]);
         assert_eq!([stays(6, 3, 6), stays(8, 3, 8), stays(3, 2, 3), stays(3, 1, 3)], [true, false, true, false]);
         assert_eq!([stays(1, 0, 0), stays(1, 0, 5), stays(0, 0, 3), stays(2, 2, 0)], [false, false, false, true]);

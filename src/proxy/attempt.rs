@@ -220,7 +220,7 @@ fn may_retry(
 ) -> bool {
     let ir::Retry { on, tries, timeout } = retry;
     let most = match tries {
-        0 => backend.live.endpoints.load().candidates.len(),
+        0 => backend.live.endpoints.load().ready().count(),
         tries => *tries as usize,
     };
     if tried.len() >= most || (!timeout.is_zero() && began.elapsed() >= *timeout) {

@@ -387,6 +387,19 @@ mod tests {
         assert!(!upload.can_send() && upload.held.is_empty() && upload.tail.capacity() == 0);
     }
 
+    #[test]
+    fn what_is_held_is_waited_for_from_the_beginning_and_else_the_first_part_that_comes() {
+        let (began, later) = (Instant::now(), Instant::now() + Duration::from_secs(1));
+        let mut upload = Upload::new(Framing::Chunked, BodyRules { keep: 10, ..BodyRules::NONE });
+        upload.note_pauses(began);
+        assert_eq!(upload.pauses.as_ref().and_then(|pauses| pauses.first), None);
+        upload.keep_sent(&Bytes::from_static(b"x"));
+        // The next endpoint gets what is held at once.
+        upload.note_pauses(later);
+        assert_eq!(upload.pauses.as_ref().and_then(|pauses| pauses.first), Some(later));
+        assert_eq!((upload.first_pause(began), upload.last_pause(began)), (later, later));
+    }
+
     /// How many seconds a body passes that brings `octets` each second, of 100 at most.
     async fn passes(octets: u64, min_rate: u64) -> usize {
         let mut upload = Upload::new(Framing::Chunked, BodyRules { min_rate, ..BodyRules::NONE });

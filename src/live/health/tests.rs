@@ -379,7 +379,7 @@ fn the_count_is_exact_while_sets_and_standings_change_at_once() {
                 let mut random = fastrand::Rng::with_seed(thread);
                 for _ in 0..20_000 {
                     let set = bed.backend.endpoints.load_full();
-                    let endpoint = &set.candidates[random.usize(..set.candidates.len())];
+                    let endpoint = random.choice(set.iter().collect::<Vec<_>>()).unwrap();
                     let mut flight = Arc::clone(endpoint).begin();
                     if random.bool() {
                         bed.backend.failed(&mut flight, Fault::Reset, settings, bed.now, bed.now);
@@ -390,12 +390,17 @@ fn the_count_is_exact_while_sets_and_standings_change_at_once() {
                 }
             });
         }
+        let mut layouts = [0; 2];
         for round in 0..500_u32 {
-            bed.registry
-                .set_endpoints(&id(), &set((0..20).filter(|number| (round >> (number % 5)) & 1 == 0 || *number < 3)));
+            let mut next = set((0..20).filter(|number| (round >> (number % 5)) & 1 == 0 || *number < 3));
+            next.endpoints.iter_mut().skip(8).for_each(|endpoint| endpoint.elsewhere = true);
+            bed.registry.set_endpoints(&id(), &next);
+            layouts[usize::from(bed.backend.endpoints.load().stays_in_zone())] += 1;
         }
+        assert!(layouts.iter().all(|count| *count > 20), "requests leave our zone and come back: {layouts:?}");
     });
     bed.assert_count_is_exact();
+    assert!(bed.backend.endpoints.load().settled().is_none(), "they are where they belong");
 }
 
 proptest! {

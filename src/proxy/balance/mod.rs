@@ -36,7 +36,7 @@ pub struct Ask<'a> {
 }
 
 /// The endpoint for the next attempt, with the request counted in: the one that the cookie names, else one that is in use
-/// and was not tried. When there is none, one that is in use, and after that any. `None` when the backend has no endpoint.
+/// and was not tried, in our zone or else elsewhere. When there is none, one that is in use, and after that any. `None` when the backend has no endpoint.
 pub fn pick(backend: &BackendRef, ask: &Ask<'_>) -> Option<InFlight> {
     let set = backend.live.endpoints.load();
     if !ask.tried.is_empty() || ask.pinned.is_some() || set.has_aside() {
@@ -59,7 +59,7 @@ fn pick_with_care(backend: &BackendRef, set: &EndpointSet, ask: &Ask<'_>) -> Opt
     let total = hash::total(&balancing.algorithm, backend, ask);
     let pinned = ask.pinned.as_ref().and_then(|key| Some((set.keyed(key)?, key)));
     if let Some(((endpoint, is_candidate), _)) = pinned {
-        // Those that drain do not count as candidates that are set aside.
+        // What drains, and what is in another zone, is not among the candidates that are set aside.
         let minded = if is_candidate { minded } else { judged(balancing) };
         let is_open =
             !ask.tried.contains(&endpoint.address) && endpoint.is_open(minded, || backend.live.micros(ask.now));
@@ -72,26 +72,34 @@ fn pick_with_care(backend: &BackendRef, set: &EndpointSet, ask: &Ask<'_>) -> Opt
     let substitute = pinned.map(|(_, key)| hash::of_key(key) ^ (ask.hash)(None).unwrap_or_default());
     // What else there is, when all that are in use were tried, or none is open.
     let judged = judged(balancing);
-    let ways: &[(&[SocketAddr], u32)] = match minded {
-        // Checks are not believed. Who has failed because of that asks one first that they do not set aside.
-        0 if !ask.tried.is_empty() => &[(ask.tried, judged)],
-        _ if minded != judged && !ask.tried.is_empty() => &[(ask.tried, judged), (ask.tried, minded), (&[], minded)],
-        _ => &[(ask.tried, minded), (&[], minded)],
-    };
-    for &(tried, minded) in ways.iter().chain(&[(ask.tried, 0), (&[][..], 0)]) {
+    let among = |(tried, minded)| {
         let choice = Choice::<false> { live: &backend.live, set, ask, tried, minded };
         while let Some(place) = match substitute {
             Some(hash) => choice.on_chain(hash),
             None => choice.place(&balancing.algorithm),
         } {
-            let endpoint = set.candidates.get(place)?;
             // An ejected one whose time is over may have got its one request meanwhile.
-            if let Some(flight) = endpoint.claim(minded, total) {
+            if let Some(flight) = set.candidates.get(place)?.claim(minded, total) {
                 return Some(flight);
             }
         }
-    }
-    None
+        None
+    };
+    let elsewhere = || {
+        let (before, after) = set.elsewhere.split_at_checked(fastrand::usize(..=set.elsewhere.len()))?;
+        let is_open = |endpoint: &&Arc<Endpoint>| {
+            !ask.tried.contains(&endpoint.address) && endpoint.is_open(judged, || backend.live.micros(ask.now))
+        };
+        after.iter().chain(before).filter(is_open).find_map(|endpoint| endpoint.claim(judged, total))
+    };
+    // Where checks are not believed, who has failed because of that asks one first that they do not set aside.
+    let first = if ask.tried.is_empty() { minded } else { judged };
+    [(ask.tried, first), (ask.tried, minded)]
+        .into_iter()
+        .find_map(among)
+        // Our zone has nobody left to try.
+        .or_else(elsewhere)
+        .or_else(|| [(&[][..], minded), (ask.tried, 0), (&[], 0)].into_iter().find_map(among))
 }
 
 /// The bits of a standing that count: those of checks that are asked for. If too few are in use then, what active checks say,

@@ -2,6 +2,7 @@
 
 mod pinned;
 mod uneven;
+mod zones;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;

@@ -94,6 +94,7 @@ fn an_ejection_in_another_zone_neither_draws_requests_into_ours_nor_lasts_for_ev
     for (ours, others) in [(1, 3), (2, 5)] {
         let bed = zones(ours, others);
         bed.fail(usize::from(ours), 5);
+        assert_eq!(bed.standings()[usize::from(ours)], "ejected");
         assert_eq!(bed.layout(), (usize::from(ours + others), 0));
     }
     let mut bed = zones(3, 7);
@@ -106,6 +107,15 @@ fn an_ejection_in_another_zone_neither_draws_requests_into_ours_nor_lasts_for_ev
     assert_eq!(bed.standings(), ["ready"; 3], "a tenth of all is ejected already");
     bed.after(10).fail(0, 5);
     assert_eq!(bed.standings()[0], "ejected");
+    bed.succeed(bed.pick(3).expect("its time is over"));
+    assert_eq!(bed.endpoint(3).standing(), Standing::Ready);
+}
+
+#[test]
+fn checks_that_fail_in_another_zone_draw_nothing_into_a_few_of_ours() {
+    let bed = zones(1, 30);
+    bed.judge_all(1..31, false);
+    assert_eq!(bed.layout(), (31, 0), "it would get what thirty had, though the checks are the likelier cause");
 }
 
 #[test]
