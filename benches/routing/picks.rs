@@ -18,6 +18,8 @@ const MANY: usize = 1_000;
 const IN_FLIGHT: u32 = 128;
 /// So often the requests in flight are ended and picked for again in one measurement.
 const BATCHES: u32 = 800;
+/// The time between two requests of a worker, as their clock tells it.
+const BETWEEN: Duration = Duration::from_micros(20);
 /// Different texts that requests have.
 const TEXTS: u64 = 16_384;
 
@@ -129,9 +131,10 @@ fn contended(workers: usize, backend: &BackendRef) -> f64 {
         let mut random = fastrand::Rng::with_seed(worker as u64);
         // Worked out and not read from a list: that would lie in the cache in the place of what is measured.
         let (first, mut turn) = (u64::from(random.u32(..)), 0);
-        let now = Instant::now();
+        let mut now = Instant::now();
         let mut pick = move || {
             turn = (turn + 1) % TEXTS;
+            now += BETWEEN;
             let text = Some((first + turn).wrapping_mul(0x9e37_79b9_7f4a_7c15));
             balance::pick(backend, &Ask { worker, tried: &[], pinned: None, now, hash: &|_| text })
         };

@@ -1,6 +1,6 @@
 //! One backend: its endpoints, and what must outlast every table that names it.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -21,9 +21,8 @@ pub struct Backend {
     pub retries: RetryBudget,
     cursors: PerWorker<AtomicU32>,
     epoch: Instant,
-    /// Requests in flight at all endpoints by the worker that picked, where the algorithm asks for the mean: each holds a
-    /// ticket.
-    picked: PerWorker<Arc<Ticket>>,
+    /// Requests in flight at all endpoints by the worker that picked, where the algorithm asks for the mean.
+    picked: PerWorker<Picked>,
     /// Requests that a limit counts. Made where there is one: it costs every request a word that all workers write.
     admitted: OnceLock<Box<Count>>,
     /// Whoever sets an endpoint aside, takes it back or replaces the set holds it. No request waits for it but the one
@@ -46,18 +45,30 @@ impl Count {
     }
 }
 
+/// The requests in flight that one worker picked endpoints for.
+#[derive(Default)]
+struct Picked {
+    /// Each holds one.
+    ticket: Arc<Ticket>,
+    /// How many those of the other workers were when it looked last (lower half), and the millisecond of that (upper half).
+    others: AtomicU64,
+}
+
 /// What the requests in flight of one worker hold: the references to it are their count, so that one write both counts a
 /// request and keeps the counter. On a cache line of its own.
 #[derive(Default)]
 #[repr(align(64))]
 pub(super) struct Ticket;
 
-impl Ticket {
-    /// How many hold it, but for the backend itself.
-    fn held(ticket: &Arc<Ticket>) -> u64 {
-        Arc::strong_count(ticket).saturating_sub(1) as u64
+impl Picked {
+    /// How many there are: those who hold the ticket, but for itself.
+    fn count(&self) -> u64 {
+        Arc::strong_count(&self.ticket).saturating_sub(1) as u64
     }
 }
+
+/// The lower half of a word.
+const LOW: u64 = u32::MAX as u64;
 
 impl Backend {
     /// A backend without endpoints. Seconds of the retry budget begin at `epoch`.
@@ -102,17 +113,31 @@ impl Backend {
 
     /// Requests in flight that were counted by all workers: reads a word of each.
     pub fn counted(&self) -> u64 {
-        self.picked.used().map(Ticket::held).sum()
+        self.picked.used().map(Picked::count).sum()
     }
 
     /// Those that `worker` counted.
     pub fn counted_by(&self, worker: usize) -> u64 {
-        self.picked.cell(worker, Arc::default).map_or(0, Ticket::held)
+        self.picked.cell(worker, Picked::default).map_or(0, Picked::count)
+    }
+
+    /// The same as [`Backend::counted`], with those of the other workers as `worker` saw them in this millisecond: a word that
+    /// another one writes all the time takes longer to read than all the rest of a pick, and then longer to write.
+    pub fn counted_lately(&self, worker: usize, now: Instant) -> u64 {
+        let Some(picked) = self.picked.cell(worker, Picked::default) else { return self.counted() };
+        let (millis, own) = (self.millis(now) << 32, picked.count());
+        let seen = picked.others.load(Ordering::Relaxed);
+        if seen & !LOW == millis {
+            return own + (seen & LOW);
+        }
+        let others = self.counted().saturating_sub(own).min(LOW);
+        picked.others.store(millis | others, Ordering::Relaxed);
+        own + others
     }
 
     /// Counts one more request that `worker` picked an endpoint for, until the ticket is dropped.
     pub(super) fn ticket(&self, worker: usize) -> Option<Arc<Ticket>> {
-        self.picked.cell(worker, Arc::default).cloned()
+        self.picked.cell(worker, Picked::default).map(|picked| Arc::clone(&picked.ticket))
     }
 
     fn admitted(&self) -> &Count {

@@ -32,14 +32,14 @@ impl<const CLEAR: bool> Choice<'_, CLEAR> {
     /// of an endpoint that is away go to all others, and come back with it. Without a text as least connections.
     pub(super) fn hashed(&self, by: Option<&Template>) -> Option<usize> {
         let Some(hash) = (self.ask.hash)(by) else { return self.least_conn() };
-        // With the requests of this worker alone the bound is only lower. Those of the others are looked at where that is
-        // not enough: their counts are in the caches of others.
+        // With the requests of this worker alone the bound is only lower. Those of the others count where that is not enough.
         let own = self.bound(self.live.counted_by(self.ask.worker));
         let all = OnceCell::new();
+        let lately = || self.bound(self.live.counted_lately(self.ask.worker, self.ask.now));
         let has_room = |place: usize, up: u64| {
             self.open(place).is_some_and(|endpoint| {
                 endpoint.touch();
-                own.has_room(endpoint, up) || all.get_or_init(|| self.bound(self.live.counted())).has_room(endpoint, up)
+                own.has_room(endpoint, up) || all.get_or_init(lately).has_room(endpoint, up)
             })
         };
         let (mut chain, mut place) = (hash, self.owner(hash)?);
@@ -52,8 +52,10 @@ impl<const CLEAR: bool> Choice<'_, CLEAR> {
             chain = live::next(chain);
             place = self.owner(chain)?;
         }
-        // Nearly all are full or away: one at least is not, since the bound is above the mean.
-        self.from(place).find(|&place| has_room(place, WHOLE)).or_else(|| self.open_from(place))
+        // Nearly all are full or away: one at least is not, since the bound is above the mean of all that are there now.
+        let now = self.bound(self.live.counted());
+        let has_room = |place: &usize| self.open(*place).is_some_and(|endpoint| now.has_room(endpoint, WHOLE));
+        self.from(place).find(has_room).or_else(|| self.open_from(place))
     }
 
     /// One of the first `size` owners of the text's chain: different ones where all weigh the same. Else a heavy one may

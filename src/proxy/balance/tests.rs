@@ -7,7 +7,7 @@ mod zones;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 
@@ -78,7 +78,7 @@ fn set_aside(backend: &BackendRef, places: impl IntoIterator<Item = usize>) -> B
     for place in places {
         backend.live.judge(&set.candidates[place], false, "refused".into(), Instant::now());
     }
-    let second = std::time::Duration::from_secs(1);
+    let second = Duration::from_secs(1);
     with(backend, |balancing| {
         let (interval, timeout) = (second, second);
         balancing.active = Some(ActiveCheck { probe: Probe::Tcp, port: None, interval, timeout, fall: 1, rise: 1 });
@@ -203,7 +203,7 @@ fn ewma_prefers_the_quick_and_spares_the_new() {
     let set = backend.live.endpoints.load_full();
     let now = Instant::now();
     for (place, ms) in [(0, 1), (1, 1), (2, 10)] {
-        backend.live.measured(&set.candidates[place], std::time::Duration::from_millis(ms), now);
+        backend.live.measured(&set.candidates[place], Duration::from_millis(ms), now);
     }
     let counts = counts(&backend, 1, 10_000);
     // The slow one is taken when it is drawn together with the new one, and then half of the times.
@@ -302,6 +302,21 @@ fn no_endpoint_has_more_than_its_bound_whatever_the_keys_are() {
         flights.clear();
         assert_eq!((backend.live.counted(), backend.live.in_flight()), (0, 0));
     }
+}
+
+#[test]
+fn what_other_workers_count_is_looked_at_once_in_a_millisecond() {
+    let world = World::new();
+    let backend = many(&world, &Hash(by()), 40);
+    let now = Instant::now() + Duration::from_secs(1);
+    let pick_by = |worker| pick(&backend, &Ask { worker, tried: &[], pinned: None, now, hash: &|_| Some(7) }).unwrap();
+    let mut theirs: Vec<InFlight> = (0..10).map(|_| pick_by(1)).collect();
+    assert_eq!(backend.live.counted_lately(0, now), 10);
+    theirs.truncate(4);
+    let ours = pick_by(0);
+    assert_eq!((backend.live.counted_lately(0, now), backend.live.counted_lately(1, now)), (11, 4));
+    assert_eq!(backend.live.counted_lately(0, now + Duration::from_millis(1)), 5);
+    drop((ours, theirs));
 }
 
 #[test]

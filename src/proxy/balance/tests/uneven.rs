@@ -25,7 +25,7 @@ fn an_idle_light_endpoint_does_not_draw_what_is_due_to_a_heavy_one() {
             let world = World::new();
             let backend = backend(&world, &algorithm, &weights);
             for endpoint in &backend.live.endpoints.load().candidates {
-                backend.live.measured(endpoint, std::time::Duration::from_millis(5), Instant::now());
+                backend.live.measured(endpoint, Duration::from_millis(5), Instant::now());
             }
             let share = shares(&backend, kept)[1];
             let due = f64::from(weights[1]) / f64::from(weights[0] + weights[1]);
@@ -55,14 +55,14 @@ fn who_fails_quickly_is_not_quick() {
     let mut now = Instant::now();
     let mut failed = 0;
     for _ in 0..10_000 {
-        now += std::time::Duration::from_millis(10);
+        now += Duration::from_millis(10);
         let ask = Ask { worker: 0, tried: &[], pinned: None, now, hash: &|_| None };
         let mut flight = pick(&backend, &ask).unwrap();
         let is_bad = place(&flight) == 0;
         failed += u32::from(is_bad);
         let (took, status) = if is_bad { (1, 503) } else { (20, 200) };
         let span =
-            Span { began: now, since: now, ended: now + std::time::Duration::from_millis(took), is_measured: true };
+            Span { began: now, since: now, ended: now + Duration::from_millis(took), is_measured: true };
         judge(&backend, &mut flight, Verdict::Answered(status), &span);
     }
     assert!(failed < 500, "{failed} of 10000 went to the endpoint that only fails");
