@@ -214,11 +214,10 @@ pub fn explain(table: &RoutingTable, listeners: &[Listener], request: &Request) 
         tell_instead(&mut story, route);
         return story;
     }
-    let way = peer.way();
-    let mut fields = Vec::new();
-    filter::after(&route.rule.filters, Some(&head), way, |field| {
-        fields.push(format!("set {}: {} on the answer", field.name, field.value.escape_ascii()));
-    });
+    let answered = filter::Answered { head: Some(&head), way: peer.way(), has_server: false };
+    let fields = filter::fields(None, Some(&route.rule.filters), answered);
+    let fields = fields.iter().map(|field| format!("set {}: {} on the answer", field.name, field.value.escape_ascii()));
+    let fields: Vec<String> = fields.collect();
     if let (Outcome::TooLarge, Framing::Length(length)) = (&outcome, head.framing) {
         let limit = route.body_limit();
         tell(&mut story, "filters", format!("a body of {length} bytes is longer than proxy-body-size, {limit} bytes"));

@@ -151,7 +151,14 @@ fn declared<'a>(service: &'a Service, name: &Name, port: &PortKey) -> Result<&'a
         };
         Fault { severity: Severity::Error, reason: Reason::PortNotFound, message, hint }
     };
-    let mut candidates = service.ports.iter().filter(is_meant);
+    // Whoever names the port of the Pods means the one that leads there, as in ingress-nginx.
+    let is_target = |declared: &&ServicePort| match (port, &declared.target_port) {
+        (PortKey::Name(name), Some(TargetPort::Name(target))) => name == target,
+        (PortKey::Number(number), Some(TargetPort::Number(target))) => number == target,
+        _ => false,
+    };
+    let ports = service.ports.iter();
+    let mut candidates = ports.clone().filter(is_meant).chain(ports.filter(is_target));
     match candidates.clone().find(|port| port.is_tcp).or_else(|| candidates.next()) {
         Some(declared) if declared.is_tcp => Ok(declared),
         Some(_) => Err(not_found(format!("port {port} of Service {name} is not TCP"))),

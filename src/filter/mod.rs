@@ -21,6 +21,8 @@ pub mod text;
 mod tls_redirect;
 mod wording;
 
+use smallvec::SmallVec;
+
 pub use self::access::{ByAddress, by_address};
 pub use self::blocked::blocked;
 pub use self::host::at_host;
@@ -72,17 +74,6 @@ pub fn before(filters: &ir::Filters, request: &Request<'_>, found: Found<'_>) ->
     Ok(rewritten)
 }
 
-/// What is set on every answer, ours too, whatever the route. `has_server`: a back end made it, and says what it is.
-pub fn everywhere<'a>(answers: &'a ir::Answers, has_server: bool, mut set: impl FnMut(ResponseField<'a>)) {
-    let ir::Answers { keeps_server, names_us, hidden: _, set: fields } = answers;
-    if *names_us && !(*keeps_server && has_server) {
-        set(ResponseField { name: "Server", value: b"fairlead", replaces: true });
-    }
-    for (name, value) in fields {
-        set(ResponseField { name, value: value.as_bytes(), replaces: true });
-    }
-}
-
 /// A field that every response of a route gets, ours too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ResponseField<'a> {
@@ -103,29 +94,60 @@ pub struct Way {
     pub is_self_made: bool,
 }
 
-/// What is set on a response to `head`, which is not there for a request that could not be read.
-pub fn after<'a>(
-    filters: &'a ir::Filters,
-    head: Option<&'a RequestHead>,
-    way: Way,
-    mut set: impl FnMut(ResponseField<'a>),
-) {
-    let ir::Filters { hsts, cors, response, .. } = filters;
-    if let Some(hsts) = hsts.as_ref().filter(|_| way.is_tls && !way.is_self_made) {
-        set(ResponseField { name: "Strict-Transport-Security", value: hsts.value.as_bytes(), replaces: true });
+/// The fields that are set on one response, each that replaces others once.
+pub type ResponseFields<'a> = SmallVec<[ResponseField<'a>; 4]>;
+
+/// Where a response comes from and goes.
+#[derive(Clone, Copy, Debug)]
+pub struct Answered<'a> {
+    /// What it answers; `None` for a request that could not be read.
+    pub head: Option<&'a RequestHead>,
+    /// To the client.
+    pub way: Way,
+    /// A back end made it, and says what it is.
+    pub has_server: bool,
+}
+
+/// What is set on a response, ours too: `answers` on all, `filters` on those of a route. What is said of a route goes before
+/// what is said of all, and CORS before both, as where nginx's outer levels come first.
+pub fn fields<'a>(
+    answers: Option<&'a ir::Answers>,
+    filters: Option<&'a ir::Filters>,
+    answered: Answered<'a>,
+) -> ResponseFields<'a> {
+    let Answered { head, way, has_server } = answered;
+    let mut fields = ResponseFields::new();
+    let mut set = |field: ResponseField<'a>| {
+        if field.replaces {
+            fields.retain(|earlier| !earlier.name.eq_ignore_ascii_case(field.name));
+        }
+        fields.push(field);
+    };
+    let replacing = |name, value| ResponseField { name, value, replaces: true };
+    let hsts = filters.and_then(|filters| filters.hsts.as_ref()).filter(|_| way.is_tls && !way.is_self_made);
+    if let Some(hsts) = hsts {
+        set(replacing("Strict-Transport-Security", hsts.value.as_bytes()));
+    }
+    if let Some(ir::Answers { keeps_server, names_us, hidden: _, set: everywhere }) = answers {
+        if *names_us && !(*keeps_server && has_server) {
+            set(replacing("Server", b"fairlead"));
+        }
+        everywhere.iter().for_each(|(name, value)| set(replacing(name, value.as_bytes())));
+    }
+    let Some(ir::Filters { cors, response, .. }) = filters else { return fields };
+    if let Some(response) = response {
+        response.fields.iter().for_each(|(name, value)| set(replacing(name, value.as_bytes())));
     }
     if let (Some(cors), Some(head)) = (cors, head) {
         cors::fields(cors, head, &mut set);
     }
-    if let Some(response) = response {
-        for (name, value) in &response.fields {
-            set(ResponseField { name, value: value.as_bytes(), replaces: true });
-        }
-    }
+    fields
 }
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use std::sync::Arc;
+
     use bytes::BytesMut;
 
     use super::*;
@@ -153,7 +175,7 @@ pub(crate) mod tests {
 
     fn filters() -> ir::Filters {
         ir::Filters {
-            tls_redirect: Some(ir::TlsRedirect { status: 308, port: None, only_from: None, keeps_slash: false }),
+            tls_redirect: Some(ir::TlsRedirect { status: 308, port: None, keeps_slash: false }),
             hsts: Some(ir::Hsts { value: "max-age=31536000; includeSubDomains".into() }),
             ..ir::Filters::default()
         }
@@ -166,9 +188,9 @@ pub(crate) mod tests {
     }
 
     fn set(filters: &ir::Filters, head: &RequestHead, way: Way) -> Vec<String> {
-        let mut fields = Vec::new();
-        after(filters, Some(head), way, |field| fields.push(format!("{}: {}", field.name, field.value.escape_ascii())));
-        fields
+        let answered = Answered { head: Some(head), way, has_server: false };
+        let fields = fields(None, Some(filters), answered);
+        fields.iter().map(|field| format!("{}: {}", field.name, field.value.escape_ascii())).collect()
     }
 
     #[test]
@@ -184,6 +206,37 @@ pub(crate) mod tests {
         let head = head("GET /", "a.example", "Origin: https://b.example\r\n");
         assert_eq!(status(&ir::Filters::default(), &request(&head, false)), None);
         assert!(set(&ir::Filters::default(), &head, Way { is_tls: true, is_self_made: false }).is_empty());
+    }
+
+    #[test]
+    fn of_fields_with_one_name_the_one_that_is_nearest_to_the_path_is_sent() {
+        let lines = |lines: &[(&str, &str)]| lines.iter().map(|&(name, value)| (name.into(), value.into())).collect();
+        let answers = ir::Answers {
+            set: lines(&[("X-A", "all"), ("X-B", "all"), ("access-control-allow-origin", "all")]),
+            ..ir::Answers::default()
+        };
+        let edits = ir::ResponseEdits {
+            fields: lines(&[("x-a", "path"), ("Strict-Transport-Security", "path")]),
+            ..ir::ResponseEdits::default()
+        };
+        let cors = ir::Cors {
+            origins: ir::Origins::Any,
+            methods: "GET".into(),
+            headers: "X".into(),
+            credentials: false,
+            expose: None,
+            max_age: "1".into(),
+        };
+        let filters = ir::Filters { response: Some(Arc::new(edits)), cors: Some(Arc::new(cors)), ..filters() };
+        let head = head("GET /", "a.example", "");
+        let answered =
+            Answered { head: Some(&head), way: Way { is_tls: true, is_self_made: false }, has_server: false };
+        let fields = fields(Some(&answers), Some(&filters), answered);
+        let sent: Vec<_> = fields.iter().map(|field| (field.name, str::from_utf8(field.value).unwrap())).collect();
+        let expected = [("X-B", "all"), ("x-a", "path"), ("Strict-Transport-Security", "path")];
+        assert_eq!(sent[..3], expected);
+        assert_eq!(sent[3], ("Access-Control-Allow-Origin", "*"));
+        assert_eq!(sent.len(), 7, "{sent:?}");
     }
 
     #[test]

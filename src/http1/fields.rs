@@ -1,5 +1,7 @@
 //! Field lines as slices of one frozen buffer.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 
 /// Field names that the proxy treats; found once, while parsing.
@@ -184,6 +186,17 @@ impl Fields {
             return None;
         }
         self.list.iter().find(|field| field.known == known).map(|field| self.value(field))
+    }
+
+    /// The values of all lines of the name as one (RFC 9110 5.3).
+    pub fn joined(&self, known: Known) -> Cow<'_, [u8]> {
+        let mut lines = self.list.iter().filter(|field| field.known == known).map(|field| self.value(field));
+        let mut all = Cow::Borrowed(lines.next().unwrap_or_default());
+        for line in lines {
+            all.to_mut().extend_from_slice(b", ");
+            all.to_mut().extend_from_slice(line);
+        }
+        all
     }
 
     /// The value of the first line with this lower-case name, for names that are not [`Known`].

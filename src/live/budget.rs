@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use crate::telemetry::PerWorker;
 
-/// Retries allowed: 20 % of the requests of the last 10 s, at least 3 a second. Time is counted in whole
-/// seconds, so the last 10 s are the current second and the nine before it.
+/// Retries allowed: 20 % of the requests of the last 10 s, at least 3 a second, which a backend that was quiet may spend at
+/// once. Time is counted in whole seconds, so the last 10 s are the current second and the nine before it.
 pub struct RetryBudget {
     epoch: Instant,
     requests: PerWorker<Window>,
@@ -36,7 +36,7 @@ impl RetryBudget {
     pub fn try_retry(&self, now: Instant) -> bool {
         let second = self.second(now);
         let requests: u64 = self.requests.used().map(|window| window.sum(second)).sum();
-        self.retries.get_or_init(Box::default).try_count(second, requests * PERCENT / 100)
+        self.retries.get_or_init(Box::default).try_count(second, (requests * PERCENT / 100).max(FLOOR * SECONDS as u64))
     }
 
     /// Seconds since the epoch, from 1: 0 marks a slot that was never used.
@@ -125,11 +125,13 @@ mod tests {
     }
 
     #[test]
-    fn three_retries_a_second_need_no_requests() {
+    fn three_retries_a_second_need_no_requests_and_those_of_ten_seconds_may_come_at_once() {
         let (budget, epoch) = budget();
-        for second in 0..30 {
+        assert_eq!(retries(&budget, epoch), 30);
+        for second in 1..30 {
             assert_eq!(retries(&budget, epoch + Duration::from_secs(second)), 3, "second {second}");
         }
+        assert_eq!(retries(&budget, epoch + Duration::from_secs(60)), 30);
     }
 
     #[test]
@@ -155,8 +157,8 @@ mod tests {
     fn a_slot_is_used_again_after_ten_seconds() {
         let (budget, epoch) = budget();
         for second in [0, 10, 20] {
-            (0..100).for_each(|_| budget.request(1, epoch + Duration::from_secs(second)));
-            assert_eq!(retries(&budget, epoch + Duration::from_secs(second)), 20);
+            (0..1_000).for_each(|_| budget.request(1, epoch + Duration::from_secs(second)));
+            assert_eq!(retries(&budget, epoch + Duration::from_secs(second)), 200);
         }
     }
 

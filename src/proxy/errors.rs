@@ -23,9 +23,11 @@ use crate::telemetry::Failure;
 /// What the backend that answers errors is told of the request.
 pub fn tell(edits: &mut Edits, head: &RequestHead, route: &Route, status: u16) {
     let object = &route.rule.origin.object.name;
-    let format = head.fields.find("accept").map(Bytes::copy_from_slice).unwrap_or_default();
     edits.set(head, "X-Code", status.to_string().into());
-    edits.set(head, "X-Format", format);
+    match head.fields.find("accept") {
+        Some(accept) => edits.set(head, "X-Format", Bytes::copy_from_slice(accept)),
+        None => edits.remove(head, "X-Format"),
+    }
     edits.set(head, "X-Namespace", Bytes::copy_from_slice(object.namespace.as_bytes()));
     edits.set(head, "X-Ingress-Name", Bytes::copy_from_slice(object.name.as_bytes()));
     edits.set(head, "X-Service-Name", Bytes::copy_from_slice(route.service.as_bytes()));

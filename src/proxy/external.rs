@@ -128,8 +128,8 @@ pub async fn ask<C: Client>(asker: &Asker<'_, C>, external: &External, edits: &m
     match word.status {
         200..300 => {
             for (name, value) in external.fields.iter().zip(word.fields) {
-                // What a client says in its place was withheld.
-                if let Some(value) = value {
+                // What a client says in its place was withheld. An empty one is none, as in nginx.
+                if let Some(value) = value.filter(|value| !value.is_empty()) {
                     edits.set(request.head, name.to_string(), value);
                 }
             }
@@ -186,7 +186,7 @@ async fn word<C: Client>(asker: &Asker<'_, C>, external: &External) -> Result<Wo
         return Ok(word);
     }
     let word = fetch(asker, external, backend).await?;
-    let time = cache.times.iter().find(|(statuses, _)| statuses.is_empty() || statuses.contains(&word.status));
+    let time = cache.times.iter().find(|(statuses, _)| statuses.contains(&word.status));
     if let Some((_, time)) = time.filter(|_| word.is_for_all()) {
         worker.remembered().keep(key, word.clone(), now, *time);
     }

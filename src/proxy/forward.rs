@@ -99,8 +99,8 @@ impl Outgoing<'_> {
         for (known, name) in
             [(Known::XForwardedFor, "X-Original-Forwarded-For"), (Known::XForwardedHost, "X-Original-Forwarded-Host")]
         {
-            if let Some(value) = self.head.fields.get(known) {
-                add(name, value);
+            if self.head.fields.has(known) {
+                add(name, &self.head.fields.joined(known));
             }
         }
         if let Some(passed) = self.passed {

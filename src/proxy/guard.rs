@@ -177,6 +177,12 @@ async fn judge<C: Client>(asker: &Asker<'_, C>, access: &Access, edits: &mut Edi
     match (refused, &access.sign_in) {
         (None, _) => Ok(()),
         (Some(reply), Some(sign_in)) if reply.status == 401 => Err(external::sign_in(sign_in, request, reply).into()),
-        (Some(reply), _) => Err(reply.into()),
+        (Some(mut reply), _) => {
+            // Who is sent to sign in has them; errors have them only if that is asked for, as those of back ends.
+            if !access.external.as_ref().is_some_and(|external| external.always_cookies) {
+                reply.fields.retain(|(name, _)| *name != "Set-Cookie");
+            }
+            Err(reply.into())
+        }
     }
 }

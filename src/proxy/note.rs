@@ -88,9 +88,6 @@ impl RequestId {
     }
 }
 
-/// What is set on an answer of our own.
-pub type ResponseFields<'a> = SmallVec<[filter::ResponseField<'a>; 2]>;
-
 /// One attempt.
 pub struct AttemptNote {
     endpoint: Arc<Endpoint>,
@@ -184,15 +181,10 @@ impl Note {
         table: &'a Pinned,
         peer: &Peer,
         head: Option<&'a RequestHead>,
-    ) -> ResponseFields<'a> {
-        let mut fields = ResponseFields::new();
-        if let Some(answers) = &table.globals().answers {
-            filter::everywhere(answers, false, |field| fields.push(field));
-        }
-        if let Some(Route { rule, .. }) = self.route() {
-            filter::after(&rule.filters, head, peer.way(), |field| fields.push(field));
-        }
-        fields
+    ) -> filter::ResponseFields<'a> {
+        let answered = filter::Answered { head, way: peer.way(), has_server: false };
+        let filters = self.route().map(|route| &*route.rule.filters);
+        filter::fields(table.globals().answers.as_deref(), filters, answered)
     }
 
     /// What the route changes of an answer of ours to `head`.

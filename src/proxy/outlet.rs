@@ -127,20 +127,18 @@ impl<'a, C: Client> Outlet<'a, C> {
         let edits = route.rule.filters.response.as_ref();
         let ruled = edits.and_then(|edits| self.ruled(edits, request, response));
         let mut extra: SmallVec<[(&str, &[u8]); 4]> = SmallVec::new();
-        if let Some(answers) = &globals.answers {
+        let answers = globals.answers.as_deref();
+        if let Some(answers) = answers {
             hide(&mut response.fields, answers);
-            let has_server = response.fields.get(Known::Server).is_some();
-            filter::everywhere(answers, has_server, |field| {
-                response.fields.skip_named(field.name.as_bytes());
-                extra.push((field.name, field.value));
-            });
         }
-        filter::after(&route.rule.filters, Some(head), self.client.peer().way(), |field| {
+        let has_server = answers.is_some() && response.fields.get(Known::Server).is_some();
+        let answered = filter::Answered { head: Some(head), way: self.client.peer().way(), has_server };
+        for field in filter::fields(answers, Some(&route.rule.filters), answered) {
             if field.replaces {
                 response.fields.skip_named(field.name.as_bytes());
             }
             extra.push((field.name, field.value));
-        });
+        }
         if let Some(edits) = &route.rule.filters.response {
             let asked = asked(request);
             filter::answer::rewrite(edits, &asked, &mut response.fields, |name, value| rewritten.push((name, value)));

@@ -8,7 +8,6 @@ use smallvec::SmallVec;
 
 use super::downstream::{Answer, BodySize, Client};
 use super::error::UpstreamFault;
-use super::note::ResponseFields;
 use crate::filter::{self, rules::Ruled};
 use crate::http1::{Refusal, serialise};
 use crate::settings::Limit;
@@ -127,7 +126,7 @@ pub fn queue<C: Client>(
     method: Option<&Method>,
     reply: &Reply,
     request_id: &[u8],
-    set: &ResponseFields<'_>,
+    set: &filter::ResponseFields<'_>,
     ruled: Option<&Ruled<'_>>,
     close: bool,
 ) -> u64 {

@@ -85,7 +85,8 @@ fn unreadable(object: &Arc<Object>, field: &str, message: String) -> Problem {
 fn users(parts: &SecretParts, is_map: bool) -> Result<(Users, Vec<String>), &'static str> {
     let (mut users, mut unusable) = (BTreeMap::new(), Vec::new());
     let mut add = |name: &[u8], stored: &[u8]| match password(stored) {
-        Some(password) => drop(users.insert(name.into(), password)),
+        // The first of several counts, as in nginx.
+        Some(password) => drop(users.entry(name.into()).or_insert(password)),
         None => unusable.push(String::from_utf8_lossy(name).chars().take(64).collect()),
     };
     if is_map {

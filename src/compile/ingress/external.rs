@@ -228,7 +228,7 @@ impl Draft<'_, '_, '_> {
 
     /// Fields to send, whose texts may have variables, from a ConfigMap. Closes the paths if they are not there.
     fn fields_of(&mut self, text: &str, field: &str) -> Option<Lines<Template>> {
-        let map = self.map(text, field)?;
+        let map = self.map(text, field, self.view.ground.keys.crosses_namespaces)?;
         let mut fields = Vec::new();
         for (name, value) in map.data.iter() {
             let Some(template) = annotations::field_text(name, value) else {
@@ -244,11 +244,10 @@ impl Draft<'_, '_, '_> {
         Some(fields.into())
     }
 
-    /// The ConfigMap of that name, in the namespace of the Ingress unless others may be named too. Closes the paths if it is
-    /// not there, or has more than can be sent with each message.
-    fn map(&mut self, text: &str, field: &str) -> Option<ConfigMap> {
+    /// The ConfigMap of that name, in the namespace of the Ingress unless it may be `anywhere`. Closes the paths if it is not
+    /// there, or has more than can be sent with each message.
+    fn map(&mut self, text: &str, field: &str, anywhere: bool) -> Option<ConfigMap> {
         let own = &self.ingress.meta.object.name.namespace;
-        let anywhere = self.view.ground.keys.crosses_namespaces;
         let name = annotations::reference(text, own).filter(|name| anywhere || name.namespace == *own);
         let Some(name) = name else {
             self.broken(field, "it names no ConfigMap of the namespace of the Ingress", "name one");
@@ -269,7 +268,7 @@ impl Draft<'_, '_, '_> {
 
     /// Fields to set on answers, from a ConfigMap. Closes the paths if they are not there: they may be what protects a page.
     pub(super) fn set_fields(&mut self, text: &str, field: &str) -> Option<Lines<Arc<str>>> {
-        let map = self.map(text, field)?;
+        let map = self.map(text, field, true)?;
         let mut fields = Vec::new();
         for (name, value) in map.data.iter() {
             let Some(value) = annotations::field_value(name, value) else {

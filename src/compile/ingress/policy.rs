@@ -19,8 +19,7 @@ pub(in crate::compile) fn default_policy(ground: &Ground) -> Policy {
 pub(super) fn policy(settings: &Settings, limits: &Limits) -> Policy {
     let read = settings.read_timeout.unwrap_or(limits.response_head_time);
     let send = settings.send_timeout.unwrap_or(limits.upstream_write_stall);
-    let sets_either = settings.read_timeout.is_some() || settings.send_timeout.is_some();
-    let tunnel_idle = if sets_either { read.max(send) } else { limits.tunnel_idle };
+    let tunnel_idle = settings.read_timeout.max(settings.send_timeout).unwrap_or(limits.tunnel_idle);
     let is_grpc = settings.backend.protocol.as_ref().is_some_and(|told| told.value.is_grpc);
     Policy {
         timeouts: Timeouts {

@@ -429,6 +429,24 @@ fn a_retry_goes_to_one_in_use_also_where_all_are_used() {
 }
 
 #[test]
+fn retries_take_no_turns() {
+    for algorithm in [RoundRobin, LeastConn] {
+        let world = World::new();
+        let backend = many(&world, &algorithm, 2);
+        let fails = backend.live.endpoints.load().candidates[0].address;
+        let mut firsts = [0; 2];
+        for _ in 0..100 {
+            let first = pick_on(&backend, 0, &[]).unwrap();
+            firsts[place(&first)] += 1;
+            if first.endpoint().address == fails {
+                assert_eq!(place(&pick_on(&backend, 0, &[fails]).unwrap()), 1);
+            }
+        }
+        assert_eq!(firsts, [50, 50], "{}", algorithm.as_str());
+    }
+}
+
+#[test]
 fn where_checks_are_not_believed_what_becomes_of_requests_is() {
     let world = World::new();
     let backend = set_aside(&many(&world, &RoundRobin, 4), 0..4);

@@ -56,9 +56,11 @@ impl<const CLEAR: bool> Choice<'_, CLEAR> {
         best.map(|(place, _, _)| place)
     }
 
-    /// The place whose turn it is, open or not.
+    /// The place whose turn it is, open or not. Retries take no turn from the requests that come: where every other request
+    /// is tried twice, one of two endpoints would get all first attempts.
     fn turn(&self) -> Option<usize> {
-        let turn = self.live.turn(self.ask.worker) as usize;
+        let is_retry = !self.ask.tried.is_empty();
+        let turn = if is_retry { fastrand::u32(..) } else { self.live.turn(self.ask.worker) } as usize;
         match turn.checked_rem(self.set.turns.len()) {
             Some(turn) => self.set.turns.get(turn).map(|&place| place as usize),
             None => turn.checked_rem(self.set.candidates.len()),

@@ -255,13 +255,14 @@ ERRORS_BY_KEY = group(
     case("hosts that nobody has", {}, ask("/x?y", host="nobody.at.all", by="errors", path="/x?y"),
         ask("/x", host="nobody.at.all", by="errors", tls=True)),
     case("paths that nobody has", ing(None, path("/a")), ask("/b", by="errors", path="/b"), ask("/a", by="web")),
-    case("custom-http-errors", {}, ask("/", by="errors", want={"status": 500}, sent={"x-code": "500"}),
+    case("custom-http-errors", {}, ask("/", by="errors", want={"status": 500}, sent={"x-code": "500", "x-format": None}),
+        ask("/", by="errors", want={"status": 305}, Accept="text/plain", sent={"x-code": "305", "x-format": "text/plain"}),
         ask("/", 404, by="web", want={"status": 404})),
     case("an annotation in its place", {"custom-http-errors": "404"}, ask("/", by="errors", want={"status": 404}),
         ask("/", 500, by="web", want={"status": 500})),
     case("an annotation with a back end", {"custom-http-errors": "404", "default-backend": "api"},
         ask("/", by="api", want={"status": 404})),
-    keys={"custom-http-errors": "500,502"},
+    keys={"custom-http-errors": "500,502,305,"},
     flags=["--default-backend-service", "default/errors"],
 )
 

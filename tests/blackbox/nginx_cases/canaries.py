@@ -28,6 +28,8 @@ def with_cookie(value, by, **more):
 
 CANARIES = group(
     "canary",
+    case("a header as a variable of nginx names it", *pair({"canary-by-header": "Canary_By_It"}),
+        ask("/info", by="canary", fields={"Canary-By-It": "always"}), ask("/info", by="web")),
     case("by header", *pair(HEADER), ask("/info", by="web"), on("always", "canary"), on("never", "web"),
         on("badheadervalue", "web"), on("Always", "web"), on("", "web")),
     case("of the same name in other letters", *pair(HEADER),

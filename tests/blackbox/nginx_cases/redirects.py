@@ -19,6 +19,7 @@ TO_HTTPS = group(
         ask("/x?a=b", 308, location=f"{HTTPS}/x?a=b"), ask("/x/", 308, location=f"{HTTPS}/x"),
          ask("/x//", 308, location=f"{HTTPS}/x/"), ask("/x/?a=b/", 308, location=f"{HTTPS}/x/?a=b"), ask("/",
              tls=True), ask("/", 308, method="POST", location=HTTPS)),
+    case("whatever port the client names", tls(), ask("/x", 308, host="HOST:1234", location=f"{HTTPS}/x")),
     case("a tls section without a Secret", ing(tls=True), ask("/", 308, location=HTTPS)),
     case("a Secret that is missing", ing(tls="missing"), ask("/", 308, location=HTTPS), ask("/", tls=True)),
     case("a Secret that is broken", ing(tls="junk"), ask("/", 308, location=HTTPS), ask("/", tls=True)),

@@ -379,8 +379,9 @@ fn objects_of_other_namespaces_count_where_the_config_map_says_so() {
     let headers = nginx(&[("custom-headers", "other/fields")]);
     for (keys, expected) in [
         ("allow-cross-namespace-resources: 'true'", [200, 200]),
-        ("allow-cross-namespace-resources: 'false'", [503, 503]),
-        ("allow-cross-namespace-resources: 'yes'", [503, 503]),
+        // As in ingress-nginx, fields may be named wherever they are.
+        ("allow-cross-namespace-resources: 'false'", [503, 200]),
+        ("allow-cross-namespace-resources: 'yes'", [503, 200]),
     ] {
         let keys = &format!("{keys}, global-allowed-response-headers: X-Frame-Options");
         let more = [&users, &fields, &config(keys)].map(String::as_str).concat();

@@ -46,14 +46,15 @@ pub(super) const ROWS: &[Row] = &[
         .takes("one of: close, keep-alive")
         .does("", "`Connection` for the back end"),
     both("custom-headers", Honoured(custom_headers))
-        .takes("write the name of a ConfigMap")
+        .takes("write the name of a ConfigMap, as name or namespace/name")
         .guarding(Guard::Access)
-        .names(Kind::ConfigMap)
+        .names_anywhere(Kind::ConfigMap)
         .medium()
         .does(
             "",
             "fields for every answer, errors too, in place of the back end's; the key \
-         `global-allowed-response-headers` of the [ConfigMap](config-map.md) must list their names",
+         `global-allowed-response-headers` of the [ConfigMap](config-map.md) must list their names. They go before the key `add-headers` and HSTS, and CORS before them; the ConfigMap may be of \
+         any namespace",
         ),
     both("custom-http-errors", Honoured(statuses))
         .takes("write statuses from 400 to 599, as in 404, 503")
@@ -112,10 +113,11 @@ fn custom_headers(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
 
 fn statuses(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
     let mut statuses = Vec::new();
-    for part in value.plain()?.split(',').map(str::trim).filter(|part| !part.is_empty()) {
+    let least = if value.is_key() { 300 } else { 400 };
+    for part in value.parts()?.into_iter().filter(|part| !part.is_empty()) {
         match part.parse() {
-            Ok(status @ 400..=599) => statuses.push(status),
-            _ => return Err(Refusal::Invalid("has a part that is no status from 400 to 599".to_owned())),
+            Ok(status) if (least..600).contains(&status) => statuses.push(status),
+            _ => return Err(Refusal::Invalid(format!("has a part that is no status from {least} to 599"))),
         }
     }
     statuses.sort_unstable();

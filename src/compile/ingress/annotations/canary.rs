@@ -124,7 +124,8 @@ fn cookie(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
 
 fn header(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
     note(value, to);
-    to.canary.header = Some(token(value)?.to_ascii_lowercase().into());
+    // A variable of nginx has an underscore in the place of a hyphen, and a field with underscores would not be passed on.
+    to.canary.header = Some(token(value)?.to_ascii_lowercase().replace('_', "-").into());
     Ok(())
 }
 

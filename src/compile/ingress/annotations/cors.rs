@@ -47,9 +47,9 @@ pub(super) const ROWS: &[Row] = &[
         .does("", "`Access-Control-Expose-Headers`"),
     both(
         "cors-max-age",
-        Honoured(|value, to| value.count().map(|seconds| to.cors.max_age = Some(seconds.to_string().into()))),
+        Honoured(|value, to| value.integer().map(|seconds| to.cors.max_age = Some(seconds.to_string().into()))),
     )
-    .takes("write whole seconds, as in 600")
+    .takes("write whole seconds, as in 600; -1: not at all")
     .for_ingress()
     .medium()
     .does(Cors::MAX_AGE, "`Access-Control-Max-Age`: how long a browser remembers a preflight"),

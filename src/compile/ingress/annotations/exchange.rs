@@ -67,7 +67,7 @@ pub(super) const ROWS: &[Row] = &[
         .does(
             "60",
             "between two reads. Who sets it or the next also sets how long a tunnel (WebSocket) may be \
-         silent, to the longer of both; `tunnel-idle-timeout` goes before that",
+         silent, to the longer of those that are set; `tunnel-idle-timeout` goes before that",
         ),
     both("proxy-request-buffering", Honoured(|value, to| value.on_off().map(|is| to.buffer_request = Some(is))))
         .takes("one of: on, off")

@@ -84,14 +84,20 @@ pub(super) const ROWS: &[Row] = &[
     both("auth-always-set-cookie", Honoured(|value, to| value.boolean().map(|is| to.external.always_cookies = is)))
         .takes(SWITCH)
         .guarding(Guard::Authentication)
-        .does("false", "`true`: cookies of the service go to the client whatever the back end answers"),
+        .does(
+            "false",
+            "`true`: cookies of the service go to the client whatever the back end answers, and with refusals",
+        ),
     nginx("auth-cache-duration", Honoured(|value, to| times(value).map(|times| to.external.cache_times = Some(times))))
         .takes("write statuses and a time, as in 200 202 401 5m")
         .guarding(Guard::Authentication)
         .medium()
-        .does("200 202 401 5m", "which words of the service are remembered, and how long"),
-    nginx("auth-cache-key", Honoured(|value, to| text(value).map(|text| to.external.cache_key = Some(text))))
-        .takes("write a text with variables, as in $cookie_session")
+        .does(
+            "200 202 401 5m",
+            "which words of the service are remembered, and how long; a time alone is for 200, 301 and 302",
+        ),
+    nginx("auth-cache-key", Honoured(|value, to| cache_key(value).map(|key| to.external.cache_key = Some(key))))
+        .takes("write variables, letters, digits, - and _, as in $cookie_session")
         .medium()
         .does("", "requests with the same one on the same path get the same word for a while"),
     both("auth-keepalive", tunes_nothing(KEPT)),
@@ -144,6 +150,16 @@ pub(super) const ROWS: &[Row] = &[
 /// A text with variables or without.
 pub(in crate::compile) fn text(value: &Value<'_>) -> Result<Template, Refusal> {
     template::read(value.plain()?)
+}
+
+/// A text with variables, and letters, digits, `-` and `_` between them.
+fn cache_key(value: &Value<'_>) -> Result<Template, Refusal> {
+    let template = text(value)?;
+    let is_fit = |octet: u8| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_');
+    if template.texts().any(|text| !text.bytes().all(is_fit)) {
+        return Err(Refusal::Invalid("has a character that a key must not have".to_owned()));
+    }
+    Ok(template)
 }
 
 /// A URL, whole or a path, whose every part may have variables.
@@ -259,12 +275,16 @@ pub(in crate::compile) fn times(value: &Value<'_>) -> Result<Times, Refusal> {
         let (statuses, time) = part.rsplit_once(char::is_whitespace).unwrap_or(("", part));
         let statuses: Option<Box<[u16]>> = statuses.split_ascii_whitespace().map(status).collect();
         match (statuses, nginx_time(time)) {
+            (Some(statuses), Some(time)) if statuses.is_empty() => all.push((UNSAID.into(), time)),
             (Some(statuses), Some(time)) => all.push((statuses, time)),
             _ => return Err(wrong(part)),
         }
     }
     Ok(if all.is_empty() { default_times() } else { all.into() })
 }
+
+/// Whose word is remembered where a time stands alone (`proxy_cache_valid` of nginx).
+const UNSAID: [u16; 3] = [200, 301, 302];
 
 fn status(text: &str) -> Option<u16> {
     text.parse().ok().filter(|status| text.len() == 3 && (100..600).contains(status))

@@ -50,7 +50,7 @@ const MOST_SLOW: usize = 2 * LARGEST_PATTERN;
 
 fn aliases(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
     let (mut aliases, mut spent, mut slow) = (Vec::new(), 0, 0);
-    for part in value.plain()?.split(',').map(str::trim).filter(|part| !part.is_empty()) {
+    for part in value.parts()?.into_iter().filter(|part| !part.is_empty()) {
         let alias = alias(part)?;
         if let Alias::Expression(expression) = &alias {
             let cost = expression.cost();

@@ -69,12 +69,10 @@ pub(super) const ROWS: &[Row] = &[
         .does("0", "requests under way"),
     both("limit-rate", Honoured(|value, to| kibibytes(value).map(|rate| to.limits.pace = Some(rate))))
         .takes(KIBIBYTES)
-        .guarding(Guard::Access)
         .does("0", "KiB a second for the body of each answer")
         .unlike("acts whatever `proxy-buffering` says"),
     both("limit-rate-after", Honoured(|value, to| kibibytes(value).map(|size| to.limits.pace_after = Some(size))))
         .takes(KIBIBYTES)
-        .guarding(Guard::Access)
         .does("0", "KiB of an answer that go before `limit-rate` counts"),
     both("limit-rpm", Honoured(|value, to| value.count().map(|count| to.limits.per_minute = Some(count))))
         .takes(COUNT)

@@ -49,7 +49,7 @@ fn target(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
 
 fn host(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
     let text = value.plain()?;
-    if text.bytes().any(|octet| octet.is_ascii_whitespace() || b"/?#@\"".contains(&octet)) {
+    if text.bytes().any(|octet| octet.is_ascii_whitespace() || b"/?#@\";,<>".contains(&octet)) {
         return Err(Refusal::Invalid("is no host".to_owned()));
     }
     to.mirror.host = Some(value.told(template::read(text)?));

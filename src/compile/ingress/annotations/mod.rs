@@ -326,7 +326,8 @@ pub(in crate::compile) fn references<'a>(
         let row = table::find(name).filter(|row| if given == OURS { row.ours } else { row.nginx })?;
         let own = &ingress.meta.object.name.namespace;
         let named = reference(value::trim(text), own)?;
-        row.names.filter(|_| crosses_namespaces || named.namespace == *own).map(|names| (names.kind, named))
+        let may_name = |names: &table::Names| names.anywhere || crosses_namespaces || named.namespace == *own;
+        row.names.filter(may_name).map(|names| (names.kind, named))
     })
 }
 

@@ -46,6 +46,8 @@ pub struct Row {
 pub(super) struct Names {
     /// Secret or ConfigMap.
     pub(super) kind: Kind,
+    /// In any namespace, as in ingress-nginx; else in another one only with `allow-cross-namespace-resources`.
+    pub(super) anywhere: bool,
 }
 
 /// What an annotation acts on.
@@ -417,7 +419,12 @@ impl Row {
 
     /// The row, whose value names an object in the namespace of the Ingress.
     pub(super) const fn names(self, kind: Kind) -> Row {
-        Row { names: Some(Names { kind }), ..self }
+        Row { names: Some(Names { kind, anywhere: false }), ..self }
+    }
+
+    /// The same, whatever its namespace.
+    pub(super) const fn names_anywhere(self, kind: Kind) -> Row {
+        Row { names: Some(Names { kind, anywhere: true }), ..self }
     }
 }
 

@@ -90,6 +90,11 @@ impl<'a> Value<'a> {
         digits.parse().map_err(|_| Refusal::Invalid("is not a whole number, 0 or more".to_owned()))
     }
 
+    /// A whole number, also below 0.
+    pub(in crate::compile) fn integer(&self) -> Result<i32, Refusal> {
+        self.plain()?.parse().map_err(|_| Refusal::Invalid("is not a whole number".to_owned()))
+    }
+
     /// A whole number within bounds.
     pub(in crate::compile) fn number(&self, bounds: RangeInclusive<u32>) -> Result<u32, Refusal> {
         let number = self.count()?;
@@ -112,16 +117,33 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// The parts of a list by comma, without white space around them. No part is empty.
+    /// The parts of a list by comma, without white space around them: it may stand on several lines.
+    pub(in crate::compile) fn parts(&self) -> Result<Vec<&'a str>, Refusal> {
+        if self.text.len() > LONGEST {
+            self.plain()?;
+        }
+        self.text.split(',').map(|part| self.part(part.trim()).plain()).collect()
+    }
+
+    /// The same where no part may be empty. Those of keys of the ConfigMap are passed over, as ingress-nginx does, unless
+    /// there is no other.
     pub(in crate::compile) fn list(&self) -> Result<Vec<&'a str>, Refusal> {
-        let parts: Vec<&str> = self.plain()?.split(',').map(str::trim).collect();
-        if parts.iter().any(|part| part.is_empty()) {
+        let mut parts = self.parts()?;
+        if self.is_key() {
+            parts.retain(|part| !part.is_empty());
+        }
+        if parts.is_empty() || parts.iter().any(|part| part.is_empty()) {
             return Err(Refusal::Invalid("has an empty part".to_owned()));
         }
         Ok(parts)
     }
 
-    /// A set of networks, by comma. One wrong part makes the whole wrong: whoever it was meant to keep out must not come in.
+    /// Whether it is one of a ConfigMap: annotations have a prefix.
+    pub(in crate::compile) fn is_key(&self) -> bool {
+        !self.full.contains('/')
+    }
+
+    /// A set of networks, by comma, on as many lines as one likes. One wrong part makes the whole wrong: whoever it was meant to keep out must not come in.
     pub(in crate::compile) fn networks(&self) -> Result<Networks, Refusal> {
         let parts = self.list()?;
         let wrong =
@@ -175,7 +197,7 @@ pub(super) fn is_of_url(octet: u8) -> bool {
     is_basic(octet) || b",?&=".contains(&octet)
 }
 
-/// Without white space around it. A value of several lines keeps its line ends: no row takes one.
+/// Without white space around it. A value of several lines keeps its line ends: only lists may have them.
 pub(in crate::compile) fn trim(text: &str) -> &str {
     text.trim()
 }

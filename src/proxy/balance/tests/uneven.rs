@@ -61,8 +61,7 @@ fn who_fails_quickly_is_not_quick() {
         let is_bad = place(&flight) == 0;
         failed += u32::from(is_bad);
         let (took, status) = if is_bad { (1, 503) } else { (20, 200) };
-        let span =
-            Span { began: now, since: now, ended: now + Duration::from_millis(took), is_measured: true };
+        let span = Span { began: now, since: now, ended: now + Duration::from_millis(took), is_measured: true };
         judge(&backend, &mut flight, Verdict::Answered(status), &span);
     }
     assert!(failed < 500, "{failed} of 10000 went to the endpoint that only fails");
