@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use super::Request;
 use crate::http1::RequestHead;
 use crate::ir::{Part, Template};
+use crate::telemetry::moment;
 use crate::uri::{host, path};
 
 /// Gives the pieces of the text one after the other. Names and values are taken as nginx takes them.
@@ -75,6 +76,14 @@ pub(super) fn piece(part: &Part, request: &Request<'_>, write: &mut impl FnMut(&
         Part::Method => write(head.method.as_str().as_bytes()),
         Part::Scheme => write(request.scheme().as_bytes()),
         Part::RequestId => write(request.request_id),
+        Part::Protocol => write(head.version.protocol().as_bytes()),
+        Part::Hostname => write(moment::hostname().as_bytes()),
+        Part::Msec => {
+            let mut text = Vec::with_capacity(16);
+            moment::msec(&mut text, moment::nanos());
+            write(&text);
+        }
+        Part::TimeIso => write(&moment::iso(moment::nanos())),
         Part::Namespace
         | Part::IngressName
         | Part::ServiceName
@@ -181,6 +190,8 @@ mod tests {
             (&[Part::QueryMark], "?"),
             (&[Part::Scheme, Part::Text("://".into()), Part::Host], "http://a.example"),
             (&[Part::Method], "GET"),
+            (&[Part::Protocol], "HTTP/1.1"),
+            (&[Part::Hostname], moment::hostname()),
             (&[argument("ID")], "7"),
             (&[argument("empty")], ""),
             (&[argument("flag")], ""),

@@ -22,6 +22,15 @@ pub enum Version {
 }
 
 impl Version {
+    /// As nginx names it.
+    pub fn protocol(self) -> &'static str {
+        match self {
+            Version::Http10 => "HTTP/1.0",
+            Version::Http11 => "HTTP/1.1",
+            Version::Http2 => "HTTP/2.0",
+        }
+    }
+
     /// By what a request line says: 1.x with x > 1 is 1.1 (RFC 9110 2.5), and other versions are 505.
     fn of_request(text: &[u8]) -> Result<Version, Refusal> {
         match text {

@@ -136,6 +136,14 @@ pub enum Part {
     UpstreamName,
     /// `$request_id`: what `X-Request-ID` says.
     RequestId,
+    /// `$server_protocol`: `HTTP/1.1`, `HTTP/2.0`.
+    Protocol,
+    /// `$hostname`: the name of this machine.
+    Hostname,
+    /// `$msec`: seconds since the epoch, with milliseconds.
+    Msec,
+    /// `$time_iso8601`: the time of day, in UTC.
+    TimeIso,
     /// `$arg_NAME`: the first query argument of that name.
     Argument(Arc<str>),
     /// `$cookie_NAME`.
@@ -174,6 +182,11 @@ impl Part {
                 | Part::UpstreamName
         )
     }
+
+    /// Whether it says something else from one moment to the next, so that no two requests need have it in common.
+    pub fn is_of_the_moment(&self) -> bool {
+        matches!(self, Part::Msec | Part::TimeIso)
+    }
 }
 
 impl fmt::Display for Part {
@@ -200,6 +213,10 @@ impl fmt::Display for Part {
             Part::RulePath => f.write_str("$location_path"),
             Part::UpstreamName => f.write_str("$proxy_upstream_name"),
             Part::RequestId => f.write_str("$request_id"),
+            Part::Protocol => f.write_str("$server_protocol"),
+            Part::Hostname => f.write_str("$hostname"),
+            Part::Msec => f.write_str("$msec"),
+            Part::TimeIso => f.write_str("$time_iso8601"),
             Part::Argument(name) => write!(f, "$arg_{name}"),
             Part::Cookie(name) => write!(f, "$cookie_{name}"),
             Part::Field(name) => write!(f, "$http_{}", name.replace('-', "_")),

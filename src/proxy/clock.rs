@@ -3,6 +3,8 @@
 use std::cell::{Cell, RefCell};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use crate::telemetry::moment;
+
 /// One worker's clock.
 pub struct Clock {
     date: RefCell<String>,
@@ -18,8 +20,7 @@ impl Default for Clock {
 impl Clock {
     /// Nanoseconds since the epoch.
     pub fn now_nanos(&self) -> i64 {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        (since.as_secs() * 1_000_000_000 + u64::from(since.subsec_nanos())).cast_signed()
+        moment::nanos()
     }
 
     /// Milliseconds since the epoch.

@@ -11,7 +11,7 @@ use super::downstream::Peer;
 use super::unread::Unread;
 use super::worker::Worker;
 use crate::filter;
-use crate::http1::{Known, RequestHead, Version};
+use crate::http1::{Known, RequestHead};
 use crate::live::Endpoint;
 use crate::table::{Pinned, Route, RouteRef};
 use crate::telemetry::access_log::FieldsOf;
@@ -233,16 +233,7 @@ impl Note {
             .collect();
         let (method, host, target, protocol) = match head {
             Err(unread) => (&*unread.method, &b""[..], &*unread.target, &*unread.protocol),
-            Ok(head) => (
-                head.method.as_str(),
-                head.part(head.host),
-                head.part(head.target),
-                match head.version {
-                    Version::Http10 => "HTTP/1.0",
-                    Version::Http11 => "HTTP/1.1",
-                    Version::Http2 => "HTTP/2.0",
-                },
-            ),
+            Ok(head) => (head.method.as_str(), head.part(head.host), head.part(head.target), head.version.protocol()),
         };
         let head = head.ok();
         let authorization = head.and_then(|head| head.fields.get(Known::Authorization));

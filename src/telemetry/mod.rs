@@ -5,6 +5,7 @@ pub mod exposition;
 mod failure;
 pub mod log;
 pub mod metrics;
+pub mod moment;
 mod per_worker;
 mod readiness;
 mod sink;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::table::{Closes, Row, sets};
 use super::{Read, field};
 use crate::compile::claim::problem;
-use crate::compile::ingress::annotations::{Refusal, SWITCH, UrlHost, Value, external};
+use crate::compile::ingress::annotations::{Refusal, SWITCH, UrlHost, Value, external, of_the_moment};
 use crate::compile::resolve::refusal;
 use crate::ir::{Object, Reason, Severity};
 
@@ -55,7 +55,7 @@ pub(super) const ROWS: &[Row] = &[
     sets(
         "global-auth-cache-key",
         "",
-        |value, to| external::text(value).map(|text| to.global_auth.external.cache_key = Some(text)),
+        cache_key,
         "write a text with variables, as in $cookie_session",
         "requests for a path with the same text get the same answer while it is remembered",
     ),
@@ -112,6 +112,15 @@ const fn guarding(
     meaning: &'static str,
 ) -> Row {
     Row { closes: Some(Closes::Asked), ..sets(name, default, set, values, meaning) }
+}
+
+fn cache_key(value: &Value<'_>, to: &mut Read) -> Result<(), Refusal> {
+    let key = external::text(value)?;
+    if let Some((why, hint)) = of_the_moment(&key) {
+        return Err(Refusal::Mistaken(why, hint.to_owned()));
+    }
+    to.global_auth.external.cache_key = Some(key);
+    Ok(())
 }
 
 fn always_cookies(value: &Value<'_>, to: &mut Read) -> Result<(), Refusal> {

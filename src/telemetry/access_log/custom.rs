@@ -1,12 +1,11 @@
 //! A line as `log-format-upstream` has it.
 
-use std::time::Duration;
-
 use super::json;
 use super::record::{FieldsOf, Record};
 use super::text::{each, escaped as hex_escaped, seconds, stamp as local};
 use super::write::{number, padded};
 use crate::ir::{Escape, LineFormat, LogPart};
+use crate::telemetry::moment;
 
 /// Appends one line.
 pub(super) fn line(out: &mut Vec<u8>, format: &LineFormat, record: &Record<'_>, fields: FieldsOf<'_>) {
@@ -62,14 +61,8 @@ fn value(out: &mut Vec<u8>, part: &LogPart, escape: Escape, record: &Record<'_>,
             out.extend_from_slice(record.client.as_bytes());
         }
         LogPart::TimeLocal => out.extend_from_slice(&local(record.time.div_euclid(1_000_000_000))),
-        LogPart::TimeIso => {
-            out.extend_from_slice(&json::stamp(record.time.div_euclid(1_000_000_000)));
-            out.extend_from_slice(b"+00:00");
-        }
-        LogPart::Msec => {
-            let since = Duration::from_nanos(u64::try_from(record.time).unwrap_or(0));
-            seconds(out, since);
-        }
+        LogPart::TimeIso => out.extend_from_slice(&moment::iso(record.time)),
+        LogPart::Msec => moment::msec(out, record.time),
         LogPart::Status => padded(out, u32::from(record.status), 3),
         LogPart::BodyBytesSent => number(out, record.bytes_out),
         LogPart::RequestLength => number(out, record.bytes_in),

@@ -17,6 +17,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 pub use self::record::{Attempt, FieldsOf, Record, basic_user};
+pub(super) use self::text::seconds;
 pub use self::text::upstream_name;
 use super::sink::Sink;
 use crate::ir::Logging;

@@ -103,7 +103,7 @@ pub(super) fn each(out: &mut Vec<u8>, attempts: &[Attempt<'_>], print: impl Fn(&
 }
 
 /// Seconds with three decimals, cut, not rounded.
-pub(super) fn seconds(out: &mut Vec<u8>, elapsed: Duration) {
+pub(in crate::telemetry) fn seconds(out: &mut Vec<u8>, elapsed: Duration) {
     let (seconds, millis) = (elapsed.as_secs(), elapsed.subsec_millis());
     let digit = |value: u32| b'0' + (value % 10) as u8;
     if seconds < 10 {

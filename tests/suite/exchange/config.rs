@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fairlead::settings::{Limits, LogFormat};
 use fairlead::telemetry::AccessLog;
@@ -182,6 +182,25 @@ fn the_variables_of_fields_for_back_ends_say_what_nginx_says() {
     let config = global("proxy-set-headers: default/set") + &map("set", "X-A: '$nobody', X-B: b");
     let (received, _) = exchange(&config, "");
     assert!(!received.contains("X-A") && received.contains("\r\nX-B: b\r\n"), "{received}");
+}
+
+#[test]
+fn fields_for_back_ends_tell_of_the_moment_and_the_machine() {
+    let values =
+        "X-Request-Start: 't=${msec}', X-Time: $time_iso8601, X-Machine: '$hostname', X-Way: '$server_protocol'";
+    let seconds = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let before = seconds();
+    let (received, _) = exchange(&(global("proxy-set-headers: default/set") + &map("set", values)), "");
+    let said = |name: &str| {
+        let line = received.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+        line.unwrap_or_else(|| panic!("{name}: {received}"))
+    };
+    let (whole, millis) = said("X-Request-Start").strip_prefix("t=").unwrap().split_once('.').unwrap();
+    assert!((before..=seconds()).contains(&whole.parse().unwrap()) && millis.len() == 3, "{received}");
+    let time = said("X-Time");
+    assert!(time.len() == 25 && time.starts_with("20") && time.ends_with("+00:00"), "{received}");
+    let own = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+    assert_eq!((said("X-Machine"), said("X-Way")), (&*own.trim().to_ascii_lowercase(), "HTTP/1.1"));
 }
 
 #[test]

@@ -21,6 +21,8 @@ const WHOLE: [&str; 12] = [
     "request_method",
     "scheme",
 ];
+/// Further ones that a wrong name may mean.
+const FURTHER: [&str; 6] = ["hostname", "msec", "request_id", "server_port", "server_protocol", "time_iso8601"];
 /// Beginnings of variables whose rest is a name.
 const NAMED: [&str; 3] = ["arg_", "cookie_", "http_"];
 /// Beginnings that are written in their place.
@@ -31,7 +33,8 @@ const OTHERS: [(&str, &str); 1] = [("realip_remote_addr", "remote_addr")];
 /// Variables of one text: each may stand for as much as a client sends, in every request.
 pub(in crate::compile) const MOST_VARIABLES: usize = 32;
 
-/// Reads `$arg_id` and `${arg_id}` in a text. A text without a variable is refused: it would be the same for every request.
+/// Reads `$arg_id` and `${arg_id}` in a text by which requests are told apart. A text without a variable is refused: it would
+/// be the same for every request. So is one with the time in it: it would be another for every request.
 pub(in crate::compile) fn parse(text: &str) -> Result<Template, Refusal> {
     let template = read(text)?;
     if template.parts.iter().all(|part| matches!(part, Part::Text(_))) {
@@ -39,7 +42,17 @@ pub(in crate::compile) fn parse(text: &str) -> Result<Template, Refusal> {
         let why = "has no variable, so it is the same for every request".to_owned();
         return Err(Refusal::Mistaken(why, format!("did you mean ${near}?")));
     }
-    Ok(template)
+    match of_the_moment(&template) {
+        Some((why, hint)) => Err(Refusal::Mistaken(why, hint.to_owned())),
+        None => Ok(template),
+    }
+}
+
+/// Why requests cannot be told apart by the text, if it has the time in it, and what to do.
+pub(in crate::compile) fn of_the_moment(template: &Template) -> Option<(String, &'static str)> {
+    let part = template.parts.iter().find(|part| part.is_of_the_moment())?;
+    let hint = "leave it out; write what requests that belong together have in common";
+    Some((format!("has {part}, which no two requests have in common"), hint))
 }
 
 /// Reads a text with variables or without.
@@ -118,6 +131,10 @@ fn variable(name: &str) -> Option<Part> {
         "request_id" | "req_id" => Part::RequestId,
         "proxy_upstream_name" | "proxy_host" => Part::UpstreamName,
         "best_http_host" => Part::Authority,
+        "server_protocol" => Part::Protocol,
+        "hostname" => Part::Hostname,
+        "msec" => Part::Msec,
+        "time_iso8601" => Part::TimeIso,
         _ => match (named("arg_"), named("cookie_"), named("http_")) {
             // Names of arguments and cookies have letter case, and it is the author's.
             (Some(rest), _, _) => Part::Argument(ending(name, rest).into()),
@@ -156,7 +173,7 @@ fn nearest_variable(name: &str) -> String {
     // `$cookies_id` is nearest to `$cookie_id`.
     let rest = lower.split_once('_').map(|(_, rest)| rest).filter(|rest| !rest.is_empty());
     let named: Vec<String> = rest.iter().flat_map(|rest| NAMED.map(|begin| format!("{begin}{rest}"))).collect();
-    let all = WHOLE.iter().copied().chain(named.iter().map(String::as_str));
+    let all = WHOLE.into_iter().chain(FURTHER).chain(named.iter().map(String::as_str));
     nearest(&lower, all).first().map_or_else(|| "request_uri".to_owned(), |near| (*near).to_owned())
 }
 
@@ -190,11 +207,15 @@ mod tests {
             ("arg_userId", Part::Argument("userId".into())),
             ("cookie_Session", Part::Cookie("Session".into())),
             ("http_X_User_ID", Part::Field("x-user-id".into())),
+            ("server_protocol", Part::Protocol),
+            ("hostname", Part::Hostname),
         ] {
             assert_eq!(parts(&format!("${name}")), std::slice::from_ref(&part));
             assert_eq!(parts(&format!("a-${{{name}}}b")), [Part::Text("a-".into()), part, Part::Text("b".into())]);
         }
         assert_eq!(parts("$host$uri"), [Part::Host, Part::Path]);
+        let timed = [Part::Text("t=".into()), Part::Msec];
+        assert_eq!(read("t=${msec}").ok().unwrap().parts[..], timed);
         assert_eq!(parse("${host}-$arg_a x").ok().unwrap().to_string(), "$host-$arg_a x");
     }
 
@@ -221,6 +242,9 @@ mod tests {
             ("${}", "write a variable behind it"),
             ("${host", "write ${host}"),
             ("${ho st}", "write ${ho}"),
+            ("$host_name", "did you mean $hostname?"),
+            ("$uri$msec", "leave it out"),
+            ("$host$time_iso8601", "leave it out"),
         ] {
             let Err(Refusal::Mistaken(_, told)) = parse(text) else { panic!("{text} is taken") };
             assert!(told.starts_with(hint), "{text}: {told}");
