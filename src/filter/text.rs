@@ -131,17 +131,17 @@ pub fn visible(text: Vec<u8>) -> Vec<u8> {
 }
 
 /// The query without its question mark.
-fn query(head: &RequestHead) -> &[u8] {
+pub fn query(head: &RequestHead) -> &[u8] {
     head.query().strip_prefix(b"?").unwrap_or_default()
 }
 
 /// The value of the first argument of that name, as it was sent.
-fn argument<'a>(query: &'a [u8], name: &str) -> Option<&'a [u8]> {
+pub fn argument<'a>(query: &'a [u8], name: &str) -> Option<&'a [u8]> {
     query.split(|octet| *octet == b'&').find_map(|argument| value(argument, name))
 }
 
 /// The value of the first cookie of that name, in any letter case.
-fn cookie<'a>(head: &'a RequestHead, name: &str) -> Option<&'a [u8]> {
+pub fn cookie<'a>(head: &'a RequestHead, name: &str) -> Option<&'a [u8]> {
     head.cookies().find(|(own, _)| own.eq_ignore_ascii_case(name.as_bytes())).map(|(_, value)| value)
 }
 

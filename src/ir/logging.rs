@@ -1,5 +1,6 @@
 //! How the access log is written.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// `log-format-*`, `disable-access-log`, `skip-access-log-urls`.
@@ -22,6 +23,25 @@ pub struct LineFormat {
     pub parts: Box<[LogPart]>,
     /// How values are escaped.
     pub escape: Escape,
+    /// The fields of answers that it names as the client gets them, in lower case.
+    pub sent: Box<[Arc<str>]>,
+    /// Those that it names as back ends send them.
+    pub received: Box<[Arc<str>]>,
+}
+
+impl LineFormat {
+    /// The line of these parts.
+    pub fn new(parts: Box<[LogPart]>, escape: Escape) -> LineFormat {
+        let (mut sent, mut received) = (BTreeSet::new(), BTreeSet::new());
+        for part in &parts {
+            match part {
+                LogPart::Sent(name) => sent.insert(Arc::clone(name)),
+                LogPart::Received(name) => received.insert(Arc::clone(name)),
+                _ => false,
+            };
+        }
+        LineFormat { parts, escape, sent: sent.into_iter().collect(), received: received.into_iter().collect() }
+    }
 }
 
 /// How the values of variables are escaped.
@@ -45,6 +65,14 @@ macro_rules! variables {
             Text(Arc<str>),
             /// A field of the request, in lower case with hyphens: `$http_NAME`.
             Field(Arc<str>),
+            /// A field of the answer as the client gets it: `$sent_http_NAME`.
+            Sent(Arc<str>),
+            /// A field of the answer as the back end sends it: `$upstream_http_NAME`.
+            Received(Arc<str>),
+            /// `$cookie_NAME`.
+            Cookie(Arc<str>),
+            /// `$arg_NAME`.
+            Argument(Arc<str>),
             $(#[doc = concat!("`$", $name, "`.")] $variant,)*
         }
 
@@ -52,15 +80,32 @@ macro_rules! variables {
             /// The names of the variables that are one thing.
             pub const NAMES: &'static [&'static str] = &[$($name,)*];
 
-            /// The variable of this name.
+            /// The variable of this name, which is in lower case.
             pub fn named(name: &str) -> Option<LogPart> {
                 match name {
                     $($name => Some(LogPart::$variant),)*
-                    _ => name.strip_prefix("http_").map(|name| LogPart::Field(name.replace('_', "-").into())),
+                    _ => LogPart::of_a_name(name),
                 }
             }
         }
     };
+}
+
+impl LogPart {
+    /// How the names of variables begin whose rest is the name of something.
+    pub const BEGINNINGS: [&str; 5] = ["http_", "sent_http_", "upstream_http_", "cookie_", "arg_"];
+
+    fn of_a_name(name: &str) -> Option<LogPart> {
+        let (begin, rest) = Self::BEGINNINGS.iter().find_map(|begin| Some((*begin, name.strip_prefix(begin)?)))?;
+        let field = || rest.replace('_', "-").into();
+        (!rest.is_empty()).then(|| match begin {
+            "sent_http_" => LogPart::Sent(field()),
+            "upstream_http_" => LogPart::Received(field()),
+            "cookie_" => LogPart::Cookie(rest.into()),
+            "arg_" => LogPart::Argument(rest.into()),
+            _ => LogPart::Field(field()),
+        })
+    }
 }
 
 variables! {
@@ -96,4 +141,16 @@ variables! {
     TlsVersion "ssl_protocol"
     ServerName "ssl_server_name"
     Failure "failure_reason"
+    Authority "best_http_host"
+    Connection "connection"
+    ConnectionRequests "connection_requests"
+    Hostname "hostname"
+    RulePath "location_path"
+    RemotePort "remote_port"
+    Completion "request_completion"
+    ServerAddr "server_addr"
+    ServerPort "server_port"
+    Cipher "ssl_cipher"
+    ConnectTime "upstream_connect_time"
+    HeaderTime "upstream_header_time"
 }

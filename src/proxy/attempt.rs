@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use http::Method;
 use smallvec::SmallVec;
@@ -17,6 +18,7 @@ use super::downstream::{Client, ClientFault};
 use super::error::{RetryClass, UpstreamFault};
 use super::forward::Outgoing;
 use super::hops;
+use super::logged;
 use super::note::Note;
 use super::reply::{Reply, Stop};
 use super::respond;
@@ -93,9 +95,10 @@ pub async fn reach<C: Client>(
         } else if is_timed {
             upload.note_pauses(now);
         }
-        let mut sight = Sight { is_reused: false, is_news: Cell::new(true), awaited };
+        let mut sight = Sight { is_reused: false, is_news: Cell::new(true), awaited, connect: None };
         let outcome = attempt(worker, client, &plan, address, upload, now, &mut sight).await;
         let verdict = verdict(&outcome, &sight, protocol);
+        let connect = sight.connect;
         if !matches!(outcome, Err(UploadFault::Client(_))) {
             in_flight.end_wait();
         }
@@ -104,8 +107,13 @@ pub async fn reach<C: Client>(
         let is_measured = is_timed && is_certain;
         let span = Span { began: started.into_std(), since: since.into_std(), ended: ended.into_std(), is_measured };
         balance::judge(backend, &mut in_flight, verdict, &span);
-        if let (Ok((_, response)), Some(attempt)) = (&outcome, note.last_attempt()) {
-            attempt.status = Some(response.status);
+        if let Some(attempt) = note.last_attempt() {
+            attempt.connect = connect;
+            if let Ok((_, response)) = &outcome {
+                attempt.status = Some(response.status);
+                attempt.header = Some(ended - started);
+                note.received = worker.keep(|format| logged::received(&format.received, response));
+            }
         }
         // Few say that a status is to be asked for again.
         let may = |class, tried: &mut SmallVec<[SocketAddr; 1]>| {
@@ -206,6 +214,8 @@ struct Sight<'a> {
     is_news: Cell<bool>,
     /// Who learns from when on only the endpoint was waited for; `None` if nobody needs to, or knows already.
     awaited: Option<(&'a Backend, &'a mut InFlight)>,
+    /// How long it took to have it; `None` if it could not be had.
+    connect: Option<Duration>,
 }
 
 /// Whether the request may be sent once more. Takes the retry out of the budget if it is charged.
@@ -268,7 +278,10 @@ async fn attempt<C: Client>(
     let pooled = if wants_fresh { None } else { upstream::pooled(worker, far, now) };
     sight.is_reused = pooled.is_some();
     let upstream = match pooled {
-        Some(upstream) => upstream,
+        Some(upstream) => {
+            sight.connect = Some(Duration::ZERO);
+            upstream
+        }
         None => {
             // Boxed: most requests find a connection, and should not make room for making one.
             let mut connect = Box::pin(upstream::connect(worker, far, timeouts.connect, &sight.is_news));
@@ -279,7 +292,9 @@ async fn attempt<C: Client>(
                 }
                 Poll::Pending => Poll::Pending,
             });
-            opened.await?
+            let opened = opened.await?;
+            sight.connect = Some(now.elapsed());
+            opened
         }
     };
     upload.begin(&upstream, request);

@@ -88,13 +88,13 @@ async fn begin(worker: &Rc<Worker>, config: Arc<ServerConfigs>, arrival: Arrival
         }
         Err(tls::HandshakeError::Failed(_)) => return None,
     };
-    let tls::Accepted { stream, version, server_name, is_http2 } = accepted;
+    let tls::Accepted { stream, version, cipher, server_name, is_http2 } = accepted;
     let is_self_made = worker.table().is_self_made(server_name.as_deref());
     let presented = demand.map(|demand| {
         let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
         Rc::new(Presented::new(demand, chain))
     });
-    let facts = TlsFacts { version, server_name, is_self_made, presented };
+    let facts = TlsFacts { version, cipher, server_name, is_self_made, presented };
     let peer = Peer::new(address, local, Some(facts)).told(told);
     let stream = Stream::Tls(Box::new(stream.into()));
     if is_http2 { Some(Begun::Http2(Box::new((stream, peer, BytesMut::new())))) } else { http1(stream, peer) }

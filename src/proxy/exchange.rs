@@ -41,6 +41,7 @@ pub fn run<C: Client>(
     last: bool,
 ) -> impl Future<Output = ()> {
     async move {
+        client.peer().count();
         let mut note = Note::new(started);
         let table = worker.table();
         let requests = &table.globals().requests;
@@ -62,6 +63,7 @@ pub fn run<C: Client>(
                 table
             }
         };
+        note.sent = client.sent();
         note.finish(worker, &table, client.peer(), Ok(head));
     }
 }
@@ -83,6 +85,7 @@ pub async fn refuse<C: Client>(worker: &Rc<Worker>, client: &C, refusal: Refusal
     note.bytes_in = head.length;
     let table = worker.table();
     send(worker, client, &table, None, &Reply::from(refusal), true, &mut note).await;
+    note.sent = client.sent();
     note.finish(worker, &table, client.peer(), Err(&head));
 }
 

@@ -22,10 +22,7 @@ pub fn seen<'a>(trust: &Trust, peer: &Peer, head: &'a RequestHead) -> Option<See
     if !trust.networks.contains(peer.hop) {
         return None;
     }
-    let first = |name: &str| {
-        let first = named(head, name).next()?.split(|octet| *octet == b',').next()?.trim_ascii();
-        (!first.is_empty()).then_some(first)
-    };
+    let first = |name: &str| first(head, name);
     let chain: Vec<&[u8]> = named(head, &trust.field).flat_map(|value| value.split(|octet| *octet == b',')).collect();
     // The address of a PROXY header is nearer to the client's socket than any field, which counts where that is a proxy too.
     let is_client = peer.is_told && !trust.networks.contains(peer.client());
@@ -49,7 +46,7 @@ pub fn seen<'a>(trust: &Trust, peer: &Peer, head: &'a RequestHead) -> Option<See
         }
         let port = |value: &[u8]| str::from_utf8(value).ok()?.parse().ok();
         way.port = first("x-forwarded-port").and_then(port);
-        host = first(&trust.host_field).filter(|host| crate::uri::host::split(host).is_some());
+        host = self::host(trust, head);
         prefix = named(head, "x-forwarded-prefix").next();
     }
     let list = trust.full_chain && trust.forwarded;
@@ -60,6 +57,18 @@ pub fn seen<'a>(trust: &Trust, peer: &Peer, head: &'a RequestHead) -> Option<See
         String::from_utf8_lossy(&list.join(&b", "[..])).into_owned()
     });
     Some(Seen { peer: peer.seen(client, list, way), host, prefix })
+}
+
+/// The host that a proxy which is believed says.
+pub fn host<'a>(trust: &Trust, head: &'a RequestHead) -> Option<&'a [u8]> {
+    let host = first(head, &trust.host_field).filter(|_| trust.forwarded)?;
+    crate::uri::host::split(host).is_some().then_some(host)
+}
+
+/// The first word of a list.
+fn first<'a>(head: &'a RequestHead, name: &str) -> Option<&'a [u8]> {
+    let first = named(head, name).next()?.split(|octet| *octet == b',').next()?.trim_ascii();
+    (!first.is_empty()).then_some(first)
 }
 
 /// A scheme (RFC 3986 3.1), in the words of whoever names it.

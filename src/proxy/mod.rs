@@ -26,6 +26,7 @@ mod guard;
 mod hops;
 mod io;
 mod listener;
+mod logged;
 mod mirror;
 mod nobody;
 mod note;

@@ -8,13 +8,13 @@ use smallvec::SmallVec;
 use tokio::time::Instant;
 
 use super::downstream::Peer;
+use super::logged::{Kept, Logged};
 use super::unread::Unread;
 use super::worker::Worker;
 use crate::filter;
 use crate::http1::{Known, RequestHead};
 use crate::live::Endpoint;
 use crate::table::{Pinned, Route, RouteRef};
-use crate::telemetry::access_log::FieldsOf;
 use crate::telemetry::{Attempt, Failure, Record};
 
 /// The notes of one exchange.
@@ -39,6 +39,10 @@ pub struct Note {
     pub seen: Option<Rc<Peer>>,
     /// Not logged and not counted (`/healthz`).
     pub is_silent: bool,
+    /// Fields of the answer that the log names, as the client got them.
+    pub sent: Kept,
+    /// The same, as the back end sent them.
+    pub received: Kept,
 }
 
 /// The route of an exchange. One request sees one table; a tunnel outlives it.
@@ -93,6 +97,10 @@ pub struct AttemptNote {
     endpoint: Arc<Endpoint>,
     started: Instant,
     elapsed: Duration,
+    /// How long it took to connect, nothing on a connection that was there.
+    pub connect: Option<Duration>,
+    /// How long it took to the response head.
+    pub header: Option<Duration>,
     /// Status of the response head.
     pub status: Option<u16>,
     /// Body bytes received.
@@ -114,6 +122,8 @@ impl Note {
             id: RequestId::make(),
             seen: None,
             is_silent: false,
+            sent: Kept::new(),
+            received: Kept::new(),
         }
     }
 
@@ -135,6 +145,8 @@ impl Note {
             endpoint: Arc::clone(endpoint),
             started: now,
             elapsed: Duration::ZERO,
+            connect: None,
+            header: None,
             status: None,
             bytes: 0,
         });
@@ -229,6 +241,8 @@ impl Note {
                 status: attempt.status,
                 elapsed: attempt.elapsed,
                 bytes: attempt.bytes,
+                connect: attempt.connect,
+                header: attempt.header,
             })
             .collect();
         let (method, host, target, protocol) = match head {
@@ -238,7 +252,14 @@ impl Note {
         let head = head.ok();
         let authorization = head.and_then(|head| head.fields.get(Known::Authorization));
         let user = authorization.and_then(crate::telemetry::access_log::basic_user);
-        let find = |name: &str| head.and_then(|head| head.fields.find(name));
+        let logged = Logged {
+            head,
+            peer,
+            trust: table.globals().trust.as_deref().filter(|_| seen.is_some()),
+            rule: route.map(|route| &*route.rule.path.path),
+            sent: &self.sent,
+            received: &self.received,
+        };
         let record = Record {
             time: worker.clock().now_nanos(),
             request_id: self.id.octets(head),
@@ -266,7 +287,7 @@ impl Note {
             referer: head.and_then(|head| head.fields.get(Known::Referer)),
             user_agent: head.and_then(|head| head.fields.get(Known::UserAgent)),
         };
-        worker.log(table.globals(), &record, FieldsOf(&find));
+        worker.log(table.globals(), &record, &logged);
     }
 }
 

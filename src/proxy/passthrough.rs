@@ -30,7 +30,7 @@ use super::worker::Worker;
 use crate::ir::Protocol;
 use crate::live::{Endpoint, Fault, InFlight};
 use crate::table::{Route, Target};
-use crate::telemetry::access_log::FieldsOf;
+use crate::telemetry::access_log::Unseen;
 use crate::telemetry::{Attempt, Failure, Record};
 
 /// Where the connections of a server name go, if they are not ours to open.
@@ -238,10 +238,22 @@ impl Course {
         let mut attempts: SmallVec<[Attempt<'_>; 2]> = SmallVec::new();
         for Tried { endpoint, began, failed } in &self.attempts {
             attempts.push(match *failed {
-                None => {
-                    Attempt { address: &endpoint.text, status: None, elapsed: began.elapsed(), bytes: self.bytes_out }
-                }
-                Some((elapsed, status)) => Attempt { address: &endpoint.text, status: Some(status), elapsed, bytes: 0 },
+                None => Attempt {
+                    address: &endpoint.text,
+                    status: None,
+                    elapsed: began.elapsed(),
+                    bytes: self.bytes_out,
+                    connect: None,
+                    header: None,
+                },
+                Some((elapsed, status)) => Attempt {
+                    address: &endpoint.text,
+                    status: Some(status),
+                    elapsed,
+                    bytes: 0,
+                    connect: None,
+                    header: None,
+                },
             });
         }
         let ingress = &route.rule.origin.object.name;
@@ -269,6 +281,6 @@ impl Course {
             referer: None,
             user_agent: None,
         };
-        worker.log(worker.table().globals(), &record, FieldsOf(&|_| None));
+        worker.log(worker.table().globals(), &record, &Unseen);
     }
 }

@@ -27,6 +27,7 @@ pub fn peer(table: &RoutingTable, client: IpAddr, port: u16, host: &str, is_tls:
         let demand = table.client_auth(&name).and_then(|auth| auth.asked());
         TlsFacts {
             version: "TLSv1.3",
+            cipher: "",
             server_name: Some((*name).into()),
             is_self_made: table.is_self_made(Some(&name)),
             presented: demand.map(|demand| Rc::new(Presented::new(Arc::clone(demand), &[]))),

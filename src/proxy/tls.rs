@@ -201,6 +201,8 @@ pub(crate) struct Accepted {
     pub(crate) stream: server::TlsStream<TcpStream>,
     /// The version as the log prints it.
     pub(crate) version: &'static str,
+    /// The cipher suite, likewise.
+    pub(crate) cipher: &'static str,
     /// Server name the client asked for, lower case.
     pub(crate) server_name: Option<Box<str>>,
     /// Whether HTTP/2 was negotiated.
@@ -257,12 +259,25 @@ pub(super) async fn accept(
     metrics.handshake(version, session.handshake_kind() == Some(HandshakeKind::Resumed), true);
     let server_name = session.server_name().map(|name| lookup_form(name).into());
     let is_http2 = session.alpn_protocol() == Some(HTTP2);
-    Ok(Ok(Accepted { stream, version, server_name, is_http2 }))
+    let cipher = session.negotiated_cipher_suite().map_or("", |suite| cipher_name(suite.suite()));
+    Ok(Ok(Accepted { stream, version, cipher, server_name, is_http2 }))
 }
 
 /// A server name as hosts are looked up.
 pub(super) fn lookup_form(name: &str) -> String {
     name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase()
+}
+
+/// As OpenSSL, and so nginx, names it.
+fn cipher_name(suite: CipherSuite) -> &'static str {
+    match suite {
+        CipherSuite::TLS13_AES_128_GCM_SHA256 => "TLS_AES_128_GCM_SHA256",
+        CipherSuite::TLS13_AES_256_GCM_SHA384 => "TLS_AES_256_GCM_SHA384",
+        CipherSuite::TLS13_CHACHA20_POLY1305_SHA256 => "TLS_CHACHA20_POLY1305_SHA256",
+        older => {
+            ir::Cipher::ALL.iter().find(|cipher| cipher.number == u16::from(older)).map_or("", |cipher| cipher.name)
+        }
+    }
 }
 
 fn version_name(version: Option<ProtocolVersion>) -> &'static str {
@@ -512,6 +527,8 @@ mod tests {
         for (version, alpn, is_http2, name, suite) in cases {
             let (near, far) = shake(&server, &Arc::new(client(version, alpn)), "a.shop.example", &world.metrics).await;
             assert_eq!((far.is_http2, far.version), (is_http2, name));
+            let names = ["TLS_AES_128_GCM_SHA256", "ECDHE-ECDSA-AES128-GCM-SHA256"];
+            assert_eq!(far.cipher, names[usize::from(name == "TLSv1.2")]);
             assert_eq!(near.get_ref().1.negotiated_cipher_suite().unwrap().suite(), suite);
         }
     }

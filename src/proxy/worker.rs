@@ -13,16 +13,17 @@ use super::drain::{Drain, Phase};
 use super::encode::Encoders;
 use super::external::Remembered;
 use super::io::Watches;
+use super::logged::Kept;
 use super::mirror::Copies;
 use super::passwords::Passwords;
 use super::spare::Spare;
 use super::tls::BackendTls;
 use super::upstream::http2::Http2Pool;
 use super::upstream::pool::Pool;
-use crate::ir::{Clients, Globals};
+use crate::ir::{Clients, Globals, LineFormat};
 use crate::settings::Limits;
 use crate::table::{Pin, Pinned};
-use crate::telemetry::access_log::FieldsOf;
+use crate::telemetry::access_log::Further;
 use crate::telemetry::{AccessWriter, Metrics, Record, WorkerMetrics};
 
 /// How long an idle connection waits for one more request once the listeners are closed: a client that is about to send
@@ -183,15 +184,22 @@ impl Worker {
         self.log.borrow().is_some()
     }
 
+    /// Keeps of an answer what the format of the access log names of it: nothing, unless somebody wrote such a format.
+    pub fn keep(&self, what: impl FnOnce(&LineFormat) -> Kept) -> Kept {
+        let table = self.table();
+        let format = table.globals().access_log.as_ref().and_then(|log| log.format.as_ref());
+        format.filter(|_| self.has_log()).map(what).unwrap_or_default()
+    }
+
     /// Writes one line of the access log, unless it is off, in the form that is set.
-    pub fn log(&self, globals: &Globals, record: &Record<'_>, fields: FieldsOf<'_>) {
+    pub fn log(&self, globals: &Globals, record: &Record<'_>, further: &impl Further) {
         if let Some(log) = self.log.borrow_mut().as_mut() {
             let rules = globals.access_log.as_ref();
             if record.is_unrouted() && !rules.is_some_and(|rules| rules.unrouted) {
                 return;
             }
             match rules {
-                Some(rules) => log.write_by(rules, record, fields),
+                Some(rules) => log.write_by(rules, record, further),
                 None => log.write(record),
             }
         }

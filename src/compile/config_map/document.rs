@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use super::logging;
 use super::table::{Effect, Row, rows};
 use crate::compile::ingress::annotations::{Fate, rows as annotations};
 
@@ -51,7 +52,24 @@ pub fn page() -> String {
         Effect::Refused(instead) => Some(format!("| `{}` | {instead} |", row.name)),
         _ => None,
     });
+    variables(&mut page);
     page
+}
+
+/// What can stand in `log-format-upstream`.
+fn variables(page: &mut String) {
+    page.push_str("\n## Variables of the access log\n\n");
+    let all: Vec<_> = logging::variables().iter().map(|name| format!("`${name}`")).collect();
+    for line in all.chunks(5) {
+        let _ = writeln!(page, "{}{}", line.join(", "), if line.last() == all.last() { "." } else { "," });
+    }
+    page.push_str(
+        "\nThey are those of ingress-nginx. What is absent is `-`, and empty with `log-format-escape-json` and\n\
+         `log-format-escape-none`. `$connection` and `$connection_requests` are numbers, 0 for a connection whose TLS is passed\n\
+         on; `$remote_port` is 0 where a proxy tells of the client. `$server_port` is what `X-Forwarded-Port` says. Of\n\
+         `$sent_http_NAME`, those of the connection (`Connection`, `Transfer-Encoding`, `Date` of ours) are absent. A variable\n\
+         that is not in this list is written as `-`, and a problem, `ConfigKeyIgnored`, tells of it.\n",
+    );
 }
 
 fn section(page: &mut String, title: &str, head: &str, line: impl Fn(&Row) -> Option<String>) {

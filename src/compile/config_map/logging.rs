@@ -11,12 +11,15 @@ use crate::ir::{Escape, LineFormat, LogPart};
 use crate::settings::suggest::did_you_mean;
 
 /// Variables that nginx has under two names, or whose values are the same here. The head of an answer is not counted.
-const ALIASES: [(&str, &str); 11] = [
+const ALIASES: [(&str, &str); 14] = [
     ("bytes_sent", "body_bytes_sent"),
     ("content_length", "http_content_length"),
     ("content_type", "http_content_type"),
     ("document_uri", "uri"),
     ("pass_access_scheme", "scheme"),
+    ("pass_port", "server_port"),
+    ("pass_server_port", "server_port"),
+    ("proxy_host", "proxy_upstream_name"),
     ("proxy_protocol_addr", "remote_addr"),
     ("query_string", "args"),
     ("realip_remote_addr", "remote_addr"),
@@ -89,7 +92,7 @@ pub(super) const ROWS: &[Row] = &[
         "",
         format,
         "write text and variables, as in $remote_addr [$time_local] \"$request\" $status",
-        "the line of the access log, in the place of `--log-format`",
+        "the line of the access log, in the place of `--log-format`; its variables stand below",
     ),
     sets(
         "skip-access-log-urls",
@@ -99,6 +102,14 @@ pub(super) const ROWS: &[Row] = &[
         "paths whose requests are not logged",
     ),
 ];
+
+/// What can stand in `log-format-upstream`, in the order of the alphabet.
+pub(super) fn variables() -> Vec<String> {
+    let named = LogPart::NAMES.iter().copied().chain(ALIASES.iter().map(|(alias, _)| *alias)).map(str::to_owned);
+    let mut all: Vec<_> = named.chain(LogPart::BEGINNINGS.iter().map(|begin| format!("{begin}NAME"))).collect();
+    all.sort_unstable();
+    all
+}
 
 /// What the keys say.
 #[derive(Default)]
@@ -123,7 +134,7 @@ pub(super) fn finish(read: &mut Read) {
         (true, false) => Escape::Json,
         (false, false) => Escape::Hex,
     };
-    let format = parts.map(|parts| LineFormat { parts, escape });
+    let format = parts.map(|parts| LineFormat::new(parts, escape));
     let log = crate::ir::Logging { is_off, format, unrouted, skipped };
     read.globals.access_log = (log != Default::default()).then(|| Arc::new(log));
 }

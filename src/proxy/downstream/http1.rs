@@ -16,6 +16,7 @@ use crate::http1::{
 };
 use crate::proxy::exchange;
 use crate::proxy::io::{Io, Stream, Watch};
+use crate::proxy::logged::{self, Kept};
 use crate::proxy::timer::{Timer, Wait};
 use crate::proxy::unread::Unread;
 use crate::proxy::worker::Worker;
@@ -53,6 +54,8 @@ pub struct Http1Client {
     closes: Cell<bool>,
     /// The body was read into memory of its own: the buffer holds nothing of the head any more.
     is_apart: Cell<bool>,
+    /// What the access log names of the answer.
+    sent: RefCell<Kept>,
     /// Made when more is pipelined than is taken in, and until the exchange ends.
     watch: RefCell<Option<Box<Watch>>>,
 }
@@ -129,6 +132,7 @@ impl Http1Client {
             body_left: Cell::new(0),
             closes: Cell::new(false),
             is_apart: Cell::new(false),
+            sent: RefCell::default(),
             watch: RefCell::default(),
         }
     }
@@ -392,7 +396,12 @@ impl Client for Http1Client {
         out.extend_from_slice(b"\r\n");
     }
 
+    fn sent(&self) -> Kept {
+        self.sent.take()
+    }
+
     fn queue_head(&self, answer: &Answer<'_>, close: bool) {
+        self.sent.replace(self.worker.keep(|format| logged::sent(&format.sent, answer)));
         let is_http10 = self.version.get() == Version::Http10;
         let framing = match answer.body {
             BodySize::None { .. } => Framing::None,

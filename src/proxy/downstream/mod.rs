@@ -6,8 +6,10 @@ pub mod meter;
 pub mod proxy_header;
 pub(super) mod wire;
 
+use std::cell::Cell;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -15,6 +17,7 @@ use bytes::Bytes;
 use crate::filter::{self, Way};
 use crate::http1::{Fields, Refusal, RequestHead, ResponseHead, serialise};
 use crate::proxy::client_auth::Presented;
+use crate::proxy::logged::Kept;
 use crate::proxy::seats::Seats;
 use crate::proxy::timer::Timer;
 
@@ -46,7 +49,13 @@ pub struct Peer {
     pub way_lines: Box<[u8]>,
     /// What it holds of the connections that an Ingress allows its client.
     pub seats: Seats,
+    /// Its number among all connections of the process, from 1 on.
+    pub serial: u64,
+    requests: Cell<u64>,
 }
+
+/// The number of the last connection.
+static LAST: AtomicU64 = AtomicU64::new(0);
 
 impl Peer {
     /// A client at `address` that connected to `local`, over TLS or not.
@@ -68,6 +77,8 @@ impl Peer {
             client_lines: Box::default(),
             way_lines: Box::default(),
             seats: Seats::default(),
+            serial: LAST.fetch_add(1, Ordering::Relaxed) + 1,
+            requests: Cell::default(),
         };
         blank.printed()
     }
@@ -92,6 +103,8 @@ impl Peer {
             client_lines: Box::default(),
             way_lines: Box::default(),
             seats: Seats::default(),
+            serial: self.serial,
+            requests: self.requests.clone(),
         };
         seen.printed()
     }
@@ -146,6 +159,21 @@ impl Peer {
     /// The same, printed.
     pub fn client_text(&self) -> &str {
         &self.client_text
+    }
+
+    /// The port that the client sees: `X-Forwarded-Port`.
+    pub fn port_text(&self) -> &str {
+        &self.port_text
+    }
+
+    /// One more request came over the connection.
+    pub fn count(&self) {
+        self.requests.update(|count| count + 1);
+    }
+
+    /// How many came so far.
+    pub fn requests(&self) -> u64 {
+        self.requests.get()
     }
 
     /// A request of it, as filters see it.
@@ -207,6 +235,8 @@ const HTTPS_PORT: u16 = 443;
 pub struct TlsFacts {
     /// `TLSv1.2` or `TLSv1.3`.
     pub version: &'static str,
+    /// The cipher suite, as OpenSSL names it.
+    pub cipher: &'static str,
     /// Server name asked for, lower case.
     pub server_name: Option<Box<str>>,
     /// The certificate served is the one we made ourselves.
@@ -289,6 +319,11 @@ pub trait Client {
 
     /// Queues the end of the answer; trailers go only to clients that take them.
     fn queue_end(&self, trailers: Option<&Fields>);
+
+    /// Hands over what was kept of the answer for the access log.
+    fn sent(&self) -> Kept {
+        Kept::new()
+    }
 
     /// Bytes queued and not yet written.
     fn queued(&self) -> usize;

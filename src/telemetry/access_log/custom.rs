@@ -1,28 +1,47 @@
 //! A line as `log-format-upstream` has it.
 
+use std::time::Duration;
+
 use super::json;
-use super::record::{FieldsOf, Record};
+use super::record::{Further, Record};
 use super::text::{each, escaped as hex_escaped, seconds, stamp as local};
 use super::write::{number, padded};
 use crate::ir::{Escape, LineFormat, LogPart};
 use crate::telemetry::moment;
 
 /// Appends one line.
-pub(super) fn line(out: &mut Vec<u8>, format: &LineFormat, record: &Record<'_>, fields: FieldsOf<'_>) {
+pub(super) fn line(out: &mut Vec<u8>, format: &LineFormat, record: &Record<'_>, further: &impl Further) {
     for part in &format.parts {
-        value(out, part, format.escape, record, fields);
+        value(out, part, format.escape, record, further);
     }
     out.push(b'\n');
 }
 
-fn value(out: &mut Vec<u8>, part: &LogPart, escape: Escape, record: &Record<'_>, fields: FieldsOf<'_>) {
+fn value(out: &mut Vec<u8>, part: &LogPart, escape: Escape, record: &Record<'_>, further: &impl Further) {
     let mut write = |value: Option<&[u8]>| escaped(out, escape, value.filter(|value| !value.is_empty()));
     let (namespace, ingress, service, port) = record.route.unwrap_or_default();
     let mut parts = record.target.splitn(2, |octet| *octet == b'?');
     let (path, query) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
     match part {
         LogPart::Text(text) => out.extend_from_slice(text.as_bytes()),
-        LogPart::Field(name) => write(fields.find(name)),
+        LogPart::Field(name) => write(further.field(name)),
+        LogPart::Sent(name) => write(further.sent(name)),
+        LogPart::Received(name) => write(further.received(name)),
+        LogPart::Cookie(name) => write(further.cookie(name)),
+        LogPart::Argument(name) => write(further.argument(name)),
+        LogPart::Authority => write(further.authority()),
+        LogPart::RulePath => write(further.rule().map(str::as_bytes)),
+        LogPart::Cipher => write(further.cipher().map(str::as_bytes)),
+        LogPart::Hostname => write(Some(moment::hostname().as_bytes())),
+        LogPart::ServerPort => write(further.server().map(|(_, port)| port.as_bytes())),
+        LogPart::ServerAddr => {
+            write(further.server().map(|(address, _)| address.to_string()).as_deref().map(str::as_bytes))
+        }
+        LogPart::RemotePort => number(out, further.client_port().into()),
+        LogPart::Connection => number(out, further.connection().0),
+        LogPart::ConnectionRequests => number(out, further.connection().1),
+        // Empty for a request that broke off, and no dash: so nginx has it.
+        LogPart::Completion => out.extend_from_slice(if record.is_complete() { b"OK" } else { b"" }),
         LogPart::RemoteUser => write(record.user),
         LogPart::RequestMethod => write(Some(record.method.as_bytes())),
         LogPart::RequestUri => write(Some(record.target)),
@@ -54,7 +73,7 @@ fn value(out: &mut Vec<u8>, part: &LogPart, escape: Escape, record: &Record<'_>,
         }
         LogPart::RemoteAddr => out.extend_from_slice(record.client.as_bytes()),
         LogPart::ForwardedFor => {
-            if let Some(list) = fields.find("x-forwarded-for").filter(|list| !list.is_empty()) {
+            if let Some(list) = further.field("x-forwarded-for").filter(|list| !list.is_empty()) {
                 escaped(out, escape, Some(list));
                 out.extend_from_slice(b", ");
             }
@@ -71,11 +90,20 @@ fn value(out: &mut Vec<u8>, part: &LogPart, escape: Escape, record: &Record<'_>,
             each(out, record.attempts, |out, attempt| out.extend_from_slice(attempt.address.as_bytes()));
         }
         LogPart::UpstreamLength => each(out, record.attempts, |out, attempt| number(out, attempt.bytes)),
+        LogPart::ConnectTime => each(out, record.attempts, |out, attempt| seconds_of(out, attempt.connect)),
+        LogPart::HeaderTime => each(out, record.attempts, |out, attempt| seconds_of(out, attempt.header)),
         LogPart::UpstreamTime => each(out, record.attempts, |out, attempt| seconds(out, attempt.elapsed)),
         LogPart::UpstreamStatus => each(out, record.attempts, |out, attempt| match attempt.status {
             Some(status) => padded(out, u32::from(status), 3),
             None => out.push(b'-'),
         }),
+    }
+}
+
+fn seconds_of(out: &mut Vec<u8>, elapsed: Option<Duration>) {
+    match elapsed {
+        Some(elapsed) => seconds(out, elapsed),
+        None => out.push(b'-'),
     }
 }
 

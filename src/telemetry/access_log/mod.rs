@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-pub use self::record::{Attempt, FieldsOf, Record, basic_user};
+pub use self::record::{Attempt, Further, Record, Unseen, basic_user};
 pub(super) use self::text::seconds;
 pub use self::text::upstream_name;
 use super::sink::Sink;
@@ -100,11 +100,11 @@ impl AccessWriter {
     }
 
     /// The same, as a ConfigMap has it.
-    pub fn write_by(&mut self, rules: &Logging, record: &Record<'_>, fields: FieldsOf<'_>) {
+    pub fn write_by(&mut self, rules: &Logging, record: &Record<'_>, further: &impl Further) {
         match &rules.format {
             _ if rules.is_off || is_skipped(rules, record) => {}
             Some(format) => {
-                custom::line(&mut self.buffer, format, record, fields);
+                custom::line(&mut self.buffer, format, record, further);
                 self.written();
             }
             None => self.write(record),

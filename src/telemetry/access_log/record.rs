@@ -1,6 +1,6 @@
 //! What one line of the access log can hold.
 
-use std::fmt;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::telemetry::Failure;
@@ -16,6 +16,10 @@ pub struct Attempt<'a> {
     pub elapsed: Duration,
     /// Body bytes received.
     pub bytes: u64,
+    /// How long it took to connect, nothing on a connection that was there; `None` when there came none.
+    pub connect: Option<Duration>,
+    /// From the choice of the endpoint to the head of its answer; `None` when none came.
+    pub header: Option<Duration>,
 }
 
 /// Everything a line can hold. Texts are as received, unescaped.
@@ -72,24 +76,80 @@ impl Record<'_> {
     pub fn is_unrouted(&self) -> bool {
         self.failure == Some(Failure::NoRoute) && self.route.is_none()
     }
-}
 
-/// Finds the value of a field by its name in lower case.
-#[derive(Clone, Copy)]
-pub struct FieldsOf<'a>(pub &'a dyn Fn(&str) -> Option<&'a [u8]>);
-
-impl<'a> FieldsOf<'a> {
-    /// The value of the first field of that name.
-    pub fn find(&self, name: &str) -> Option<&'a [u8]> {
-        (self.0)(name)
+    /// Whether the client got a whole answer. One of ours is whole, and its status says of what it is the answer.
+    pub(super) fn is_complete(&self) -> bool {
+        match self.failure {
+            None => true,
+            Some(Failure::ClientGone) => false,
+            Some(_) => self.status >= 400,
+        }
     }
 }
 
-impl fmt::Debug for FieldsOf<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("FieldsOf")
+/// What a line may have beside the [`Record`]: worked out only where the format names it.
+pub trait Further {
+    /// The first field of the request of that name, in lower case.
+    fn field(&self, _name: &str) -> Option<&[u8]> {
+        None
+    }
+
+    /// The first cookie of the request of that name.
+    fn cookie(&self, _name: &str) -> Option<&[u8]> {
+        None
+    }
+
+    /// The first argument of the query of that name.
+    fn argument(&self, _name: &str) -> Option<&[u8]> {
+        None
+    }
+
+    /// A field of the answer as the client got it, its name in lower case.
+    fn sent(&self, _name: &str) -> Option<&[u8]> {
+        None
+    }
+
+    /// A field of the answer as the back end sent it.
+    fn received(&self, _name: &str) -> Option<&[u8]> {
+        None
+    }
+
+    /// The host that the client sees, with its port.
+    fn authority(&self) -> Option<&[u8]> {
+        None
+    }
+
+    /// The path of the rule.
+    fn rule(&self) -> Option<&str> {
+        None
+    }
+
+    /// The cipher suite, over TLS.
+    fn cipher(&self) -> Option<&str> {
+        None
+    }
+
+    /// Our address, and the port that the client sees.
+    fn server(&self) -> Option<(IpAddr, &str)> {
+        None
+    }
+
+    /// The port of the client; 0 where nobody knows it.
+    fn client_port(&self) -> u16 {
+        0
+    }
+
+    /// The number of the connection, and how many requests came over it.
+    fn connection(&self) -> (u64, u64) {
+        (0, 0)
     }
 }
+
+/// Of which nothing more is known.
+#[derive(Clone, Copy, Debug)]
+pub struct Unseen;
+
+impl Further for Unseen {}
 
 /// The user name in an `Authorization` field of scheme Basic (RFC 7617), never the password. `None` for other schemes
 /// and for what cannot be decoded.

@@ -34,7 +34,7 @@ fn record<'a>(attempts: &'a [Attempt<'a>]) -> Record<'a> {
 }
 
 fn attempt(address: &str, status: Option<u16>, micros: u64, bytes: u64) -> Attempt<'_> {
-    Attempt { address, status, elapsed: Duration::from_micros(micros), bytes }
+    Attempt { address, status, elapsed: Duration::from_micros(micros), bytes, connect: None, header: None }
 }
 
 /// What is written for the records.
@@ -166,6 +166,14 @@ fn a_first_line_without_a_protocol_ends_where_it_breaks_off() {
     bare.target = b"";
     let lines = written(LogFormat::Text, &[cut, bare]);
     assert!(lines.contains("] \"GET /api?x=1\" 200 ") && lines.contains("] \"GET\" 200 "), "{lines}");
+}
+
+#[test]
+fn an_answer_that_broke_off_is_not_complete() {
+    let ended = |status, failure| Record { status, failure, ..record(&[]) }.is_complete();
+    assert!(ended(200, None) && ended(404, Some(Failure::NoRoute)) && ended(502, Some(Failure::UpstreamReset)));
+    assert!(!ended(200, Some(Failure::UpstreamCut)) && !ended(499, Some(Failure::ClientGone)));
+    assert!(!ended(200, Some(Failure::ClientGone)));
 }
 
 #[test]

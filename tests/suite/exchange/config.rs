@@ -2,12 +2,8 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use fairlead::settings::{Limits, LogFormat};
-use fairlead::telemetry::AccessLog;
 use rustls::version::{TLS12, TLS13};
 
 use super::plain::{answer_once, talk};
@@ -19,15 +15,15 @@ const ANSWER: &[u8] =
     b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nServer: apache\r\nX-Powered-By: php\r\nX-Set: theirs\r\n\r\n";
 
 /// The ConfigMap of the bed, with `data` as YAML flow text.
-fn global(data: &str) -> String {
+pub(super) fn global(data: &str) -> String {
     map("global", data)
 }
 
-fn map(name: &str, data: &str) -> String {
+pub(super) fn map(name: &str, data: &str) -> String {
     format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}}}\ndata: {{{data}}}\n---\n")
 }
 
-fn web(address: SocketAddr) -> String {
+pub(super) fn web(address: SocketAddr) -> String {
     service("web", &[address]) + &ingress("web", "a.example", "/", "web", "")
 }
 
@@ -344,79 +340,4 @@ fn who_is_blocked_gets_403_on_every_host() {
     // What cannot be read closes all paths.
     bed.apply(&(web(origin.address) + &global("block-cidrs: 'everybody'")));
     assert_eq!(ask(&bed, "a.example", ""), "503");
-}
-
-/// An access log, and what will have been written to it.
-fn read_log() -> (Arc<AccessLog>, JoinHandle<std::io::Result<String>>) {
-    let (mut reader, writer) = std::io::pipe().unwrap();
-    let reading = std::thread::spawn(move || {
-        let mut text = String::new();
-        reader.read_to_string(&mut text).map(|_| text)
-    });
-    (AccessLog::start(writer, LogFormat::Text, Arc::default()).unwrap(), reading)
-}
-
-/// What of these requests is logged under these keys: one that a route takes, one for a host of nobody.
-fn logged(keys: &str) -> String {
-    let origin = Origin::start("web");
-    let (log, reading) = read_log();
-    let config = global(&format!("log-format-upstream: '$host $status', {keys}"));
-    let bed = Bed::with(&(web(origin.address) + &config), Limits::default(), 1, Some(Arc::clone(&log)));
-    for host in ["a.example", "b.example"] {
-        talk(bed.http, &format!("GET /x HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"));
-    }
-    drop(bed);
-    assert!(log.settle(Duration::from_secs(10)));
-    drop(log);
-    reading.join().unwrap().unwrap()
-}
-
-#[test]
-fn what_is_logged_and_where_the_keys_say() {
-    let (both, one) = ("a.example 200\nb.example 404\n", "a.example 200\n");
-    for (keys, expected) in [
-        ("", one),
-        ("enable-access-log-for-default-backend: 'true'", both),
-        ("enable-access-log-for-default-backend: 'false'", one),
-        ("enable-access-log-for-default-backend: 'no'", one),
-        ("access-log-path: 'off'", ""),
-        ("access-log-path: /dev/stdout", one),
-        ("access-log-path: /tmp/x.log", one),
-        ("access-log-path: 'off', http-access-log-path: /dev/stdout", one),
-        ("http-access-log-path: /dev/null", ""),
-    ] {
-        assert_eq!(logged(keys), expected, "{keys}");
-    }
-}
-
-#[test]
-fn the_access_log_is_written_as_the_keys_say() {
-    let origin = Origin::start("web");
-    let (log, reading) = read_log();
-    let format = "$remote_addr ${request_method} $uri?$args $status \\\"$http_x_quoted\\\" $service_name $nonsense [$http_absent]";
-    let mut bed = {
-        let config = global(&format!("log-format-upstream: \"{format}\", skip-access-log-urls: '/ping,/live'"));
-        Bed::with(&(web(origin.address) + &config), Limits::default(), 1, Some(Arc::clone(&log)))
-    };
-    let ask = |bed: &Bed, path: &str| {
-        talk(
-            bed.http,
-            &format!("GET {path} HTTP/1.1\r\nHost: a.example\r\nX-Quoted: a\"b\r\nConnection: close\r\n\r\n"),
-        )
-    };
-    ask(&bed, "/ping");
-    ask(&bed, "/live?x");
-    ask(&bed, "/x?y=1");
-    let json = global(
-        "log-format-upstream: '{\"q\":\"$http_x_quoted\",\"a\":\"$http_absent\"}', log-format-escape-json: 'true'",
-    );
-    bed.apply(&(web(origin.address) + &json));
-    ask(&bed, "/x");
-    bed.apply(&(web(origin.address) + &global("disable-access-log: 'true'")));
-    ask(&bed, "/x");
-    drop(bed);
-    assert!(log.settle(Duration::from_secs(10)));
-    drop(log);
-    let expected = "127.0.0.1 GET /x?y=1 200 \"a\\x22b\" web - [-]\n{\"q\":\"a\\\"b\",\"a\":\"\"}\n";
-    assert_eq!(reading.join().unwrap().unwrap(), expected);
 }

@@ -21,6 +21,7 @@ mod passwords;
 mod http10;
 pub mod late;
 mod limits;
+mod logged;
 mod loops;
 mod passthrough;
 pub mod plain;

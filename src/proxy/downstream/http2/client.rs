@@ -14,6 +14,7 @@ use super::Shared;
 use super::request::{self, Fault};
 use crate::http1::{Fields, Framing, RequestHead, ResponseHead};
 use crate::proxy::downstream::{Answer, BodySize, Client, ClientFault, Part, Peer};
+use crate::proxy::logged::{self, Kept};
 use crate::proxy::outbox::{Gone, Outbox, append};
 use crate::proxy::timer::Timer;
 
@@ -29,6 +30,8 @@ pub(super) struct Http2Client {
     /// The head of the answer, until it is sent.
     head: RefCell<Option<Response<()>>>,
     output: RefCell<Outbox>,
+    /// What the access log names of the answer.
+    sent: RefCell<Kept>,
     timer: Timer,
 }
 
@@ -48,6 +51,7 @@ impl Http2Client {
             respond: RefCell::new(respond),
             head: RefCell::default(),
             output: RefCell::default(),
+            sent: RefCell::default(),
             timer: Timer::default(),
         }
     }
@@ -122,7 +126,12 @@ impl Client for Http2Client {
         let _gone_anyway = self.respond.borrow_mut().send_informational(response(status, fields));
     }
 
+    fn sent(&self) -> Kept {
+        self.sent.take()
+    }
+
     fn queue_head(&self, answer: &Answer<'_>, _close: bool) {
+        self.sent.replace(self.connection.worker.keep(|format| logged::sent(&format.sent, answer)));
         self.owes_continue.set(false);
         let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::BAD_GATEWAY);
         let count = answer.fields.map_or(0, |fields| fields.count());
