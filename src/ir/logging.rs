@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::Pattern;
+
 /// `log-format-*`, `disable-access-log`, `skip-access-log-urls`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Logging {
@@ -12,8 +14,8 @@ pub struct Logging {
     pub format: Option<LineFormat>,
     /// `enable-access-log-for-default-backend`: what no Ingress speaks for is logged too.
     pub unrouted: bool,
-    /// Targets whose requests are not logged, without query.
-    pub skipped: Box<[Arc<str>]>,
+    /// `skip-access-log-urls`: path and query of requests that are not logged.
+    pub skipped: Box<[Pattern]>,
 }
 
 /// A line of the access log.

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use super::Read;
 use super::table::{Row, guarding, sets};
+use super::value::pattern;
 use crate::compile::ingress::annotations::{NETWORKS, SWITCH};
-use crate::compile::ingress::annotations::{Refusal, Value, limit_by, shorten};
-use crate::ir::{Pattern, Regex};
+use crate::compile::ingress::annotations::{Refusal, Value, limit_by};
+use crate::ir::Pattern;
 
 const PATTERNS: &str =
     "write texts with commas between; ~ before a regular expression, ~* where letter case does not matter";
@@ -73,17 +74,5 @@ pub(super) fn finish(read: &mut Read) {
 }
 
 fn patterns(value: &Value<'_>) -> Result<Box<[Pattern]>, Refusal> {
-    let read = |part: &&str| {
-        let expression = match part.strip_prefix("~*") {
-            // The letter case is a part of the text, by which expressions are told apart.
-            Some(text) => format!("(?i){}", text.trim_start()),
-            None => match part.strip_prefix('~') {
-                Some(text) => text.trim_start().to_owned(),
-                None => return Ok(Pattern::Text((*part).into())),
-            },
-        };
-        let wrong = |why| Refusal::Invalid(format!("has {:?}, which is no regular expression: {why}", shorten(part)));
-        Regex::new(&expression, false).map(Pattern::Regex).map_err(wrong)
-    };
-    value.list()?.iter().map(read).collect()
+    value.list()?.iter().map(|part| pattern(part)).collect()
 }

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use super::Read;
 use super::table::{Row, sets};
-use super::value::PATHS;
+use super::value::pattern;
 use crate::compile::ingress::annotations::SWITCH;
 use crate::compile::ingress::annotations::{Refusal, Value, shorten};
-use crate::ir::{Escape, LineFormat, LogPart};
+use crate::ir::{Escape, LineFormat, LogPart, Pattern};
 use crate::settings::suggest::did_you_mean;
 
 /// Variables that nginx has under two names, or whose values are the same here. The head of an answer is not counted.
@@ -97,9 +97,9 @@ pub(super) const ROWS: &[Row] = &[
     sets(
         "skip-access-log-urls",
         "",
-        |value, to| super::value::paths(value).map(|paths| to.log.skipped = paths),
-        PATHS,
-        "paths whose requests are not logged",
+        skipped,
+        "write paths with commas between, as in /a,/b?c; ~ before a regular expression",
+        "requests that are not logged: path and query as they are sent, in any letter case, or behind `~` an expression that is found in them",
     ),
 ];
 
@@ -121,7 +121,7 @@ pub(super) struct Said {
     json: bool,
     raw: bool,
     parts: Option<Box<[LogPart]>>,
-    skipped: Box<[Arc<str>]>,
+    skipped: Box<[Pattern]>,
 }
 
 /// Puts what is said together.
@@ -181,6 +181,30 @@ fn format(value: &Value<'_>, to: &mut Read) -> Result<(), Refusal> {
     let near = near.map(|near| format!("; did you mean ${near}?")).unwrap_or_default();
     let why = format!("${} is no variable here and is written as -{near}", shorten(&name));
     Err(Refusal::Ignored(why, "use a variable that there is; the rest of the line is written"))
+}
+
+/// Reads which requests are not logged. An entry that is wrong costs itself, not the others.
+fn skipped(value: &Value<'_>, to: &mut Read) -> Result<(), Refusal> {
+    let mut skipped = Vec::new();
+    let mut wrong = None;
+    for part in value.list()? {
+        let read = match part.starts_with(['/', '~']) {
+            true => pattern(part),
+            false => Err(Refusal::Invalid(format!("has {:?}, which begins neither with / nor with ~", shorten(part)))),
+        };
+        match read {
+            Ok(pattern) => skipped.push(pattern),
+            Err(refusal) => wrong = wrong.or(Some(refusal)),
+        }
+    }
+    to.log.skipped = skipped.into();
+    match wrong {
+        None => Ok(()),
+        Some(Refusal::Invalid(why)) => {
+            Err(Refusal::Ignored(format!("{why}; the others are skipped"), "mend it, or leave it out"))
+        }
+        Some(other) => Err(other),
+    }
 }
 
 fn push(parts: &mut Vec<LogPart>, text: &str) {

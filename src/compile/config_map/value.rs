@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::compile::ingress::annotations::{Refusal, Value, shorten};
+use crate::ir::{Pattern, Regex};
 use crate::settings::units;
 use crate::uri::token::is_token;
 
@@ -30,6 +31,20 @@ pub(super) fn paths(value: &Value<'_>) -> Result<Box<[Arc<str>]>, Refusal> {
     let parts = value.list()?;
     let read = parts.iter().map(|part| if part.starts_with('/') { Ok(Arc::from(*part)) } else { Err(wrong(part)) });
     read.collect()
+}
+
+/// A text that is compared as a whole, in any letter case, or an expression behind `~`, and behind `~*` in any letter case.
+pub(super) fn pattern(part: &str) -> Result<Pattern, Refusal> {
+    let expression = match part.strip_prefix("~*") {
+        // The letter case is a part of the text, by which expressions are told apart.
+        Some(text) => format!("(?i){}", text.trim_start()),
+        None => match part.strip_prefix('~') {
+            Some(text) => text.trim_start().to_owned(),
+            None => return Ok(Pattern::Text(part.into())),
+        },
+    };
+    let wrong = |why| Refusal::Invalid(format!("has {:?}, which is no regular expression: {why}", shorten(part)));
+    Regex::new(&expression, false).map(Pattern::Regex).map_err(wrong)
 }
 
 /// A name of a header field (RFC 9110 5.1).

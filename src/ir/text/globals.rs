@@ -70,14 +70,15 @@ fn of_proxy_protocol(rule: &ProxyProtocol) -> Words {
 
 fn of_blocked(blocked: &Blocked) -> Words {
     let Blocked { clients, agents, referers } = blocked;
-    let texts = |patterns: &[Pattern]| {
-        patterns.iter().map(|pattern| format!("{:?}", pattern.as_str())).collect::<Vec<_>>().join(",")
-    };
     let mut words = Words::default();
     words.text("clients", &clients.as_ref().map(Networks::to_string).unwrap_or_default());
-    words.text("user-agents", &texts(agents));
-    words.text("referers", &texts(referers));
+    words.text("user-agents", &patterns(agents));
+    words.text("referers", &patterns(referers));
     words
+}
+
+fn patterns(patterns: &[Pattern]) -> String {
+    patterns.iter().map(|pattern| format!("{:?}", pattern.as_str())).collect::<Vec<_>>().join(",")
 }
 
 fn of_log(log: &Logging) -> Words {
@@ -93,7 +94,7 @@ fn of_log(log: &Logging) -> Words {
         };
         words.0.push(format!("format of {} parts{escape}", format.parts.len()));
     }
-    words.text("skips", &skipped.join(","));
+    words.text("skips", &patterns(skipped));
     words
 }
 

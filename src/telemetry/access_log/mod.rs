@@ -128,10 +128,9 @@ impl AccessWriter {
     }
 }
 
-/// `skip-access-log-urls` names the target, with its query or without.
+/// As nginx's `map $request_uri` has it: the query belongs to what is compared.
 fn is_skipped(rules: &Logging, record: &Record<'_>) -> bool {
-    let path = record.target.split(|octet| *octet == b'?').next().unwrap_or_default();
-    rules.skipped.iter().any(|skipped| [record.target, path].contains(&skipped.as_bytes()))
+    rules.skipped.iter().any(|skipped| skipped.matches(record.target))
 }
 
 impl Drop for AccessWriter {

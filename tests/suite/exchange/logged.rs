@@ -73,7 +73,7 @@ fn the_access_log_is_written_as_the_keys_say() {
         )
     };
     ask(&bed, "/ping");
-    ask(&bed, "/live?x");
+    ask(&bed, "/live");
     ask(&bed, "/x?y=1");
     let json = global(
         "log-format-upstream: '{\"q\":\"$http_x_quoted\",\"a\":\"$http_absent\"}', log-format-escape-json: 'true'",
@@ -176,4 +176,30 @@ fn variables_of_connection_and_answer_have_the_values_that_nginx_gives_them() {
     assert_eq!((&first["n"], &second["n"]), (&1.into(), &2.into()));
     assert!(first["c"].as_u64() > Some(0) && first["c"] == second["c"], "{first} {second}");
     assert!(first["header"].as_f64() < Some(10.0) && second["connect"] == 0.0, "{first} {second}");
+}
+
+#[test]
+fn requests_are_skipped_by_the_whole_target_in_any_letter_case_or_by_an_expression_found_in_it() {
+    let origin = Origin::start("web");
+    let all = ["/Health", "/health?x", "/healthz", "/Probe/12?a=1", "/probe/12", "/a/metrics?b", "/METRICS"];
+    let skipped = |urls: &str| {
+        let config = global(&format!("log-format-upstream: '$request_uri', skip-access-log-urls: '{urls}'"));
+        lines(origin.address, &config, |bed| {
+            for target in all {
+                talk(bed.http, &format!("GET {target} HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n"));
+            }
+        })
+    };
+    for (urls, gone) in [
+        ("/health", &["/Health"][..]),
+        ("/HEALTH?X", &["/health?x"]),
+        ("~^/Probe/[0-9]+,/nobody", &["/Probe/12?a=1"]),
+        ("~metrics", &["/a/metrics?b"]),
+        ("~*metrics", &["/a/metrics?b", "/METRICS"]),
+        ("/health,~[a,~b=1$", &["/Health"]),
+        ("health", &[]),
+    ] {
+        let left: Vec<_> = all.iter().filter(|target| !gone.contains(target)).collect();
+        assert_eq!(skipped(urls).iter().collect::<Vec<_>>(), left, "{urls}");
+    }
 }
