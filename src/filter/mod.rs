@@ -108,8 +108,8 @@ pub struct Answered<'a> {
     pub has_server: bool,
 }
 
-/// What is set on a response, ours too: `answers` on all, `filters` on those of a route. What is said of a route goes before
-/// what is said of all, and CORS before both, as where nginx's outer levels come first.
+/// What is set on a response, ours too: `answers` on all, `filters` on those of a route. HSTS yields to what is said of all,
+/// that to what is said of a route, and both to CORS, as where nginx's outer levels come first.
 pub fn fields<'a>(
     answers: Option<&'a ir::Answers>,
     filters: Option<&'a ir::Filters>,

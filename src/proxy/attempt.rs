@@ -18,7 +18,6 @@ use super::downstream::{Client, ClientFault};
 use super::error::{RetryClass, UpstreamFault};
 use super::forward::Outgoing;
 use super::hops;
-use super::logged;
 use super::note::Note;
 use super::reply::{Reply, Stop};
 use super::respond;
@@ -112,7 +111,7 @@ pub async fn reach<C: Client>(
             if let Ok((_, response)) = &outcome {
                 attempt.status = Some(response.status);
                 attempt.header = Some(ended - started);
-                note.received = worker.keep(|format| logged::received(&format.received, response));
+                note.answered(response);
             }
         }
         // Few say that a status is to be asked for again.

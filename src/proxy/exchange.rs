@@ -41,9 +41,10 @@ pub fn run<C: Client>(
     last: bool,
 ) -> impl Future<Output = ()> {
     async move {
-        client.peer().count();
         let mut note = Note::new(started);
+        note.number = client.peer().count();
         let table = worker.table();
+        note.keep(worker, &table, client);
         let requests = &table.globals().requests;
         prepare(requests, &mut head);
         note.id.is_made = !requests.no_request_id;
@@ -63,8 +64,7 @@ pub fn run<C: Client>(
                 table
             }
         };
-        note.sent = client.sent();
-        note.finish(worker, &table, client.peer(), Ok(head));
+        note.finish(worker, &table, client, Ok(head));
     }
 }
 
@@ -82,11 +82,12 @@ pub fn prepare(requests: &Requests, head: &mut RequestHead) {
 /// Answers a head that could not be read, and ends the connection.
 pub async fn refuse<C: Client>(worker: &Rc<Worker>, client: &C, refusal: Refusal, head: Unread, started: Instant) {
     let mut note = Note::new(started);
+    note.number = client.peer().count();
     note.bytes_in = head.length;
     let table = worker.table();
+    note.keep(worker, &table, client);
     send(worker, client, &table, None, &Reply::from(refusal), true, &mut note).await;
-    note.sent = client.sent();
-    note.finish(worker, &table, client.peer(), Err(&head));
+    note.finish(worker, &table, client, Err(&head));
 }
 
 /// The road of a request that nothing stops.
@@ -301,11 +302,11 @@ async fn end<C: Client>(
             if note.status == 0 {
                 note.status = 499;
             }
-            return client.cut();
+            return cut(client, note);
         }
         Stop::Cut(fault) => {
             note.failure = Some(fault.failure());
-            return client.cut();
+            return cut(client, note);
         }
     };
     let close = last || reply.closes || worker.is_draining() || head.expect_continue || !discard(worker, client).await;
@@ -316,17 +317,23 @@ async fn end<C: Client>(
             Ok(()) => return,
             Err(Stop::Cut(fault)) => {
                 note.failure = Some(fault.failure());
-                return client.cut();
+                return cut(client, note);
             }
             Err(Stop::ClientGone) => {
                 note.failure = Some(Failure::ClientGone);
-                return client.cut();
+                return cut(client, note);
             }
             // Nobody answers in its place, so it goes out itself.
             Err(Stop::Reply(_) | Stop::Upstream(_)) => {}
         }
     }
     send(worker, client, table, Some(head), &reply, close, note).await;
+}
+
+/// The answer breaks off.
+fn cut<C: Client>(client: &C, note: &mut Note) {
+    note.is_cut = true;
+    client.cut();
 }
 
 /// Reads what is left of a request body, if it is there already: then the connection can go on.
@@ -366,6 +373,6 @@ async fn send<C: Client>(
     note.bytes_out = sent;
     if respond::flush(worker, client).await.is_err() {
         note.failure = note.failure.or(Some(Failure::ClientGone));
-        client.cut();
+        cut(client, note);
     }
 }

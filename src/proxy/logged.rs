@@ -7,14 +7,18 @@ use super::downstream::{Answer, BodySize, Peer};
 use super::forwarded;
 use crate::filter::text;
 use crate::http1::{RequestHead, ResponseHead};
-use crate::ir::Trust;
+use crate::ir::{Logging, Trust};
 use crate::telemetry::access_log::Further;
 
 /// Fields of an answer that the format names.
 pub type Kept = Vec<(Arc<str>, Box<[u8]>)>;
 
 /// Those that go to the client.
-pub fn sent(names: &[Arc<str>], answer: &Answer<'_>) -> Kept {
+pub fn sent(rules: &Logging, answer: &Answer<'_>) -> Kept {
+    let names = rules.format.as_ref().map_or(&[][..], |format| &format.sent);
+    if names.is_empty() {
+        return Kept::new();
+    }
     let passed = || answer.fields.into_iter().flat_map(|fields| fields.passed().map(|(_, name, value)| (name, value)));
     let length = match answer.body {
         BodySize::None { length } => length,
@@ -29,7 +33,8 @@ pub fn sent(names: &[Arc<str>], answer: &Answer<'_>) -> Kept {
 }
 
 /// Those that came from the back end.
-pub fn received(names: &[Arc<str>], response: &ResponseHead) -> Kept {
+pub fn received(rules: &Logging, response: &ResponseHead) -> Kept {
+    let names = rules.format.as_ref().map_or(&[][..], |format| &format.received);
     kept(names, || response.fields.iter().map(|(_, name, value)| (name, value)))
 }
 
@@ -56,6 +61,8 @@ pub struct Logged<'a> {
     pub trust: Option<&'a Trust>,
     /// The path of the rule.
     pub rule: Option<&'a str>,
+    /// Which request of its connection it was, from 1 on.
+    pub number: u64,
     /// What [`sent`] kept.
     pub sent: &'a Kept,
     /// What [`received`] kept.
@@ -108,7 +115,7 @@ impl Further for Logged<'_> {
     }
 
     fn connection(&self) -> (u64, u64) {
-        (self.peer.serial, self.peer.requests())
+        (self.peer.serial, self.number)
     }
 }
 

@@ -7,12 +7,13 @@ use std::time::Duration;
 use smallvec::SmallVec;
 use tokio::time::Instant;
 
-use super::downstream::Peer;
-use super::logged::{Kept, Logged};
+use super::downstream::{Client, Peer};
+use super::logged::{self, Kept, Logged};
 use super::unread::Unread;
 use super::worker::Worker;
 use crate::filter;
-use crate::http1::{Known, RequestHead};
+use crate::http1::{Known, RequestHead, ResponseHead};
+use crate::ir::Logging;
 use crate::live::Endpoint;
 use crate::table::{Pinned, Route, RouteRef};
 use crate::telemetry::{Attempt, Failure, Record};
@@ -39,9 +40,13 @@ pub struct Note {
     pub seen: Option<Rc<Peer>>,
     /// Not logged and not counted (`/healthz`).
     pub is_silent: bool,
-    /// Fields of the answer that the log names, as the client got them.
-    pub sent: Kept,
-    /// The same, as the back end sent them.
+    /// How the access log is written, if its lines name fields of answers.
+    pub keeps: Option<Arc<Logging>>,
+    /// Which request of its connection it is, from 1 on.
+    pub number: u64,
+    /// The answer broke off.
+    pub is_cut: bool,
+    /// The fields that the back end sent, as far as the access log names them.
     pub received: Kept,
 }
 
@@ -122,8 +127,18 @@ impl Note {
             id: RequestId::make(),
             seen: None,
             is_silent: false,
-            sent: Kept::new(),
+            keeps: None,
+            number: 0,
+            is_cut: false,
             received: Kept::new(),
+        }
+    }
+
+    /// Has the answer kept that `client` will get, as far as the access log asks for it.
+    pub fn keep<C: Client>(&mut self, worker: &Worker, table: &Pinned, client: &C) {
+        self.keeps = worker.keeps(table.globals());
+        if let Some(rules) = &self.keeps {
+            client.keep(Arc::clone(rules));
         }
     }
 
@@ -141,6 +156,8 @@ impl Note {
 
     /// Takes note of the choice of an endpoint.
     pub fn attempt(&mut self, endpoint: &Arc<Endpoint>, now: Instant) {
+        // What the one before gave is not this one's.
+        self.received = Kept::new();
         self.attempts.push(AttemptNote {
             endpoint: Arc::clone(endpoint),
             started: now,
@@ -155,6 +172,13 @@ impl Note {
     /// The attempt under way.
     pub fn last_attempt(&mut self) -> Option<&mut AttemptNote> {
         self.attempts.last_mut()
+    }
+
+    /// Takes note of the response head of the attempt under way, as far as the access log asks for it.
+    pub fn answered(&mut self, response: &ResponseHead) {
+        if let Some(rules) = &self.keeps {
+            self.received = logged::received(rules, response);
+        }
     }
 
     /// Takes note that the attempt under way gave nothing; `status` stands for it in the log, as nginx has it.
@@ -214,10 +238,18 @@ impl Note {
     }
 
     /// Counts and logs the finished exchange: its head, or what is known of one that was refused. `table` says how.
-    pub fn finish(&mut self, worker: &Worker, table: &Pinned, peer: &Peer, head: Result<&RequestHead, &Unread>) {
+    pub fn finish<C: Client>(
+        &mut self,
+        worker: &Worker,
+        table: &Pinned,
+        client: &C,
+        head: Result<&RequestHead, &Unread>,
+    ) {
+        let sent = if self.keeps.is_some() { client.sent() } else { Kept::new() };
         if self.is_silent {
             return;
         }
+        let peer = client.peer();
         let seen = self.seen.take();
         let peer = seen.as_deref().unwrap_or(peer);
         let now = Instant::now();
@@ -257,7 +289,8 @@ impl Note {
             peer,
             trust: table.globals().trust.as_deref().filter(|_| seen.is_some()),
             rule: route.map(|route| &*route.rule.path.path),
-            sent: &self.sent,
+            number: self.number,
+            sent: &sent,
             received: &self.received,
         };
         let record = Record {
@@ -272,6 +305,7 @@ impl Note {
             protocol,
             status: self.status,
             failure: self.failure,
+            is_cut: self.is_cut,
             bytes_in: self.bytes_in,
             bytes_out: self.bytes_out,
             elapsed,

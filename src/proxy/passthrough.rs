@@ -179,7 +179,11 @@ async fn reach(worker: &Rc<Worker>, route: &Route, course: &mut Course) -> Resul
             Err(fault) => {
                 course.failed(fault);
                 tried.push(address);
-                if tried.len() >= policy.retry.tries as usize {
+                let most = match policy.retry.tries {
+                    0 => backend.live.endpoints.load().ready().count(),
+                    tries => tries as usize,
+                };
+                if tried.len() >= most {
                     return Err(fault.into());
                 }
                 last = Some(fault.into());
@@ -269,6 +273,7 @@ impl Course {
             protocol: "",
             status: self.status,
             failure: self.failure,
+            is_cut: false,
             bytes_in: self.bytes_in,
             bytes_out: self.bytes_out,
             elapsed: self.started.elapsed(),

@@ -13,14 +13,13 @@ use super::drain::{Drain, Phase};
 use super::encode::Encoders;
 use super::external::Remembered;
 use super::io::Watches;
-use super::logged::Kept;
 use super::mirror::Copies;
 use super::passwords::Passwords;
 use super::spare::Spare;
 use super::tls::BackendTls;
 use super::upstream::http2::Http2Pool;
 use super::upstream::pool::Pool;
-use crate::ir::{Clients, Globals, LineFormat};
+use crate::ir::{Clients, Globals, LineFormat, Logging};
 use crate::settings::Limits;
 use crate::table::{Pin, Pinned};
 use crate::telemetry::access_log::Further;
@@ -184,11 +183,11 @@ impl Worker {
         self.log.borrow().is_some()
     }
 
-    /// Keeps of an answer what the format of the access log names of it: nothing, unless somebody wrote such a format.
-    pub fn keep(&self, what: impl FnOnce(&LineFormat) -> Kept) -> Kept {
-        let table = self.table();
-        let format = table.globals().access_log.as_ref().and_then(|log| log.format.as_ref());
-        format.filter(|_| self.has_log()).map(what).unwrap_or_default()
+    /// How the access log is written, if its lines name fields of answers.
+    pub fn keeps(&self, globals: &Globals) -> Option<Arc<Logging>> {
+        let rules = globals.access_log.as_ref()?;
+        let LineFormat { sent, received, .. } = rules.format.as_ref()?;
+        (self.has_log() && !(sent.is_empty() && received.is_empty())).then(|| Arc::clone(rules))
     }
 
     /// Writes one line of the access log, unless it is off, in the form that is set.

@@ -168,6 +168,7 @@ fn record() -> Record<'static> {
         protocol: "HTTP/1.1",
         status: 200,
         failure: None,
+        is_cut: false,
         bytes_in: 1,
         bytes_out: 2,
         elapsed: Duration::ZERO,

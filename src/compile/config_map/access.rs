@@ -36,7 +36,7 @@ pub(super) const ROWS: &[Row] = &[
         "false",
         |value, to| value.boolean().map(|is| to.keys.crosses_namespaces = is),
         SWITCH,
-        "Ingresses may name Secrets and ConfigMaps of other namespaces",
+        "Ingresses may name Secrets and ConfigMaps of other namespaces; `custom-headers` may in any case",
     ),
     sets(
         "limit-conn-status-code",

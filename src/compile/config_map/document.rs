@@ -64,9 +64,9 @@ fn variables(page: &mut String) {
         let _ = writeln!(page, "{}{}", line.join(", "), if line.last() == all.last() { "." } else { "," });
     }
     page.push_str(
-        "\nThey are those of ingress-nginx. What is absent is `-`, and empty with `log-format-escape-json` and\n\
+        "\nThey are those of ingress-nginx, and `$failure_reason`. What is absent is `-`, and empty with `log-format-escape-json` and\n\
          `log-format-escape-none`. `$connection` and `$connection_requests` are numbers, 0 for a connection whose TLS is passed\n\
-         on; `$remote_port` is 0 where a proxy tells of the client. `$server_port` is what `X-Forwarded-Port` says. Of\n\
+         on; `$remote_port` is 0 where a forwarding field tells of the client. `$server_port` is what `X-Forwarded-Port` says. Of\n\
          `$sent_http_NAME`, those of the connection (`Connection`, `Transfer-Encoding`, `Date` of ours) are absent. A variable\n\
          that is not in this list is written as `-`, and a problem, `ConfigKeyIgnored`, tells of it.\n",
     );

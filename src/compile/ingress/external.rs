@@ -238,63 +238,41 @@ impl Draft<'_, '_, '_> {
 
     /// Fields to send, whose texts may have variables, from a ConfigMap. Closes the paths if they are not there.
     fn fields_of(&mut self, text: &str, field: &str) -> Option<Lines<Template>> {
-        let map = self.map(text, field, self.view.ground.keys.crosses_namespaces)?;
-        let mut fields = Vec::new();
-        for (name, value) in map.data.iter() {
-            let Some(template) = annotations::field_text(name, value) else {
-                self.broken(field, &format!("its ConfigMap has {name:?}, which is no header field"), "mend it");
-                return None;
-            };
-            fields.push((Arc::clone(name), template));
-        }
-        if fields.iter().map(|(_, template)| template.variables()).sum::<usize>() > MOST_FIELDS {
-            self.broken(field, &format!("its ConfigMap has more than {MOST_FIELDS} variables"), "remove some");
-            return None;
-        }
-        Some(fields.into())
+        let anywhere = self.view.ground.keys.crosses_namespaces;
+        let found = self.map(text, anywhere).and_then(|map| texts(&map));
+        found.map_err(|(message, hint)| self.broken(field, &message, &hint)).ok()
     }
 
-    /// The ConfigMap of that name, in the namespace of the Ingress unless it may be `anywhere`. Closes the paths if it is not
-    /// there, or has more than can be sent with each message.
-    fn map(&mut self, text: &str, field: &str, anywhere: bool) -> Option<ConfigMap> {
+    /// The ConfigMap of that name, in the namespace of the Ingress unless it may be `anywhere`. `Err`: it is not there, or has
+    /// more than can be sent with each message.
+    fn map(&mut self, text: &str, anywhere: bool) -> Result<ConfigMap, (String, String)> {
         let own = &self.ingress.meta.object.name.namespace;
+        let wrong = |message: String, hint: &str| Err((message, hint.to_owned()));
         let name = annotations::reference(text, own).filter(|name| anywhere || name.namespace == *own);
         let Some(name) = name else {
-            self.broken(field, "it names no ConfigMap of the namespace of the Ingress", "name one");
-            return None;
+            return wrong("it names no ConfigMap of the namespace of the Ingress".to_owned(), "name one");
         };
         let Some(found) = self.view.config_map(&name).cloned() else {
-            self.broken(field, &format!("there is no ConfigMap {name}"), "create it");
-            return None;
+            return wrong(format!("there is no ConfigMap {name}"), "create it");
         };
         let octets: usize = found.data.iter().map(|(name, text)| name.len() + text.len()).sum();
         if found.data.iter().count() > MOST_FIELDS || octets > LONGEST {
             let message = format!("ConfigMap {name} has more than {MOST_FIELDS} fields or 64 KiB");
-            self.broken(field, &message, "remove what need not be sent each time");
-            return None;
+            return wrong(message, "remove what need not be sent each time");
         }
-        Some(found)
+        Ok(found)
     }
 
     /// Fields to set on answers, from a ConfigMap. Closes the paths if they are not there: they may be what protects a page.
     pub(super) fn set_fields(&mut self, text: &str, field: &str) -> Option<Lines<Arc<str>>> {
-        let map = self.map(text, field, true)?;
-        let mut fields = Vec::new();
-        for (name, value) in map.data.iter() {
-            let Some(value) = annotations::field_value(name, value) else {
-                self.broken(field, &format!("its ConfigMap has {name:?}, which is no header field"), "mend it");
-                return None;
-            };
-            if !self.view.ground.keys.allows_answer_field(name) {
-                let message =
-                    format!("its ConfigMap has {name:?}, which global-allowed-response-headers does not list");
-                let hint = format!("add {name} to global-allowed-response-headers in the ConfigMap of --configmap");
-                self.broken(field, &message, &hint);
-                return None;
-            }
-            fields.push((Arc::clone(name), value.into()));
-        }
-        Some(fields.into())
+        let own = &self.ingress.meta.object.name.namespace;
+        let is_own = annotations::reference(text, own).is_none_or(|name| name.namespace == *own);
+        let may_tell = is_own || self.view.ground.keys.crosses_namespaces;
+        let found = self.map(text, true).and_then(|map| settable(&map, &self.view.ground.keys));
+        // What there is in a namespace is not for everybody who may write an Ingress in another one.
+        let told = found
+            .map_err(|told| if may_tell { told } else { (format!("ConfigMap {text} {HIDDEN}"), ALLOWED.to_owned()) });
+        told.map_err(|(message, hint)| self.broken(field, &message, &hint)).ok()
     }
 
     /// A field of the Ingress.
@@ -357,4 +335,38 @@ fn with_names(template: Template, name: &Name) -> Template {
         part => part,
     };
     Template { parts: template.parts.into_iter().map(part).collect() }
+}
+/// Of a ConfigMap that is not to be told about.
+const HIDDEN: &str = "is not there, or has what may not be sent";
+const ALLOWED: &str = "name one whose fields global-allowed-response-headers lists";
+
+/// The fields of a ConfigMap, whose texts may have variables.
+fn texts(map: &ConfigMap) -> Result<Lines<Template>, (String, String)> {
+    let read = |(name, value): (&Arc<str>, &Arc<str>)| match annotations::field_text(name, value) {
+        Some(template) => Ok((Arc::clone(name), template)),
+        None => Err(no_field(name)),
+    };
+    let fields = map.data.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+    if fields.iter().map(|(_, template)| template.variables()).sum::<usize>() > MOST_FIELDS {
+        return Err((format!("its ConfigMap has more than {MOST_FIELDS} variables"), "remove some".to_owned()));
+    }
+    Ok(fields.into())
+}
+
+/// The fields of a ConfigMap, if answers may have them.
+fn settable(map: &ConfigMap, keys: &config_map::Keys) -> Result<Lines<Arc<str>>, (String, String)> {
+    let read = |(name, value): (&Arc<str>, &Arc<str>)| {
+        let value = annotations::field_value(name, value).ok_or_else(|| no_field(name))?;
+        if !keys.allows_answer_field(name) {
+            let message = format!("its ConfigMap has {name:?}, which global-allowed-response-headers does not list");
+            let hint = format!("add {name} to global-allowed-response-headers in the ConfigMap of --configmap");
+            return Err((message, hint));
+        }
+        Ok((Arc::clone(name), value.into()))
+    };
+    map.data.iter().map(read).collect()
+}
+
+fn no_field(name: &str) -> (String, String) {
+    (format!("its ConfigMap has {name:?}, which is no header field"), "mend it".to_owned())
 }

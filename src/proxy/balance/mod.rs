@@ -94,9 +94,8 @@ fn pick_with_care(backend: &BackendRef, set: &EndpointSet, ask: &Ask<'_>) -> Opt
     };
     // Where checks are not believed, who has failed because of that asks one first that they do not set aside.
     let first = if ask.tried.is_empty() { minded } else { judged };
-    [(ask.tried, first), (ask.tried, minded)]
-        .into_iter()
-        .find_map(among)
+    among((ask.tried, first))
+        .or_else(|| if first == minded { None } else { among((ask.tried, minded)) })
         // Our zone has nobody left to try.
         .or_else(elsewhere)
         .or_else(|| [(&[][..], minded), (ask.tried, 0), (&[], 0)].into_iter().find_map(among))

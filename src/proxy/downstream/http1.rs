@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use crate::http1::serialise::{self, OutQueue};
 use crate::http1::{
     BodyLimits, Decoder, Fields, Framing, HeadLimits, HeadScan, Refusal, RequestHead, ResponseHead, Step, Version,
 };
+use crate::ir::Logging;
 use crate::proxy::exchange;
 use crate::proxy::io::{Io, Stream, Watch};
 use crate::proxy::logged::{self, Kept};
@@ -54,7 +56,9 @@ pub struct Http1Client {
     closes: Cell<bool>,
     /// The body was read into memory of its own: the buffer holds nothing of the head any more.
     is_apart: Cell<bool>,
-    /// What the access log names of the answer.
+    /// Asked for by the access log, until the exchange ends.
+    keeps: RefCell<Option<Arc<Logging>>>,
+    /// What it names of the answer.
     sent: RefCell<Kept>,
     /// Made when more is pipelined than is taken in, and until the exchange ends.
     watch: RefCell<Option<Box<Watch>>>,
@@ -132,6 +136,7 @@ impl Http1Client {
             body_left: Cell::new(0),
             closes: Cell::new(false),
             is_apart: Cell::new(false),
+            keeps: RefCell::default(),
             sent: RefCell::default(),
             watch: RefCell::default(),
         }
@@ -396,12 +401,19 @@ impl Client for Http1Client {
         out.extend_from_slice(b"\r\n");
     }
 
+    fn keep(&self, rules: Arc<Logging>) {
+        self.keeps.replace(Some(rules));
+    }
+
     fn sent(&self) -> Kept {
+        self.keeps.take();
         self.sent.take()
     }
 
     fn queue_head(&self, answer: &Answer<'_>, close: bool) {
-        self.sent.replace(self.worker.keep(|format| logged::sent(&format.sent, answer)));
+        if let Some(rules) = &*self.keeps.borrow() {
+            self.sent.replace(logged::sent(rules, answer));
+        }
         let is_http10 = self.version.get() == Version::Http10;
         let framing = match answer.body {
             BodySize::None { .. } => Framing::None,

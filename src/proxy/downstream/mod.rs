@@ -9,6 +9,7 @@ pub(super) mod wire;
 use std::cell::Cell;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
@@ -16,6 +17,7 @@ use bytes::Bytes;
 
 use crate::filter::{self, Way};
 use crate::http1::{Fields, Refusal, RequestHead, ResponseHead, serialise};
+use crate::ir::Logging;
 use crate::proxy::client_auth::Presented;
 use crate::proxy::logged::Kept;
 use crate::proxy::seats::Seats;
@@ -104,7 +106,7 @@ impl Peer {
             way_lines: Box::default(),
             seats: Seats::default(),
             serial: self.serial,
-            requests: self.requests.clone(),
+            requests: Cell::default(),
         };
         seen.printed()
     }
@@ -166,13 +168,9 @@ impl Peer {
         &self.port_text
     }
 
-    /// One more request came over the connection.
-    pub fn count(&self) {
+    /// Counts one more request of the connection, and says which one that is, from 1 on.
+    pub fn count(&self) -> u64 {
         self.requests.update(|count| count + 1);
-    }
-
-    /// How many came so far.
-    pub fn requests(&self) -> u64 {
         self.requests.get()
     }
 
@@ -320,7 +318,10 @@ pub trait Client {
     /// Queues the end of the answer; trailers go only to clients that take them.
     fn queue_end(&self, trailers: Option<&Fields>);
 
-    /// Hands over what was kept of the answer for the access log.
+    /// Keeps of the answer what the access log names of it.
+    fn keep(&self, _rules: Arc<Logging>) {}
+
+    /// Hands over what was kept.
     fn sent(&self) -> Kept {
         Kept::new()
     }

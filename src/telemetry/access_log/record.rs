@@ -47,6 +47,8 @@ pub struct Record<'a> {
     pub status: u16,
     /// Why it failed, if it did.
     pub failure: Option<Failure>,
+    /// The answer broke off.
+    pub is_cut: bool,
     /// Request bytes, head and body.
     pub bytes_in: u64,
     /// Body bytes sent.
@@ -77,13 +79,9 @@ impl Record<'_> {
         self.failure == Some(Failure::NoRoute) && self.route.is_none()
     }
 
-    /// Whether the client got a whole answer. One of ours is whole, and its status says of what it is the answer.
+    /// Whether the client got a whole answer, whatever it said.
     pub(super) fn is_complete(&self) -> bool {
-        match self.failure {
-            None => true,
-            Some(Failure::ClientGone) => false,
-            Some(_) => self.status >= 400,
-        }
+        !self.is_cut && self.failure != Some(Failure::ClientGone)
     }
 }
 

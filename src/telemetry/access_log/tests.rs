@@ -19,6 +19,7 @@ fn record<'a>(attempts: &'a [Attempt<'a>]) -> Record<'a> {
         protocol: "HTTP/2.0",
         status: 200,
         failure: None,
+        is_cut: false,
         bytes_in: 345,
         bytes_out: 1024,
         elapsed: Duration::from_micros(12_345),
@@ -170,10 +171,11 @@ fn a_first_line_without_a_protocol_ends_where_it_breaks_off() {
 
 #[test]
 fn an_answer_that_broke_off_is_not_complete() {
-    let ended = |status, failure| Record { status, failure, ..record(&[]) }.is_complete();
-    assert!(ended(200, None) && ended(404, Some(Failure::NoRoute)) && ended(502, Some(Failure::UpstreamReset)));
-    assert!(!ended(200, Some(Failure::UpstreamCut)) && !ended(499, Some(Failure::ClientGone)));
-    assert!(!ended(200, Some(Failure::ClientGone)));
+    let ended = |status, failure, is_cut| Record { status, failure, is_cut, ..record(&[]) }.is_complete();
+    assert!(ended(200, None, false) && ended(404, Some(Failure::NoRoute), false));
+    assert!(ended(502, Some(Failure::UpstreamReset), false) && ended(302, Some(Failure::AuthFailed), false));
+    assert!([200, 404, 500].iter().all(|&status| !ended(status, Some(Failure::UpstreamCut), true)));
+    assert!(!ended(499, Some(Failure::ClientGone), true) && !ended(200, Some(Failure::ClientGone), false));
 }
 
 #[test]

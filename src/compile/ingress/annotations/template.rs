@@ -37,7 +37,7 @@ pub(in crate::compile) const MOST_VARIABLES: usize = 32;
 /// be the same for every request. So is one with the time in it: it would be another for every request.
 pub(in crate::compile) fn parse(text: &str) -> Result<Template, Refusal> {
     let template = read(text)?;
-    if template.parts.iter().all(|part| matches!(part, Part::Text(_))) {
+    if template.parts.iter().all(|part| matches!(part, Part::Text(_) | Part::Hostname)) {
         let near = nearest_variable(text.trim_matches(['{', '}']));
         let why = "has no variable, so it is the same for every request".to_owned();
         return Err(Refusal::Mistaken(why, format!("did you mean ${near}?")));
@@ -182,7 +182,7 @@ mod tests {
     use super::*;
 
     fn parts(text: &str) -> Vec<Part> {
-        parse(text).ok().unwrap().parts.into()
+        read(text).ok().unwrap().parts.into()
     }
 
     #[test]
@@ -228,6 +228,7 @@ mod tests {
 
     #[test]
     fn what_is_no_variable_is_refused_with_the_nearest_that_is() {
+        assert!(parse("x-$hostname").is_err(), "the same for every request");
         for (text, hint) in [
             ("$request_url", "did you mean $request_uri?"),
             ("$remote_address", "did you mean $remote_addr?"),

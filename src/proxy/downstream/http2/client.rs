@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -13,6 +14,7 @@ use http::{Response, StatusCode};
 use super::Shared;
 use super::request::{self, Fault};
 use crate::http1::{Fields, Framing, RequestHead, ResponseHead};
+use crate::ir::Logging;
 use crate::proxy::downstream::{Answer, BodySize, Client, ClientFault, Part, Peer};
 use crate::proxy::logged::{self, Kept};
 use crate::proxy::outbox::{Gone, Outbox, append};
@@ -30,7 +32,9 @@ pub(super) struct Http2Client {
     /// The head of the answer, until it is sent.
     head: RefCell<Option<Response<()>>>,
     output: RefCell<Outbox>,
-    /// What the access log names of the answer.
+    /// Asked for by the access log.
+    keeps: RefCell<Option<Arc<Logging>>>,
+    /// What it names of the answer.
     sent: RefCell<Kept>,
     timer: Timer,
 }
@@ -51,6 +55,7 @@ impl Http2Client {
             respond: RefCell::new(respond),
             head: RefCell::default(),
             output: RefCell::default(),
+            keeps: RefCell::default(),
             sent: RefCell::default(),
             timer: Timer::default(),
         }
@@ -126,12 +131,18 @@ impl Client for Http2Client {
         let _gone_anyway = self.respond.borrow_mut().send_informational(response(status, fields));
     }
 
+    fn keep(&self, rules: Arc<Logging>) {
+        self.keeps.replace(Some(rules));
+    }
+
     fn sent(&self) -> Kept {
         self.sent.take()
     }
 
     fn queue_head(&self, answer: &Answer<'_>, _close: bool) {
-        self.sent.replace(self.connection.worker.keep(|format| logged::sent(&format.sent, answer)));
+        if let Some(rules) = &*self.keeps.borrow() {
+            self.sent.replace(logged::sent(rules, answer));
+        }
         self.owes_continue.set(false);
         let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::BAD_GATEWAY);
         let count = answer.fields.map_or(0, |fields| fields.count());
