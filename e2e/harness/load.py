@@ -6,6 +6,10 @@ import json
 import pathlib
 import signal
 import subprocess
+import time
+
+# Seconds that a load lasts at least.
+LEAST = 0.5
 
 
 class Load:
@@ -28,14 +32,18 @@ class Load:
             "-timeout", f"{timeout}s",
         ]  # fmt: skip
         self._patience = timeout + 60
+        self._began = 0.0
         self.result: dict = {}
 
     def __enter__(self) -> Load:
         self._process = subprocess.Popen(self._command, stdout=subprocess.PIPE, text=True)
         self._process.stdout.readline()  # it has begun, and a signal ends it in order
+        self._began = time.monotonic()
         return self
 
     def __exit__(self, *_: object) -> None:
+        # What is quick is looked at for a moment longer, or there are too few requests to say anything.
+        time.sleep(max(0.0, LEAST - (time.monotonic() - self._began)))
         self._process.send_signal(signal.SIGTERM)
         said, _ = self._process.communicate(timeout=self._patience)
         self.result = json.loads(said)

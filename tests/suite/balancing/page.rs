@@ -45,8 +45,8 @@ fn replace(name: &str, text: &str) {
     fs::rename(next, docs(name)).unwrap();
 }
 
-/// Panics unless the table is that of these rows, and the plot names each. Of `ewma`, times are rounded to milliseconds of a
-/// clock that began before the run: its figures differ a little each time.
+/// Panics unless the table is that of these rows, and the plot names each. Figures may differ a little, as from another
+/// processor's arithmetic.
 pub fn assert_is_current(rows: &[Row]) {
     let page = fs::read_to_string(docs("balancing.md")).unwrap();
     let plot = fs::read_to_string(docs("balancing.svg")).unwrap();

@@ -82,7 +82,7 @@ fn run(algorithm: &Algorithm, scenario: &Scenario, seed: u64) -> Outcome {
     fastrand::seed(seed);
     let world = World::new();
     let backend = backend(&world, algorithm, scenario.on_5xx);
-    let epoch = Instant::now();
+    let epoch = epoch(&backend);
     let mut random = fastrand::Rng::with_seed(seed);
     let mut stations: Vec<Station> = (0..ENDPOINTS).map(|_| Station::default()).collect();
     let mut events = BinaryHeap::from([Reverse((0, Event::Arrival))]);
@@ -141,6 +141,15 @@ fn run(algorithm: &Algorithm, scenario: &Scenario, seed: u64) -> Outcome {
         errors: sum(|second| second.1) / sum(|second| second.0),
         errors_by_second: seconds.iter().map(|(all, failed)| f64::from(*failed) / f64::from((*all).max(1))).collect(),
     }
+}
+
+/// When the clock of the backend began, to the nanosecond: what it rounds is then the same in every run.
+fn epoch(backend: &BackendRef) -> Instant {
+    let now = Instant::now();
+    let micros = backend.live.micros(now);
+    let before = (0..1_000).filter_map(|nanos| now.checked_sub(Duration::from_nanos(nanos)));
+    let whole = before.take_while(|at| backend.live.micros(*at) == micros).last().unwrap_or(now);
+    whole - Duration::from_micros(micros)
 }
 
 const SECOND: u64 = 1_000_000_000;
