@@ -228,11 +228,7 @@ fn may_retry(
     began: Instant,
 ) -> bool {
     let ir::Retry { on, tries, timeout } = retry;
-    let most = match tries {
-        0 => backend.live.endpoints.load().ready().count(),
-        tries => *tries as usize,
-    };
-    if tried.len() >= most || (!timeout.is_zero() && began.elapsed() >= *timeout) {
+    if tried.len() >= most_attempts(*tries, backend) || (!timeout.is_zero() && began.elapsed() >= *timeout) {
         return false;
     }
     let is_asked = match class {
@@ -246,6 +242,14 @@ fn may_retry(
     };
     let is_safe = is_idempotent(method) || on.non_idempotent;
     is_asked && is_safe && upload.can_send() && backend.live.retries.try_retry(Instant::now().into_std())
+}
+
+/// How many attempts `proxy-next-upstream-tries` allows; 0 is one at each endpoint.
+pub fn most_attempts(tries: u32, backend: &BackendRef) -> usize {
+    match tries {
+        0 => backend.live.endpoints.load().ready().count(),
+        tries => tries as usize,
+    }
 }
 
 /// RFC 9110 9.2.2.

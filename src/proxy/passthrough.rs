@@ -17,6 +17,7 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_rustls::{LazyConfigAcceptor, StartHandshake};
 
+use super::attempt::most_attempts;
 use super::balance::{self, Ask, Span, Verdict};
 use super::error::UpstreamFault;
 use super::io::{Io, Stream};
@@ -179,11 +180,7 @@ async fn reach(worker: &Rc<Worker>, route: &Route, course: &mut Course) -> Resul
             Err(fault) => {
                 course.failed(fault);
                 tried.push(address);
-                let most = match policy.retry.tries {
-                    0 => backend.live.endpoints.load().ready().count(),
-                    tries => tries as usize,
-                };
-                if tried.len() >= most {
+                if tried.len() >= most_attempts(policy.retry.tries, backend) {
                     return Err(fault.into());
                 }
                 last = Some(fault.into());

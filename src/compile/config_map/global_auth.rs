@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::table::{Closes, Row, sets};
 use super::{Read, field};
 use crate::compile::claim::problem;
-use crate::compile::ingress::annotations::{Refusal, SWITCH, UrlHost, Value, external, of_the_moment};
+use crate::compile::ingress::annotations::{Refusal, SWITCH, UrlHost, Value, external, lasting};
 use crate::compile::resolve::refusal;
 use crate::ir::{Object, Reason, Severity};
 
@@ -115,11 +115,7 @@ const fn guarding(
 }
 
 fn cache_key(value: &Value<'_>, to: &mut Read) -> Result<(), Refusal> {
-    let key = external::text(value)?;
-    if let Some((why, hint)) = of_the_moment(&key) {
-        return Err(Refusal::Mistaken(why, hint.to_owned()));
-    }
-    to.global_auth.external.cache_key = Some(key);
+    to.global_auth.external.cache_key = Some(lasting(external::text(value)?)?);
     Ok(())
 }
 

@@ -76,7 +76,6 @@ impl Draft<'_, '_, '_> {
         };
         sends.retain(|(name, _)| !said.lines.iter().any(|(own, _)| own.eq_ignore_ascii_case(name)));
         sends.extend(said.lines);
-        let cache_key = said.cache_key.filter(|key| self.is_key(key, &url.annotation));
         let object = &self.ingress.meta.object;
         let named = |template: Template| with_names(template, &object.name);
         Some(Arc::new(External {
@@ -88,7 +87,7 @@ impl Draft<'_, '_, '_> {
             redirect: said.redirect.map(named),
             sends: sends.into(),
             always_cookies: said.always_cookies,
-            cache: cache_key.map(|key| AuthCache {
+            cache: said.cache_key.map(|key| AuthCache {
                 key: named(key),
                 times: said.cache_times.unwrap_or_else(annotations::default_times),
             }),
@@ -122,15 +121,6 @@ impl Draft<'_, '_, '_> {
         if let Some(external) = access.and_then(|access| access.external.as_mut()) {
             *external = Arc::new(External { backend, host, ..External::clone(external) });
         }
-    }
-
-    /// Whether answers can be remembered by the text. That a key of the ConfigMap cannot is told of the ConfigMap.
-    fn is_key(&mut self, key: &Template, url: &str) -> bool {
-        let Some((why, hint)) = annotations::of_the_moment(key) else { return true };
-        let prefix = url.split('/').next().unwrap_or_default();
-        let message = format!("auth-cache-key: \"{key}\" {why}; the default serves");
-        self.warn(&annotations::field(&format!("{prefix}/auth-cache-key")), Reason::AnnotationInvalid, &message, hint);
-        false
     }
 
     /// A service that is reached through us would be asked whether it may be asked.

@@ -154,7 +154,7 @@ pub(in crate::compile) fn text(value: &Value<'_>) -> Result<Template, Refusal> {
 
 /// A text with variables, and letters, digits, `-` and `_` between them.
 fn cache_key(value: &Value<'_>) -> Result<Template, Refusal> {
-    let template = text(value)?;
+    let template = template::lasting(text(value)?)?;
     let is_fit = |octet: u8| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_');
     if template.texts().any(|text| !text.bytes().all(is_fit)) {
         return Err(Refusal::Invalid("has a character that a key must not have".to_owned()));

@@ -56,7 +56,7 @@ pub(in crate::compile) use self::mirror::Said as Mirrored;
 pub(in crate::compile) use self::table::Guard;
 pub(in crate::compile) use self::table::hint as refused_hint;
 pub use self::table::{Fate, Row, rows};
-pub(in crate::compile) use self::template::{field_text, field_value, of_the_moment};
+pub(in crate::compile) use self::template::{field_text, field_value, lasting};
 
 /// The longest name that the API server takes.
 const LONGEST_NAME: usize = 253;

@@ -42,17 +42,15 @@ pub(in crate::compile) fn parse(text: &str) -> Result<Template, Refusal> {
         let why = "has no variable, so it is the same for every request".to_owned();
         return Err(Refusal::Mistaken(why, format!("did you mean ${near}?")));
     }
-    match of_the_moment(&template) {
-        Some((why, hint)) => Err(Refusal::Mistaken(why, hint.to_owned())),
-        None => Ok(template),
-    }
+    lasting(template)
 }
 
-/// Why requests cannot be told apart by the text, if it has the time in it, and what to do.
-pub(in crate::compile) fn of_the_moment(template: &Template) -> Option<(String, &'static str)> {
-    let part = template.parts.iter().find(|part| part.is_of_the_moment())?;
+/// The text, if requests can have it in common: not if the time is in it.
+pub(in crate::compile) fn lasting(template: Template) -> Result<Template, Refusal> {
+    let Some(part) = template.parts.iter().find(|part| part.is_of_the_moment()) else { return Ok(template) };
+    let why = format!("has {part}, which no two requests have in common");
     let hint = "leave it out; write what requests that belong together have in common";
-    Some((format!("has {part}, which no two requests have in common"), hint))
+    Err(Refusal::Mistaken(why, hint.to_owned()))
 }
 
 /// Reads a text with variables or without.

@@ -143,7 +143,8 @@ impl<'a> Value<'a> {
         !self.full.contains('/')
     }
 
-    /// A set of networks, by comma, on as many lines as one likes. One wrong part makes the whole wrong: whoever it was meant to keep out must not come in.
+    /// A set of networks, by comma, on as many lines as one likes. One wrong part makes the whole wrong: whoever it was meant
+    /// to keep out must not come in.
     pub(in crate::compile) fn networks(&self) -> Result<Networks, Refusal> {
         let parts = self.list()?;
         let wrong =
