@@ -215,7 +215,7 @@ pub fn explain(table: &RoutingTable, listeners: &[Listener], request: &Request) 
         return story;
     }
     let answered = filter::Answered { head: Some(&head), way: peer.way(), has_server: false };
-    let fields = filter::fields(None, Some(&route.rule.filters), answered);
+    let fields = filter::fields(None, Some(&route.rule.filters), answered, &|_| asked);
     let fields = fields.iter().map(|field| format!("set {}: {} on the answer", field.name, field.value.escape_ascii()));
     let fields: Vec<String> = fields.collect();
     if let (Outcome::TooLarge, Framing::Length(length)) = (&outcome, head.framing) {

@@ -1,5 +1,7 @@
 //! Cross-origin requests (WHATWG Fetch, "CORS protocol"; `enable-cors` of ingress-nginx).
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use http::Method;
 use smallvec::SmallVec;
@@ -22,10 +24,10 @@ pub(super) fn preflight(cors: &Cors, head: &RequestHead) -> Option<Reply> {
 /// What tells a browser who may read the answer. Where the list of origins decides, caches are told that it does.
 pub(super) fn fields<'a>(cors: &'a Cors, head: &'a RequestHead, set: &mut impl FnMut(ResponseField<'a>)) {
     if matches!(cors.origins, Origins::Listed(_)) {
-        set(ResponseField { name: "Vary", value: b"Origin", replaces: false });
+        set(ResponseField { name: "Vary", value: Cow::Borrowed(b"Origin"), replaces: false });
     }
     let Some(origin) = allowed(cors, head) else { return };
-    let mut replace = |name, value| set(ResponseField { name, value, replaces: true });
+    let mut replace = |name, value| set(ResponseField { name, value: Cow::Borrowed(value), replaces: true });
     replace("Access-Control-Allow-Origin", origin);
     if cors.credentials {
         replace("Access-Control-Allow-Credentials", b"true");

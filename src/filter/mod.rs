@@ -21,6 +21,8 @@ pub mod text;
 mod tls_redirect;
 mod wording;
 
+use std::borrow::Cow;
+
 use smallvec::SmallVec;
 
 pub use self::access::{ByAddress, by_address};
@@ -75,12 +77,12 @@ pub fn before(filters: &ir::Filters, request: &Request<'_>, found: Found<'_>) ->
 }
 
 /// A field that every response of a route gets, ours too.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ResponseField<'a> {
     /// Its name.
     pub name: &'a str,
     /// Its value.
-    pub value: &'a [u8],
+    pub value: Cow<'a, [u8]>,
     /// It takes the place of fields of that name; else it stands beside them.
     pub replaces: bool,
 }
@@ -108,12 +110,17 @@ pub struct Answered<'a> {
     pub has_server: bool,
 }
 
+/// The request that a response is for, as texts with variables see it.
+pub type Asked<'f, 'a> = &'f dyn Fn(&'a RequestHead) -> Request<'a>;
+
 /// What is set on a response, ours too: `answers` on all, `filters` on those of a route. HSTS yields to what is said of all,
-/// that to what is said of a route, and both to CORS, as where nginx's outer levels come first.
+/// that to what is said of a route, and both to CORS, as where nginx's outer levels come first. A text with variables says
+/// nothing of a request that could not be read. `asked` is called for the texts that have some.
 pub fn fields<'a>(
     answers: Option<&'a ir::Answers>,
     filters: Option<&'a ir::Filters>,
     answered: Answered<'a>,
+    asked: Asked<'_, 'a>,
 ) -> ResponseFields<'a> {
     let Answered { head, way, has_server } = answered;
     let mut fields = ResponseFields::new();
@@ -123,7 +130,7 @@ pub fn fields<'a>(
         }
         fields.push(field);
     };
-    let replacing = |name, value| ResponseField { name, value, replaces: true };
+    let replacing = |name, value| ResponseField { name, value: Cow::Borrowed(value), replaces: true };
     let hsts = filters.and_then(|filters| filters.hsts.as_ref()).filter(|_| way.is_tls && !way.is_self_made);
     if let Some(hsts) = hsts {
         set(replacing("Strict-Transport-Security", hsts.value.as_bytes()));
@@ -132,7 +139,16 @@ pub fn fields<'a>(
         if *names_us && !(*keeps_server && has_server) {
             set(replacing("Server", b"fairlead"));
         }
-        everywhere.iter().for_each(|(name, value)| set(replacing(name, value.as_bytes())));
+        for ir::SetField { name, value } in everywhere {
+            match (value.literal(), head) {
+                (Some(text), _) => set(replacing(name, text.as_bytes())),
+                (None, Some(head)) => {
+                    let value = Cow::Owned(text::field_value(value, &asked(head)));
+                    set(ResponseField { name, value, replaces: true });
+                }
+                (None, None) => {}
+            }
+        }
     }
     let Some(ir::Filters { cors, response, .. }) = filters else { return fields };
     if let Some(response) = response {
@@ -189,7 +205,7 @@ pub(crate) mod tests {
 
     fn set(filters: &ir::Filters, head: &RequestHead, way: Way) -> Vec<String> {
         let answered = Answered { head: Some(head), way, has_server: false };
-        let fields = fields(None, Some(filters), answered);
+        let fields = fields(None, Some(filters), answered, &|head| request(head, false));
         fields.iter().map(|field| format!("{}: {}", field.name, field.value.escape_ascii())).collect()
     }
 
@@ -211,8 +227,18 @@ pub(crate) mod tests {
     #[test]
     fn of_fields_with_one_name_the_one_that_is_nearest_to_the_path_is_sent() {
         let lines = |lines: &[(&str, &str)]| lines.iter().map(|&(name, value)| (name.into(), value.into())).collect();
+        let everywhere = |name: &str, parts: Vec<ir::Part>| ir::SetField {
+            name: name.into(),
+            value: ir::Template { parts: parts.into() },
+        };
+        let text = || vec![ir::Part::Text("all".into())];
         let answers = ir::Answers {
-            set: lines(&[("X-A", "all"), ("X-B", "all"), ("access-control-allow-origin", "all")]),
+            set: [
+                everywhere("X-A", text()),
+                everywhere("X-B", vec![ir::Part::Text("of ".into()), ir::Part::Address]),
+                everywhere("access-control-allow-origin", text()),
+            ]
+            .into(),
             ..ir::Answers::default()
         };
         let edits = ir::ResponseEdits {
@@ -231,12 +257,16 @@ pub(crate) mod tests {
         let head = head("GET /", "a.example", "");
         let answered =
             Answered { head: Some(&head), way: Way { is_tls: true, is_self_made: false }, has_server: false };
-        let fields = fields(Some(&answers), Some(&filters), answered);
-        let sent: Vec<_> = fields.iter().map(|field| (field.name, str::from_utf8(field.value).unwrap())).collect();
-        let expected = [("X-B", "all"), ("x-a", "path"), ("Strict-Transport-Security", "path")];
+        let set = fields(Some(&answers), Some(&filters), answered, &|head| request(head, true));
+        let sent: Vec<_> = set.iter().map(|field| (field.name, str::from_utf8(&field.value).unwrap())).collect();
+        let expected = [("X-B", "of 192.0.2.1"), ("x-a", "path"), ("Strict-Transport-Security", "path")];
         assert_eq!(sent[..3], expected);
         assert_eq!(sent[3], ("Access-Control-Allow-Origin", "*"));
         assert_eq!(sent.len(), 7, "{sent:?}");
+        let unread = Answered { head: None, ..answered };
+        let set = fields(Some(&answers), None, unread, &|head| request(head, true));
+        let names: Vec<_> = set.iter().map(|field| field.name).collect();
+        assert_eq!(names, ["X-A", "access-control-allow-origin"], "a request that was not read has no address to tell");
     }
 
     #[test]

@@ -91,6 +91,15 @@ impl Template {
     pub fn variables(&self) -> usize {
         self.parts.iter().filter(|part| !matches!(part, Part::Text(_))).count()
     }
+
+    /// The text, where no part is a request's.
+    pub fn literal(&self) -> Option<&str> {
+        match &*self.parts {
+            [] => Some(""),
+            [Part::Text(text)] => Some(text),
+            _ => None,
+        }
+    }
 }
 
 /// One part of a [`Template`].

@@ -117,7 +117,7 @@ pub struct Requests {
 pub struct SetField {
     /// Its name, as written.
     pub name: Arc<str>,
-    /// Its value; nothing but literal text if it has no variable. Empty: the field is taken away.
+    /// Its value; nothing but literal text if it has no variable. Empty: the field of a request is taken away.
     pub value: Template,
 }
 
@@ -130,8 +130,8 @@ pub struct Answers {
     pub names_us: bool,
     /// `hide-headers`, in lower case: fields of back ends that are not passed on.
     pub hidden: Box<[Arc<str>]>,
-    /// `add-headers`: name and value, in the place of what the back end sent under the name.
-    pub set: Box<[(Arc<str>, Arc<str>)]>,
+    /// `add-headers`, in the place of what the back end sent under the name.
+    pub set: Box<[SetField]>,
 }
 
 /// Connections of clients.

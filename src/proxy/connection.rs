@@ -8,6 +8,7 @@ use std::task::Poll;
 use bytes::BytesMut;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 
 use super::client_auth::Presented;
 use super::downstream::proxy_header::{self, Step};
@@ -53,7 +54,7 @@ enum Begun {
 
 /// Looks at the addresses and makes the TLS handshake, if there is one to make.
 async fn begin(worker: &Rc<Worker>, config: Arc<ServerConfigs>, arrival: Arrival) -> Option<Begun> {
-    let http1 = |stream, peer| Some(Begun::Http1(Box::new(http1::Http1Client::new(Rc::clone(worker), stream, peer))));
+    let client = |stream, peer| Box::new(http1::Http1Client::new(Rc::clone(worker), stream, peer));
     let Arrival { mut stream, peer: address, is_tls } = arrival;
     let local = stream.local_addr().ok()?;
     let table = worker.table();
@@ -64,9 +65,22 @@ async fn begin(worker: &Rc<Worker>, config: Arc<ServerConfigs>, arrival: Arrival
     let passes_on = table.passes_on();
     drop(table);
     if !is_tls {
-        return http1(Stream::Plain(stream), Peer::new(address, local, None).told(told));
+        return Some(Begun::Http1(client(Stream::Plain(stream), Peer::new(address, local, None).told(told))));
     }
-    let longest = worker.limits().tls_handshake_time;
+    let deadline = Instant::now() + worker.limits().tls_handshake_time;
+    match tokio::time::timeout_at(deadline, speaks_clear_text(&stream)).await {
+        Ok(false) => {}
+        Ok(true) => {
+            worker.metrics().handshake("", false, false);
+            let lost = client(Stream::Plain(stream), Peer::new(address, local, None).told(told));
+            return Some(Begun::Http1(Box::new(lost.astray())));
+        }
+        Err(_) => {
+            worker.metrics().handshake("", false, false);
+            worker.metrics().limit_hit(Limit::tls_handshake_time);
+            return None;
+        }
+    }
     let mut demand = None;
     let choose = |name: Option<&str>| {
         let table = worker.table();
@@ -76,7 +90,7 @@ async fn begin(worker: &Rc<Worker>, config: Arc<ServerConfigs>, arrival: Arrival
     };
     let destination = |name: &str| worker.table().passthrough(name).cloned();
     let elsewhere = passes_on.then_some(&destination as Destination<'_>);
-    let accepted = match tls::accept(choose, elsewhere, stream, longest, worker.metrics()).await {
+    let accepted = match tls::accept(choose, elsewhere, stream, deadline, worker.metrics()).await {
         Ok(Ok(accepted)) => accepted,
         Ok(Err(unopened)) => {
             let client = told.map_or(address, |(client, _)| client);
@@ -97,7 +111,17 @@ async fn begin(worker: &Rc<Worker>, config: Arc<ServerConfigs>, arrival: Arrival
     let facts = TlsFacts { version, cipher, server_name, is_self_made, presented };
     let peer = Peer::new(address, local, Some(facts)).told(told);
     let stream = Stream::Tls(Box::new(stream.into()));
-    if is_http2 { Some(Begun::Http2(Box::new((stream, peer, BytesMut::new())))) } else { http1(stream, peer) }
+    Some(match is_http2 {
+        true => Begun::Http2(Box::new((stream, peer, BytesMut::new()))),
+        false => Begun::Http1(client(stream, peer)),
+    })
+}
+
+/// Whether a client of the https port begins with a letter, as a method of HTTP does. The first octet of TLS, the type of a
+/// record, is no letter (RFC 8446 5.1). What was looked at stays to be read.
+async fn speaks_clear_text(stream: &TcpStream) -> bool {
+    let mut first = [0];
+    matches!(stream.peek(&mut first).await, Ok(1)) && first[0].is_ascii_alphabetic()
 }
 
 /// Reads the PROXY header; `None` if the connection is to be closed. What it says is forgotten unless the peer is believed.

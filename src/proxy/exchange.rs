@@ -80,13 +80,13 @@ pub fn prepare(requests: &Requests, head: &mut RequestHead) {
 }
 
 /// Answers a head that could not be read, and ends the connection.
-pub async fn refuse<C: Client>(worker: &Rc<Worker>, client: &C, refusal: Refusal, head: Unread, started: Instant) {
+pub async fn refuse<C: Client>(worker: &Rc<Worker>, client: &C, reply: Reply, head: Unread, started: Instant) {
     let mut note = Note::new(started);
     note.number = client.peer().count();
     note.bytes_in = head.length;
     let table = worker.table();
     note.keep(worker, &table, client);
-    send(worker, client, &table, None, &Reply::from(refusal), true, &mut note).await;
+    send(worker, client, &table, None, &reply, true, &mut note).await;
     note.finish(worker, &table, client, Err(&head));
 }
 

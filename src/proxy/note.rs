@@ -215,12 +215,19 @@ impl Note {
     pub fn response_fields<'a>(
         &'a self,
         table: &'a Pinned,
-        peer: &Peer,
+        peer: &'a Peer,
         head: Option<&'a RequestHead>,
     ) -> filter::ResponseFields<'a> {
         let answered = filter::Answered { head, way: peer.way(), has_server: false };
         let filters = self.route().map(|route| &*route.rule.filters);
-        filter::fields(table.globals().answers.as_deref(), filters, answered)
+        filter::fields(table.globals().answers.as_deref(), filters, answered, &|head| self.request(peer, head))
+    }
+
+    /// The request that `head` begins, as texts with variables see it.
+    fn request<'a>(&'a self, peer: &'a Peer, head: &'a RequestHead) -> filter::Request<'a> {
+        let peer = self.seen.as_deref().unwrap_or(peer);
+        let route = self.route().map(|route| &*route.rule);
+        filter::Request { request_id: self.id.octets(Some(head)), route, ..peer.request(head) }
     }
 
     /// What the route changes of an answer of ours to `head`.
@@ -232,9 +239,7 @@ impl Note {
         media_type: &[u8],
     ) -> Option<filter::rules::Ruled<'a>> {
         let edits = self.route()?.rule.filters.response.as_ref()?;
-        let peer = self.seen.as_deref().unwrap_or(peer);
-        let request = filter::Request { request_id: self.id.octets(Some(head)), ..peer.request(head) };
-        filter::rules::judge(edits, status, Some(media_type), &request)
+        filter::rules::judge(edits, status, Some(media_type), &self.request(peer, head))
     }
 
     /// Counts and logs the finished exchange: its head, or what is known of one that was refused. `table` says how.

@@ -126,18 +126,19 @@ impl<'a, C: Client> Outlet<'a, C> {
         let mut rewritten: SmallVec<[(&str, Bytes); 1]> = SmallVec::new();
         let edits = route.rule.filters.response.as_ref();
         let ruled = edits.and_then(|edits| self.ruled(edits, request, response));
-        let mut extra: SmallVec<[(&str, &[u8]); 4]> = SmallVec::new();
         let answers = globals.answers.as_deref();
         if let Some(answers) = answers {
             hide(&mut response.fields, answers);
         }
         let has_server = answers.is_some() && response.fields.get(Known::Server).is_some();
         let answered = filter::Answered { head: Some(head), way: self.client.peer().way(), has_server };
-        for field in filter::fields(answers, Some(&route.rule.filters), answered) {
+        let set = filter::fields(answers, Some(&route.rule.filters), answered, &|_| asked(request));
+        let mut extra: SmallVec<[(&str, &[u8]); 4]> = SmallVec::new();
+        for field in &set {
             if field.replaces {
                 response.fields.skip_named(field.name.as_bytes());
             }
-            extra.push((field.name, field.value));
+            extra.push((field.name, &field.value));
         }
         if let Some(edits) = &route.rule.filters.response {
             let asked = asked(request);
@@ -294,8 +295,8 @@ impl<'a, C: Client> Outlet<'a, C> {
 
 /// The request that an answer is for.
 fn asked<'a>(request: &Outgoing<'a>) -> filter::Request<'a> {
-    let Outgoing { head, peer, request_id, forwarded_host, .. } = *request;
-    filter::Request { request_id, forwarded_host: Some(forwarded_host), ..peer.request(head) }
+    let Outgoing { head, peer, request_id, forwarded_host, route, .. } = *request;
+    filter::Request { request_id, forwarded_host: Some(forwarded_host), route, ..peer.request(head) }
 }
 
 /// An encoder fails only where memory does.

@@ -56,6 +56,12 @@ impl Reply {
         Reply { status, failure: Some(failure), ..Reply::default() }
     }
 
+    /// The answer to a request in clear text on the https port. A browser shows it where a broken handshake says nothing.
+    pub fn clear_text() -> Reply {
+        let detail = Some("The plain HTTP request was sent to HTTPS port".to_owned());
+        Reply { detail, closes: true, ..Reply::failed(400, Failure::BadRequest) }
+    }
+
     /// The type of its body.
     pub fn media_type(&self) -> &[u8] {
         self.body.as_ref().map_or(b"text/html", |(_, media_type)| media_type.as_bytes())
@@ -140,7 +146,7 @@ pub fn queue<C: Client>(
     }
     fields.extend(reply.fields.iter().map(|(name, value)| (*name, &**value)));
     fields.retain(|(name, _)| !set.iter().any(|field| field.replaces && field.name.eq_ignore_ascii_case(name)));
-    fields.extend(set.iter().map(|field| (field.name, field.value)));
+    fields.extend(set.iter().map(|field| (field.name, &*field.value)));
     if let Some(ruled) = ruled {
         fields.retain(|(name, _)| ruled.keeps(name.as_bytes()));
         fields.extend(ruled.fields().map(|(name, value)| (name, &**value)));

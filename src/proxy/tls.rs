@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -18,6 +17,7 @@ use rustls::{
     SupportedCipherSuite,
 };
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 use tokio_rustls::{LazyConfigAcceptor, TlsConnector, client, server};
 
 use super::backend_tls;
@@ -223,13 +223,13 @@ pub(crate) enum HandshakeError {
 /// A client's connection after the handshake, or before it where it is not ours to open.
 pub(super) type Begun = Result<Accepted, Box<Unopened>>;
 
-/// The server side of a handshake, ended after `time`; counted in `metrics`. `choose` gets the server name, in lower case and
+/// The server side of a handshake, ended at `deadline`; counted in `metrics`. `choose` gets the server name, in lower case and
 /// without a dot at its end; so does `elsewhere`, which says whose connections are not ours to open. `None`: nobody's.
 pub(super) async fn accept(
     choose: impl FnOnce(Option<&str>) -> Arc<ServerConfig>,
     elsewhere: Option<Destination<'_>>,
     stream: TcpStream,
-    time: Duration,
+    deadline: Instant,
     metrics: &WorkerMetrics,
 ) -> Result<Begun, HandshakeError> {
     let handshake = async {
@@ -243,7 +243,7 @@ pub(super) async fn accept(
         let name = started.client_hello().server_name().map(lookup_form);
         started.into_stream(choose(name.as_deref())).await.map(Ok)
     };
-    let begun = tokio::time::timeout(time, handshake)
+    let begun = tokio::time::timeout_at(deadline, handshake)
         .await
         .map_err(|_| HandshakeError::Late)
         .and_then(|done| Ok(done?))
@@ -430,6 +430,8 @@ pub(super) const HTTP11: &[u8] = b"http/1.1";
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use tokio::io::AsyncReadExt;
     use tokio::net::TcpListener;
 
@@ -475,7 +477,7 @@ mod tests {
         metrics: &Metrics,
     ) -> Result<Accepted, HandshakeError> {
         let choose = |_: Option<&str>| Arc::clone(server);
-        match accept(choose, None, stream, Duration::from_secs(10), metrics.worker(0)).await? {
+        match accept(choose, None, stream, Instant::now() + Duration::from_secs(10), metrics.worker(0)).await? {
             Ok(accepted) => Ok(accepted),
             Err(_) => panic!("nothing is passed on"),
         }

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use fairlead::settings::Limits;
@@ -41,6 +42,36 @@ fn a_handshake_that_does_not_come_ends_in_time() {
         let mut byte = [0];
         assert_eq!(socket.read(&mut byte).await.unwrap(), 0);
     });
+}
+
+#[test]
+fn http_without_tls_on_the_https_port_is_told_so_and_reaches_nobody() {
+    let origin = Origin::start("web");
+    let bed = Bed::start(&(service("web", &[origin.address]) + &ingress("web", "a.example", "/", "web", "")));
+    run(async {
+        let words = "<p>The plain HTTP request was sent to HTTPS port</p>";
+        for request in [
+            "GET /1 HTTP/1.1\r\nHost: a.example\r\n\r\n",
+            "post /1 HTTP/1.1\r\nHost: a.example\r\nContent-Length: 3\r\n\r\nabc",
+            "GET /1 HTTP/1.1\r\nHost: a.example\r\n\r\nGET /2 HTTP/1.1\r\nHost: a.example\r\n\r\n",
+            "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        ] {
+            let mut socket = TcpStream::connect(bed.https).await.unwrap();
+            socket.write_all(request.as_bytes()).await.unwrap();
+            let mut answer = String::new();
+            socket.read_to_string(&mut answer).await.unwrap();
+            assert!(answer.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{request}: {answer}");
+            assert!(answer.contains("\r\nConnection: close\r\n") && answer.contains(words), "{request}: {answer}");
+            assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{request}: {answer}");
+        }
+        // What is neither TLS nor HTTP is a handshake that fails, as before.
+        let mut socket = TcpStream::connect(bed.https).await.unwrap();
+        socket.write_all(b"\0\0\0\0\0").await.unwrap();
+        let mut answer = Vec::new();
+        let _closed = socket.read_to_end(&mut answer).await;
+        assert!(!answer.starts_with(b"HTTP"), "{answer:?}");
+    });
+    assert_eq!(origin.answered.load(Ordering::Relaxed), 0);
 }
 
 /// Accepts one TLS connection with an odd certificate (no name of ours, long expired), and tells the server name and the

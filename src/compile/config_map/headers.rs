@@ -15,7 +15,13 @@ const MAP: &str = "write namespace/name of a ConfigMap";
 const FIELDS: &str = "write names of header fields with commas between";
 
 pub(super) const ROWS: &[Row] = &[
-    sets("add-headers", "", names_map, MAP, "the ConfigMap whose keys are fields that every answer gets"),
+    sets(
+        "add-headers",
+        "",
+        names_map,
+        MAP,
+        "the ConfigMap whose keys are fields that every answer gets; values may have the variables of `auth-url`",
+    ),
     sets(
         "allow-backend-server-header",
         "false",
@@ -84,24 +90,28 @@ fn names_map(value: &Value<'_>, _: &mut Read) -> Result<(), Refusal> {
 
 /// Reads the ConfigMaps that `map` names.
 pub(super) fn finish<'a>(read: &mut Read, map: &ConfigMap, mut find: impl FnMut(&Name) -> Option<&'a ConfigMap>) {
-    let mut set = Vec::new();
-    for (named, key, text) in named(map, "proxy-set-headers", &mut find, &mut read.problems) {
-        match request_field(key, text) {
-            Ok(field) => set.push(field),
-            Err((why, hint)) => read.problems.push(wrong(named, key, why, hint)),
-        }
-    }
+    let set = set_fields(map, "proxy-set-headers", &mut find, &mut read.problems);
     read.globals.requests.set = (!set.is_empty()).then(|| set.into());
+    let mut answers = std::mem::take(&mut read.answers);
+    answers.set = set_fields(map, "add-headers", &mut find, &mut read.problems).into();
+    read.globals.answers = (answers != Default::default()).then(|| Arc::new(answers));
+}
+
+/// The fields that the ConfigMap has that a key names.
+fn set_fields<'a>(
+    map: &ConfigMap,
+    key: &str,
+    find: impl FnMut(&Name) -> Option<&'a ConfigMap>,
+    problems: &mut Vec<Problem>,
+) -> Vec<SetField> {
     let mut set = Vec::new();
-    for (named, key, text) in named(map, "add-headers", &mut find, &mut read.problems) {
-        match answer_field(key, text) {
+    for (named, key, text) in named(map, key, find, problems) {
+        match set_field(key, text) {
             Ok(field) => set.push(field),
-            Err((why, hint)) => read.problems.push(wrong(named, key, why, hint)),
+            Err((why, hint)) => problems.push(wrong(named, key, why, hint)),
         }
     }
-    let mut answers = std::mem::take(&mut read.answers);
-    answers.set = set.into();
-    read.globals.answers = (answers != Default::default()).then(|| Arc::new(answers));
+    set
 }
 
 /// What stands in the ConfigMap that a key names, with the object to blame.
@@ -129,7 +139,7 @@ fn named<'a>(
 
 type Wrong = (String, String);
 
-fn request_field(name: &str, text: &str) -> Result<SetField, Wrong> {
+fn set_field(name: &str, text: &str) -> Result<SetField, Wrong> {
     if is_ours(name) {
         let hint = "remove it; the fields that frame a message are written by the proxy";
         return Err(("is a field of the connection".to_owned(), hint.to_owned()));
@@ -144,14 +154,6 @@ fn request_field(name: &str, text: &str) -> Result<SetField, Wrong> {
         })?,
     };
     Ok(SetField { name: name.into(), value })
-}
-
-fn answer_field(name: &str, text: &str) -> Result<(Arc<str>, Arc<str>), Wrong> {
-    if is_ours(name) {
-        let hint = "remove it; the fields that frame a message are written by the proxy";
-        return Err(("is a field of the connection".to_owned(), hint.to_owned()));
-    }
-    Ok((name.into(), value(name, text)?.into()))
 }
 
 /// The value of a field with a right name.

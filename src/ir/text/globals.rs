@@ -4,7 +4,7 @@ use std::fmt::Debug;
 
 use crate::ir::{
     Answers, Blocked, Clients, Escape, Globals, Logging, Networks, Pattern, Pool, ProxyProtocol, Requests, Sampler,
-    Tls, Traces, Trust,
+    SetField, Tls, Traces, Trust,
 };
 
 /// What differs from what is done where nobody sets anything: a line for each subject.
@@ -104,12 +104,12 @@ fn of_requests(requests: &Requests) -> Words {
     words.is("no-request-id", *no_request_id);
     words.is("underscores", *underscores);
     words.is("original-uri", *original_uri);
-    let set = set.iter().flat_map(|set| set.iter());
-    words.text(
-        "set",
-        &set.map(|field| format!("{}:{:?}", field.name, field.value.to_string())).collect::<Vec<_>>().join(","),
-    );
+    words.text("set", &fields(set.as_deref().unwrap_or_default()));
     words
+}
+
+fn fields(set: &[SetField]) -> String {
+    set.iter().map(|field| format!("{}:{:?}", field.name, field.value.to_string())).collect::<Vec<_>>().join(",")
 }
 
 fn of_answers(answers: &Answers) -> Words {
@@ -118,7 +118,7 @@ fn of_answers(answers: &Answers) -> Words {
     words.is("keeps-server", *keeps_server);
     words.is("names-us", *names_us);
     words.text("hides", &hidden.join(","));
-    words.text("set", &set.iter().map(|(name, value)| format!("{name}:{value:?}")).collect::<Vec<_>>().join(","));
+    words.text("set", &fields(set));
     words
 }
 

@@ -19,6 +19,7 @@ use crate::ir::Logging;
 use crate::proxy::exchange;
 use crate::proxy::io::{Io, Stream, Watch};
 use crate::proxy::logged::{self, Kept};
+use crate::proxy::reply::Reply;
 use crate::proxy::timer::{Timer, Wait};
 use crate::proxy::unread::Unread;
 use crate::proxy::worker::Worker;
@@ -56,6 +57,8 @@ pub struct Http1Client {
     closes: Cell<bool>,
     /// The body was read into memory of its own: the buffer holds nothing of the head any more.
     is_apart: Cell<bool>,
+    /// In clear text on the https port: nothing is served.
+    is_astray: bool,
     /// Asked for by the access log, until the exchange ends.
     keeps: RefCell<Option<Arc<Logging>>>,
     /// What it names of the answer.
@@ -85,7 +88,10 @@ pub async fn serve(client: Box<Http1Client>) -> Served {
                 Box::pin(exchange::run(&client.worker, &*client, head, started, last)).await;
             }
             Next::Refused(refusal, head, started) => {
-                Box::pin(exchange::refuse(&client.worker, &*client, refusal, *head, started)).await;
+                Box::pin(exchange::refuse(&client.worker, &*client, refusal.into(), *head, started)).await;
+            }
+            Next::Astray(head, started) => {
+                Box::pin(exchange::refuse(&client.worker, &*client, Reply::clear_text(), *head, started)).await;
             }
             Next::Http2 => {
                 let Http1Client { io, peer, input, .. } = *client;
@@ -112,6 +118,8 @@ pub async fn serve(client: Box<Http1Client>) -> Served {
 enum Next {
     Head(RequestHead, Instant),
     Refused(Refusal, Box<Unread>, Instant),
+    /// A request in clear text on the https port.
+    Astray(Box<Unread>, Instant),
     Http2,
     End,
 }
@@ -136,10 +144,16 @@ impl Http1Client {
             body_left: Cell::new(0),
             closes: Cell::new(false),
             is_apart: Cell::new(false),
+            is_astray: false,
             keeps: RefCell::default(),
             sent: RefCell::default(),
             watch: RefCell::default(),
         }
+    }
+
+    /// The same client, which took the https port for the other one: its request is refused.
+    pub fn astray(self) -> Http1Client {
+        Http1Client { is_astray: true, ..self }
     }
 
     /// Waits for the next request head. An idle connection holds no buffer.
@@ -155,7 +169,7 @@ impl Http1Client {
                 let started = *started.get_or_insert_with(Instant::now);
                 let mut input = self.input.borrow_mut();
                 if first
-                    && !clients.no_http2
+                    && !(clients.no_http2 || self.is_astray)
                     && input.starts_with(H2_PREFACE.get(..input.len().min(H2_PREFACE.len())).unwrap_or_default())
                 {
                     if input.len() >= H2_PREFACE.len() {
@@ -167,6 +181,10 @@ impl Http1Client {
                             self.worker.metrics().failure(Failure::BadRequest);
                             drop(input.split_to(len));
                             return Next::End;
+                        }
+                        Ok(Some(len)) if self.is_astray => {
+                            let head = Unread::http1(input.get(..len).unwrap_or_default());
+                            return Next::Astray(Box::new(head), started);
                         }
                         Ok(Some(len)) => {
                             return match RequestHead::parse(&mut input, len) {

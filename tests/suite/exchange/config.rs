@@ -156,6 +156,28 @@ fn fields_are_set_hidden_and_passed_as_the_keys_say() {
 }
 
 #[test]
+fn fields_of_answers_may_have_variables_of_the_request() {
+    let values = "X-A: '$namespace/$ingress_name', X-C: 'id $req_id', X-D: '$remote_addr at $host', x-powered-by: '$request_method'";
+    let config = global("add-headers: default/added") + &map("added", values);
+    let (_, answer) = exchange(&config, "X-Request-ID: rid\r\n");
+    for line in ["X-A: default/web", "X-C: id rid", "X-D: 127.0.0.1 at a.example", "x-powered-by: GET"] {
+        assert!(answer.contains(&format!("\r\n{line}\r\n")), "{line}: {answer}");
+    }
+    assert!(!answer.contains("php"), "{answer}");
+    let bed = Bed::start(&config);
+    let answer = talk(bed.http, "GET / HTTP/1.1\r\nHost: b.example\r\nX-Request-ID: rid\r\nConnection: close\r\n\r\n");
+    for line in ["X-A: /", "X-C: id rid", "X-D: 127.0.0.1 at b.example"] {
+        assert!(answer.starts_with("HTTP/1.1 404 ") && answer.contains(&format!("\r\n{line}\r\n")), "{line}: {answer}");
+    }
+    // A request that cannot be read is answered with what is not about it.
+    let unread = talk(bed.http, "GET /\r\n\r\n");
+    assert!(unread.starts_with("HTTP/1.1 400 ") && !unread.contains("X-A:") && !unread.contains("X-C:"), "{unread}");
+    let wrong = global("add-headers: default/added") + &map("added", "X-A: '$nobody', X-B: 'costs $5', X-C: plain");
+    let (_, answer) = exchange(&wrong, "");
+    assert!(answer.contains("\r\nX-C: plain\r\n") && !answer.contains("X-A") && !answer.contains("X-B"), "{answer}");
+}
+
+#[test]
 fn the_variables_of_fields_for_back_ends_say_what_nginx_says() {
     let values = "X-A: '$namespace/$ingress_name', X-B: '$service_name:$service_port$location_path', X-C: '$req_id', \
                   X-D: '$proxy_add_x_forwarded_for', X-E: '$proxy_upstream_name', X-F: '${http_x_mine}-$best_http_host', \

@@ -266,12 +266,16 @@ fn what_is_no_first_message_ends_within_its_time_and_its_bounds() {
         }
         records
     };
-    for said in [&b""[..], b"\x16\x03\x01\x00", b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x00\x02\x01\x00", &long] {
+    for said in [&b""[..], b"\x16\x03\x01\x00", b"\x17ET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x00\x02\x01\x00", &long] {
         let mut socket = greeted(bed.https, said);
         let mut answer = Vec::new();
         let _reset = socket.read_to_end(&mut answer);
         assert!(answer.is_empty() || answer[0] == 21, "an alert at most: {answer:?}");
     }
+    let mut socket = greeted(bed.https, b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n");
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
     assert!(raw.accepted.try_recv().is_err(), "nobody is asked for");
     assert!(bed.metric("fairlead_limit_hits_total{limit=\"tls-handshake-time\"}") >= 2);
     let hello = hello("a.example");

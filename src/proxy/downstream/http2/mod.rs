@@ -240,7 +240,7 @@ impl Driver {
             let answered = AssertUnwindSafe(async {
                 match head {
                     Ok(head) => exchange::run(worker, &client, head, started, false).await,
-                    Err((refusal, head)) => exchange::refuse(worker, &client, refusal, head, started).await,
+                    Err((refusal, head)) => exchange::refuse(worker, &client, refusal.into(), head, started).await,
                 }
             });
             if answered.catch_unwind().await.is_err() {
