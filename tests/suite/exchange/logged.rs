@@ -12,6 +12,7 @@ use fairlead::telemetry::AccessLog;
 use super::config::{global, map, web};
 use super::plain::talk;
 use crate::bed::Bed;
+use crate::clients::{h2, h2_get, tls};
 use crate::origin::Origin;
 
 /// An access log, and what will have been written to it.
@@ -176,6 +177,36 @@ fn variables_of_connection_and_answer_have_the_values_that_nginx_gives_them() {
     assert_eq!((&first["n"], &second["n"]), (&1.into(), &2.into()));
     assert!(first["c"].as_u64() > Some(0) && first["c"] == second["c"], "{first} {second}");
     assert!(first["header"].as_f64().is_some_and(|time| time < 10.0) && second["connect"] == 0.0, "{first} {second}");
+}
+
+#[test]
+fn over_http2_each_request_has_its_own_number_and_answer() {
+    let origin = Origin::start("web");
+    let format = "$server_protocol $connection $connection_requests $request_uri $status [$sent_http_x_set] \
+                  [$sent_http_content_length] $ssl_protocol $request_completion";
+    let config = global(&format!("log-format-upstream: '{format}', add-headers: default/added"))
+        + &map("added", "X-Set: '$request_uri'");
+    let mut lines = lines(origin.address, &config, |bed| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        tokio::task::LocalSet::new().block_on(&runtime, async {
+            let client = h2(tls(bed.https, "a.example", b"h2").await).await;
+            let (mut slow, mut quick) = (client.clone(), client);
+            // The slow one was asked first, and ends last.
+            let slow = h2_get(&mut slow, "https://a.example/slow/20");
+            let quick = async {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                h2_get(&mut quick, "https://a.example/quick").await
+            };
+            let (slow, quick) = tokio::join!(slow, quick);
+            assert_eq!((slow.0, quick.0), (200, 200));
+        });
+    });
+    lines.sort();
+    let mut split = lines.iter().map(|line| line.split(' ').collect::<Vec<_>>());
+    let (Some(slow), Some(quick), None) = (split.next(), split.next(), split.next()) else { panic!("{lines:?}") };
+    assert_eq!(slow[1], quick[1], "one connection");
+    assert_eq!((slow[0], &slow[2..]), ("HTTP/2.0", &["1", "/slow/20", "200", "[/slow/20]", "[-]", "TLSv1.3", "OK"][..]));
+    assert_eq!((quick[0], &quick[2..]), ("HTTP/2.0", &["2", "/quick", "200", "[/quick]", "[10]", "TLSv1.3", "OK"][..]));
 }
 
 #[test]
