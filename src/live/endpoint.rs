@@ -40,7 +40,7 @@ pub struct Endpoint {
     /// `None` as long as it was never set aside.
     pub(super) history: ArcSwapOption<History>,
     /// When it came, in tenths of a second since the backend's epoch.
-    born: AtomicU32,
+    pub(super) born: AtomicU32,
     /// When it was checked the last time, in tenths of a second since the backend's epoch; 0 = never.
     pub(super) checked: AtomicU32,
 }
@@ -125,9 +125,11 @@ impl Endpoint {
         (step < FULL).then(|| u32::try_from(next).unwrap_or(u32::MAX).saturating_sub(age).max(1))
     }
 
-    /// Begins its slow start again at `now`.
+    /// It comes back at `now`: its slow start begins again, and how quick it was before says nothing any more. Else whoever
+    /// chooses by latency would leave one that had hung alone for minutes.
     pub(super) fn reborn(&self, now: u32) {
         self.born.store(now, Ordering::Relaxed);
+        self.latency.store(0, Ordering::Relaxed);
     }
 
     /// Relative weight, 1 to 1000, as it was asked for.
@@ -183,6 +185,12 @@ impl Endpoint {
     /// The mean time to a response head, with its age; `now` in milliseconds of the backend.
     pub fn latency_at(&self, now: u64) -> Option<Aged> {
         Latency(self.latency.load(Ordering::Relaxed)).aged(now)
+    }
+
+    /// The same of one that may be set aside, where the bits of `minded` count: one that is to show whether it works again
+    /// has none, since the one it had is that of its failures.
+    pub fn latency_by(&self, minded: u32, now: u64) -> Option<Aged> {
+        self.latency_at(now).filter(|_| self.standing.load(Ordering::Relaxed) & minded & ASIDE == 0)
     }
 
     /// Takes one more time to a response head into the mean. Of two workers that do so at once one may be lost.
@@ -293,7 +301,9 @@ impl Drop for InFlight {
     fn drop(&mut self) {
         self.endpoint.in_flight.fetch_sub(1, Ordering::Relaxed);
         self.end_probe();
-        if let Some(Wait { began, millis }) = &self.wait {
+        if let Some(Wait { began, millis }) = &self.wait
+            && self.endpoint.history().is_none_or(|history| history.since <= *began)
+        {
             let waited = tokio::time::Instant::now().into_std().saturating_duration_since(*began);
             let now = millis.wrapping_add(u64::try_from(waited.as_millis()).unwrap_or(u64::MAX));
             self.endpoint.abandoned(waited, now);

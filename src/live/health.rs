@@ -24,10 +24,8 @@ impl Backend {
     /// An attempt that began at `began` failed at `now`.
     pub fn failed(&self, flight: &mut InFlight, fault: Fault, settings: &PassiveCheck, began: Instant, now: Instant) {
         let endpoint = flight.endpoint();
-        let history = endpoint.history();
-        // What began before the last change says nothing about now: a hung endpoint fails the requests that it had, one
-        // after the other, for as long as their time-outs last.
-        if history.as_ref().is_none_or(|history| history.since <= began) {
+        if self.is_news(endpoint, began) {
+            let history = endpoint.history();
             let add = |run| Some(Run(run).with(fault).0);
             let run = endpoint.failures.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
             let run = Run(run.unwrap_or_else(|run| run)).with(fault);
@@ -41,6 +39,14 @@ impl Backend {
             }
         }
         flight.end_probe();
+    }
+
+    /// Whether what began at `began` says something about the endpoint as it is now. What is older than its last change does
+    /// not: a hung endpoint fails the requests that it had, one after the other, for as long as their time-outs last, and its
+    /// address may be another Pod's by then.
+    pub fn is_news(&self, endpoint: &Endpoint, began: Instant) -> bool {
+        self.tenths(began) >= endpoint.born.load(Ordering::Relaxed)
+            && endpoint.history().is_none_or(|history| history.since <= began)
     }
 
     /// Takes one more time to a response head into the mean of an endpoint.

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 /// How fast the past is forgotten, in seconds: what lies so far back counts 1/e (ingress-nginx and Finagle have the same).
 const DECAY: f32 = 10.0;
+/// Binary logarithm of the most that age divides by: then ten seconds count as less than a nanosecond.
+const OLDEST: f32 = 40.0;
 
 /// A mean in microseconds (upper half, an `f32`) and when it was taken, in milliseconds that wrap after 49 days (lower
 /// half). All zero: nothing measured yet.
@@ -65,13 +67,16 @@ impl Latency {
         1.0 / self.age(now)
     }
 
-    /// What the past is divided by: e^x, by its first terms. It is within 4 % up to 10 s, and grows always.
+    /// What the past is divided by: e^x, within a thousandth, up to [`OLDEST`]. It never falls.
     fn age(self, now: u64) -> f32 {
         // Another worker's clock may have been read a little later than ours.
         let age = (now as u32).wrapping_sub(self.0 as u32).cast_signed().max(0);
-        let x = age as f32 * (1.0 / (DECAY * 1e3));
-        // In an order in which a processor does most of it at the same time.
-        (1.0 + x) + x * x * (0.5 + x * (1.0 / 6.0))
+        // As a power of two: the whole part is the exponent of the number, and a cubic takes the rest from 1 to 2.
+        let x = (age as f32 * (std::f32::consts::LOG2_E / (DECAY * 1e3))).min(OLDEST);
+        let whole = x as u32;
+        let rest = x - whole as f32;
+        let power = (1.0 + 0.695_556_9 * rest) + rest * rest * (0.226_173_6 + 0.078_145_57 * rest);
+        f32::from_bits(power.to_bits() + (whole << (f32::MANTISSA_DIGITS - 1)))
     }
 }
 
@@ -112,7 +117,7 @@ mod tests {
         assert_eq!(peak.mean().map(f32::round), Some(50_000.0));
         let after_10s = peak.with(millis(2), 11_001).mean().unwrap();
         let due = 50_000.0 / std::f32::consts::E + 2_000.0 * (1.0 - 1.0 / std::f32::consts::E);
-        assert!((after_10s / due - 1.0).abs() < 0.04, "{after_10s} for {due}");
+        assert!((after_10s / due - 1.0).abs() < 0.001, "{after_10s} for {due}");
     }
 
     #[test]
@@ -131,6 +136,21 @@ mod tests {
         let seen: Vec<f32> = [500, 1_000, 10_500, 100_500].map(|now| latency.now(now).unwrap()).into();
         assert!(seen.is_sorted_by(|a, b| a > b), "{seen:?}");
         assert!((seen[2] / 8_000.0 - 1.0 / std::f32::consts::E).abs() < 0.02, "{seen:?}");
+    }
+
+    #[test]
+    fn age_is_a_power_of_e_that_never_falls_and_ends_at_a_million_millions() {
+        let latency = Latency::default().with(millis(8), 0);
+        let ages: Vec<f32> = (0..300_000).map(|ms| latency.age(ms)).collect();
+        assert!(ages.is_sorted());
+        for (ms, age) in ages.iter().enumerate().take(270_000).step_by(97) {
+            let due = (ms as f64 / 10e3).exp();
+            assert!((f64::from(*age) / due - 1.0).abs() < 0.001, "{age} for {due}");
+        }
+        assert_eq!(ages[299_999], 2.0_f32.powi(40));
+        // A minute is forgotten in a minute and a half, not in seven.
+        let hung = Latency::default().with(Duration::from_secs(60), 0);
+        assert!((4e3..6e3).contains(&hung.now(94_000).unwrap()));
     }
 
     #[test]

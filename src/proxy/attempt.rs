@@ -78,7 +78,7 @@ pub async fn reach<C: Client>(
     let mut last = None;
     let mut now = began;
     loop {
-        let hash = |by: Option<&ir::Template>| balance::key::hash(&request.peer.request(request.head), by);
+        let hash = |by: Option<&ir::Template>| balance::key::hash(&request.asked(), by);
         let ask = Ask { worker: worker.index, tried: &tried, pinned, now: now.into_std(), hash: &hash };
         let Some(mut in_flight) = balance::pick(backend, &ask) else {
             return Err(last.map_or_else(|| Reply::failed(503, Failure::NoEndpoints).into(), Stop::Upstream));
@@ -188,8 +188,8 @@ fn verdict<T>(outcome: &Result<(T, ResponseHead), UploadFault>, sight: &Sight<'_
         UpstreamFault::Connect | UpstreamFault::ConnectTimeout if sight.is_news.get() => {
             Verdict::Failed(Fault::Connect)
         }
-        // An end that closes a connection which was idle is within its rights.
-        UpstreamFault::Reset if !sight.is_reused => Verdict::Failed(Fault::Reset),
+        // An end that closes a connection which was idle is within its rights. One that broke for many is told of once.
+        UpstreamFault::Reset if !sight.is_reused && sight.is_news.get() => Verdict::Failed(Fault::Reset),
         UpstreamFault::StreamReset | UpstreamFault::HeadCut => Verdict::Failed(Fault::Reset),
         UpstreamFault::HeadTimeout => Verdict::Failed(Fault::Timeout),
         UpstreamFault::NotHttp => Verdict::Failed(Fault::NotHttp),
@@ -244,10 +244,14 @@ fn may_retry(
     is_asked && is_safe && upload.can_send() && backend.live.retries.try_retry(Instant::now().into_std())
 }
 
-/// How many attempts `proxy-next-upstream-tries` allows; 0 is one at each endpoint.
+/// Attempts where there is no limit and hardly an endpoint: no fewer than by default, so that a lone one is asked again, and
+/// those that came while others went are asked at all.
+const LEAST_WITHOUT_LIMIT: usize = 3;
+
+/// How many attempts `proxy-next-upstream-tries` allows; 0 is as many as there are endpoints.
 pub fn most_attempts(tries: u32, backend: &BackendRef) -> usize {
     match tries {
-        0 => backend.live.endpoints.load().ready().count(),
+        0 => backend.live.endpoints.load().ready().count().max(LEAST_WITHOUT_LIMIT),
         tries => tries as usize,
     }
 }
@@ -353,9 +357,11 @@ async fn attempt<C: Client>(
                     return Poll::Ready(Err(UploadFault::Upstream(UpstreamFault::Invalid)));
                 }
                 Poll::Ready(Ok(head)) => return Poll::Ready(Ok(head)),
-                Poll::Ready(Err(fault)) => {
-                    return Poll::Ready(Err(UploadFault::Upstream(broken.unwrap_or(fault))));
+                // What came of an answer says more than what could not be sent.
+                Poll::Ready(Err(UpstreamFault::Reset)) => {
+                    return Poll::Ready(Err(UploadFault::Upstream(broken.unwrap_or(UpstreamFault::Reset))));
                 }
+                Poll::Ready(Err(fault)) => return Poll::Ready(Err(UploadFault::Upstream(fault))),
                 Poll::Pending => {}
             }
             if client.queued() > 0 && client.poll_flush(cx).map_err(UploadFault::Client)?.is_pending() {

@@ -84,6 +84,8 @@ pub async fn answer<C: Client>(
     };
     let mut upload = Upload::new(Framing::None, BodyRules::NONE);
     let mut answered = attempt::reach(worker, client, route, backend, &outgoing, &mut upload, note).await?;
+    // A session belongs to the Service of the route, whose cookie may have the same name.
+    answered.cookie = None;
     note.failure = reply.failure;
     // Who is not let in must not get what looks like success, or caches and programs would take it for that.
     let is_refusal = matches!(reply.failure, Some(Failure::AuthFailed | Failure::AuthError | Failure::Denied));

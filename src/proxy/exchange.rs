@@ -133,14 +133,14 @@ async fn serve<C: Client>(
         admitted = Box::pin(guard::admit(&asker)).await?;
     }
     let Some(mut backend) = backend else { return Err(Reply::failed(404, Failure::NoRoute).into()) };
-    // Answers of others than the route's own backend are not kept.
-    let mut is_other = false;
+    // Answers of others than the route's own backend are not kept, nor are clients by the cookies of one that stands in.
+    let (mut is_other, mut stands_in) = (false, false);
     if let Some(fallback) = route.aside.as_ref().and_then(|aside| aside.fallback.as_ref())
         && backend.live.endpoints.load().candidates.is_empty()
     {
         errors::tell(&mut admitted.edits, head, route, 503);
         backend = fallback;
-        is_other = true;
+        (is_other, stands_in) = (true, true);
     }
     told.add(&mut admitted.edits);
     if let Some(canary) = canary::choose(backend, &request) {
@@ -210,7 +210,10 @@ async fn serve<C: Client>(
         // Boxed: most routes keep no answers.
         return Box::pin(cached::serve(worker, client, &ask, note)).await.map(|()| None);
     }
-    let answered = attempt::reach(worker, client, route, backend, &outgoing, &mut upload, note).await?;
+    let mut answered = attempt::reach(worker, client, route, backend, &outgoing, &mut upload, note).await?;
+    if stands_in {
+        answered.cookie = None;
+    }
     note.bytes_in += upload.received();
     let Answered { response, .. } = &answered;
     if response.status == 101 {
@@ -297,13 +300,7 @@ async fn end<C: Client>(
     let reply = match stop {
         Stop::Reply(reply) => *reply,
         Stop::Upstream(fault) => Reply::failed(fault.status(), fault.failure()),
-        Stop::ClientGone => {
-            note.failure = Some(Failure::ClientGone);
-            if note.status == 0 {
-                note.status = 499;
-            }
-            return cut(client, note);
-        }
+        Stop::ClientGone => return gone(client, note),
         Stop::Cut(fault) => {
             note.failure = Some(fault.failure());
             return cut(client, note);
@@ -319,15 +316,21 @@ async fn end<C: Client>(
                 note.failure = Some(fault.failure());
                 return cut(client, note);
             }
-            Err(Stop::ClientGone) => {
-                note.failure = Some(Failure::ClientGone);
-                return cut(client, note);
-            }
+            Err(Stop::ClientGone) => return gone(client, note),
             // Nobody answers in its place, so it goes out itself.
             Err(Stop::Reply(_) | Stop::Upstream(_)) => {}
         }
     }
     send(worker, client, table, Some(head), &reply, close, note).await;
+}
+
+/// The client left; where no answer had begun, that is status 499.
+fn gone<C: Client>(client: &C, note: &mut Note) {
+    note.failure = Some(Failure::ClientGone);
+    if note.status == 0 {
+        note.status = 499;
+    }
+    cut(client, note);
 }
 
 /// The answer breaks off.

@@ -50,7 +50,13 @@ pub struct Outgoing<'a> {
     pub withheld: &'static [&'static str],
 }
 
-impl Outgoing<'_> {
+impl<'a> Outgoing<'a> {
+    /// The client's request, as texts with variables see it.
+    pub fn asked(&self) -> Request<'a> {
+        let Outgoing { head, forwarded_host, request_id, peer, route, .. } = *self;
+        Request { forwarded_host: Some(forwarded_host), request_id, route, ..peer.request(head) }
+    }
+
     /// The fields that we set ourselves, in the order of [`Outgoing::write_http1`], which has most of them written
     /// already. What a client sent under these names has been left out.
     pub fn each_addition(&self, mut write: impl FnMut(&str, &[u8])) {
@@ -68,12 +74,7 @@ impl Outgoing<'_> {
         add("X-Forwarded-Host", self.forwarded_host);
         self.peer.way_fields().into_iter().for_each(|(name, value)| add(name, value.as_bytes()));
         self.each_original(add);
-        let request = Request {
-            forwarded_host: Some(self.forwarded_host),
-            request_id: self.request_id,
-            route: self.route,
-            ..self.peer.request(self.head)
-        };
+        let request = self.asked();
         for SetField { name, value } in set {
             let text = text::expand(value, &request);
             if !text.is_empty() {

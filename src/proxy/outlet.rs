@@ -132,7 +132,7 @@ impl<'a, C: Client> Outlet<'a, C> {
         }
         let has_server = answers.is_some() && response.fields.get(Known::Server).is_some();
         let answered = filter::Answered { head: Some(head), way: self.client.peer().way(), has_server };
-        let set = filter::fields(answers, Some(&route.rule.filters), answered, &|_| asked(request));
+        let set = filter::fields(answers, Some(&route.rule.filters), answered, &|_| request.asked());
         let mut extra: SmallVec<[(&str, &[u8]); 4]> = SmallVec::new();
         for field in &set {
             if field.replaces {
@@ -141,7 +141,7 @@ impl<'a, C: Client> Outlet<'a, C> {
             extra.push((field.name, &field.value));
         }
         if let Some(edits) = &route.rule.filters.response {
-            let asked = asked(request);
+            let asked = request.asked();
             filter::answer::rewrite(edits, &asked, &mut response.fields, |name, value| rewritten.push((name, value)));
         }
         if let Some(ruled) = &ruled {
@@ -195,7 +195,7 @@ impl<'a, C: Client> Outlet<'a, C> {
         request: &Outgoing<'_>,
         response: &ResponseHead,
     ) -> Option<filter::rules::Ruled<'e>> {
-        filter::rules::judge(edits, response.status, response.fields.find("content-type"), &asked(request))
+        filter::rules::judge(edits, response.status, response.fields.find("content-type"), &request.asked())
     }
 
     /// Queues a part of the body.
@@ -291,12 +291,6 @@ impl<'a, C: Client> Outlet<'a, C> {
         }
         is_spent
     }
-}
-
-/// The request that an answer is for.
-fn asked<'a>(request: &Outgoing<'a>) -> filter::Request<'a> {
-    let Outgoing { head, peer, request_id, forwarded_host, route, .. } = *request;
-    filter::Request { request_id, forwarded_host: Some(forwarded_host), route, ..peer.request(head) }
 }
 
 /// An encoder fails only where memory does.

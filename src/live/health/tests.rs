@@ -220,6 +220,23 @@ fn requests_from_before_the_ejection_say_nothing_about_the_time_after() {
 }
 
 #[test]
+fn requests_of_the_pod_before_say_nothing_about_the_one_that_has_its_address() {
+    let mut bed = Bed::new(3);
+    let began = bed.now;
+    let mut old: Vec<InFlight> = (0..20).map(|_| bed.pick(0).unwrap()).collect();
+    bed.after(1);
+    let mut next = set(0..3);
+    next.endpoints[0].pod = Some("another".into());
+    bed.registry.set_starting(&id(), &next, Duration::ZERO, bed.now);
+    bed.after(1);
+    let (now, settings) = (bed.now, bed.settings.clone());
+    old.iter_mut().for_each(|flight| bed.backend.failed(flight, Fault::Timeout, &settings, began, now));
+    assert_eq!(bed.standings(), ["ready"; 3]);
+    bed.fail(0, 5);
+    assert_eq!(bed.standings()[0], "ejected", "its own failures count");
+}
+
+#[test]
 fn an_endpoint_comes_back_at_once_where_ejections_do_not_count_any_more() {
     let bed = Bed::new(3);
     bed.fail(0, 5);

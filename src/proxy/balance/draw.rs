@@ -39,7 +39,11 @@ impl<const CLEAR: bool> Choice<'_, CLEAR> {
             // Both queues times both weights: requests wait for one of the full weight as long as for ten of a tenth.
             let first_queue = a * b + in_flight(first) * SCALE * b;
             let second_queue = a * b + (in_flight(second) * a + (a - b).max(0.0)) * SCALE;
-            match (first.latency_at(now), second.latency_at(now)) {
+            let latency = |endpoint: &Endpoint| match CLEAR {
+                true => endpoint.latency_at(now),
+                false => endpoint.latency_by(self.minded, now),
+            };
+            match (latency(first), latency(second)) {
                 (Some(first), Some(second)) => {
                     second.times(second_queue) * first.age < first.times(first_queue) * second.age
                 }

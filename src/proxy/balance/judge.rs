@@ -1,6 +1,6 @@
 //! What an attempt says about its endpoint, and what follows.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::ir::Algorithm;
 use crate::live::{Fault, InFlight};
@@ -46,13 +46,17 @@ pub struct Span {
     pub is_measured: bool,
 }
 
+/// Answers that took less are never asked whether they are out of date.
+const LONG: Duration = Duration::from_secs(1);
+
 /// Tells the endpoint's standing, and the mean of its latency, what became of an attempt at it.
 pub fn judge(backend: &BackendRef, in_flight: &mut InFlight, verdict: Verdict, span: &Span) {
     let (live, balancing) = (&*backend.live, &*backend.settings.balancing);
     let (passive, &Span { began, since, ended, is_measured }) = (balancing.passive.as_ref(), span);
     let fault = match verdict {
         Verdict::Answered(..500) => {
-            if is_measured {
+            // Only what took long may be older than the last change of its endpoint.
+            if is_measured && (ended - began < LONG || live.is_news(in_flight.endpoint(), began)) {
                 live.measured(in_flight.endpoint(), ended - since, ended);
             }
             // As it is for most: nothing to take back.
@@ -65,11 +69,13 @@ pub fn judge(backend: &BackendRef, in_flight: &mut InFlight, verdict: Verdict, s
         Verdict::Failed(fault) => Some(fault),
         Verdict::Nothing => return,
     };
-    // Whoever goes by latency would take what fails quickly for quick.
-    if balancing.algorithm == Algorithm::Ewma {
-        live.measured_failure(in_flight.endpoint(), ended - since, ended);
-    } else if fault == Some(Fault::Timeout) {
-        live.measured(in_flight.endpoint(), ended - since, ended);
+    if live.is_news(in_flight.endpoint(), began) {
+        // Whoever goes by latency would take what fails quickly for quick.
+        if balancing.algorithm == Algorithm::Ewma {
+            live.measured_failure(in_flight.endpoint(), ended - since, ended);
+        } else if fault == Some(Fault::Timeout) {
+            live.measured(in_flight.endpoint(), ended - since, ended);
+        }
     }
     match (fault, passive) {
         (Some(fault), Some(passive)) => live.failed(in_flight, fault, passive, began, ended),

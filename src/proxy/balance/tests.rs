@@ -1,5 +1,6 @@
 //! Every algorithm on backends without sockets: shares, orders, what is left out, and what holds for all.
 
+mod latency;
 mod pinned;
 mod uneven;
 mod zones;
@@ -193,22 +194,6 @@ fn least_connections_and_the_better_of_two_avoid_the_slow_endpoint() {
             assert_eq!(picked, 0, "{} of {count}", algorithm.as_str());
         }
     }
-}
-
-#[test]
-fn ewma_prefers_the_quick_and_spares_the_new() {
-    fastrand::seed(5);
-    let world = World::new();
-    let backend = many(&world, &Ewma, 4);
-    let set = backend.live.endpoints.load_full();
-    let now = Instant::now();
-    for (place, ms) in [(0, 1), (1, 1), (2, 10)] {
-        backend.live.measured(&set.candidates[place], Duration::from_millis(ms), now);
-    }
-    let counts = counts(&backend, 1, 10_000);
-    // The slow one is taken when it is drawn together with the new one, and then half of the times.
-    assert!((600..1_100).contains(&counts[2]), "slow: {counts:?}");
-    assert!((2_000..3_000).contains(&counts[3]), "new: {counts:?}");
 }
 
 #[test]

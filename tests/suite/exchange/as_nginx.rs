@@ -74,6 +74,55 @@ fn the_service_port_is_told_as_the_ingress_writes_it() {
 }
 
 #[test]
+fn who_stands_in_for_a_service_keeps_no_sessions_of_its_clients() {
+    let (web, errors) = (Echo::answering("404 None", "", ""), Echo::start(""));
+    let sticky = ("affinity", "cookie");
+    let services = service("web", &[web.address]) + &service("errors", &[errors.address]) + &service("none", &[]);
+    let manifests = services
+        + &ingress("own", "c.example", "/", "errors", &nginx(&[sticky]))
+        + &ingress(
+            "web",
+            "a.example",
+            "/",
+            "web",
+            &nginx(&[sticky, ("custom-http-errors", "404"), ("default-backend", "errors")]),
+        )
+        + &ingress("none", "b.example", "/", "none", &nginx(&[sticky, ("default-backend", "errors")]));
+    let bed = Bed::start(&manifests);
+    for (host, has_cookie) in [("a.example", false), ("b.example", false), ("c.example", true)] {
+        let answer = talk(bed.http, &format!("GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"));
+        assert_eq!((status(&answer), answer.contains("Set-Cookie: INGRESSCOOKIE=")), (200, has_cookie), "{answer}");
+    }
+    assert_eq!(errors.heads().len(), 3);
+}
+
+#[test]
+fn a_client_that_leaves_while_an_error_page_is_fetched_is_logged_as_gone() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let dead = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let annotations = nginx(&[("custom-http-errors", "502"), ("default-backend", "errors")]);
+    let manifests = service("web", &[dead])
+        + &service("errors", &[silent.local_addr().unwrap()])
+        + &ingress("web", "a.example", "/", "web", &annotations);
+    let config = super::config::global("log-format-upstream: '$status'");
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    let reading = std::thread::spawn(move || {
+        let mut text = String::new();
+        reader.read_to_string(&mut text).map(|_| text)
+    });
+    let log = AccessLog::start(writer, LogFormat::Text, Arc::default()).unwrap();
+    let bed = Bed::with(&(manifests + &config), Limits::default(), 1, Some(Arc::clone(&log)));
+    let mut client = TcpStream::connect(bed.http).unwrap();
+    client.write_all(b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n").unwrap();
+    let _asked = silent.accept().unwrap();
+    drop(client);
+    drop(bed);
+    assert!(log.settle(Duration::from_secs(10)));
+    drop(log);
+    assert_eq!(reading.join().unwrap().unwrap(), "499\n");
+}
+
+#[test]
 fn a_service_that_is_asked_hears_no_scheme() {
     let (web, auth) = (Echo::start(""), Echo::start(""));
     let url = format!("http://127.0.0.1:{}/", auth.address.port());

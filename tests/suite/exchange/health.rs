@@ -133,6 +133,17 @@ fn a_lone_endpoint_is_asked_however_often_it_fails() {
 }
 
 #[test]
+fn without_a_limit_of_attempts_a_lone_endpoint_is_asked_as_often_as_by_default() {
+    let lone = Moody::start(Mood::Closes);
+    for (tries, expected) in [("0", 3), ("1", 1), ("2", 2), ("3", 3)] {
+        let before = lone.requests();
+        let annotations = format!("nginx.ingress.kubernetes.io/proxy-next-upstream-tries: '{tries}'");
+        let web = service("web", &[lone.address]) + &ingress("web", "a.example", "/", "web", &annotations);
+        assert_eq!((get(&Bed::start(&web)), lone.requests() - before), (502, expected), "{tries}");
+    }
+}
+
+#[test]
 fn an_endpoint_that_resets_is_ejected_tried_by_one_and_taken_back() {
     let (sound, sick) = (Moody::start(Mood::Answers), Moody::start(Mood::Closes));
     let bed = serve(&[sound.address, sick.address], |balancing| {

@@ -205,7 +205,10 @@ fn over_http2_each_request_has_its_own_number_and_answer() {
     let mut split = lines.iter().map(|line| line.split(' ').collect::<Vec<_>>());
     let (Some(slow), Some(quick), None) = (split.next(), split.next(), split.next()) else { panic!("{lines:?}") };
     assert_eq!(slow[1], quick[1], "one connection");
-    assert_eq!((slow[0], &slow[2..]), ("HTTP/2.0", &["1", "/slow/20", "200", "[/slow/20]", "[-]", "TLSv1.3", "OK"][..]));
+    assert_eq!(
+        (slow[0], &slow[2..]),
+        ("HTTP/2.0", &["1", "/slow/20", "200", "[/slow/20]", "[-]", "TLSv1.3", "OK"][..])
+    );
     assert_eq!((quick[0], &quick[2..]), ("HTTP/2.0", &["2", "/quick", "200", "[/quick]", "[10]", "TLSv1.3", "OK"][..]));
 }
 

@@ -266,6 +266,39 @@ fn many_calls_share_one_connection() {
 }
 
 #[test]
+fn a_connection_that_breaks_counts_once_however_many_calls_wait_for_it() {
+    let broken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = broken.local_addr().unwrap();
+    let grpc = Grpc::start();
+    let annotations = "nginx.ingress.kubernetes.io/backend-protocol: GRPC";
+    let manifests = service("web", &[address, grpc.address]) + &ingress("web", "a.example", "/", "web", annotations);
+    let bed = Bed::with(&manifests, fairlead::settings::Limits::default(), 1, None);
+    let back_end = std::thread::spawn(move || {
+        use std::io::{Read, Write};
+        let (mut socket, _) = broken.accept().unwrap();
+        // SETTINGS, so that streams are begun; then silence until they are, and a reset.
+        socket.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).unwrap();
+        std::thread::sleep(Duration::from_millis(300));
+        socket.read_exact(&mut [0; 24]).unwrap();
+    });
+    run(async {
+        let client = h2(TcpStream::connect(bed.http).await.unwrap()).await;
+        let calls = (0..40).map(|_| {
+            let client = client.clone();
+            async move {
+                let (response, _) = client.ready().await.unwrap().send_request(post("/echo"), true).unwrap();
+                response.await.unwrap().status().as_u16()
+            }
+        });
+        let statuses = futures::future::join_all(calls).await;
+        let failed = statuses.iter().filter(|status| **status == 502).count();
+        assert!(failed > 10, "it had many of them: {statuses:?}");
+    });
+    back_end.join().unwrap();
+    assert_eq!(bed.standing(address).0, "ready");
+}
+
+#[test]
 fn a_back_end_that_admits_no_streams_gets_no_storm_of_connections() {
     let grpc = Grpc::admitting(0);
     let bed = grpc.bed();

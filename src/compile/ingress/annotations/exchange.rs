@@ -61,7 +61,7 @@ pub(super) const ROWS: &[Row] = &[
     .does("0", "no attempt begins after that time; 0 = no limit"),
     both("proxy-next-upstream-tries", Honoured(|value, to| value.count().map(|tries| to.retry_tries = Some(tries))))
         .takes("write a whole number; 0 = no limit")
-        .does("3", "attempts in all; with 0 each endpoint may be asked once"),
+        .does("3", "attempts in all; with 0 as many as there are endpoints, three at least"),
     both("proxy-read-timeout", Honoured(|value, to| value.duration().map(|time| to.read_timeout = Some(time))))
         .takes(SECONDS)
         .does(

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::{Asked, Place, Row, Subject, check, row};
-use crate::bed::{ingress, service};
-use crate::exchange::filters::Echo;
+use crate::bed::{Bed, ingress, service};
+use crate::exchange::filters::{Echo, ask};
 
 pub(super) struct Balance {
     endpoints: [Echo; 3],
@@ -56,4 +56,20 @@ impl Subject for Balance {
 fn which_endpoint_gets_a_request() {
     let endpoints = ["a", "b", "c"].map(|name| Echo::answering("200 OK", "", name));
     check(ROWS, &Balance { endpoints, own_address: Echo::answering("200 OK", "", "own") });
+}
+
+#[test]
+fn every_variable_may_say_which_requests_belong_together() {
+    let endpoints = ["a", "b", "c"].map(|name| Echo::answering("200 OK", "", name));
+    let addresses = endpoints.each_ref().map(|echo| echo.address);
+    for by in ["$service_name", "$namespace/$ingress_name", "$location_path", "$host", "$request_id", "$best_http_host"]
+    {
+        let annotations = format!("nginx.ingress.kubernetes.io/upstream-hash-by: {by}");
+        let bed = Bed::start(&(service("web", &addresses) + &ingress("web", "a.example", "/", "web", &annotations)));
+        let answers: BTreeSet<String> = (0..20)
+            .map(|number| ask(&bed, &format!("GET /{number}"), "X-Request-ID: the-same\r\n"))
+            .map(|answer| answer.rsplit("\r\n").next().unwrap().to_owned())
+            .collect();
+        assert_eq!(answers.len(), 1, "{by}: {answers:?}");
+    }
 }
