@@ -284,7 +284,7 @@ impl Merge<'_> {
             }
         };
         let origin = match (&root.own, is_silent && target != Target::NotFound) {
-            (Some(_), _) => Origin { field: "spec.defaultBackend".into(), ..first.origin.clone() },
+            (Some(_), _) => Origin { field: Route::DEFAULT_BACKEND.into(), ..first.origin.clone() },
             (None, true) => fallback.origin.clone(),
             (None, false) => first.origin.clone(),
         };

@@ -11,7 +11,8 @@ use crate::ir::{ResponseEdits, Template};
 /// A pair of texts: what stands there, and what is to stand there.
 type Swap<'a> = Option<(&'a str, &'a str)>;
 
-/// Rewrites cookies and locations: what stands for each line that changes, the line itself is left behind.
+/// Rewrites cookies and locations: what stands for each line that changes, the line itself is left behind. Where cookies may
+/// change all of them are added anew: of two with one name the later counts (RFC 6265 5.3).
 pub fn rewrite(
     edits: &ResponseEdits,
     request: &Request<'_>,
@@ -26,7 +27,8 @@ pub fn rewrite(
     fields.skip_where(|name, value| {
         let rewritten = match name.len() {
             10 if name.eq_ignore_ascii_case(b"set-cookie") => {
-                cookie(value, domain, path).map(|new| ("Set-Cookie", new))
+                let may_change = domain.is_some() || path.is_some();
+                may_change.then(|| ("Set-Cookie", cookie(value, domain, path).unwrap_or_else(|| value.to_vec())))
             }
             8 if name.eq_ignore_ascii_case(b"location") => {
                 location.as_ref().and_then(|location| location.of(value)).map(|new| ("Location", new))

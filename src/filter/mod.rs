@@ -81,7 +81,7 @@ pub fn before(filters: &ir::Filters, request: &Request<'_>, found: Found<'_>) ->
 pub struct ResponseField<'a> {
     /// Its name.
     pub name: &'a str,
-    /// Its value.
+    /// Its value. Empty: the field is not sent, whoever set it.
     pub value: Cow<'a, [u8]>,
     /// It takes the place of fields of that name; else it stands beside them.
     pub replaces: bool,

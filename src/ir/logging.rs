@@ -12,6 +12,9 @@ pub struct Logging {
     pub is_off: bool,
     /// `log-format-upstream`.
     pub format: Option<LineFormat>,
+    /// The format is that of the default line of text, whose values are escaped in another way: what is written in JSON stays
+    /// as it is.
+    pub is_default: bool,
     /// `enable-access-log-for-default-backend`: what no Ingress speaks for is logged too.
     pub unrouted: bool,
     /// `skip-access-log-urls`: path and query of requests that are not logged.

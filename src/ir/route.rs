@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    BackendId, Caching, ClientAuth, Compression, Filters, HostPattern, HostRedirect, HostTls, Origin, Part,
-    PathPattern, PortKey, Reason, Speech, Tracing,
+    BackendId, Caching, ClientAuth, Compression, Filters, HostPattern, HostRedirect, HostTls, Kind, Name, Object,
+    Origin, Part, PathPattern, PortKey, Reason, Speech, Tracing,
 };
 
 /// One host with its routes.
@@ -50,20 +50,38 @@ pub struct Route {
 }
 
 impl Route {
+    /// Field of an Ingress that says where paths go which nobody declares.
+    pub const DEFAULT_BACKEND: &str = "spec.defaultBackend";
+    /// What ingress-nginx calls the backend of all that no Ingress says anything of.
+    pub const DEFAULT_UPSTREAM: &str = "upstream-default-backend";
+
+    /// Whether nobody declared it, nor where it goes: then that is the default backend of all hosts, if there is one.
+    pub fn is_default(&self) -> bool {
+        let goes_nowhere = matches!(self.target, Target::Closed(_));
+        self.implicit && !goes_nowhere && &*self.origin.field != Route::DEFAULT_BACKEND
+    }
+
+    /// The Ingress it comes from; `None` where it comes from a flag.
+    pub fn ingress(&self) -> Option<&Name> {
+        let Object { kind, name, .. } = &*self.origin.object;
+        (*kind == Kind::Ingress).then_some(name)
+    }
+
     /// What a variable says of the route; `None` of one that says something of the request.
     pub fn name(&self, part: &Part) -> Option<Arc<str>> {
-        let object = &self.origin.object.name;
+        let object = self.ingress();
         let id = match &self.target {
             Target::Backend(id) => Some(id),
             Target::Closed(_) | Target::NotFound => None,
         };
         let port = |id: &BackendId| self.port.as_ref().unwrap_or(&id.port).to_string();
         match part {
-            Part::Namespace => Some(Arc::clone(&object.namespace)),
-            Part::IngressName => Some(Arc::clone(&object.name)),
+            Part::Namespace => Some(object.map(|name| Arc::clone(&name.namespace)).unwrap_or_default()),
+            Part::IngressName => Some(object.map(|name| Arc::clone(&name.name)).unwrap_or_default()),
             Part::ServiceName => Some(id.map(|id| Arc::clone(&id.service.name)).unwrap_or_default()),
             Part::ServicePort => Some(id.map(|id| port(id).into()).unwrap_or_default()),
             Part::RulePath => Some(Arc::clone(&self.path.path)),
+            Part::UpstreamName if self.is_default() => Some(Route::DEFAULT_UPSTREAM.into()),
             Part::UpstreamName => {
                 let name = |id: &BackendId| format!("{}-{}-{}", id.service.namespace, id.service.name, port(id));
                 Some(id.map(|id| name(id).into()).unwrap_or_default())

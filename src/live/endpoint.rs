@@ -40,7 +40,7 @@ pub struct Endpoint {
     /// `None` as long as it was never set aside.
     pub(super) history: ArcSwapOption<History>,
     /// When it came, in tenths of a second since the backend's epoch.
-    pub(super) born: AtomicU32,
+    born: AtomicU32,
     /// When it was checked the last time, in tenths of a second since the backend's epoch; 0 = never.
     pub(super) checked: AtomicU32,
 }
@@ -130,6 +130,11 @@ impl Endpoint {
     pub(super) fn reborn(&self, now: u32) {
         self.born.store(now, Ordering::Relaxed);
         self.latency.store(0, Ordering::Relaxed);
+    }
+
+    /// Whether nothing has changed about it since `began`, which is `tenths` in tenths of a second of the backend.
+    pub(super) fn is_same_since(&self, began: Instant, tenths: u32) -> bool {
+        tenths >= self.born.load(Ordering::Relaxed) && self.history().is_none_or(|history| history.since <= began)
     }
 
     /// Relative weight, 1 to 1000, as it was asked for.
@@ -302,7 +307,7 @@ impl Drop for InFlight {
         self.endpoint.in_flight.fetch_sub(1, Ordering::Relaxed);
         self.end_probe();
         if let Some(Wait { began, millis }) = &self.wait
-            && self.endpoint.history().is_none_or(|history| history.since <= *began)
+            && self.endpoint.is_same_since(*began, u32::try_from(millis / 100).map_or(u32::MAX, |tenths| tenths + 1))
         {
             let waited = tokio::time::Instant::now().into_std().saturating_duration_since(*began);
             let now = millis.wrapping_add(u64::try_from(waited.as_millis()).unwrap_or(u64::MAX));

@@ -45,8 +45,7 @@ impl Backend {
     /// not: a hung endpoint fails the requests that it had, one after the other, for as long as their time-outs last, and its
     /// address may be another Pod's by then.
     pub fn is_news(&self, endpoint: &Endpoint, began: Instant) -> bool {
-        self.tenths(began) >= endpoint.born.load(Ordering::Relaxed)
-            && endpoint.history().is_none_or(|history| history.since <= began)
+        endpoint.is_same_since(began, self.tenths(began))
     }
 
     /// Takes one more time to a response head into the mean of an endpoint.

@@ -3,15 +3,7 @@
 use std::time::Duration;
 
 /// How fast the past is forgotten, in seconds: what lies so far back counts 1/e (ingress-nginx and Finagle have the same).
-const DECAY: f64 = 10.0;
-/// Binary places of an `f32`.
-const POINT: u32 = f32::MANTISSA_DIGITS - 1;
-/// The binary logarithm of what a millisecond divides the past by, with so many places.
-const PER_MILLI: u32 = (std::f64::consts::LOG2_E / (DECAY * 1e3) * (1_u32 << POINT) as f64) as u32;
-/// Age after which nothing becomes older, in milliseconds: then ten seconds count as less than a nanosecond.
-const OLDEST: i32 = (40 << POINT) / PER_MILLI as i32;
-/// How far 2^x lies below the straight line from 0 to 1, four times over, where that is farthest.
-const BEND: f32 = 0.34;
+const DECAY: f32 = 10.0;
 
 /// A mean in microseconds (upper half, an `f32`) and when it was taken, in milliseconds that wrap after 49 days (lower
 /// half). All zero: nothing measured yet.
@@ -73,18 +65,14 @@ impl Latency {
         1.0 / self.age(now)
     }
 
-    /// What the past is divided by: e^x, within a hundredth, up to [`OLDEST`]. It never falls.
+    /// What the past is divided by: e^x, by its first terms. It is within 4 % up to 10 s, and grows always. It lags behind e^x
+    /// later, where more terms would cost a pick more than they are worth: one that comes back begins anew anyway.
     fn age(self, now: u64) -> f32 {
-        const FRACTION: u32 = (1 << POINT) - 1;
         // Another worker's clock may have been read a little later than ours.
-        let age = (now as u32).wrapping_sub(self.0 as u32).cast_signed().clamp(0, OLDEST).cast_unsigned();
-        // As a power of two: of its exponent, a number with so many binary places as an `f32` has, the whole part is the
-        // exponent of the result, and a parabola takes the rest from 1 to 2. Nothing is converted, and there is no branch: the
-        // processor goes on with the next request meanwhile.
-        let exponent = age * PER_MILLI;
-        let rest = f32::from_bits(1.0_f32.to_bits() | exponent & FRACTION);
-        let power = rest - BEND * ((rest - 1.0) * (2.0 - rest));
-        f32::from_bits(power.to_bits() + (exponent & !FRACTION))
+        let age = (now as u32).wrapping_sub(self.0 as u32).cast_signed().max(0);
+        let x = age as f32 * (1.0 / (DECAY * 1e3));
+        // In an order in which a processor does most of it at the same time.
+        (1.0 + x) + x * x * (0.5 + x * (1.0 / 6.0))
     }
 }
 
@@ -125,7 +113,7 @@ mod tests {
         assert_eq!(peak.mean().map(f32::round), Some(50_000.0));
         let after_10s = peak.with(millis(2), 11_001).mean().unwrap();
         let due = 50_000.0 / std::f32::consts::E + 2_000.0 * (1.0 - 1.0 / std::f32::consts::E);
-        assert!((after_10s / due - 1.0).abs() < 0.005, "{after_10s} for {due}");
+        assert!((after_10s / due - 1.0).abs() < 0.04, "{after_10s} for {due}");
     }
 
     #[test]
@@ -144,21 +132,6 @@ mod tests {
         let seen: Vec<f32> = [500, 1_000, 10_500, 100_500].map(|now| latency.now(now).unwrap()).into();
         assert!(seen.is_sorted_by(|a, b| a > b), "{seen:?}");
         assert!((seen[2] / 8_000.0 - 1.0 / std::f32::consts::E).abs() < 0.02, "{seen:?}");
-    }
-
-    #[test]
-    fn age_is_a_power_of_e_that_never_falls_and_ends_at_a_million_millions() {
-        let latency = Latency::default().with(millis(8), 0);
-        let ages: Vec<f32> = (0..300_000).map(|ms| latency.age(ms)).collect();
-        assert!(ages.is_sorted());
-        for (ms, age) in ages.iter().enumerate().take(270_000).step_by(97) {
-            let due = (ms as f64 / 10e3).exp();
-            assert!((f64::from(*age) / due - 1.0).abs() < 0.01, "{age} for {due}");
-        }
-        assert!(ages[299_999] > 0.99 * 2.0_f32.powi(40) && ages[299_999] == ages[290_000]);
-        // A minute is forgotten in a minute and a half, not in seven.
-        let hung = Latency::default().with(Duration::from_secs(60), 0);
-        assert!((4e3..6e3).contains(&hung.now(94_000).unwrap()));
     }
 
     #[test]

@@ -209,7 +209,7 @@ fn verdict<T>(outcome: &Result<(T, ResponseHead), UploadFault>, sight: &Sight<'_
 struct Sight<'a> {
     /// It was there already.
     is_reused: bool,
-    /// That it cannot be made is not told by another request already.
+    /// That it cannot be made, or broke, is not told by another request already.
     is_news: Cell<bool>,
     /// Who learns from when on only the endpoint was waited for; `None` if nobody needs to, or knows already.
     awaited: Option<(&'a Backend, &'a mut InFlight)>,
@@ -359,6 +359,9 @@ async fn attempt<C: Client>(
                 Poll::Ready(Ok(head)) => return Poll::Ready(Ok(head)),
                 // What came of an answer says more than what could not be sent.
                 Poll::Ready(Err(UpstreamFault::Reset)) => {
+                    if !sight.is_reused {
+                        sight.is_news.set(upstream.is_first_to_break());
+                    }
                     return Poll::Ready(Err(UploadFault::Upstream(broken.unwrap_or(UpstreamFault::Reset))));
                 }
                 Poll::Ready(Err(fault)) => return Poll::Ready(Err(UploadFault::Upstream(fault))),

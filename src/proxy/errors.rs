@@ -67,7 +67,7 @@ pub async fn answer<C: Client>(
         edits: &edits,
         method,
         path: b"/",
-        query: b"",
+        query: head.query(),
         host: authority,
         forwarded_host: authority,
         prefix: None,

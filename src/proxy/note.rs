@@ -13,7 +13,7 @@ use super::unread::Unread;
 use super::worker::Worker;
 use crate::filter;
 use crate::http1::{Known, RequestHead, ResponseHead};
-use crate::ir::Logging;
+use crate::ir::{self, Logging};
 use crate::live::Endpoint;
 use crate::table::{Pinned, Route, RouteRef};
 use crate::telemetry::{Attempt, Failure, Record};
@@ -314,11 +314,14 @@ impl Note {
             bytes_in: self.bytes_in,
             bytes_out: self.bytes_out,
             elapsed,
-            route: route.map(|Route { rule, service, port, .. }| {
-                let ingress = &rule.origin.object.name;
-                (&*ingress.namespace, &*ingress.name, &**service, &**port)
+            route: route.and_then(|Route { rule, service, port, .. }| {
+                let ingress = rule.ingress()?;
+                Some((&*ingress.namespace, &*ingress.name, &**service, &**port))
             }),
-            upstream_name: route.and_then(|route| route.upstream_name.as_deref()),
+            upstream_name: match route {
+                Some(route) => route.upstream_name.as_deref(),
+                None => (self.failure == Some(Failure::NoRoute)).then_some(ir::Route::DEFAULT_UPSTREAM),
+            },
             alternative: self.alternative.as_deref(),
             attempts: &attempts,
             tls: peer.tls.as_ref().map(|tls| tls.version),

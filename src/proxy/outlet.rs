@@ -138,7 +138,9 @@ impl<'a, C: Client> Outlet<'a, C> {
             if field.replaces {
                 response.fields.skip_named(field.name.as_bytes());
             }
-            extra.push((field.name, &field.value));
+            if !field.value.is_empty() {
+                extra.push((field.name, &field.value));
+            }
         }
         if let Some(edits) = &route.rule.filters.response {
             let asked = request.asked();

@@ -146,7 +146,7 @@ pub fn queue<C: Client>(
     }
     fields.extend(reply.fields.iter().map(|(name, value)| (*name, &**value)));
     fields.retain(|(name, _)| !set.iter().any(|field| field.replaces && field.name.eq_ignore_ascii_case(name)));
-    fields.extend(set.iter().map(|field| (field.name, &*field.value)));
+    fields.extend(set.iter().filter(|field| !field.value.is_empty()).map(|field| (field.name, &*field.value)));
     if let Some(ruled) = ruled {
         fields.retain(|(name, _)| ruled.keeps(name.as_bytes()));
         fields.extend(ruled.fields().map(|(name, value)| (name, &**value)));

@@ -21,7 +21,8 @@ pub(super) fn build(
     default_certificate: &Arc<ir::Certificate>,
 ) -> RoutingTable {
     let default_certificate = config.default_certificate.as_ref().unwrap_or(default_certificate);
-    let mut builder = Builder { config, registry, metrics, numbers: BTreeMap::new() };
+    let default_upstream = ir::Route::DEFAULT_UPSTREAM.into();
+    let mut builder = Builder { config, registry, metrics, numbers: BTreeMap::new(), default_upstream };
     let asks_clients = config.hosts.values().any(|host| host.client_auth.is_some());
     let varies = asks_clients || config.hosts.values().any(|host| host.tls.is_some());
     let passes_on = config.hosts.values().any(|host| host.passthrough.is_some());
@@ -71,6 +72,8 @@ struct Builder<'a> {
     metrics: &'a Metrics,
     /// Port numbers as text, each once.
     numbers: BTreeMap<u16, Arc<str>>,
+    /// What the default backend is called in the log.
+    default_upstream: Arc<str>,
 }
 
 impl<'a> Builder<'a> {
@@ -136,12 +139,11 @@ impl<'a> Builder<'a> {
             ir::Target::Closed(reason) => (Target::Closed(*reason), Arc::default(), Arc::default()),
             ir::Target::NotFound => (Target::NotFound, Arc::default(), Arc::default()),
         };
-        let object = &rule.origin.object;
-        let (namespace, ingress) = match object.kind {
-            ir::Kind::Ingress => (Arc::clone(&object.name.namespace), Arc::clone(&object.name.name)),
-            _ => (Arc::default(), Arc::default()),
-        };
+        let ingress = rule.ingress();
+        let (namespace, ingress) =
+            ingress.map(|name| (Arc::clone(&name.namespace), Arc::clone(&name.name))).unwrap_or_default();
         let upstream_name = match &rule.target {
+            _ if rule.is_default() => Some(Arc::clone(&self.default_upstream)),
             ir::Target::Backend(id) => Some(upstream_name(&id.service.namespace, &service, &port)),
             ir::Target::Closed(_) | ir::Target::NotFound => None,
         };

@@ -134,8 +134,10 @@ pub(super) fn finish(read: &mut Read) {
         (true, false) => Escape::Json,
         (false, false) => Escape::Hex,
     };
+    let is_default = parts.is_none() && escape != Escape::Hex;
+    let parts = if is_default { Some(parts_of(DEFAULT).0) } else { parts };
     let format = parts.map(|parts| LineFormat::new(parts, escape));
-    let log = crate::ir::Logging { is_off, format, unrouted, skipped };
+    let log = crate::ir::Logging { is_off, format, is_default, unrouted, skipped };
     read.globals.access_log = (log != Default::default()).then(|| Arc::new(log));
 }
 
@@ -152,11 +154,27 @@ fn place(value: &Value<'_>, set: impl FnOnce(Place)) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// `log-format-upstream` where it is not set.
+const DEFAULT: &str = "$remote_addr - $remote_user [$time_local] \"$request\" $status $body_bytes_sent \"$http_referer\" \
+                       \"$http_user_agent\" $request_length $request_time [$proxy_upstream_name] \
+                       [$proxy_alternative_upstream_name] $upstream_addr $upstream_response_length \
+                       $upstream_response_time $upstream_status $req_id";
+
 /// Reads the text of a line. A variable that is none costs itself, not the line.
 fn format(value: &Value<'_>, to: &mut Read) -> Result<(), Refusal> {
+    let (parts, unknown) = parts_of(value.plain()?);
+    to.log.parts = Some(parts);
+    let Some(name) = unknown else { return Ok(()) };
+    let near = did_you_mean(&name, LogPart::NAMES.iter().copied());
+    let near = near.map(|near| format!("; did you mean ${near}?")).unwrap_or_default();
+    let why = format!("${} is no variable here and is written as -{near}", shorten(&name));
+    Err(Refusal::Ignored(why, "use a variable that there is; the rest of the line is written"))
+}
+
+/// The parts of a line, and the first variable that is none.
+fn parts_of(mut rest: &str) -> (Box<[LogPart]>, Option<String>) {
     let mut parts = Vec::new();
     let mut unknown = None;
-    let mut rest = value.plain()?;
     while let Some((before, after)) = rest.split_once('$') {
         push(&mut parts, before);
         let inner = after.strip_prefix('{');
@@ -175,12 +193,7 @@ fn format(value: &Value<'_>, to: &mut Read) -> Result<(), Refusal> {
         }
     }
     push(&mut parts, rest);
-    to.log.parts = Some(parts.into());
-    let Some(name) = unknown else { return Ok(()) };
-    let near = did_you_mean(&name, LogPart::NAMES.iter().copied());
-    let near = near.map(|near| format!("; did you mean ${near}?")).unwrap_or_default();
-    let why = format!("${} is no variable here and is written as -{near}", shorten(&name));
-    Err(Refusal::Ignored(why, "use a variable that there is; the rest of the line is written"))
+    (parts.into(), unknown)
 }
 
 /// Reads which requests are not logged. An entry that is wrong costs itself, not the others.

@@ -82,7 +82,7 @@ fn patterns(patterns: &[Pattern]) -> String {
 }
 
 fn of_log(log: &Logging) -> Words {
-    let Logging { is_off, format, unrouted, skipped } = log;
+    let Logging { is_off, format, is_default, unrouted, skipped } = log;
     let mut words = Words::default();
     words.is("off", *is_off);
     words.is("unrouted", *unrouted);
@@ -92,7 +92,8 @@ fn of_log(log: &Logging) -> Words {
             Escape::Json => " as json",
             Escape::Raw => " unescaped",
         };
-        words.0.push(format!("format of {} parts{escape}", format.parts.len()));
+        let whose = if *is_default { "default format" } else { "format" };
+        words.0.push(format!("{whose} of {} parts{escape}", format.parts.len()));
     }
     words.text("skips", &patterns(skipped));
     words

@@ -46,7 +46,7 @@ pub struct Span {
     pub is_measured: bool,
 }
 
-/// Answers that took less are never asked whether they are out of date.
+/// Answers that took less are not asked whether they are out of date: they say little that is wrong.
 const LONG: Duration = Duration::from_secs(1);
 
 /// Tells the endpoint's standing, and the mean of its latency, what became of an attempt at it.
@@ -55,13 +55,14 @@ pub fn judge(backend: &BackendRef, in_flight: &mut InFlight, verdict: Verdict, s
     let (passive, &Span { began, since, ended, is_measured }) = (balancing.passive.as_ref(), span);
     let fault = match verdict {
         Verdict::Answered(..500) => {
-            // Only what took long may be older than the last change of its endpoint.
-            if is_measured && (ended - began < LONG || live.is_news(in_flight.endpoint(), began)) {
-                live.measured(in_flight.endpoint(), ended - since, ended);
-            }
+            // What took long may be older than the last change of its endpoint.
+            let counts = is_measured && (ended - began < LONG || live.is_news(in_flight.endpoint(), began));
             // As it is for most: nothing to take back.
             if !in_flight.endpoint().is_spotless() {
                 live.succeeded(in_flight, began, ended, passive.is_some());
+            }
+            if counts {
+                live.measured(in_flight.endpoint(), ended - since, ended);
             }
             return;
         }

@@ -125,6 +125,14 @@ impl Upstream {
         }
     }
 
+    /// Whether nobody else has told yet that the connection below broke: one break is one fault, however many requests it ends.
+    pub fn is_first_to_break(&self) -> bool {
+        match self {
+            Upstream::Http1(_) => true,
+            Upstream::Http2(upstream) => upstream.is_first_to_break(),
+        }
+    }
+
     /// The next part of the response body, after the final head.
     pub fn poll_body(&self, cx: &mut Context<'_>) -> Poll<Result<Part, UpstreamFault>> {
         match self {

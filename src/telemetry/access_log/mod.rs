@@ -103,11 +103,11 @@ impl AccessWriter {
     pub fn write_by(&mut self, rules: &Logging, record: &Record<'_>, further: &impl Further) {
         match &rules.format {
             _ if rules.is_off || is_skipped(rules, record) => {}
-            Some(format) => {
+            Some(format) if !(rules.is_default && self.log.format == LogFormat::Json) => {
                 custom::line(&mut self.buffer, format, record, further);
                 self.written();
             }
-            None => self.write(record),
+            Some(_) | None => self.write(record),
         }
     }
 

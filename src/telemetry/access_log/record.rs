@@ -55,9 +55,9 @@ pub struct Record<'a> {
     pub bytes_out: u64,
     /// From the first byte of the head to the last byte sent.
     pub elapsed: Duration,
-    /// Namespace, Ingress name, Service name, port of the route; `None` without a route.
+    /// Namespace, Ingress name, Service name, port of the route; `None` without a route of an Ingress.
     pub route: Option<(&'a str, &'a str, &'a str, &'a str)>,
-    /// [`upstream_name`](super::upstream_name) of the Service port; `None` without one.
+    /// [`upstream_name`](super::upstream_name) of the Service port, or what the default backend is called; `None` without one.
     pub upstream_name: Option<&'a str>,
     /// The same of the canary that took the request.
     pub alternative: Option<&'a str>,
@@ -76,7 +76,7 @@ pub struct Record<'a> {
 impl Record<'_> {
     /// Whether no Ingress speaks for the host.
     pub fn is_unrouted(&self) -> bool {
-        self.failure == Some(Failure::NoRoute) && self.route.is_none()
+        self.route.is_none() && self.upstream_name.is_some()
     }
 
     /// Whether the client got a whole answer, whatever it said.

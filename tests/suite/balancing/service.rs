@@ -143,13 +143,14 @@ fn run(algorithm: &Algorithm, scenario: &Scenario, seed: u64) -> Outcome {
     }
 }
 
-/// When the clock of the backend began, to the nanosecond: what it rounds is then the same in every run.
+/// A whole number of seconds after the clock of the backend began, to the nanosecond: what it rounds is then the same in every
+/// run. Its endpoints were made before, however slow that was.
 fn epoch(backend: &BackendRef) -> Instant {
     let now = Instant::now();
     let micros = backend.live.micros(now);
     let before = (0..1_000).filter_map(|nanos| now.checked_sub(Duration::from_nanos(nanos)));
     let whole = before.take_while(|at| backend.live.micros(*at) == micros).last().unwrap_or(now);
-    whole - Duration::from_micros(micros)
+    whole - Duration::from_micros(micros) + Duration::from_secs(60)
 }
 
 const SECOND: u64 = 1_000_000_000;

@@ -61,9 +61,11 @@ fn the_service_port_is_told_as_the_ingress_writes_it() {
     let log = AccessLog::start(writer, LogFormat::Text, Arc::default()).unwrap();
     let bed = Bed::with(&manifests, Limits::default(), 1, Some(Arc::clone(&log)));
     for host in ["a.example", "b.example"] {
-        talk(bed.http, &format!("GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"));
+        talk(bed.http, &format!("GET /x?q=1 HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"));
     }
-    let told: Vec<_> = errors.heads().iter().map(|head| field(head, "X-Service-Port").map(str::to_owned)).collect();
+    let heads = errors.heads();
+    assert!(heads.iter().all(|head| head.starts_with("GET /?q=1 HTTP/1.1\r\n")), "{heads:?}");
+    let told: Vec<_> = heads.iter().map(|head| field(head, "X-Service-Port").map(str::to_owned)).collect();
     assert_eq!(told, [Some("80".to_owned()), Some("http".to_owned())]);
     drop(bed);
     assert!(log.settle(Duration::from_secs(10)));
@@ -71,6 +73,17 @@ fn the_service_port_is_told_as_the_ingress_writes_it() {
     let text = reading.join().unwrap().unwrap();
     let names: Vec<_> = text.lines().map(|line| line.split(['[', ']']).nth(3)).collect();
     assert_eq!(names, [Some("default-web-80"), Some("default-web-http")], "{text}");
+}
+
+#[test]
+fn cookies_stay_in_the_order_in_which_the_back_end_sets_them() {
+    let web = Echo::start("Set-Cookie: x=1\r\nSet-Cookie: a=1; Path=/one/\r\nSet-Cookie: a=2; Path=/\r\n");
+    for more in [&[("proxy-cookie-path", "/one/ /")][..], &[("proxy-cookie-domain", "internal a.example")]] {
+        let answer = ask(&serving(&web, &nginx(more), ""), "GET /", "");
+        let cookies: Vec<_> = answer.lines().filter_map(|line| line.strip_prefix("Set-Cookie: ")).collect();
+        let first = if more[0].0 == "proxy-cookie-path" { "a=1; Path=/" } else { "a=1; Path=/one/" };
+        assert_eq!(cookies, ["x=1", first, "a=2; Path=/"], "{answer}");
+    }
 }
 
 #[test]
@@ -114,8 +127,11 @@ fn a_client_that_leaves_while_an_error_page_is_fetched_is_logged_as_gone() {
     let bed = Bed::with(&(manifests + &config), Limits::default(), 1, Some(Arc::clone(&log)));
     let mut client = TcpStream::connect(bed.http).unwrap();
     client.write_all(b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n").unwrap();
-    let _asked = silent.accept().unwrap();
+    let (mut asked, _) = silent.accept().unwrap();
+    assert!(asked.read(&mut [0; 4096]).unwrap() > 0);
     drop(client);
+    // Whoever waits for it lets go of the connection when the client is gone.
+    assert_eq!(asked.read(&mut [0; 4096]).unwrap_or_default(), 0);
     drop(bed);
     assert!(log.settle(Duration::from_secs(10)));
     drop(log);

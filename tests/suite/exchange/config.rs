@@ -156,14 +156,42 @@ fn fields_are_set_hidden_and_passed_as_the_keys_say() {
 }
 
 #[test]
+fn an_ingress_may_do_without_the_firewall_that_all_are_to_have() {
+    let (address, backend) = answer_once(ANSWER, 0);
+    let off = "nginx.ingress.kubernetes.io/enable-modsecurity: 'false'";
+    let manifests = service("web", &[address])
+        + &ingress("web", "a.example", "/", "web", "")
+        + &ingress("crs", "b.example", "/", "web", "nginx.ingress.kubernetes.io/enable-owasp-core-rules: 'false'")
+        + &ingress("without", "c.example", "/", "web", off)
+        + &ingress(
+            "id",
+            "d.example",
+            "/",
+            "web",
+            &format!("{off}, nginx.ingress.kubernetes.io/modsecurity-transaction-id: x"),
+        )
+        + &global("enable-modsecurity: 'true'");
+    let bed = Bed::start(&manifests);
+    for (host, status) in [("a", "503"), ("b", "503"), ("d", "503"), ("c", "200")] {
+        let answer = talk(bed.http, &format!("GET / HTTP/1.1\r\nHost: {host}.example\r\nConnection: close\r\n\r\n"));
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{host}: {answer}");
+    }
+    backend.join().unwrap();
+}
+
+#[test]
 fn fields_of_answers_may_have_variables_of_the_request() {
-    let values = "X-A: '$namespace/$ingress_name', X-C: 'id $req_id', X-D: '$remote_addr at $host', x-powered-by: '$request_method'";
+    let values = "x-set: '$http_absent', X-A: '$namespace/$ingress_name', X-C: 'id $req_id', X-D: '$remote_addr at $host', x-powered-by: '$request_method'";
     let config = global("add-headers: default/added") + &map("added", values);
     let (_, answer) = exchange(&config, "X-Request-ID: rid\r\n");
     for line in ["X-A: default/web", "X-C: id rid", "X-D: 127.0.0.1 at a.example", "x-powered-by: GET"] {
         assert!(answer.contains(&format!("\r\n{line}\r\n")), "{line}: {answer}");
     }
     assert!(!answer.contains("php"), "{answer}");
+    assert!(
+        !answer.to_ascii_lowercase().contains("\r\nx-set:"),
+        "a text that says nothing takes the field away: {answer}"
+    );
     let bed = Bed::start(&config);
     let answer = talk(bed.http, "GET / HTTP/1.1\r\nHost: b.example\r\nX-Request-ID: rid\r\nConnection: close\r\n\r\n");
     for line in ["X-A: /", "X-C: id rid", "X-D: 127.0.0.1 at b.example"] {

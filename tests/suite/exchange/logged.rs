@@ -6,23 +6,28 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use fairlead::ir::Name;
 use fairlead::settings::{Limits, LogFormat};
 use fairlead::telemetry::AccessLog;
 
 use super::config::{global, map, web};
 use super::plain::talk;
-use crate::bed::Bed;
+use crate::bed::{Bed, ingress, service};
 use crate::clients::{h2, h2_get, tls};
 use crate::origin::Origin;
 
 /// An access log, and what will have been written to it.
 fn read_log() -> (Arc<AccessLog>, JoinHandle<std::io::Result<String>>) {
+    read_log_as(LogFormat::Text)
+}
+
+fn read_log_as(format: LogFormat) -> (Arc<AccessLog>, JoinHandle<std::io::Result<String>>) {
     let (mut reader, writer) = std::io::pipe().unwrap();
     let reading = std::thread::spawn(move || {
         let mut text = String::new();
         reader.read_to_string(&mut text).map(|_| text)
     });
-    (AccessLog::start(writer, LogFormat::Text, Arc::default()).unwrap(), reading)
+    (AccessLog::start(writer, format, Arc::default()).unwrap(), reading)
 }
 
 /// What of these requests is logged under these keys: one that a route takes, one for a host of nobody.
@@ -177,6 +182,82 @@ fn variables_of_connection_and_answer_have_the_values_that_nginx_gives_them() {
     assert_eq!((&first["n"], &second["n"]), (&1.into(), &2.into()));
     assert!(first["c"].as_u64() > Some(0) && first["c"] == second["c"], "{first} {second}");
     assert!(first["header"].as_f64().is_some_and(|time| time < 10.0) && second["connect"] == 0.0, "{first} {second}");
+}
+
+#[test]
+fn the_default_backend_is_called_what_ingress_nginx_calls_it() {
+    let (web, rest) = (Origin::start("web"), Origin::start("rest"));
+    let path = |name: &str, host: &str, more: &str| ingress(name, host, "/shop", "web", more);
+    let manifests = service("web", &[web.address])
+        + &service("rest", &[rest.address])
+        + &path("web", "a.example", "")
+        + &path("closed", "c.example", "nginx.ingress.kubernetes.io/auth-type: digest")
+        + &path("own", "d.example", "")
+            .replace("spec:\n", "spec:\n  defaultBackend: {service: {name: rest, port: {name: http}}}\n")
+        + &global(
+            "log-format-upstream: '$host $proxy_upstream_name [$namespace/$ingress_name] $status', \
+             enable-access-log-for-default-backend: 'true', add-headers: default/added",
+        )
+        + &map("added", "X-Where: '$namespace/$ingress_name $proxy_upstream_name'");
+    for is_there in [true, false] {
+        let (log, reading) = read_log();
+        let bed = Bed::told(&manifests, Limits::default(), 1, Some(Arc::clone(&log)), |options| {
+            options.default_backend_service = is_there.then(|| Name::new("default", "rest"));
+        });
+        let answers: Vec<_> = [("a", "/shop"), ("a", "/"), ("b", "/"), ("c", "/"), ("d", "/")]
+            .map(|(host, path)| {
+                talk(bed.http, &format!("GET {path} HTTP/1.1\r\nHost: {host}.example\r\nConnection: close\r\n\r\n"))
+            })
+            .into();
+        let status = if is_there { 200 } else { 404 };
+        let default = "upstream-default-backend";
+        let closed = if is_there { "- [default/closed] 503" } else { "upstream-default-backend [default/closed] 404" };
+        let expected = format!(
+            "a.example default-web-http [default/web] 200\na.example {default} [default/web] {status}\n\
+             b.example {default} [-/-] {status}\nc.example {closed}\nd.example default-rest-http [default/own] 200\n"
+        );
+        assert!(answers[1].contains(&format!("\r\nX-Where: default/web {default}\r\n")), "{}", answers[1]);
+        if is_there {
+            assert!(answers[2].contains(&format!("\r\nX-Where: / {default}\r\n")), "{}", answers[2]);
+        }
+        drop(bed);
+        assert!(log.settle(Duration::from_secs(10)));
+        drop(log);
+        assert_eq!(reading.join().unwrap().unwrap(), expected);
+    }
+}
+
+#[test]
+fn the_default_line_is_escaped_as_the_keys_say() {
+    let origin = Origin::start("web");
+    let asked = |keys: &str| {
+        let lines = lines(origin.address, &global(keys), |bed| {
+            talk(bed.http, "GET / HTTP/1.1\r\nHost: a.example\r\nUser-Agent: a \"q\"\r\nConnection: close\r\n\r\n");
+        });
+        lines.into_iter().next().unwrap()
+    };
+    for (keys, user, referer, agent) in [
+        ("log-format-escape-json: 'false'", "- - [", "\"-\" ", r#""a \x22q\x22""#),
+        ("log-format-escape-json: 'true'", "-  [", "\"\" ", r#""a \"q\"""#),
+        ("log-format-escape-none: 'true'", "-  [", "\"\" ", r#""a "q"""#),
+    ] {
+        let line = asked(keys);
+        assert!(
+            line.starts_with(&format!("127.0.0.1 {user}")) && line.contains(&format!("{referer}{agent} ")),
+            "{line}"
+        );
+        assert!(line.contains(" [default-web-http] [] 127.0.0.1:"), "{line}");
+    }
+    // A line in JSON has no other escapes.
+    let (log, reading) = read_log_as(LogFormat::Json);
+    let config = web(origin.address) + &global("log-format-escape-none: 'true'");
+    let bed = Bed::with(&config, Limits::default(), 1, Some(Arc::clone(&log)));
+    talk(bed.http, "GET / HTTP/1.1\r\nHost: a.example\r\nUser-Agent: a \"q\"\r\nConnection: close\r\n\r\n");
+    drop(bed);
+    assert!(log.settle(Duration::from_secs(10)));
+    drop(log);
+    let line: serde_json::Value = serde_json::from_str(&reading.join().unwrap().unwrap()).unwrap();
+    assert_eq!(line["user_agent"], "a \"q\"");
 }
 
 #[test]

@@ -275,27 +275,32 @@ fn a_connection_that_breaks_counts_once_however_many_calls_wait_for_it() {
     let bed = Bed::with(&manifests, fairlead::settings::Limits::default(), 1, None);
     let back_end = std::thread::spawn(move || {
         use std::io::{Read, Write};
-        let (mut socket, _) = broken.accept().unwrap();
-        // SETTINGS, so that streams are begun; then silence until they are, and a reset.
-        socket.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).unwrap();
-        std::thread::sleep(Duration::from_millis(300));
-        socket.read_exact(&mut [0; 24]).unwrap();
+        for _ in 0..5 {
+            let (mut socket, _) = broken.accept().unwrap();
+            // SETTINGS, so that streams are begun; then silence until they are, and a reset.
+            socket.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).unwrap();
+            std::thread::sleep(Duration::from_millis(300));
+            socket.read_exact(&mut [0; 24]).unwrap();
+        }
     });
     run(async {
         let client = h2(TcpStream::connect(bed.http).await.unwrap()).await;
-        let calls = (0..40).map(|_| {
-            let client = client.clone();
-            async move {
-                let (response, _) = client.ready().await.unwrap().send_request(post("/echo"), true).unwrap();
-                response.await.unwrap().status().as_u16()
-            }
-        });
-        let statuses = futures::future::join_all(calls).await;
-        let failed = statuses.iter().filter(|status| **status == 502).count();
-        assert!(failed > 10, "it had many of them: {statuses:?}");
+        for breaks in 1..=5 {
+            let calls = (0..40).map(|_| {
+                let client = client.clone();
+                async move {
+                    let (response, _) = client.ready().await.unwrap().send_request(post("/echo"), true).unwrap();
+                    response.await.unwrap().status().as_u16()
+                }
+            });
+            let statuses = futures::future::join_all(calls).await;
+            let failed = statuses.iter().filter(|status| **status == 502).count();
+            assert!(failed > 10, "it had many of them: {statuses:?}");
+            let expected = if breaks < 5 { "ready" } else { "ejected" };
+            assert_eq!(bed.standing(address).0, expected, "{breaks} breaks");
+        }
     });
     back_end.join().unwrap();
-    assert_eq!(bed.standing(address).0, "ready");
 }
 
 #[test]

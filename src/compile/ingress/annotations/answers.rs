@@ -63,7 +63,10 @@ pub(super) const ROWS: &[Row] = &[
             "answers with these statuses are replaced by one of `default-backend`, else of \
          `--default-backend-service`",
         )
-        .unlike("an answer below 400 never takes the place of a refusal (401, 403, 429, 503 of ours)"),
+        .unlike(
+            "an answer below 400 never takes the place of a refusal (401, 403, 429, 503 of ours); where nobody answers in place \
+             of errors they pass as they are, and are no 404",
+        ),
     both("default-backend", Honoured(default_backend))
         .takes("write the name of a Service of the namespace")
         .does("", "answers where the back end has no endpoint"),

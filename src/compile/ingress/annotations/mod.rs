@@ -432,6 +432,10 @@ fn apply(row: &Row, value: &Value<'_>, settings: &mut Settings) -> Option<Findin
         }
         Effect::Guards { guard, off } => {
             if means(value.text, off) {
+                // An annotation goes before the key of its name.
+                if !off.is_empty() && config_map::rows().any(|key| key.name == name) {
+                    settings.guards.retain(|own| *own != guard);
+                }
                 return None;
             }
             if guard.is_raw() && settings.snippets.treatment.unknown == snippet::Unknown::Ignored {

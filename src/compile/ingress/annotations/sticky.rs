@@ -65,7 +65,7 @@ pub(super) const ROWS: &[Row] = &[
         .takes("write an absolute path, as in /, without white space and ;")
         .for_port()
         .medium()
-        .does("", "the path of the route if not set"),
+        .does("", "the path of the route if not set, of a regular expression the text that it begins with"),
     both("session-cookie-samesite", Honoured(same_site))
         .takes("one of: None, Lax, Strict")
         .for_port()

@@ -30,10 +30,14 @@ fn ewma_asks_one_that_hung_as_soon_as_its_time_is_over_and_gives_it_its_share_wh
     let told = |flight: &mut InFlight, verdict, began: Instant, ended: Instant| {
         judge(&backend, flight, verdict, &Span { began, since: began, ended, is_measured: true });
     };
+    let quick = |places: &[usize], began: Instant| {
+        for place in places {
+            let mut flight = Arc::clone(&set.candidates[*place]).begin();
+            told(&mut flight, Verdict::Answered(200), began, began + Duration::from_millis(5));
+        }
+    };
     let start = Instant::now();
-    for candidate in set.candidates.iter() {
-        told(&mut Arc::clone(candidate).begin(), Verdict::Answered(200), start, start + Duration::from_millis(5));
-    }
+    quick(&[0, 1, 2, 3], start);
     // Twenty requests hang for a minute: five of them eject it, and the others are told of later.
     let mut hung: Vec<InFlight> = (0..20).map(|_| Arc::clone(&set.candidates[1]).begin()).collect();
     let late = start + Duration::from_secs(60);
@@ -41,6 +45,7 @@ fn ewma_asks_one_that_hung_as_soon_as_its_time_is_over_and_gives_it_its_share_wh
     assert_eq!(set.candidates[1].standing().as_str(), "ejected");
     drop(hung);
     let due = late + Duration::from_secs(10);
+    quick(&[0, 2, 3], due);
     let picked =
         |now: Instant, count: usize| (0..count).filter(|_| place(&pick(&backend, &ask_at(now)).unwrap()) == 1).count();
     assert_eq!(picked(due - Duration::from_secs(1), 100), 0);
@@ -58,4 +63,27 @@ fn ewma_asks_one_that_hung_as_soon_as_its_time_is_over_and_gives_it_its_share_wh
     drop(old);
     let share = picked(due + Duration::from_secs(1), 10_000);
     assert!((2_000..3_000).contains(&share), "{share} of 10,000");
+}
+
+#[test]
+fn ewma_takes_one_that_comes_back_for_as_quick_as_its_first_answer() {
+    fastrand::seed(13);
+    let world = World::new();
+    let backend = with(&many(&world, &Ewma, 4), |balancing| {
+        balancing.passive = Some(PassiveCheck { consecutive: 1, ..PassiveCheck::default() });
+    });
+    let set = backend.live.endpoints.load_full();
+    let told = |place: usize, verdict, began: Instant, took: Duration| {
+        let span = Span { began, since: began, ended: began + took, is_measured: true };
+        judge(&backend, &mut Arc::clone(&set.candidates[place]).begin(), verdict, &span);
+    };
+    let start = Instant::now();
+    told(1, Verdict::Failed(Fault::Connect), start, Duration::ZERO);
+    let due = start + Duration::from_secs(10);
+    let slow = Duration::from_secs(2);
+    told(1, Verdict::Answered(200), due, slow);
+    assert_eq!((set.candidates[1].standing().as_str(), set.candidates[1].latency()), ("ready", Some(slow)));
+    [0, 2, 3].iter().for_each(|place| told(*place, Verdict::Answered(200), due + slow, Duration::from_millis(5)));
+    let ask = Ask { worker: 0, tried: &[], pinned: None, now: due + slow, hash: &|_| None };
+    assert!((0..1_000).all(|_| place(&pick(&backend, &ask).unwrap()) != 1));
 }

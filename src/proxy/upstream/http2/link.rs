@@ -95,6 +95,8 @@ pub(super) struct LinkState {
     heard: Cell<u64>,
     /// What `heard` was when a request went unanswered: as long as it is the same, nobody may be there.
     doubted: Cell<Option<u64>>,
+    /// A request has told that it broke.
+    is_told: Cell<bool>,
     line: Rc<Line>,
 }
 
@@ -115,6 +117,11 @@ impl LinkState {
             self.doubted.set(Some(before));
         }
         self.line.room.notify_one();
+    }
+
+    /// Whether no request has told yet that it broke; from now on one has.
+    pub(super) fn is_first_to_break(&self) -> bool {
+        !self.is_told.replace(true)
     }
 
     fn is_doubtful(&self) -> bool {
@@ -313,6 +320,7 @@ async fn make(
         is_over: Cell::new(false),
         heard: Cell::new(0),
         doubted: Cell::new(None),
+        is_told: Cell::new(false),
         line,
     });
     tokio::task::spawn_local(drive(connection, tap, Rc::clone(&state)));

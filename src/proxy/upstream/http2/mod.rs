@@ -211,6 +211,13 @@ impl Http2Upstream {
     }
 }
 
+impl Http2Upstream {
+    /// Whether no other stream has told yet that the connection broke.
+    pub fn is_first_to_break(&self) -> bool {
+        self.state.is_first_to_break()
+    }
+}
+
 impl Drop for Http2Upstream {
     fn drop(&mut self) {
         let is_unanswered = self.response.get_mut().is_some();
