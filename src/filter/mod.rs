@@ -116,7 +116,25 @@ pub type Asked<'f, 'a> = &'f dyn Fn(&'a RequestHead) -> Request<'a>;
 /// What is set on a response, ours too: `answers` on all, `filters` on those of a route. HSTS yields to what is said of all,
 /// that to what is said of a route, and both to CORS, as where nginx's outer levels come first. A text with variables says
 /// nothing of a request that could not be read. `asked` is called for the texts that have some.
+#[inline]
 pub fn fields<'a>(
+    answers: Option<&'a ir::Answers>,
+    filters: Option<&'a ir::Filters>,
+    answered: Answered<'a>,
+    asked: Asked<'_, 'a>,
+) -> ResponseFields<'a> {
+    // As it is for most.
+    let is_tls = answered.way.is_tls;
+    let sets = |filters: &ir::Filters| {
+        (is_tls && filters.hsts.is_some()) || filters.cors.is_some() || filters.response.is_some()
+    };
+    if answers.is_none() && !filters.is_some_and(sets) {
+        return ResponseFields::new();
+    }
+    set_fields(answers, filters, answered, asked)
+}
+
+fn set_fields<'a>(
     answers: Option<&'a ir::Answers>,
     filters: Option<&'a ir::Filters>,
     answered: Answered<'a>,

@@ -306,12 +306,22 @@ impl Drop for InFlight {
     fn drop(&mut self) {
         self.endpoint.in_flight.fetch_sub(1, Ordering::Relaxed);
         self.end_probe();
-        if let Some(Wait { began, millis }) = &self.wait
-            && self.endpoint.is_same_since(*began, u32::try_from(millis / 100).map_or(u32::MAX, |tenths| tenths + 1))
-        {
-            let waited = tokio::time::Instant::now().into_std().saturating_duration_since(*began);
+        if let Some(wait) = &self.wait {
+            wait.abandoned(&self.endpoint);
+        }
+    }
+}
+
+impl Wait {
+    /// Nobody waits any longer.
+    #[cold]
+    fn abandoned(&self, endpoint: &Endpoint) {
+        let Wait { began, millis } = *self;
+        let tenths = u32::try_from(millis / 100).map_or(u32::MAX, |tenths| tenths.saturating_add(1));
+        if endpoint.is_same_since(began, tenths) {
+            let waited = tokio::time::Instant::now().into_std().saturating_duration_since(began);
             let now = millis.wrapping_add(u64::try_from(waited.as_millis()).unwrap_or(u64::MAX));
-            self.endpoint.abandoned(waited, now);
+            endpoint.abandoned(waited, now);
         }
     }
 }

@@ -60,7 +60,8 @@ pub async fn answer<C: Client>(
     if let Some(access) = &route.rule.filters.access {
         edits.withhold(access, head);
     }
-    let authority = head.part(head.authority);
+    let globals = table.table().globals();
+    let host = note.told_host(globals, head).unwrap_or_else(|| head.part(head.authority));
     let (id, method) = (note.id, &head.method);
     let outgoing = Outgoing {
         head,
@@ -68,12 +69,12 @@ pub async fn answer<C: Client>(
         method,
         path: b"/",
         query: head.query(),
-        host: authority,
-        forwarded_host: authority,
+        host,
+        forwarded_host: host,
         prefix: None,
         request_id: id.octets(Some(head)),
         peer: seen.as_deref().unwrap_or_else(|| client.peer()),
-        rules: &table.table().globals().requests,
+        rules: &globals.requests,
         route: Some(&route.rule),
         framing: Framing::None,
         is_http10: false,
@@ -93,7 +94,6 @@ pub async fn answer<C: Client>(
         answered.response.status = reply.status;
     }
     note.attempt_ended(Instant::now());
-    let globals = table.table().globals();
     let way =
         Way { request: &outgoing, route, globals, close, refusal: &reply.fields, cookies: &[], cache_status: None };
     respond::forward(worker, client, way, answered, &mut upload, note).await

@@ -133,14 +133,14 @@ async fn serve<C: Client>(
         admitted = Box::pin(guard::admit(&asker)).await?;
     }
     let Some(mut backend) = backend else { return Err(Reply::failed(404, Failure::NoRoute).into()) };
-    // Answers of others than the route's own backend are not kept, nor are clients by the cookies of one that stands in.
-    let (mut is_other, mut stands_in) = (false, false);
+    // Answers of others than the route's own backend are not kept.
+    let mut is_other = false;
     if let Some(fallback) = route.aside.as_ref().and_then(|aside| aside.fallback.as_ref())
         && backend.live.endpoints.load().candidates.is_empty()
     {
         errors::tell(&mut admitted.edits, head, route, 503);
         backend = fallback;
-        (is_other, stands_in) = (true, true);
+        is_other = true;
     }
     told.add(&mut admitted.edits);
     if let Some(canary) = canary::choose(backend, &request) {
@@ -211,7 +211,7 @@ async fn serve<C: Client>(
         return Box::pin(cached::serve(worker, client, &ask, note)).await.map(|()| None);
     }
     let mut answered = attempt::reach(worker, client, route, backend, &outgoing, &mut upload, note).await?;
-    if stands_in {
+    if answered.cookie.is_some() && route.is_stand_in(backend) {
         answered.cookie = None;
     }
     note.bytes_in += upload.received();
@@ -369,7 +369,7 @@ async fn send<C: Client>(
         worker.metrics().limit_hit(limit);
     }
     let fields = note.response_fields(table, client.peer(), head);
-    let ruled = head.and_then(|head| note.ruled(client.peer(), head, reply.status, reply.media_type()));
+    let ruled = head.and_then(|head| note.ruled(table, client.peer(), head, reply.status, reply.media_type()));
     let method = head.map(|head| &head.method);
     let sent = reply::queue(client, method, reply, note.id.octets(head), &fields, ruled.as_ref(), close);
     drop((fields, ruled));

@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 use tokio::time::Instant;
 
 use super::downstream::{Client, Peer};
+use super::forwarded;
 use super::logged::{self, Kept, Logged};
 use super::unread::Unread;
 use super::worker::Worker;
@@ -220,26 +221,33 @@ impl Note {
     ) -> filter::ResponseFields<'a> {
         let answered = filter::Answered { head, way: peer.way(), has_server: false };
         let filters = self.route().map(|route| &*route.rule.filters);
-        filter::fields(table.globals().answers.as_deref(), filters, answered, &|head| self.request(peer, head))
+        filter::fields(table.globals().answers.as_deref(), filters, answered, &|head| self.request(table, peer, head))
+    }
+
+    /// The host that the client asked for, where a proxy before us that is believed says it.
+    pub fn told_host<'a>(&self, globals: &ir::Globals, head: &'a RequestHead) -> Option<&'a [u8]> {
+        forwarded::host(globals.trust.as_deref().filter(|_| self.seen.is_some())?, head)
     }
 
     /// The request that `head` begins, as texts with variables see it.
-    fn request<'a>(&'a self, peer: &'a Peer, head: &'a RequestHead) -> filter::Request<'a> {
+    fn request<'a>(&'a self, table: &Pinned, peer: &'a Peer, head: &'a RequestHead) -> filter::Request<'a> {
         let peer = self.seen.as_deref().unwrap_or(peer);
         let route = self.route().map(|route| &*route.rule);
-        filter::Request { request_id: self.id.octets(Some(head)), route, ..peer.request(head) }
+        let forwarded_host = self.told_host(table.globals(), head);
+        filter::Request { forwarded_host, request_id: self.id.octets(Some(head)), route, ..peer.request(head) }
     }
 
     /// What the route changes of an answer of ours to `head`.
     pub fn ruled<'a>(
         &'a self,
+        table: &Pinned,
         peer: &Peer,
         head: &RequestHead,
         status: u16,
         media_type: &[u8],
     ) -> Option<filter::rules::Ruled<'a>> {
         let edits = self.route()?.rule.filters.response.as_ref()?;
-        filter::rules::judge(edits, status, Some(media_type), &self.request(peer, head))
+        filter::rules::judge(edits, status, Some(media_type), &self.request(table, peer, head))
     }
 
     /// Counts and logs the finished exchange: its head, or what is known of one that was refused. `table` says how.

@@ -132,6 +132,14 @@ impl Route {
         !has_fallback && self.rule.policy.cache.is_none() && backend.live.endpoints.load().candidates.is_empty()
     }
 
+    /// Whether it answers where the route's own has no endpoint. It keeps no sessions of that one's clients.
+    pub fn is_stand_in(&self, backend: &BackendRef) -> bool {
+        self.aside
+            .as_ref()
+            .and_then(|aside| aside.fallback.as_ref())
+            .is_some_and(|fallback| std::ptr::eq(fallback, backend))
+    }
+
     /// Who gets its requests.
     pub fn backend(&self) -> Option<&BackendRef> {
         match &self.target {

@@ -76,6 +76,31 @@ fn the_service_port_is_told_as_the_ingress_writes_it() {
 }
 
 #[test]
+fn answers_and_error_pages_know_the_host_that_a_trusted_proxy_tells() {
+    let (web, errors) = (Echo::start(""), Echo::start(""));
+    let pages =
+        nginx(&[("custom-http-errors", "403"), ("default-backend", "errors"), ("denylist-source-range", "127.0.0.1")]);
+    let manifests = service("web", &[web.address])
+        + &service("errors", &[errors.address])
+        + &ingress("web", "a.example", "/", "web", "")
+        + &ingress("pages", "a.example", "/pages", "web", &pages)
+        + &map("global", "use-forwarded-headers: 'true', add-headers: default/added")
+        + &map("added", "X-Host: '$best_http_host'");
+    let bed = Bed::start(&manifests);
+    for (path, expected) in [("/", 200), ("/pages", 403), ("/%zz", 400)] {
+        let answer = talk(
+            bed.http,
+            &format!(
+                "GET {path} HTTP/1.1\r\nHost: a.example\r\nX-Forwarded-Host: pub.example\r\nConnection: close\r\n\r\n"
+            ),
+        );
+        assert_eq!((status(&answer), field(&answer, "X-Host")), (expected, Some("pub.example")), "{path}: {answer}");
+    }
+    let asked = errors.heads().remove(0);
+    assert_eq!((field(&asked, "Host"), field(&asked, "X-Forwarded-Host")), (Some("pub.example"), Some("pub.example")));
+}
+
+#[test]
 fn cookies_stay_in_the_order_in_which_the_back_end_sets_them() {
     let web = Echo::start("Set-Cookie: x=1\r\nSet-Cookie: a=1; Path=/one/\r\nSet-Cookie: a=2; Path=/\r\n");
     for more in [&[("proxy-cookie-path", "/one/ /")][..], &[("proxy-cookie-domain", "internal a.example")]] {
