@@ -34,7 +34,7 @@ pub(super) fn apply(rules: &Rules, routes: &mut [Arc<Route>], shared: &mut Share
 
 /// What is said of a path goes on from what is said of its host, as far as nginx's words are passed on to paths.
 fn within(rules: &Rules, filters: &Filters) -> Filters {
-    let Rules { reply, answers, input, sends: _, host: _, access } = rules;
+    let Rules { reply, answers, input, sends: _, host: _, access, asks_as_client: _ } = rules;
     let external = filters.access.as_ref().and_then(|access| access.external.as_ref());
     let response = answers_of(answers, filters.response.as_deref(), external.is_some());
     if reply.is_some() {

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::ir::{AnswerAct, AnswerRule, External, Filters, FixedContent, Part, Route, SignIn, Template};
+use crate::ir::{
+    AnswerAct, AnswerRule, External, Filters, FixedContent, Mirror, Part, Piece, Rewrite, Route, SignIn, Template,
+    Wording,
+};
 
 /// Writes the names of `route` into all texts of `filters`.
 pub(super) fn fill(filters: &mut Filters, route: &Route) {
@@ -21,6 +24,14 @@ impl Names<'_> {
                 FixedContent::Page => {}
                 FixedContent::Location(text) | FixedContent::Text { text, .. } => self.write(text),
             }
+        }
+        if let Some(rewrite) = &mut filters.rewrite {
+            let Rewrite { path, query, .. } = Arc::make_mut(rewrite);
+            [Some(path), query.as_mut()].into_iter().flatten().for_each(|wording| self.word(wording));
+        }
+        if let Some(mirror) = &mut filters.mirror {
+            let Mirror { host, target, .. } = Arc::make_mut(mirror);
+            [host, target].into_iter().for_each(|text| self.write(text));
         }
         if let Some(edits) = &mut filters.request {
             let edits = Arc::make_mut(edits);
@@ -52,6 +63,16 @@ impl Names<'_> {
         }
     }
 
+    fn word(&self, wording: &mut Wording) {
+        for piece in &mut wording.0 {
+            if let Piece::Other(part) = piece
+                && let Some(name) = self.0.name(part)
+            {
+                *part = Part::Text(name);
+            }
+        }
+    }
+
     fn write(&self, template: &mut Template) {
         for part in &mut template.parts {
             if let Some(name) = self.0.name(part) {
@@ -63,7 +84,14 @@ impl Names<'_> {
 
 fn has_any(filters: &Filters) -> bool {
     let has = |text: &Template| text.parts.iter().any(Part::is_name);
-    let Filters { reply, request, response, access, .. } = filters;
+    let Filters { reply, request, response, access, rewrite, mirror, .. } = filters;
+    let of_rewrite = || {
+        rewrite.as_deref().is_some_and(|Rewrite { path, query, .. }| {
+            let mut pieces = path.0.iter().chain(query.iter().flat_map(|query| &query.0));
+            pieces.any(|piece| matches!(piece, Piece::Other(part) if part.is_name()))
+        })
+    };
+    let of_mirror = || mirror.as_deref().is_some_and(|Mirror { host, target, .. }| has(host) || has(target));
     let of_reply = || match reply.as_deref().map(|reply| &reply.content) {
         Some(FixedContent::Location(text) | FixedContent::Text { text, .. }) => has(text),
         Some(FixedContent::Page) | None => false,
@@ -97,5 +125,5 @@ fn has_any(filters: &Filters) -> bool {
                 || access.sign_in.as_deref().is_some_and(|SignIn { url, .. }| has(url))
         })
     };
-    of_reply() || of_request() || of_answers() || of_access()
+    of_reply() || of_request() || of_answers() || of_access() || of_rewrite() || of_mirror()
 }

@@ -22,8 +22,9 @@ pub fn at_host(redirect: &HostRedirect, request: &Request<'_>, path: &RoutingPat
         }
         HostRedirect::Moved { to, status, http_port, https_port } => {
             let usual = if request.is_tls { *https_port } else { *http_port };
+            let told = request.is_port_told.then(|| request.port.parse().ok()).flatten();
             // Writing to a vector cannot fail.
-            let _ = write!(location, "{to}:{}", request.head.port.unwrap_or(usual));
+            let _ = write!(location, "{to}:{}", told.or(request.head.port).unwrap_or(usual));
             location.extend_from_slice(request.path());
             location.extend_from_slice(request.query());
             if location.last() == Some(&b'/') {

@@ -203,6 +203,7 @@ pub(crate) mod tests {
             forwarded_host: None,
             request_id: b"id-1",
             port: "80",
+            is_port_told: false,
             route: None,
         }
     }

@@ -24,6 +24,8 @@ pub struct Request<'a> {
     pub request_id: &'a [u8],
     /// X-Forwarded-Port.
     pub port: &'a str,
+    /// A proxy that is believed says so.
+    pub is_port_told: bool,
     /// The route that took it, for texts that are not a route's own.
     pub route: Option<&'a Route>,
 }

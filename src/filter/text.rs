@@ -3,8 +3,9 @@
 use std::net::IpAddr;
 
 use super::Request;
-use crate::http1::RequestHead;
+use crate::http1::{Known, RequestHead};
 use crate::ir::{Part, Template};
+use crate::telemetry::access_log::basic_user;
 use crate::telemetry::moment;
 use crate::uri::{host, path};
 
@@ -45,6 +46,10 @@ pub(super) fn piece(part: &Part, request: &Request<'_>, write: &mut impl FnMut(&
     match part {
         Part::Text(text) => write(text.as_bytes()),
         Part::Address => write(request.client_text.as_bytes()),
+        Part::User => {
+            let user = head.fields.get(Known::Authorization).and_then(basic_user);
+            write(&user.unwrap_or_default());
+        }
         Part::Uri => {
             write(head.path());
             write(head.query());

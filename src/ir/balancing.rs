@@ -109,6 +109,8 @@ pub enum Part {
     Text(Arc<str>),
     /// `$remote_addr`: the address of the client.
     Address,
+    /// `$remote_user`: the name in `Authorization: Basic`, whoever asked for one.
+    User,
     /// `$request_uri`: path and query as the client wrote them.
     Uri,
     /// `$escaped_request_uri`: the same, escaped so that it can stand in a query.
@@ -204,6 +206,7 @@ impl fmt::Display for Part {
         match self {
             Part::Text(text) => f.write_str(text),
             Part::Address => f.write_str("$remote_addr"),
+            Part::User => f.write_str("$remote_user"),
             Part::Uri => f.write_str("$request_uri"),
             Part::EscapedUri => f.write_str("$escaped_request_uri"),
             Part::QueryMark => f.write_str("$is_args"),

@@ -1,5 +1,6 @@
 //! What happens to a request before and after the upstream.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -237,7 +238,7 @@ pub struct External {
     /// Path and query to ask for.
     pub target: Template,
     /// `auth-method`; `None` = GET.
-    pub method: Option<Arc<str>>,
+    pub method: Option<AuthMethod>,
     /// `auth-response-headers`: fields of its answer that the backend gets in place of the client's.
     pub fields: Box<[Arc<str>]>,
     /// `auth-request-redirect`: `X-Auth-Request-Redirect`; `None` = the target of the request.
@@ -248,6 +249,25 @@ pub struct External {
     pub always_cookies: bool,
     /// `auth-cache-key`: its answers are remembered.
     pub cache: Option<AuthCache>,
+}
+
+/// The method to ask a service with.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum AuthMethod {
+    /// That of the client.
+    OfClient,
+    /// This one, whatever the client's is.
+    Named(Arc<str>),
+}
+
+impl fmt::Display for AuthMethod {
+    /// As nginx would have it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            AuthMethod::OfClient => "$request_method",
+            AuthMethod::Named(name) => name,
+        })
+    }
 }
 
 /// How long answers of a service are remembered.

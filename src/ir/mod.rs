@@ -41,8 +41,8 @@ pub use self::certificate::{Certificate, CertificateOrigin};
 pub use self::compression::{Coding, Compression, Tuning};
 pub use self::edits::{AnswerAct, AnswerRule, InputEdit, RequestEdits, ResponseEdits};
 pub use self::filters::{
-    Access, AccessRule, AuthCache, Basic, Cors, ErrorPages, External, Filters, FixedContent, FixedReply, Hsts, LimitBy,
-    Mirror, OriginPattern, Origins, RateLimits, Redirect, SignIn, SlashRedirect, TlsRedirect,
+    Access, AccessRule, AuthCache, AuthMethod, Basic, Cors, ErrorPages, External, Filters, FixedContent, FixedReply,
+    Hsts, LimitBy, Mirror, OriginPattern, Origins, RateLimits, Redirect, SignIn, SlashRedirect, TlsRedirect,
 };
 pub use self::front::{Alias, Aliases, HostRedirect};
 pub use self::globals::{

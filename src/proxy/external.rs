@@ -23,7 +23,7 @@ use super::upload::{BodyRules, Upload};
 use crate::filter::cache::Control;
 use crate::filter::{Request, text};
 use crate::http1::{Framing, ResponseHead};
-use crate::ir::{AuthCache, External, SignIn};
+use crate::ir::{AuthCache, AuthMethod, External, SignIn};
 use crate::live::Silence;
 use crate::table::{BackendRef, Route};
 use crate::telemetry::Failure;
@@ -237,13 +237,17 @@ async fn fetch<C: Client>(asker: &Asker<'_, C>, external: &External, backend: &B
     }
     let asked = text::visible(text::expand(&external.target, request));
     let (path, query) = asked.split_at(memchr::memchr(b'?', &asked).unwrap_or(asked.len()));
-    let method = external.method.as_ref().and_then(|method| Method::from_bytes(method.as_bytes()).ok());
+    let method = match &external.method {
+        None => Method::GET,
+        Some(AuthMethod::OfClient) => head.method.clone(),
+        Some(AuthMethod::Named(name)) => Method::from_bytes(name.as_bytes()).unwrap_or_default(),
+    };
     let mut note = Note::new(Instant::now());
     let id = note.id;
     let outgoing = Outgoing {
         head,
         edits: &edits,
-        method: method.as_ref().unwrap_or(&Method::GET),
+        method: &method,
         path,
         query,
         host: external.host.as_bytes(),

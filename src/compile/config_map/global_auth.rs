@@ -32,7 +32,7 @@ pub(in crate::compile) enum GlobalAuth {
 /// What the keys say.
 #[derive(Default)]
 pub(super) struct Said {
-    external: external::Said,
+    pub(super) external: external::Said,
     /// A value of a key that guards is wrong.
     pub(super) is_broken: bool,
 }

@@ -46,14 +46,14 @@ pub(super) const ROWS: &[Row] = &[
     sets(
         "global-allowed-response-headers",
         "",
-        |value, to| field_names(value).map(|names| to.keys.allowed_fields = names),
+        |value, to| field_names(value, |names| to.keys.allowed_fields = names),
         FIELDS,
         "the fields that `custom-headers` may set; none if not set",
     ),
     sets(
         "hide-headers",
         "",
-        |value, to| field_names(value).map(|names| to.answers.hidden = names),
+        |value, to| field_names(value, |names| to.answers.hidden = names),
         FIELDS,
         "fields of back ends that are not passed on",
     ),

@@ -162,7 +162,9 @@ const DEFAULT: &str = "$remote_addr - $remote_user [$time_local] \"$request\" $s
 
 /// Reads the text of a line. A variable that is none costs itself, not the line.
 fn format(value: &Value<'_>, to: &mut Read) -> Result<(), Refusal> {
-    let (parts, unknown) = parts_of(value.plain()?);
+    // A line of the log is one line, on how many it may be written.
+    let text = value.text.lines().map(str::trim_ascii).collect::<Vec<_>>().join(" ");
+    let (parts, unknown) = parts_of(Value { text: &text, ..*value }.plain()?);
     to.log.parts = Some(parts);
     let Some(name) = unknown else { return Ok(()) };
     let near = did_you_mean(&name, LogPart::NAMES.iter().copied());

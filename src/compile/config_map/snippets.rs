@@ -122,5 +122,7 @@ pub(super) fn finish(read: &mut Read, map: &ConfigMap, object: &Arc<Object>) {
     read.keys.http = http;
     read.keys.location = location;
     read.keys.server = server;
+    let said = &mut read.global_auth.external;
+    said.method = said.method.take().or(auth.method());
     read.global_lines = auth.lines();
 }

@@ -53,12 +53,15 @@ pub(super) fn is_field_name(text: &str) -> bool {
 }
 
 /// Names of header fields by comma, in lower case.
-pub(super) fn field_names(value: &Value<'_>) -> Result<Box<[Arc<str>]>, Refusal> {
-    let wrong = |part: &&str| Refusal::Invalid(format!("has {:?}, which is no name of a field", shorten(part)));
-    let parts = value.list()?;
-    let read = parts.iter().map(|part| match is_field_name(part) {
-        true => Ok(Arc::from(part.to_ascii_lowercase())),
-        false => Err(wrong(part)),
-    });
-    read.collect()
+pub(super) fn field_names(value: &Value<'_>, set: impl FnOnce(Box<[Arc<str>]>)) -> Result<(), Refusal> {
+    let (names, others): (Vec<&str>, Vec<&str>) = value.list()?.into_iter().partition(|part| is_field_name(part));
+    let wrong = others.first().map(|part| format!("has {:?}, which is no name of a field", shorten(part)));
+    match wrong {
+        Some(why) if names.is_empty() => return Err(Refusal::Invalid(why)),
+        _ => set(names.into_iter().map(|name| Arc::from(name.to_ascii_lowercase())).collect()),
+    }
+    match wrong {
+        Some(why) => Err(Refusal::Ignored(format!("{why}; the others count"), "mend it, or leave it out")),
+        None => Ok(()),
+    }
 }

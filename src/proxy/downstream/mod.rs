@@ -43,6 +43,8 @@ pub struct Peer {
     chain: Option<Box<str>>,
     /// `X-Forwarded-Port`: the listener's port, printed.
     port_text: Box<str>,
+    /// A proxy before us named it.
+    is_port_told: bool,
     /// The client's address, printed.
     client_text: Box<str>,
     /// The lines of a request that say who the client is, the same for every request.
@@ -75,6 +77,7 @@ impl Peer {
             other_scheme: None,
             chain: None,
             port_text: port.to_string().into(),
+            is_port_told: false,
             client_text: hop.to_string().into(),
             client_lines: Box::default(),
             way_lines: Box::default(),
@@ -101,6 +104,7 @@ impl Peer {
             other_scheme: told.scheme,
             chain: chain.map(String::into),
             port_text,
+            is_port_told: told.port.is_some(),
             client_text: address.ip().to_canonical().to_string().into(),
             client_lines: Box::default(),
             way_lines: Box::default(),
@@ -185,6 +189,7 @@ impl Peer {
             forwarded_host: None,
             request_id: b"",
             port: &self.port_text,
+            is_port_told: self.is_port_told,
             route: None,
         }
     }

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustls::version::{TLS12, TLS13};
 
+use super::filters::{Echo, ask, field, nginx, serving, status};
 use super::plain::{answer_once, talk};
 use crate::bed::{Bed, ingress, service};
 use crate::clients::{group_of, shake};
@@ -153,6 +154,17 @@ fn fields_are_set_hidden_and_passed_as_the_keys_say() {
     let bed = Bed::start(&(global("add-headers: default/added") + &map("added", "X-Set: ours")));
     let answer = talk(bed.http, "GET / HTTP/1.1\r\nHost: b.example\r\nConnection: close\r\n\r\n");
     assert!(answer.starts_with("HTTP/1.1 404 ") && answer.contains("\r\nX-Set: ours\r\n"), "{answer}");
+}
+
+#[test]
+fn of_a_list_with_one_wrong_part_the_others_count() {
+    let (web, errors) = (Echo::answering("404 None", "", ""), Echo::start(""));
+    let pairs = [("custom-headers", "fields"), ("default-backend", "errors")];
+    let keys = "custom-http-errors: '200, 404, demo', global-allowed-response-headers: 'X-Set, bad header!, X-B'";
+    let more = service("errors", &[errors.address]) + &map("fields", "X-Set: ours, X-B: b") + &global(keys);
+    let answer = ask(&serving(&web, &nginx(&pairs), &more), "GET /", "");
+    assert_eq!((status(&answer), field(&answer, "X-B")), (200, Some("b")), "{answer}");
+    assert_eq!(errors.heads().len(), 1);
 }
 
 #[test]

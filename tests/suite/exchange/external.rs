@@ -156,6 +156,21 @@ fn the_word_of_the_service_is_remembered_by_its_key() {
 }
 
 #[test]
+fn answers_may_be_remembered_by_user() {
+    let (web, auth) = (Echo::start(""), Echo::start(""));
+    let url = format!("http://127.0.0.1:{}/", auth.address.port());
+    let pairs = [("auth-url", &*url), ("auth-cache-key", "$remote_user$http_authorization")];
+    let bed = serving(&web, &nginx(&pairs), "");
+    let mut count = 0;
+    // ann:a, ann:b
+    for (basic, asked) in [("YW5uOmE=", 1), ("YW5uOmE=", 1), ("YW5uOmI=", 2), ("YW5uOmE=", 2)] {
+        assert_eq!(status(&ask(&bed, "GET /", &format!("Authorization: Basic {basic}\r\n"))), 200);
+        count += auth.heads().len();
+        assert_eq!(count, asked, "{basic}");
+    }
+}
+
+#[test]
 fn another_backend_answers_errors_and_where_there_is_no_endpoint() {
     let web = Echo::answering("404 Not Found", "", "theirs");
     let pages = Echo::answering("200 OK", "X-Page: yes\r\n", "sorry");

@@ -51,6 +51,12 @@ fn the_other_host_only_redirects_every_path_with_its_port() {
         assert_eq!((&*status, sent), ("308 Permanent Redirect", Some(location)), "{host}{target}");
     }
     assert_eq!(get(&bed, "a.example", "/x").2, "web /x");
+    let trusting =
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: global}\ndata: {use-forwarded-headers: 'true'}\n---\n";
+    let trusting = Bed::start(&(manifests.clone() + trusting));
+    let told = "GET /x HTTP/1.1\r\nHost: www.a.example:81\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Port: 444\r\nConnection: close\r\n\r\n";
+    let answer = talk(trusting.http, told);
+    assert!(answer.contains("\r\nLocation: https://a.example:444/x\r\n"), "{answer}");
     let other = Origin::start("other");
     bed.apply(&(manifests + &service("other", &[other.address]) + &ingress("www", "www.a.example", "/", "other", "")));
     assert_eq!(get(&bed, "www.a.example", "/").2, "other /", "rules of its own come first");
@@ -70,6 +76,13 @@ fn a_further_name_reaches_every_path_and_is_the_host_that_the_back_end_sees() {
     assert!(backend.join().unwrap().contains("\r\nHost: b.example\r\n"));
     bed.apply(&manifests.replace("b.example,~^c[0-9]", "not_a.name"));
     assert_eq!(get(&bed, "b.example", "/").0, "404 Not Found", "wrong ones are none");
+    bed.apply(&manifests.replace("b.example,~^c[0-9]", "*.b.example"));
+    for (host, status) in
+        [("x.b", "503"), ("x.y.b", "503"), ("x.y.z.b", "503"), ("b", "404"), (".b", "404"), ("xb", "404")]
+    {
+        let found = get(&bed, &format!("{host}.example"), "/more").0;
+        assert!(found.starts_with(status) || (host == ".b" && found.starts_with("400")), "{host}: {found}");
+    }
 }
 
 #[test]

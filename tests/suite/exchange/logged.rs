@@ -228,6 +228,16 @@ fn the_default_backend_is_called_what_ingress_nginx_calls_it() {
 }
 
 #[test]
+fn a_format_may_stand_on_several_lines() {
+    let origin = Origin::start("web");
+    let keys = global("log-format-upstream: \"{\\n  $status,\\r\\n\\t$request_method }\\n\"");
+    let lines = lines(origin.address, &keys, |bed| {
+        talk(bed.http, "GET / HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n");
+    });
+    assert_eq!(lines, ["{ 200, GET }"]);
+}
+
+#[test]
 fn the_default_line_is_escaped_as_the_keys_say() {
     let origin = Origin::start("web");
     let asked = |keys: &str| {

@@ -134,14 +134,17 @@ fn copies_that_come_back_end() {
 #[test]
 fn the_target_has_what_is_written_and_the_host_and_the_body_as_asked() {
     let (web, target) = (Echo::start(""), Target::start());
-    let url = target.url("/copies/$http_x_user?of=$request_method&$args");
+    let url = target.url("/copies/$http_x_user?of=$request_method&$args&to=$service_name-$ingress_name");
     let pairs = [("mirror-target", &*url), ("mirror-host", "copies.example"), ("mirror-request-body", "off")];
     let bed = serving(&web, &nginx(&pairs), "");
     let post =
         "POST /x?y=1 HTTP/1.1\r\nHost: a.example\r\nX-User: a b\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello";
     assert_eq!(status(&talk(bed.http, post)), 200);
     let (head, body) = target.next();
-    assert!(head.starts_with("POST /copies/a%20b?of=POST&y=1 HTTP/1.1\r\nHost: copies.example\r\n"), "{head}");
+    assert!(
+        head.starts_with("POST /copies/a%20b?of=POST&y=1&to=web-web HTTP/1.1\r\nHost: copies.example\r\n"),
+        "{head}"
+    );
     assert_eq!((field(&head, "Content-Length"), field(&head, "Transfer-Encoding"), body.len()), (None, None, 0));
     let sent = web.heads().remove(0);
     assert_eq!((field(&sent, "Host"), field(&sent, "Content-Length")), (Some("a.example"), Some("5")));

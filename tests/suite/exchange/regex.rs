@@ -40,6 +40,13 @@ fn the_back_end_gets_the_rewritten_path_with_the_query_and_escapes_of_the_client
             + &ingress("fixed", "a.example", "/fixed", "web", &rewrite("/other"))
             + &ingress("query", "a.example", "/query/(.*)", "web", &rewrite("/q?of=$1"))
             + &ingress("drop", "a.example", "/drop", "web", &rewrite("/d?"))
+            + &ingress(
+                "named",
+                "a.example",
+                "/named/(.*)",
+                "web",
+                &rewrite("/$namespace/$ingress_name/$service_name/$1"),
+            )
             + &ingress("plain", "a.example", "/plain", "web", "")),
     );
     for (sent, received) in [
@@ -50,6 +57,7 @@ fn the_back_end_gets_the_rewritten_path_with_the_query_and_escapes_of_the_client
         ("/fixed/and/more?q", "/other?q"),
         ("/query/x?y=2", "/q?of=x&y=2"),
         ("/drop?y=2", "/d"),
+        ("/named/x", "/default/named/web/x"),
         ("/plainly//x", "/plainly//x"),
     ] {
         let (status, _, body) = get(&bed, sent);

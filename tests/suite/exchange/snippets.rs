@@ -289,6 +289,10 @@ fn the_service_that_is_asked_gets_the_fields_and_the_method_of_its_snippet() {
             Some("a.example"),
         ),
         ("proxy_set_header X-Forwarded-For 192.0.2.9;", 200, "X-Forwarded-For", Some("127.0.0.1")),
+        ("proxy_set_header X-Forwarded-Proto $scheme;", 200, "X-Forwarded-Proto", Some("http")),
+        ("proxy_set_header X-Scheme $scheme;", 200, "X-Scheme", Some("http")),
+        ("proxy_pass_request_headers on; proxy_pass_request_body off; proxy_set_header X-B 1;", 200, "X-B", Some("1")),
+        ("proxy_pass_request_headers off;", 503, "X-A", None),
         ("proxy_set_header X-A $no_such;", 200, "X-A", None),
         ("if ($a) { return 200; }", 503, "X-A", None),
         ("return 200;", 503, "X-A", None),
@@ -307,6 +311,27 @@ fn the_service_that_is_asked_gets_the_fields_and_the_method_of_its_snippet() {
     let bed = serving(&web, &quoted("auth-snippet", "proxy_set_header My-Custom-Header 42;"), "");
     assert_eq!(status(&ask(&bed, "GET /", "")), 200, "nobody is asked");
     assert_eq!(field(&web.heads().remove(0), "My-Custom-Header"), None);
+}
+
+#[test]
+fn a_service_may_be_asked_with_the_method_of_the_client() {
+    let (web, auth) = (Echo::start(""), Echo::start(""));
+    let url = format!("http://127.0.0.1:{}/", auth.address.port());
+    let own = quoted("auth-snippet", "proxy_method $request_method;");
+    let of_all = global(&format!("global-auth-url: '{url}', global-auth-snippet: 'proxy_method $request_method;'"));
+    let named = nginx(&[("auth-url", &url), ("auth-method", "PUT")]);
+    for (annotations, map, methods) in [
+        (format!("{own}, {}", nginx(&[("auth-url", &url)])), "", ["POST", "GET"]),
+        (String::new(), &*of_all, ["POST", "GET"]),
+        (format!("{own}, {named}"), "", ["PUT", "PUT"]),
+    ] {
+        let bed = serving(&web, &annotations, map);
+        for (method, expected) in ["POST", "GET"].into_iter().zip(methods) {
+            assert_eq!(status(&ask(&bed, &format!("{method} /"), "")), 200, "{annotations}");
+            let asked = auth.heads().pop().unwrap();
+            assert!(asked.starts_with(&format!("{expected} / ")), "{annotations}: {asked}");
+        }
+    }
 }
 
 #[test]

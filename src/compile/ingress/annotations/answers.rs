@@ -115,18 +115,26 @@ fn custom_headers(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
 }
 
 fn statuses(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
-    let mut statuses = Vec::new();
+    let (mut statuses, mut wrong) = (Vec::new(), false);
     let least = if value.is_key() { 300 } else { 400 };
     for part in value.parts()?.into_iter().filter(|part| !part.is_empty()) {
         match part.parse() {
             Ok(status) if (least..600).contains(&status) => statuses.push(status),
-            _ => return Err(Refusal::Invalid(format!("has a part that is no status from {least} to 599"))),
+            _ => wrong = true,
         }
+    }
+    let why = || format!("has a part that is no status from {least} to 599");
+    // Of keys the others count, as in ingress-nginx.
+    if wrong && (statuses.is_empty() || !value.is_key()) {
+        return Err(Refusal::Invalid(why()));
     }
     statuses.sort_unstable();
     statuses.dedup();
     to.answers.statuses = Some(value.told(statuses.into()));
-    Ok(())
+    match wrong {
+        true => Err(Refusal::Ignored(format!("{}; the others count", why()), "mend it, or leave it out")),
+        false => Ok(()),
+    }
 }
 
 /// A label of RFC 1035, as names of Services are.

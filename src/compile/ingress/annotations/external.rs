@@ -9,7 +9,7 @@ use super::value::{Refusal, SWITCH, Value, is_of_url, shorten};
 use super::{Settings, template};
 use crate::compile::config_map;
 use crate::compile::said::Told;
-use crate::ir::{Kind, Part, Template};
+use crate::ir::{AuthMethod, Kind, Part, Template};
 use crate::settings::units;
 use crate::uri;
 
@@ -22,7 +22,7 @@ pub(in crate::compile) struct Said {
     /// `auth-url`.
     pub(in crate::compile) url: Option<Told<Url>>,
     /// `auth-method`.
-    pub(in crate::compile) method: Option<Arc<str>>,
+    pub(in crate::compile) method: Option<AuthMethod>,
     /// `auth-signin`.
     pub(in crate::compile) sign_in: Option<Template>,
     /// `auth-signin-redirect-param`.
@@ -230,7 +230,7 @@ pub(in crate::compile) fn method(value: &Value<'_>, to: &mut Said) -> Result<(),
     let text = value.plain()?;
     let known = METHODS.iter().find(|method| **method == text);
     let method = known.ok_or_else(|| Refusal::Invalid("is no method to ask with".to_owned()))?;
-    to.method = Some((*method).into());
+    to.method = Some(AuthMethod::Named((*method).into()));
     Ok(())
 }
 

@@ -22,7 +22,8 @@ const WHOLE: [&str; 12] = [
     "scheme",
 ];
 /// Further ones that a wrong name may mean.
-const FURTHER: [&str; 6] = ["hostname", "msec", "request_id", "server_port", "server_protocol", "time_iso8601"];
+const FURTHER: [&str; 7] =
+    ["hostname", "msec", "remote_user", "request_id", "server_port", "server_protocol", "time_iso8601"];
 /// Beginnings of variables whose rest is a name.
 const NAMED: [&str; 3] = ["arg_", "cookie_", "http_"];
 /// Beginnings that are written in their place.
@@ -112,6 +113,7 @@ fn variable(name: &str) -> Option<Part> {
     Some(match lower.as_str() {
         "remote_addr" | "binary_remote_addr" | "the_real_ip" => Part::Address,
         "proxy_add_x_forwarded_for" => Part::ForwardedFor,
+        "remote_user" => Part::User,
         "request_uri" => Part::Uri,
         "escaped_request_uri" => Part::EscapedUri,
         "is_args" => Part::QueryMark,

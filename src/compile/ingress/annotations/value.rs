@@ -182,9 +182,15 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// Words parted by white space.
+    /// Words parted by white space, which may be that between lines.
     pub(in crate::compile) fn words(&self) -> Result<impl Iterator<Item = &'a str>, Refusal> {
-        Ok(self.plain()?.split_ascii_whitespace())
+        for line in self.text.lines() {
+            self.part(line.trim()).plain()?;
+        }
+        if self.text.len() > LONGEST {
+            self.plain()?;
+        }
+        Ok(self.text.split_ascii_whitespace())
     }
 }
 

@@ -164,6 +164,11 @@ pub(super) fn is_sent_anyway(name: &str, value: &str) -> bool {
     SAME.iter().any(is_same)
 }
 
+/// Whether the field says how the client came.
+pub(super) fn is_scheme(name: &str) -> bool {
+    ["x-forwarded-proto", "x-forwarded-scheme", "x-scheme"].iter().any(|own| own.eq_ignore_ascii_case(name))
+}
+
 /// What is said of a field that is sent anyway.
 pub(super) fn anyway() -> Unread {
     Unread::needless("asks for what is sent anyway", "nothing; it can go")

@@ -127,6 +127,7 @@ pub(super) fn settle(
         }
         match level {
             Level::Auth => {
+                settings.external.method = settings.external.method.take().or(rules.method());
                 settings.external.lines.extend(rules.lines());
                 if settings.external.url.is_none() && !is_said("auth-url") {
                     problems.push(super::orphan(name, "auth-url").on(object, &annotation));

@@ -9,7 +9,9 @@ use crate::compile::ingress::annotations::template;
 use crate::compile::ingress::annotations::value::{Refusal, shorten};
 use crate::compile::nginx::{self, Statement};
 use crate::ir::networks::network;
-use crate::ir::{AccessRule, AnswerAct, AnswerRule, FixedContent, FixedReply, InputEdit, Networks, Severity, Template};
+use crate::ir::{
+    AccessRule, AnswerAct, AnswerRule, AuthMethod, FixedContent, FixedReply, InputEdit, Networks, Severity, Template,
+};
 
 /// Where a snippet stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,19 +44,27 @@ pub(in crate::compile) struct Rules {
     pub(in crate::compile) host: Option<Template>,
     /// `allow` and `deny`, in order.
     pub(in crate::compile) access: Vec<AccessRule>,
+    /// The service that is asked is asked with the method of the client.
+    pub(in crate::compile) asks_as_client: bool,
 }
 
 impl Rules {
     /// These, and then others.
     pub(in crate::compile) fn and(mut self, then: &Rules) -> Rules {
-        let Rules { reply, answers, input, sends, host, access } = then.clone();
+        let Rules { reply, answers, input, sends, host, access, asks_as_client } = then.clone();
         self.reply = self.reply.or(reply);
         self.answers.extend(answers);
         input.into_iter().for_each(|edit| self.enter(edit));
         sends.into_iter().for_each(|(name, text)| self.send(name, text));
         self.host = host.or(self.host);
         self.access.extend(access);
+        self.asks_as_client |= asks_as_client;
         self
+    }
+
+    /// The method to ask a service with, where they say one beside `auth-method`.
+    pub(in crate::compile) fn method(&self) -> Option<AuthMethod> {
+        self.asks_as_client.then_some(AuthMethod::OfClient)
     }
 
     /// The fields for a service that is asked; one that must not pass is empty.
@@ -65,7 +75,7 @@ impl Rules {
 
     /// What is too much of it, as a sentence part: all of it is done for every request.
     fn excess(&self) -> Option<String> {
-        let Rules { reply, answers, input, sends, host, access: _ } = self;
+        let Rules { reply, answers, input, sends, host, access: _, asks_as_client: _ } = self;
         let fields = answers.len() + input.len() + sends.len();
         let of_answers = answers.iter().filter_map(|rule| match &rule.act {
             AnswerAct::Add(text) | AnswerAct::Set(text) => Some(text),
@@ -219,7 +229,13 @@ impl Reading {
             "return" if matches!(level, Level::Location | Level::Server) => self.reply(words),
             "allow" | "deny" if is_on_the_way => self.access(name == "allow", words),
             "default_type" if matches!(level, Level::Location | Level::Server) => self.default_type(words),
+            "proxy_method" if level == Level::Auth && words == &["$request_method"] => {
+                self.rules.asks_as_client = true;
+                self.done("proxy_method", "auth-method")
+            }
             "proxy_method" if level == Level::Auth => self.typed("proxy_method", "auth-method", words),
+            "proxy_pass_request_headers" | "proxy_pass_request_body" if words == &["on"] => Err(fields::anyway()),
+            "proxy_pass_request_body" if level == Level::Auth && words == &["off"] => Err(fields::anyway()),
             "gzip" if is_on_the_way => self.gzip(words),
             other => match words::typed(other).filter(|_| is_on_the_way) {
                 Some((word, annotation)) => self.typed(word, annotation, words),
@@ -322,7 +338,9 @@ impl Reading {
             let why = "has no effect there, in ingress-nginx either, whose paths all set fields of their own";
             return Err(Unread::new(why, "write it into configuration-snippet"));
         }
-        if fields::is_sent_anyway(name, value) {
+        // A service that is asked who may come in is not told how the client came, unless it is to be.
+        let is_for_service = level == Level::Auth && fields::is_scheme(name);
+        if fields::is_sent_anyway(name, value) && !is_for_service {
             return Err(fields::anyway());
         }
         if name.eq_ignore_ascii_case("host") && level == Level::Location {
@@ -332,7 +350,9 @@ impl Reading {
             self.rules.host = Some(fields::text(value)?);
             return self.done("proxy_set_header", "upstream-vhost");
         }
-        fields::of_requests(name, value)?;
+        if !is_for_service {
+            fields::of_requests(name, value)?;
+        }
         let text = fields::text(value).map_err(|unread| Unread { withheld: Some(name.into()), ..unread })?;
         self.rules.send(name.into(), text);
         self.done("proxy_set_header", if level == Level::Auth { "auth-proxy-set-headers" } else { words::SEND })
