@@ -90,8 +90,8 @@ fn what_is_not_understood_leaves_nothing_of_the_snippet_behind() {
 #[test]
 fn what_was_to_be_sent_is_not_left_to_clients_to_say() {
     for text in [
-        "proxy_set_header X-User $remote_user;",
-        "more_set_input_headers 'X-User: $remote_user';",
+        "proxy_set_header X-User $upstream_addr;",
+        "more_set_input_headers 'X-User: $upstream_addr';",
         "more_set_input_headers -t text/html 'X-User: ann';",
         "more_clear_input_headers -s 200 X-User;",
     ] {
