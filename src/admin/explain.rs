@@ -326,8 +326,11 @@ fn finish(
     let mut backend = match outcome {
         Outcome::Backend { backend, rewritten } => {
             if let Some(rewritten) = rewritten {
-                let filter::Rewritten { path, query } = &*rewritten;
+                let filter::Rewritten { path, query, prefix } = &*rewritten;
                 tell(story, "filters", format!("send {path}{} upstream", query.escape_ascii()));
+                if let Some(prefix) = prefix {
+                    tell(story, "filters", format!("send X-Forwarded-Prefix: {} upstream", prefix.escape_ascii()));
+                }
             }
             backend
         }

@@ -26,8 +26,8 @@ impl Names<'_> {
             }
         }
         if let Some(rewrite) = &mut filters.rewrite {
-            let Rewrite { path, query, .. } = Arc::make_mut(rewrite);
-            [Some(path), query.as_mut()].into_iter().flatten().for_each(|wording| self.word(wording));
+            let Rewrite { path, query, prefix, .. } = Arc::make_mut(rewrite);
+            [Some(path), query.as_mut(), prefix.as_mut()].into_iter().flatten().for_each(|wording| self.word(wording));
         }
         if let Some(mirror) = &mut filters.mirror {
             let Mirror { host, target, .. } = Arc::make_mut(mirror);
@@ -86,8 +86,8 @@ fn has_any(filters: &Filters) -> bool {
     let has = |text: &Template| text.parts.iter().any(Part::is_name);
     let Filters { reply, request, response, access, rewrite, mirror, .. } = filters;
     let of_rewrite = || {
-        rewrite.as_deref().is_some_and(|Rewrite { path, query, .. }| {
-            let mut pieces = path.0.iter().chain(query.iter().flat_map(|query| &query.0));
+        rewrite.as_deref().is_some_and(|Rewrite { path, query, prefix, .. }| {
+            let mut pieces = [path].into_iter().chain(query).chain(prefix).flat_map(|wording| &wording.0);
             pieces.any(|piece| matches!(piece, Piece::Other(part) if part.is_name()))
         })
     };

@@ -13,6 +13,8 @@ pub struct Rewritten {
     pub path: Box<str>,
     /// The query with its `?`; empty when there is none.
     pub query: Box<[u8]>,
+    /// `X-Forwarded-Prefix`, where the rewrite says one.
+    pub prefix: Option<Box<[u8]>>,
 }
 
 /// What becomes of a request on a route with a rewrite. `Ok(None)`: it goes on as it is. A result that climbs above the
@@ -51,8 +53,14 @@ pub(super) fn apply(
     if target.first() != Some(&b'/') {
         target.insert(0, b'/');
     }
+    let prefix = rewrite.prefix.as_ref().map(|wording| {
+        let mut prefix = Vec::new();
+        write(&mut prefix, wording, request, &groups);
+        prefix.into_boxed_slice()
+    });
+    let prefix = prefix.filter(|prefix| !prefix.is_empty());
     match path::normalise(&target) {
-        Ok(path) => Ok(Some(Box::new(Rewritten { path: path.forward.into(), query: query.into() }))),
+        Ok(path) => Ok(Some(Box::new(Rewritten { path: path.forward.into(), query: query.into(), prefix }))),
         Err(_) => Err(Reply { failure: Some(Failure::BadRequest), ..Reply::plain(400) }),
     }
 }

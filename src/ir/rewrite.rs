@@ -1,7 +1,6 @@
 //! Paths and addresses that are put together from parts of a request.
 
 use std::fmt;
-use std::sync::Arc;
 
 use super::Part;
 
@@ -17,7 +16,7 @@ pub struct Rewrite {
     /// Not for the upstream: the client is sent there with a 302.
     pub is_redirect: bool,
     /// `X-Forwarded-Prefix` for the upstream.
-    pub prefix: Option<Arc<str>>,
+    pub prefix: Option<Wording>,
 }
 
 impl fmt::Display for Rewrite {

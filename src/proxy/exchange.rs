@@ -178,7 +178,7 @@ async fn serve<C: Client>(
             None => path.forward.as_bytes(),
         },
         query: rewritten.as_ref().map_or_else(|| head.query(), |rewritten| &rewritten.query),
-        prefix: filters.rewrite.as_ref().and_then(|own| own.prefix.as_deref()).map(str::as_bytes).or(prefix),
+        prefix: rewritten.as_ref().and_then(|rewritten| rewritten.prefix.as_deref()).or(prefix),
         host: admitted.edits.host().unwrap_or(asked_host),
         forwarded_host: asked_host,
         request_id,

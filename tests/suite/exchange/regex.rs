@@ -105,6 +105,20 @@ fn the_prefix_is_told_upstream_where_the_path_is_rewritten_and_a_client_cannot_s
 }
 
 #[test]
+fn the_prefix_may_be_what_a_group_took_and_nothing_else_of_a_client() {
+    for (prefix, told) in [("/shop/$1", "/shop/abc"), ("$1", "abc"), ("/$9", "/"), ("/$http_x", ""), ("/$arg_y", "")] {
+        let (address, backend) = answer_once(b"HTTP/1.1 204 No Content\r\n\r\n", 0);
+        let annotations = rewrite("/$2") + &format!(", nginx.ingress.kubernetes.io/x-forwarded-prefix: {prefix}");
+        let web = ingress("web", "a.example", "/x/([a-z]+)/(.*)", "web", &annotations);
+        let bed = Bed::start(&(service("web", &[address]) + &web));
+        talk(bed.http, "GET /x/abc/d?y=eve HTTP/1.1\r\nHost: a.example\r\nX: eve\r\nConnection: close\r\n\r\n");
+        let head = backend.join().unwrap();
+        let sent = head.lines().find_map(|line| line.strip_prefix("X-Forwarded-Prefix: ")).unwrap_or_default();
+        assert!(head.starts_with("GET /d?y=eve ") && sent == told, "{prefix}: {head}");
+    }
+}
+
+#[test]
 fn a_path_that_is_no_regular_expression_here_is_closed_and_no_other() {
     let origin = Origin::start("web");
     let bed = Bed::start(

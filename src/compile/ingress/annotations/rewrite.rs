@@ -7,7 +7,7 @@ use super::table::Effect::Honoured;
 use super::table::{Row, both};
 use super::value::{Refusal, Value, is_basic};
 use super::wording;
-use crate::ir::Rewrite;
+use crate::ir::{Part, Piece, Rewrite, Wording};
 
 pub(super) const ROWS: &[Row] = &[
     both("rewrite-target", Honoured(target))
@@ -25,9 +25,9 @@ pub(super) const ROWS: &[Row] = &[
         .for_ingress()
         .does("false", "the paths are regular expressions"),
     both("x-forwarded-prefix", Honoured(prefix))
-        .takes("write a path, as in /shop")
+        .takes("write a path, as in /shop or /$1")
         .medium()
-        .does("", "text of `X-Forwarded-Prefix`, where `rewrite-target` acts"),
+        .does("", "text of `X-Forwarded-Prefix`, where `rewrite-target` acts; `$1` to `$9` are groups of the path"),
 ];
 
 /// What an Ingress says about its paths.
@@ -40,7 +40,7 @@ pub(in crate::compile) struct Said {
     /// `rewrite-target` is wrong.
     is_broken: bool,
     /// `x-forwarded-prefix`.
-    prefix: Option<Arc<str>>,
+    prefix: Option<Wording>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -96,9 +96,15 @@ fn target(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
 
 fn prefix(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
     let text = value.plain()?;
-    if !text.bytes().all(is_basic) {
-        return Err(Refusal::Invalid("has more than letters, digits, -._~/:".to_owned()));
+    if !text.bytes().all(|octet| is_basic(octet) || octet == b'$') {
+        return Err(Refusal::Invalid("has more than letters, digits, -._~/:$".to_owned()));
     }
-    to.rewrite.prefix = Some(text.into());
+    let prefix = wording::parse(text)?;
+    // What else a client sends says nothing of where an application stands.
+    let is_of_path = |piece: &Piece| matches!(piece, Piece::Group(_) | Piece::Other(Part::Text(_)));
+    if !prefix.0.iter().all(is_of_path) {
+        return Err(Refusal::Invalid("has a variable that is no group of the path".to_owned()));
+    }
+    to.rewrite.prefix = Some(prefix);
     Ok(())
 }
