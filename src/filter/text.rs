@@ -47,8 +47,10 @@ pub(super) fn piece(part: &Part, request: &Request<'_>, write: &mut impl FnMut(&
         Part::Text(text) => write(text.as_bytes()),
         Part::Address => write(request.client_text.as_bytes()),
         Part::User => {
+            // It comes in base64, and so is the one part that can have in it what ends a line.
             let user = head.fields.get(Known::Authorization).and_then(basic_user);
-            write(&user.unwrap_or_default());
+            let is_text = |user: &Vec<u8>| !user.iter().any(u8::is_ascii_control);
+            write(&user.filter(is_text).unwrap_or_default());
         }
         Part::Uri => {
             write(head.path());

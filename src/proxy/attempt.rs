@@ -359,10 +359,11 @@ async fn attempt<C: Client>(
                 Poll::Ready(Ok(head)) => return Poll::Ready(Ok(head)),
                 // What came of an answer says more than what could not be sent.
                 Poll::Ready(Err(UpstreamFault::Reset)) => {
-                    if !sight.is_reused {
+                    let fault = broken.unwrap_or(UpstreamFault::Reset);
+                    if fault == UpstreamFault::Reset && !sight.is_reused {
                         sight.is_news.set(upstream.is_first_to_break());
                     }
-                    return Poll::Ready(Err(UploadFault::Upstream(broken.unwrap_or(UpstreamFault::Reset))));
+                    return Poll::Ready(Err(UploadFault::Upstream(fault)));
                 }
                 Poll::Ready(Err(fault)) => return Poll::Ready(Err(UploadFault::Upstream(fault))),
                 Poll::Pending => {}

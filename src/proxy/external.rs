@@ -221,7 +221,7 @@ async fn fetch<C: Client>(asker: &Asker<'_, C>, external: &External, backend: &B
     let served = served.as_ref().map_or(head.path(), |path| path.forward.as_bytes());
     let served = [served, head.query()].concat();
     let url = [request.scheme().as_bytes(), b"://", authority, &served].concat();
-    let redirect = external.redirect.as_ref().map(|template| text::expand(template, request));
+    let redirect = external.redirect.as_ref().map(|template| text::field_value(template, request));
     edits.set(head, "X-Original-URL", url.into());
     edits.set(head, "X-Original-Method", Bytes::copy_from_slice(head.method.as_str().as_bytes()));
     edits.set(head, SENT_FROM.0, Bytes::from_static(SENT_FROM.1.as_bytes()));

@@ -76,7 +76,7 @@ impl<'a> Outgoing<'a> {
         self.each_original(add);
         let request = self.asked();
         for SetField { name, value } in set {
-            let text = text::expand(value, &request);
+            let text = text::field_value(value, &request);
             if !text.is_empty() {
                 write(name, &text);
             }

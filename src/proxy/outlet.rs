@@ -150,10 +150,12 @@ impl<'a, C: Client> Outlet<'a, C> {
             response.fields.skip_where(|name, _| !ruled.passes(name));
             extra.retain(|(name, _)| ruled.keeps(name.as_bytes()));
             rewritten.retain(|(name, _)| ruled.passes(name.as_bytes()));
-            extra.extend(ruled.fields().map(|(name, value)| (name, &**value)));
         }
         for (name, value) in &rewritten {
             extra.push((name, value));
+        }
+        if let Some(ruled) = &ruled {
+            extra.extend(ruled.fields().map(|(name, value)| (name, &**value)));
         }
         for (name, value) in additions {
             extra.push((name, value));

@@ -157,6 +157,31 @@ fn fields_are_set_hidden_and_passed_as_the_keys_say() {
 }
 
 #[test]
+fn the_name_of_a_user_ends_no_line() {
+    let (web, auth) = (Echo::start(""), Echo::start(""));
+    let url = format!("http://127.0.0.1:{}/", auth.address.port());
+    let pairs = [("auth-url", &*url), ("auth-request-redirect", "/x?u=$remote_user")];
+    let more = global("proxy-set-headers: default/set, add-headers: default/set")
+        + &map("set", "X-Auth-User: 'of $remote_user', X-One: '$remote_user'");
+    let bed = serving(&web, &nginx(&pairs), &more);
+    // ann:x; a CR LF X-Admin: 1:x; a LF X-Admin: 1; a NUL b:
+    for (basic, user) in
+        [("YW5uOng=", "ann"), ("YQ0KWC1BZG1pbjogMTp4", ""), ("YQpYLUFkbWluOiAxOng=", ""), ("YQBiOg==", "")]
+    {
+        let answer = ask(&bed, "GET /", &format!("Authorization: Basic {basic}\r\n"));
+        let (asked, served) = (auth.heads().remove(0), web.heads().remove(0));
+        assert_eq!(status(&answer), 200, "{user}");
+        for head in [&answer, &asked, &served] {
+            assert!(!head.contains("X-Admin") && !head.contains('\0'), "{user}: {head}");
+        }
+        let said = Some(format!("of {user}"));
+        assert_eq!(field(&served, "X-Auth-User").map(str::to_owned), said.map(|said| said.trim().to_owned()));
+        assert_eq!(field(&served, "X-One"), Some(user).filter(|user| !user.is_empty()));
+        assert_eq!(field(&asked, "X-Auth-Request-Redirect"), Some(&*format!("/x?u={user}")), "{asked}");
+    }
+}
+
+#[test]
 fn of_a_list_with_one_wrong_part_the_others_count() {
     let (web, errors) = (Echo::answering("404 None", "", ""), Echo::start(""));
     let pairs = [("custom-headers", "fields"), ("default-backend", "errors")];
@@ -175,6 +200,7 @@ fn an_ingress_may_do_without_the_firewall_that_all_are_to_have() {
         + &ingress("web", "a.example", "/", "web", "")
         + &ingress("crs", "b.example", "/", "web", "nginx.ingress.kubernetes.io/enable-owasp-core-rules: 'false'")
         + &ingress("without", "c.example", "/", "web", off)
+        + &ingress("own", "e.example", "/", "web", &format!("fairlead.dev/enable-owasp-core-rules: 'true', {off}"))
         + &ingress(
             "id",
             "d.example",
@@ -184,7 +210,7 @@ fn an_ingress_may_do_without_the_firewall_that_all_are_to_have() {
         )
         + &global("enable-modsecurity: 'true'");
     let bed = Bed::start(&manifests);
-    for (host, status) in [("a", "503"), ("b", "503"), ("d", "503"), ("c", "200")] {
+    for (host, status) in [("a", "503"), ("b", "503"), ("d", "503"), ("e", "503"), ("c", "200")] {
         let answer = talk(bed.http, &format!("GET / HTTP/1.1\r\nHost: {host}.example\r\nConnection: close\r\n\r\n"));
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{host}: {answer}");
     }

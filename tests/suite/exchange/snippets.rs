@@ -293,6 +293,7 @@ fn the_service_that_is_asked_gets_the_fields_and_the_method_of_its_snippet() {
         ("proxy_set_header X-Scheme $scheme;", 200, "X-Scheme", Some("http")),
         ("proxy_pass_request_headers on; proxy_pass_request_body off; proxy_set_header X-B 1;", 200, "X-B", Some("1")),
         ("proxy_pass_request_headers off;", 503, "X-A", None),
+        ("proxy_pass_request_body on;", 503, "X-A", None),
         ("proxy_set_header X-A $no_such;", 200, "X-A", None),
         ("if ($a) { return 200; }", 503, "X-A", None),
         ("return 200;", 503, "X-A", None),

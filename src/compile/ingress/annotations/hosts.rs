@@ -51,48 +51,36 @@ const MOST_SLOW: usize = 2 * LARGEST_PATTERN;
 fn aliases(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
     let (mut aliases, mut spent, mut slow) = (Vec::new(), 0, 0);
     for part in value.parts()?.into_iter().filter(|part| !part.is_empty()) {
-        let own = alias(part)?;
-        for alias in &own {
-            if let Alias::Expression(expression) = alias {
-                let cost = expression.cost();
-                spent += cost;
-                slow += if cost > USUAL_PATTERN { cost } else { 0 };
-            }
+        let alias = alias(part)?;
+        if let Alias::Expression(expression) = &alias {
+            let cost = expression.cost();
+            spent += cost;
+            slow += if cost > USUAL_PATTERN { cost } else { 0 };
         }
         if spent > MOST_MEMORY || slow > MOST_SLOW {
             return Err(Refusal::Invalid("has regular expressions that take too much memory together".to_owned()));
         }
-        aliases.extend(own);
+        aliases.push(alias);
     }
     to.front.aliases = Some(value.told(aliases.into()));
     Ok(())
 }
 
-/// What one part says: a star at the beginning or the end stands for any number of labels, as in nginx.
-fn alias(text: &str) -> Result<Vec<Alias>, Refusal> {
+fn alias(text: &str) -> Result<Alias, Refusal> {
     if let Some(expression) = text.strip_prefix('~') {
         let invalid = |why: String| Refusal::Invalid(format!("has {text}, which is no regular expression here: {why}"));
-        return Regex::new(expression.trim_start_matches('*'), true)
-            .map(|expression| vec![Alias::Expression(expression)])
-            .map_err(invalid);
+        return Regex::new(expression.trim_start_matches('*'), true).map(Alias::Expression).map_err(invalid);
     }
     let begun = text.strip_suffix(".*").filter(|begin| matches!(host::parse(Some(begin)), Ok(HostPattern::Exact(_))));
     if let Some(begin) = begun {
-        return expression(&format!("^{}\\..+$", begin.replace('.', "\\."))).map(|further| vec![further]);
+        // Any further labels, as in nginx.
+        let expression = format!("^{}\\..+$", begin.replace('.', "\\."));
+        return Regex::new(&expression, true).map(Alias::Expression).map_err(Refusal::Invalid);
     }
     match host::parse(Some(text)) {
-        Ok(HostPattern::Wildcard(suffix)) => {
-            // One label is what a wildcard of a rule means.
-            let further = expression(&format!("^.+\\..+\\.{}$", suffix.replace('.', "\\.")))?;
-            Ok(vec![Alias::Name(HostPattern::Wildcard(suffix)), further])
-        }
-        Ok(name) => Ok(vec![Alias::Name(name)]),
+        Ok(name) => Ok(Alias::Name(name)),
         Err((why, hint)) => Err(Refusal::Mistaken(format!("has {text}, which {why}"), hint.to_owned())),
     }
-}
-
-fn expression(text: &str) -> Result<Alias, Refusal> {
-    Regex::new(text, true).map(Alias::Expression).map_err(Refusal::Invalid)
 }
 
 #[cfg(test)]

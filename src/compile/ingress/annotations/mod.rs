@@ -219,6 +219,9 @@ pub(in crate::compile) fn read(
 ) -> Settings {
     let prefix = &*ground.options.annotations_prefix;
     let mut settings = ground.base.clone();
+    if !settings.guards.is_empty() {
+        take_back(annotations, prefix, &mut settings.guards);
+    }
     let is_set = |name: &str| is_set(annotations, OURS, name) || is_set(annotations, prefix, name);
     settings.client_auth.is_asked = is_set("auth-tls-secret");
     let mut unknown_ones = 0_usize;
@@ -432,10 +435,6 @@ fn apply(row: &Row, value: &Value<'_>, settings: &mut Settings) -> Option<Findin
         }
         Effect::Guards { guard, off } => {
             if means(value.text, off) {
-                // An annotation goes before the key of its name.
-                if !off.is_empty() && config_map::rows().any(|key| key.name == name) {
-                    settings.guards.retain(|own| *own != guard);
-                }
                 return None;
             }
             if guard.is_raw() && settings.snippets.treatment.unknown == snippet::Unknown::Ignored {
@@ -501,6 +500,19 @@ fn unknown(full: &str, given: &str, name: &str, is_ours: bool, object: &Arc<Obje
         format!("no annotation is named {}", shorten(name)),
         hint,
     )
+}
+
+/// An annotation that says that a guard is off goes before the key of its name: of `guards`, those of the ConfigMap, it leaves
+/// the others. What else the Ingress says is read later, in whatever order.
+fn take_back(annotations: &Annotations, prefix: &str, guards: &mut Vec<Guard>) {
+    for row in rows().filter(|row| config_map::rows().any(|key| key.name == row.name)) {
+        let Effect::Guards { guard, off } = row.effect else { continue };
+        let says = |prefix: &str| annotations.get(format!("{prefix}/{}", row.name).as_str());
+        let is_off = |text: &Arc<str>| !off.is_empty() && means(value::trim(text), off);
+        if [OURS, prefix].into_iter().filter_map(says).any(is_off) {
+            guards.retain(|own| *own != guard);
+        }
+    }
 }
 
 fn is_set(annotations: &Annotations, prefix: &str, name: &str) -> bool {

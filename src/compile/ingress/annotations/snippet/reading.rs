@@ -234,8 +234,11 @@ impl Reading {
                 self.done("proxy_method", "auth-method")
             }
             "proxy_method" if level == Level::Auth => self.typed("proxy_method", "auth-method", words),
-            "proxy_pass_request_headers" | "proxy_pass_request_body" if words == &["on"] => Err(fields::anyway()),
-            "proxy_pass_request_body" if level == Level::Auth && words == &["off"] => Err(fields::anyway()),
+            "proxy_pass_request_headers" if words == &["on"] => Err(fields::anyway()),
+            // A service that is asked gets no body.
+            "proxy_pass_request_body" if words == &[if level == Level::Auth { "off" } else { "on" }] => {
+                Err(fields::anyway())
+            }
             "gzip" if is_on_the_way => self.gzip(words),
             other => match words::typed(other).filter(|_| is_on_the_way) {
                 Some((word, annotation)) => self.typed(word, annotation, words),
