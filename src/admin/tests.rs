@@ -433,7 +433,7 @@ fn shop() -> View {
     let web = object("shop", "web");
     let blog = object("blog", "web");
     let redirect = ir::Filters {
-        tls_redirect: Some(ir::TlsRedirect { status: 308, port: Some(8443), keeps_slash: false }),
+        tls_redirect: Some(ir::TlsRedirect { status: 308, port: Some(8443), only_from: None, keeps_slash: false }),
         hsts: Some(ir::Hsts { value: "max-age=31536000".into() }),
         ..ir::Filters::default()
     };

@@ -34,11 +34,13 @@ pub(super) fn tls_redirect(redirect: Redirect, host: ClearText, ground: &Ground)
         When::Never => false,
         When::WithTls => host.has_tls,
     };
+    let is_forced = redirect.when == When::Always || host.asks_certificates;
     // In a cluster the port that clients see is the load balancer's, which is not known here.
     let has_port = redirect.has_port.unwrap_or(options.folder) && https_port != 443;
     is_redirected.then_some(TlsRedirect {
         status: ground.keys.redirect_code,
         port: has_port.then_some(https_port),
+        only_from: options.http_port.filter(|_| options.folder && !is_forced),
         keeps_slash: redirect.keeps_slash,
     })
 }

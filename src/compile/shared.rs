@@ -105,7 +105,7 @@ mod tests {
     #[test]
     fn equal_values_are_one_and_unused_ones_go() {
         let mut shared = Shared::default();
-        let redirect = |status| TlsRedirect { status, port: None, keeps_slash: false };
+        let redirect = |status| TlsRedirect { status, port: None, only_from: None, keeps_slash: false };
         let filters = |status| Filters { tls_redirect: Some(redirect(status)), ..Filters::default() };
         let kept = shared.filters(filters(301));
         assert!(Arc::ptr_eq(&kept, &shared.filters(filters(301))));

@@ -210,7 +210,7 @@ pub(crate) mod tests {
 
     fn filters() -> ir::Filters {
         ir::Filters {
-            tls_redirect: Some(ir::TlsRedirect { status: 308, port: None, keeps_slash: false }),
+            tls_redirect: Some(ir::TlsRedirect { status: 308, port: None, only_from: None, keeps_slash: false }),
             hsts: Some(ir::Hsts { value: "max-age=31536000; includeSubDomains".into() }),
             ..ir::Filters::default()
         }

@@ -8,7 +8,9 @@ use crate::ir::TlsRedirect;
 /// The redirect of a request in clear text: the same host and raw target, without one trailing slash of the target unless
 /// that is to be kept.
 pub(super) fn reply(redirect: &TlsRedirect, request: &Request<'_>) -> Option<Reply> {
-    if !request.is_clear {
+    // A Host that names the port of http says no more than one that names none.
+    let is_mapped = |own| request.head.port.is_some_and(|port| port != own && port != 80);
+    if !request.is_clear || redirect.only_from.is_some_and(is_mapped) {
         return None;
     }
     let (host, path, query) = (request.public_host(), request.path(), request.query());
@@ -32,11 +34,21 @@ mod tests {
     use super::*;
     use crate::filter::tests::{head, request};
 
-    const PLAIN: TlsRedirect = TlsRedirect { status: 308, port: None, keeps_slash: false };
+    const PLAIN: TlsRedirect = TlsRedirect { status: 308, port: None, only_from: None, keeps_slash: false };
 
     fn location(redirect: &TlsRedirect, host: &str, target: &str) -> Option<Reply> {
         let head = head(&format!("GET {target}"), host, "");
         reply(redirect, &request(&head, false))
+    }
+
+    #[test]
+    fn a_client_that_came_through_a_port_mapping_is_not_sent_to_a_port_that_may_not_be_there() {
+        let redirect = TlsRedirect { port: Some(8443), only_from: Some(8080), ..PLAIN };
+        for (host, is_redirected) in
+            [("a.example", true), ("a.example:8080", true), ("a.example:80", true), ("a.example:9090", false)]
+        {
+            assert_eq!(location(&redirect, host, "/").is_some(), is_redirected, "{host}");
+        }
     }
 
     #[test]

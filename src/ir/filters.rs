@@ -89,6 +89,10 @@ pub struct TlsRedirect {
     pub status: u16,
     /// The https port to write; `None` when it is 443 or not to be written.
     pub port: Option<u16>,
+    /// Redirect only requests whose Host names this port, or none. In a folder: another port says that the client came
+    /// through a mapping, and where https is behind that nobody knows, so a redirect would lead nowhere. Not where https is
+    /// asked for by force, nor on hosts that ask for certificates of clients: what is served in clear text asks for none.
+    pub only_from: Option<u16>,
     /// Keep a slash at the end of the target, which is cut off else (`preserve-trailing-slash`).
     pub keeps_slash: bool,
 }

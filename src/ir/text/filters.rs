@@ -65,7 +65,7 @@ pub(super) fn words(words: &mut Vec<String>, filters: &Filters, plain: &Filters)
 }
 
 fn to_tls(redirect: &TlsRedirect) -> String {
-    let TlsRedirect { status, port, keeps_slash } = redirect;
+    let TlsRedirect { status, port, only_from: _, keeps_slash } = redirect;
     let status = if *status == 308 { String::new() } else { format!("={status}") };
     let port = port.map(|port| format!(":{port}")).unwrap_or_default();
     format!("ssl-redirect{status}{port}{}", if *keeps_slash { "/" } else { "" })

@@ -231,7 +231,7 @@ fn over_tls_a_proxy_header_names_the_port_too() {
 }
 
 #[test]
-fn https_is_asked_for_whatever_port_the_host_names() {
+fn https_is_asked_for_whatever_port_the_host_names_where_that_is_forced_or_clients_show_certificates() {
     let web = Echo::start("");
     let get = |bed: &Bed, host: &str| {
         status(&talk(bed.http, &format!("GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")))
@@ -242,15 +242,16 @@ fn https_is_asked_for_whatever_port_the_host_names() {
     };
     let ca = secret("ca", &[("ca.crt", &Authority::root("root").pem)]);
     let asks = nginx(&[("auth-tls-secret", "default/ca")]);
-    for text in [
-        tls(""),
-        ingress("web", "a.example", "/", "web", &nginx(&[("force-ssl-redirect", "true")])),
-        tls(&asks) + &ca,
-        tls("") + &ca + &ingress("other", "a.example", "/other", "web", &asks),
+    for (text, mapped) in [
+        // In a folder another port is that of a mapping, and where https is behind it nobody knows.
+        (tls(""), 200),
+        (ingress("web", "a.example", "/", "web", &nginx(&[("force-ssl-redirect", "true")])), 308),
+        (tls(&asks) + &ca, 308),
+        (tls("") + &ca + &ingress("other", "a.example", "/other", "web", &asks), 308),
     ] {
         let bed = Bed::start(&(service("web", &[web.address]) + &text));
         let found = ["a.example", "a.example:80", "a.example:9090"].map(|host| get(&bed, host));
-        assert_eq!(found, [308; 3], "{text}");
+        assert_eq!(found, [308, 308, mapped], "{text}");
     }
 }
 
