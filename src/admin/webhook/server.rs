@@ -5,6 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::Incoming;
@@ -79,6 +80,16 @@ async fn accept(socket: TcpListener, acceptor: TlsAcceptor, crowd: Arc<Crowd>, r
     }
 }
 
+/// Takes in as much again of what is too long: closing with unread bytes would reset the connection and take the answer with it.
+async fn discard(mut body: Incoming) {
+    let mut left = BODY_BYTES;
+    while let Some(Ok(frame)) = body.frame().await
+        && let Some(less) = left.checked_sub(frame.data_ref().map_or(1, Bytes::len))
+    {
+        left = less;
+    }
+}
+
 async fn answer(reviewer: &Reviewer, request: Request<Incoming>) -> Answered {
     if request.uri().path() != PATH {
         return error(StatusCode::NOT_FOUND, &format!("no such path; there is {PATH}"));
@@ -91,9 +102,11 @@ async fn answer(reviewer: &Reviewer, request: Request<Incoming>) -> Answered {
     if media_type != Some("application/json") {
         return error(StatusCode::UNSUPPORTED_MEDIA_TYPE, "an AdmissionReview comes as application/json");
     }
-    let body = match Limited::new(request.into_body(), BODY_BYTES).collect().await {
+    let mut body = request.into_body();
+    let body = match Limited::new(&mut body, BODY_BYTES).collect().await {
         Ok(body) => body.to_bytes(),
         Err(why) if why.is::<LengthLimitError>() => {
+            discard(body).await;
             return error(StatusCode::PAYLOAD_TOO_LARGE, "the review is larger than 9 MiB");
         }
         Err(_) => return error(StatusCode::BAD_REQUEST, "the body broke off"),
