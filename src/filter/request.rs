@@ -47,6 +47,12 @@ impl<'a> Request<'a> {
         named.and_then(|name| str::from_utf8(name).ok()).unwrap_or_else(|| self.host())
     }
 
+    /// The port that stands behind it, where one does.
+    pub fn public_port(&self) -> Option<u16> {
+        let told = self.forwarded_host.and_then(crate::uri::host::split);
+        told.map_or(self.head.port, |(_, port)| port)
+    }
+
     /// Path as received.
     pub fn path(&self) -> &'a [u8] {
         self.head.path()

@@ -8,8 +8,8 @@ use crate::ir::TlsRedirect;
 /// The redirect of a request in clear text: the same host and raw target, without one trailing slash of the target unless
 /// that is to be kept.
 pub(super) fn reply(redirect: &TlsRedirect, request: &Request<'_>) -> Option<Reply> {
-    // A Host that names the port of http says no more than one that names none.
-    let is_mapped = |own| request.head.port.is_some_and(|port| port != own && port != 80);
+    // A host that names the port of http says no more than one that names none.
+    let is_mapped = |own| request.public_port().is_some_and(|port| port != own && port != 80);
     if !request.is_clear || redirect.only_from.is_some_and(is_mapped) {
         return None;
     }
@@ -48,6 +48,15 @@ mod tests {
             [("a.example", true), ("a.example:8080", true), ("a.example:80", true), ("a.example:9090", false)]
         {
             assert_eq!(location(&redirect, host, "/").is_some(), is_redirected, "{host}");
+        }
+        for (host, told, is_redirected) in [
+            ("a.example:9090", "a.example", true),
+            ("a.example", "a.example:9090", false),
+            ("a.example:9090", "b@d", false),
+        ] {
+            let head = head("GET /", host, "");
+            let request = Request { forwarded_host: Some(told.as_bytes()), ..request(&head, false) };
+            assert_eq!(reply(&redirect, &request).is_some(), is_redirected, "{host}, told {told}");
         }
     }
 

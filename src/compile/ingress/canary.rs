@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::{Draft, origin, path};
 use crate::compile::claim::{Aim, CanaryClaim, CanaryClaims, Outcome, problem};
-use crate::ir::{CanaryRule, HostPattern, Reason, Severity, Target};
+use crate::ir::{CanaryRule, HostPattern, Reason, Route, Severity, Target};
 use crate::snapshot::{IngressBackend, PathType};
 
 /// What the canary of `draft` asks for beside others.
@@ -15,7 +15,7 @@ pub(super) fn compile(mut draft: Draft<'_, '_, '_>, rule: CanaryRule) -> Outcome
     let ingress = draft.ingress;
     let mut hosts: BTreeMap<HostPattern, Vec<Arc<CanaryClaim>>> = BTreeMap::new();
     if let (Some(backend), true) = (&ingress.default_backend, ingress.rules.is_empty()) {
-        let claim = claim(&mut draft, &rule, "/", &PathType::Prefix, backend, "spec.defaultBackend".into());
+        let claim = claim(&mut draft, &rule, "/", &PathType::Prefix, backend, Route::DEFAULT_BACKEND.into());
         hosts.entry(HostPattern::Any).or_default().extend(claim);
     }
     for (number, written) in ingress.rules.iter().enumerate() {

@@ -47,7 +47,7 @@ pub(super) fn compile(ingress: &Ingress, view: &mut View<'_>, shared: &mut Share
             object,
             Severity::Error,
             Reason::HostInvalid,
-            "spec.defaultBackend",
+            Route::DEFAULT_BACKEND,
             "an Ingress with a default backend is not served under --disable-catch-all",
             "remove spec.defaultBackend, or start without --disable-catch-all",
         );
@@ -168,7 +168,7 @@ impl Draft<'_, '_, '_> {
     /// `spec.defaultBackend` of an Ingress without rules: a route for every host that nobody owns.
     fn default_backend(&mut self) {
         let (Some(backend), true) = (&self.ingress.default_backend, self.ingress.rules.is_empty()) else { return };
-        let field: Arc<str> = "spec.defaultBackend".into();
+        let field: Arc<str> = Route::DEFAULT_BACKEND.into();
         self.ask_at(&HostPattern::Any);
         let closed = self.settings.closed(false);
         let aim = match self.target(backend, &field, closed, self.host_kept()) {

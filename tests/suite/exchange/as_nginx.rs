@@ -103,11 +103,16 @@ fn answers_and_error_pages_know_the_host_that_a_trusted_proxy_tells() {
 #[test]
 fn cookies_stay_in_the_order_in_which_the_back_end_sets_them() {
     let web = Echo::start("Set-Cookie: x=1\r\nSet-Cookie: a=1; Path=/one/\r\nSet-Cookie: a=2; Path=/\r\n");
-    for more in [&[("proxy-cookie-path", "/one/ /")][..], &[("proxy-cookie-domain", "internal a.example")]] {
-        let answer = ask(&serving(&web, &nginx(more), ""), "GET /", "");
+    let path = ("proxy-cookie-path", "/one/ /");
+    let snippet = ("configuration-snippet", "add_header Set-Cookie a=3;");
+    for (pairs, expected) in [
+        (&[path][..], &["x=1", "a=1; Path=/", "a=2; Path=/"][..]),
+        (&[("proxy-cookie-domain", "internal a.example")], &["x=1", "a=1; Path=/one/", "a=2; Path=/"]),
+        (&[path, snippet], &["x=1", "a=1; Path=/", "a=2; Path=/", "a=3"]),
+    ] {
+        let answer = ask(&serving(&web, &nginx(pairs), ""), "GET /", "");
         let cookies: Vec<_> = answer.lines().filter_map(|line| line.strip_prefix("Set-Cookie: ")).collect();
-        let first = if more[0].0 == "proxy-cookie-path" { "a=1; Path=/" } else { "a=1; Path=/one/" };
-        assert_eq!(cookies, ["x=1", first, "a=2; Path=/"], "{answer}");
+        assert_eq!(cookies, expected, "{pairs:?}: {answer}");
     }
 }
 

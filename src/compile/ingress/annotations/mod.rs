@@ -505,11 +505,14 @@ fn unknown(full: &str, given: &str, name: &str, is_ours: bool, object: &Arc<Obje
 /// An annotation that says that a guard is off goes before the key of its name: of `guards`, those of the ConfigMap, it leaves
 /// the others. What else the Ingress says is read later, in whatever order.
 fn take_back(annotations: &Annotations, prefix: &str, guards: &mut Vec<Guard>) {
-    for row in rows().filter(|row| config_map::rows().any(|key| key.name == row.name)) {
+    for row in rows() {
         let Effect::Guards { guard, off } = row.effect else { continue };
         let says = |prefix: &str| annotations.get(format!("{prefix}/{}", row.name).as_str());
-        let is_off = |text: &Arc<str>| !off.is_empty() && means(value::trim(text), off);
-        if [OURS, prefix].into_iter().filter_map(says).any(is_off) {
+        let is_off = |text: &Arc<str>| means(value::trim(text), off);
+        if !off.is_empty()
+            && [OURS, prefix].into_iter().filter_map(says).any(is_off)
+            && config_map::rows().any(|key| key.name == row.name)
+        {
             guards.retain(|own| *own != guard);
         }
     }

@@ -36,7 +36,7 @@ pub(super) const ROWS: &[Row] = &[
     both("force-ssl-redirect", Honoured(|value, to| value.boolean().map(|is| to.redirects.force_tls = Some(is))))
         .takes(SWITCH)
         .medium()
-        .does("false", "redirect without a `tls` section too"),
+        .does("false", "redirect without a `tls` section too, and whatever port the client names"),
     both("permanent-redirect", Honoured(permanent))
         .takes("write a URL or a path, as in https://b.example/new")
         .medium()
@@ -59,7 +59,11 @@ pub(super) const ROWS: &[Row] = &[
         .does("false", "a path in `permanent-redirect` is sent as it is, without scheme and host before it"),
     both("ssl-redirect", Honoured(|value, to| value.boolean().map(|is| to.redirects.tls = Some(is))))
         .takes(SWITCH)
-        .does("true", "redirect to https where an Ingress of the host has a `tls` section"),
+        .does(
+            "true",
+            "redirect to https where an Ingress of the host has a `tls` section; for folders not where the client names a \
+             port that is neither 80 nor ours",
+        ),
     both("temporal-redirect", Honoured(temporal))
         .takes("write a URL, as in https://b.example/new")
         .medium()
