@@ -397,7 +397,7 @@ impl Controller {
         let slow_start = backend.balancing.slow_start;
         let due = self.outlets.registry.set_starting(&backend.id, &set, slow_start, Instant::now());
         self.starts.set(&backend.id, due);
-        self.news.look(&backend.id, &self.outlets.registry);
+        self.news.look(&backend.id, &backend.balancing, &self.outlets.registry);
         if problems.is_empty() {
             self.endpoints.remove(&backend.id);
         } else {

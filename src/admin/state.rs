@@ -43,8 +43,12 @@ pub(super) fn of_candidate(balancing: &Balancing, backend: &Backend, endpoint: &
     match endpoint.standing_by(judged(balancing)) {
         Standing::Ejected => State::Ejected,
         Standing::Unhealthy => State::Unhealthy,
-        Standing::Ready if is_unchecked(balancing, backend, endpoint) || percent(endpoint) < 100 => State::Starting,
-        Standing::Ready => State::Ready,
+        Standing::Ready | Standing::Failing
+            if is_unchecked(balancing, backend, endpoint) || percent(endpoint) < 100 =>
+        {
+            State::Starting
+        }
+        Standing::Ready | Standing::Failing => State::Ready,
     }
 }
 

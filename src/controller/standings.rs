@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
-use crate::ir::{BackendId, Kind, Object, Problem, Reason, Severity};
-use crate::live::standing::ASIDE;
+use crate::ir::{BackendId, Balancing, Kind, Object, Problem, Reason, Severity};
+use crate::live::standing::{EJECTED, FAILING, UNHEALTHY};
 use crate::live::{Registry, Standing, Transition};
 
 /// Lines about changes of standing in [`RATION_TIME`]; a node that dies takes many endpoints along.
@@ -56,14 +56,15 @@ pub(super) async fn next(heard: &mut Option<mpsc::Receiver<Transition>>) -> Vec<
 
 /// The backends of endpoints that came back into use.
 pub(super) fn returned(transitions: &[Transition]) -> impl Iterator<Item = &BackendId> {
-    transitions.iter().filter(|told| told.to == Standing::Ready).map(|told| &told.backend)
+    let is_back = |told: &&Transition| told.to == Standing::Ready && told.from != Standing::Failing;
+    transitions.iter().filter(is_back).map(|told| &told.backend)
 }
 
 /// Says in the log how endpoints and whole backends fare.
 pub(super) struct News {
     endpoints: Ration,
     backends: Ration,
-    /// Backends of which every endpoint is set aside, with why the last one was.
+    /// Backends of which every endpoint is set aside or failing, with what is wrong with the last one.
     down: BTreeMap<BackendId, Arc<str>>,
 }
 
@@ -82,11 +83,11 @@ impl News {
                 Taken::Last => warn!("further endpoints changed their standing; `fairlead backends` shows all"),
                 Taken::Nothing => {}
             }
-            let Transition { backend, in_use, candidates, reason, stays_in_zone, .. } = transition;
+            let Transition { backend, in_use, working, candidates, reason, stays_in_zone, .. } = transition;
             if let Some(stays) = stays_in_zone {
                 self.log_zone(backend, *stays, now);
             }
-            let is_down = *in_use == 0 && *candidates > 0;
+            let is_down = *working == 0 && *candidates > 0;
             if is_down == self.down.contains_key(backend) {
                 continue;
             }
@@ -119,7 +120,7 @@ impl News {
         }
     }
 
-    /// What is wrong with backends of which every endpoint is set aside: an Ingress may ask one who may come in.
+    /// What is wrong with backends of which every endpoint fails: an Ingress may ask one who may come in.
     pub(super) fn problems(&self) -> impl Iterator<Item = Problem> {
         self.down.iter().map(|(backend, why)| {
             let service = Object { kind: Kind::Service, name: backend.service.clone(), file: None, line: None };
@@ -137,18 +138,30 @@ impl News {
         })
     }
 
-    /// The endpoints of a backend were replaced: one that was not there before may be in use.
-    pub(super) fn look(&mut self, backend: &BackendId, registry: &Registry) {
-        if self.down.contains_key(backend) {
-            let set = registry.backend(backend).endpoints.load_full();
-            let (candidates, in_use) = (set.candidates.len(), set.candidates.len().saturating_sub(set.aside(ASIDE)));
-            if in_use > 0 {
-                info!(%backend, in_use, candidates, "an endpoint is in use again");
-            }
-            // Where there is none at all, a problem says so.
-            if in_use > 0 || candidates == 0 {
+    /// The endpoints of a backend were replaced, or `balancing` is new: one that was not there before may be in use, those that
+    /// are left may all fail, and what counted against them may count no longer.
+    pub(super) fn look(&mut self, backend: &BackendId, balancing: &Balancing, registry: &Registry) {
+        let set = registry.backend(backend).endpoints.load_full();
+        let passive = if balancing.passive.is_some() { EJECTED | FAILING } else { 0 };
+        let active = if balancing.active.is_some() { UNHEALTHY } else { 0 };
+        let (candidates, working) = (set.candidates.len(), set.without(passive | active));
+        let is_down = working == 0 && candidates > 0;
+        match (is_down, self.down.contains_key(backend)) {
+            (false, true) => {
+                if working > 0 {
+                    info!(%backend, working, candidates, "an endpoint is in use again");
+                }
+                // Where there is none at all, a problem says so.
                 self.down.remove(backend);
             }
+            (true, false) => {
+                let why = set.candidates.iter().find_map(|endpoint| {
+                    let failing = endpoint.failing().map(|(_, why)| why);
+                    failing.or_else(|| Some(Arc::clone(&endpoint.history()?.reason)))
+                });
+                self.down.insert(backend.clone(), why.unwrap_or_default());
+            }
+            (true, true) | (false, false) => {}
         }
     }
 
@@ -158,11 +171,17 @@ impl News {
     }
 }
 
-fn log(Transition { backend, address, from, to, reason, in_use, candidates, stays_in_zone: _ }: &Transition) {
+fn log(Transition { backend, address, from, to, reason, in_use, candidates, .. }: &Transition) {
     let why = tracing::field::display(reason);
     match to {
+        Standing::Ready if *from == Standing::Failing => {
+            info!(%backend, endpoint = %address, why, in_use, candidates, "endpoint answers again");
+        }
         Standing::Ready => {
             info!(%backend, endpoint = %address, %from, why, in_use, candidates, "endpoint is back in use");
+        }
+        Standing::Failing => {
+            warn!(%backend, endpoint = %address, why, in_use, candidates, "endpoint fails, and no more may be set aside");
         }
         Standing::Ejected | Standing::Unhealthy => {
             warn!(%backend, endpoint = %address, standing = %to, why, in_use, candidates, "endpoint is set aside");
@@ -209,6 +228,7 @@ impl Ration {
 mod tests {
     use super::*;
     use crate::ir::{self, Name, PortKey};
+    use crate::live::Fault;
 
     fn id(service: &str) -> BackendId {
         BackendId::new(Name::new("shop", service), PortKey::Number(80))
@@ -247,6 +267,7 @@ mod tests {
             to,
             reason: "x".into(),
             in_use,
+            working: in_use,
             candidates,
             stays_in_zone: None,
         }
@@ -265,9 +286,7 @@ mod tests {
         assert_eq!((news.down.len(), news.backends.left), (0, RATION - 1));
     }
 
-    #[test]
-    fn a_new_endpoint_or_none_at_all_ends_that_too() {
-        let (now, registry) = (Instant::now(), Registry::new(1));
+    fn endpoints(numbers: &[u8]) -> ir::EndpointSet {
         let endpoint = |number| ir::Endpoint {
             address: ([10, 0, 0, number], 80).into(),
             pod: None,
@@ -276,23 +295,71 @@ mod tests {
             draining: false,
             elsewhere: false,
         };
-        let set = |numbers: &[u8]| ir::EndpointSet { endpoints: numbers.iter().map(|&n| endpoint(n)).collect() };
+        ir::EndpointSet { endpoints: numbers.iter().map(|&number| endpoint(number)).collect() }
+    }
+
+    fn fail(registry: &Registry, balancing: &Balancing, place: usize) {
         let backend = registry.backend(&id("a"));
+        let endpoint = Arc::clone(&backend.endpoints.load().candidates[place]);
+        let now = Instant::now();
+        for _ in 0..5 {
+            let passive = balancing.passive.as_ref().unwrap();
+            backend.failed(&mut Arc::clone(&endpoint).begin(), Fault::Connect, passive, now, now);
+        }
+    }
+
+    #[test]
+    fn a_new_endpoint_or_none_at_all_ends_that_too() {
+        let (now, registry, balancing) = (Instant::now(), Registry::new(1), Balancing::default());
         for after in [&[1, 2][..], &[]] {
             let mut news = News::new(now);
-            registry.set_endpoints(&id("a"), &set(&[1]));
-            let lone = Arc::clone(&backend.endpoints.load().candidates[0]);
-            backend.judge(&lone, false, "status 503".into(), now);
-            news.log(&[told(0, 1)], now);
-            news.look(&id("a"), &registry);
+            registry.set_endpoints(&id("a"), &endpoints(&[]));
+            registry.set_endpoints(&id("a"), &endpoints(&[1]));
+            fail(&registry, &balancing, 0);
+            news.look(&id("a"), &balancing, &registry);
             assert_eq!(news.down.len(), 1);
-            registry.set_endpoints(&id("a"), &set(after));
-            news.look(&id("a"), &registry);
+            registry.set_endpoints(&id("a"), &endpoints(after));
+            news.look(&id("a"), &balancing, &registry);
             assert!(news.down.is_empty(), "{after:?}");
         }
         let mut news = News::new(now);
         news.log(&[told(0, 1)], now);
         news.forget(|gone| *gone == id("a"));
         assert!(news.down.is_empty());
+    }
+
+    #[test]
+    fn that_the_endpoints_which_are_left_all_fail_is_told_and_that_it_no_longer_counts() {
+        let (now, registry, balancing) = (Instant::now(), Registry::new(1), Balancing::default());
+        let mut news = News::new(now);
+        registry.set_endpoints(&id("a"), &endpoints(&[1, 2]));
+        fail(&registry, &balancing, 0);
+        news.look(&id("a"), &balancing, &registry);
+        assert!(news.down.is_empty(), "another one works");
+        registry.set_endpoints(&id("a"), &endpoints(&[1]));
+        news.look(&id("a"), &balancing, &registry);
+        assert_eq!(news.down.values().map(|why| &**why).collect::<Vec<_>>(), ["5 connect failures"]);
+        news.look(&id("a"), &Balancing { passive: None, ..balancing }, &registry);
+        assert!(news.down.is_empty(), "nobody asks what becomes of requests");
+    }
+
+    #[test]
+    fn a_lone_endpoint_that_fails_is_told_once_until_it_answers() {
+        let (now, registry, balancing) = (Instant::now(), Registry::new(1), Balancing::default());
+        let mut heard = registry.transitions().unwrap();
+        let mut news = News::new(now);
+        registry.set_endpoints(&id("a"), &endpoints(&[1]));
+        let mut told = || std::iter::from_fn(|| heard.try_recv().ok()).collect::<Vec<_>>();
+        fail(&registry, &balancing, 0);
+        assert!(news.log(&told(), now));
+        assert_eq!(news.down.values().map(|why| &**why).collect::<Vec<_>>(), ["5 connect failures"]);
+        fail(&registry, &balancing, 0);
+        assert!(told().is_empty());
+        let backend = registry.backend(&id("a"));
+        let lone = Arc::clone(&backend.endpoints.load().candidates[0]);
+        backend.succeeded(&mut lone.begin(), now, now, true);
+        let told = told();
+        assert!(news.log(&told, now) && news.down.is_empty());
+        assert_eq!(returned(&told).count(), 0, "it was in use all the time");
     }
 }

@@ -9,7 +9,7 @@ use arc_swap::ArcSwapOption;
 
 use super::backend::{Backend, Ticket};
 use super::latency::{Aged, Latency};
-use super::standing::{ASIDE, EJECTED, History, PROBING, Standing};
+use super::standing::{ASIDE, EJECTED, FAILING, History, PROBING, Standing};
 use crate::ir;
 
 /// One address of a backend. What requests read and write comes first, so that it shares a cache line with the counts of
@@ -132,6 +132,11 @@ impl Endpoint {
         self.latency.store(0, Ordering::Relaxed);
     }
 
+    /// When it came, or came back, in tenths of a second of the backend.
+    pub(super) fn born(&self) -> u32 {
+        self.born.load(Ordering::Relaxed)
+    }
+
     /// Whether nothing has changed about it since `began`, which is `tenths` in tenths of a second of the backend.
     pub(super) fn is_same_since(&self, began: Instant, tenths: u32) -> bool {
         tenths >= self.born.load(Ordering::Relaxed) && self.history().is_none_or(|history| history.since <= began)
@@ -170,6 +175,12 @@ impl Endpoint {
     /// Since when and why it has its standing; `None` if it was never set aside.
     pub fn history(&self) -> Option<Arc<History>> {
         self.history.load_full()
+    }
+
+    /// Since when and why it is failing, if it is and stays in use.
+    pub fn failing(&self) -> Option<(Instant, Arc<str>)> {
+        let is_failing = self.standing.load(Ordering::Relaxed) & FAILING != 0;
+        self.history().filter(|_| is_failing)?.failing.clone()
     }
 
     /// The mean time to a response head; `None` before the first.

@@ -4,9 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::standing::{self, ASIDE, EJECTED, Fault, History, Run, Standing, UNHEALTHY};
+use super::standing::{self, ASIDE, EJECTED, FAILING, Fault, History, Run, Standing, TROUBLE, UNHEALTHY};
 use super::{Backend, Endpoint, EndpointSet, InFlight, Transition};
 use crate::ir::PassiveCheck;
+
+/// Why an endpoint is back.
+const SUCCESS: &str = "a request succeeded";
+
+/// What is failing and stays in use is told no more often, however short ejections are.
+const SHORTEST: Duration = Duration::from_secs(1);
 
 impl Backend {
     /// An attempt that began at `began` had a response head at `now`. `passive`: ejections count.
@@ -15,8 +21,11 @@ impl Backend {
         if endpoint.failures.load(Ordering::Relaxed) != 0 {
             endpoint.failures.store(0, Ordering::Relaxed);
         }
-        if endpoint.standing.load(Ordering::Relaxed) & EJECTED != 0 {
+        let bits = endpoint.standing.load(Ordering::Relaxed);
+        if bits & EJECTED != 0 {
             self.try_return(endpoint, began, now, passive);
+        } else if bits & FAILING != 0 {
+            self.recovered(endpoint);
         }
         flight.end_probe();
     }
@@ -29,13 +38,17 @@ impl Backend {
             let add = |run| Some(Run(run).with(fault).0);
             let run = endpoint.failures.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
             let run = Run(run.unwrap_or_else(|run| run)).with(fault);
-            if endpoint.standing.load(Ordering::Relaxed) & EJECTED != 0 {
+            let bits = endpoint.standing.load(Ordering::Relaxed);
+            if bits & EJECTED != 0 {
                 if self.micros(began) >= endpoint.until.load(Ordering::Relaxed) {
                     self.eject(endpoint, run, settings, began, now);
                 }
-            } else if run.count() >= most(settings, endpoint, history.as_deref(), now) && self.may_eject(settings, now)
-            {
-                self.eject(endpoint, run, settings, began, now);
+            } else if run.count() >= most(settings, endpoint, history.as_deref(), now) {
+                if self.may_eject(settings, now) {
+                    self.eject(endpoint, run, settings, began, now);
+                } else if bits & TROUBLE == 0 {
+                    self.keep(endpoint, run, settings, now);
+                }
             }
         }
         flight.end_probe();
@@ -100,15 +113,57 @@ impl Backend {
         let until = now + standing::ejection(settings.eject, ejections);
         endpoint.until.store(self.micros(until), Ordering::Relaxed);
         endpoint.failures.store(0, Ordering::Relaxed);
-        let history =
-            History { since: now, reason: run.to_string().into(), ejections: ejections + 1, in_use: Duration::ZERO };
-        self.write(endpoint, before & ASIDE | EJECTED, history);
+        let reason: Arc<str> = run.to_string().into();
+        let failing = history.and_then(|history| history.failing.clone());
+        let in_use = Duration::ZERO;
+        let next = History { since: now, reason: Arc::clone(&reason), failing, ejections: ejections + 1, in_use };
+        self.write(endpoint, before & ASIDE | EJECTED, next, reason);
     }
 
-    /// Takes an endpoint back after its time, or at once where ejections no longer count.
+    /// Takes note that an endpoint is failing and stays in use. Once in the time of an ejection: whatever comes to itself
+    /// between has nothing new to tell.
+    fn keep(&self, endpoint: &Arc<Endpoint>, run: Run, settings: &PassiveCheck, now: Instant) {
+        let _changes = self.changes();
+        let before = endpoint.standing.load(Ordering::Relaxed);
+        let history = endpoint.history();
+        let rest = settings.eject.max(SHORTEST);
+        let is_told = |(since, _): &(Instant, _)| now.saturating_duration_since(*since) < rest;
+        if before & TROUBLE != 0 || history.as_ref().and_then(|known| known.failing.as_ref()).is_some_and(is_told) {
+            return;
+        }
+        let history = history.map_or_else(
+            || History {
+                since: self.at_tenths(endpoint.born()),
+                reason: "".into(),
+                failing: None,
+                ejections: 0,
+                in_use: Duration::ZERO,
+            },
+            |known| (*known).clone(),
+        );
+        let reason: Arc<str> = run.to_string().into();
+        let failing = Some((now, Arc::clone(&reason)));
+        self.write(endpoint, FAILING, History { failing, ..history }, reason);
+    }
+
+    /// An endpoint that was failing answers again.
+    fn recovered(&self, endpoint: &Arc<Endpoint>) {
+        let _changes = self.changes();
+        let before = endpoint.standing.load(Ordering::Relaxed);
+        if let (true, Some(history)) = (before & FAILING != 0, endpoint.history()) {
+            self.write(endpoint, before & ASIDE, (*history).clone(), SUCCESS.into());
+        }
+    }
+
+    /// Takes an endpoint back after its time, or at once where ejections no longer count. Where everybody is set aside, all
+    /// serve, and who does it well need not wait for the end of an ejection.
     fn try_return(&self, endpoint: &Arc<Endpoint>, began: Instant, now: Instant, passive: bool) {
-        let is_over = || !passive || self.micros(began) >= endpoint.until.load(Ordering::Relaxed);
-        // First without the lock: while all have to serve, every success at an ejected endpoint comes here.
+        let is_anybody_left = || {
+            let set = self.endpoints.load();
+            set.aside(ASIDE) < set.candidates.len()
+        };
+        let is_over = || !passive || self.micros(began) >= endpoint.until.load(Ordering::Relaxed) || !is_anybody_left();
+        // First without the lock: while all have to serve, many a success at an ejected endpoint comes here.
         if !is_over() {
             return;
         }
@@ -116,7 +171,7 @@ impl Backend {
         let before = endpoint.standing.load(Ordering::Relaxed);
         if before & EJECTED != 0 && is_over() {
             endpoint.reborn(self.tenths(now));
-            self.change(endpoint, before & ASIDE & !EJECTED, "a request succeeded".into(), now);
+            self.change(endpoint, before & ASIDE & !EJECTED, SUCCESS.into(), now);
         }
     }
 
@@ -135,7 +190,7 @@ impl Backend {
 
     /// Forgets that an endpoint failed. The caller holds the lock and makes a new set.
     fn forget(endpoint: &Endpoint) {
-        endpoint.standing.fetch_and(!ASIDE, Ordering::Relaxed);
+        endpoint.standing.fetch_and(!TROUBLE, Ordering::Relaxed);
         endpoint.checked.store(0, Ordering::Relaxed);
         endpoint.failures.store(0, Ordering::Relaxed);
         endpoint.latency.store(0, Ordering::Relaxed);
@@ -158,18 +213,25 @@ impl Backend {
     /// Gives an endpoint new bits at `now`; its ejections stay as they are. The caller holds the lock.
     fn change(&self, endpoint: &Arc<Endpoint>, bits: u32, reason: Arc<str>, now: Instant) {
         let before = endpoint.standing.load(Ordering::Relaxed);
+        let known = endpoint.history();
         let (ejections, in_use) =
-            endpoint.history().map_or((0, Duration::ZERO), |history| (history.ejections, history.in_use(before, now)));
-        self.write(endpoint, bits, History { since: now, reason, ejections, in_use });
+            known.as_ref().map_or((0, Duration::ZERO), |known| (known.ejections, known.in_use(before, now)));
+        let failing = known.and_then(|known| known.failing.clone());
+        self.write(
+            endpoint,
+            bits,
+            History { since: now, reason: Arc::clone(&reason), failing, ejections, in_use },
+            reason,
+        );
     }
 
     /// Gives an endpoint new bits, keeps the count of the set exact, and tells of it. The caller holds the lock.
-    fn write(&self, endpoint: &Arc<Endpoint>, bits: u32, history: History) {
+    fn write(&self, endpoint: &Arc<Endpoint>, bits: u32, history: History, reason: Arc<str>) {
         let before = endpoint.standing.load(Ordering::Relaxed);
-        endpoint.history.store(Some(Arc::new(history.clone())));
+        endpoint.history.store(Some(Arc::new(history)));
         // Another bit of the word belongs to the request that tries the endpoint.
-        endpoint.standing.fetch_or(bits & ASIDE, Ordering::Relaxed);
-        endpoint.standing.fetch_and(bits | !ASIDE, Ordering::Relaxed);
+        endpoint.standing.fetch_or(bits & TROUBLE, Ordering::Relaxed);
+        endpoint.standing.fetch_and(bits | !TROUBLE, Ordering::Relaxed);
         let set = self.endpoints.load();
         if set.candidates.iter().any(|candidate| Arc::ptr_eq(candidate, endpoint)) {
             set.counted(endpoint, before, bits);
@@ -186,8 +248,9 @@ impl Backend {
             address: endpoint.address,
             from: Standing::of(before),
             to: Standing::of(bits),
-            reason: history.reason,
+            reason,
             in_use: set.candidates.len().saturating_sub(set.aside(ASIDE)),
+            working: set.without(TROUBLE),
             candidates: set.candidates.len(),
             stays_in_zone: zone,
         });

@@ -185,6 +185,11 @@ impl EndpointSet {
         }
     }
 
+    /// How many candidates have none of the bits of `minded`.
+    pub fn without(&self, minded: u32) -> usize {
+        self.candidates.iter().filter(|endpoint| endpoint.standing.load(Ordering::Relaxed) & minded == 0).count()
+    }
+
     /// Whether any candidate is set aside, for whatever reason.
     pub fn has_aside(&self) -> bool {
         self.aside.iter().any(|aside| aside.count.load(Ordering::Relaxed) != 0)

@@ -10,14 +10,20 @@ pub const EJECTED: u32 = 1;
 pub const UNHEALTHY: u32 = 2;
 /// One request is under way that decides whether the endpoint comes back.
 pub const PROBING: u32 = 4;
+/// Requests failed in a row, and it stays in use: no more may be ejected.
+pub const FAILING: u32 = 8;
 /// Whatever takes an endpoint out of use.
 pub const ASIDE: u32 = EJECTED | UNHEALTHY;
+/// Whatever is thought of an endpoint.
+pub const TROUBLE: u32 = ASIDE | FAILING;
 
 /// What is thought of an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Standing {
     /// In use.
     Ready,
+    /// In use though requests failed in a row: no more may be ejected.
+    Failing,
     /// Requests failed in a row.
     Ejected,
     /// Checks failed in a row.
@@ -31,15 +37,18 @@ impl Standing {
             Standing::Unhealthy
         } else if bits & EJECTED != 0 {
             Standing::Ejected
+        } else if bits & FAILING != 0 {
+            Standing::Failing
         } else {
             Standing::Ready
         }
     }
 
-    /// The word of the admin API.
+    /// The word of the log.
     pub fn as_str(self) -> &'static str {
         match self {
             Standing::Ready => "ready",
+            Standing::Failing => "failing",
             Standing::Ejected => "ejected",
             Standing::Unhealthy => "unhealthy",
         }
@@ -128,13 +137,15 @@ impl fmt::Display for Run {
     }
 }
 
-/// What is remembered of an endpoint that was set aside once.
+/// What is remembered of an endpoint that was set aside or failing once.
 #[derive(Clone, Debug)]
 pub struct History {
-    /// When its standing changed the last time.
+    /// When it was set aside or taken back the last time.
     pub since: Instant,
     /// Why.
     pub reason: Arc<str>,
+    /// Since when it was failing the last time it was, and why.
+    pub(super) failing: Option<(Instant, Arc<str>)>,
     /// Ejections, and how long it was in use between the last of them and `since`: see [`forgiven`].
     pub(super) ejections: u32,
     pub(super) in_use: Duration,

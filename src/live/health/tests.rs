@@ -110,6 +110,56 @@ fn so_many_failures_in_a_row_eject() {
 }
 
 #[test]
+fn what_may_not_be_ejected_is_failing_until_it_answers_and_that_is_told_once_in_the_time_of_an_ejection() {
+    let mut bed = Bed::new(1);
+    let mut heard = bed.registry.transitions().unwrap();
+    let failing = |bed: &Bed| bed.endpoint(0).failing().map(|(since, why)| (bed.now - since, why.to_string()));
+    bed.fail(0, 7);
+    assert_eq!(failing(&bed), Some((Duration::ZERO, "5 connect failures".to_owned())));
+    bed.after(2);
+    bed.succeed(bed.pick(0).unwrap());
+    assert_eq!(failing(&bed), None);
+    bed.fail(0, 5);
+    assert_eq!(failing(&bed), None, "told a moment ago");
+    bed.after(8).fail(0, 1);
+    assert_eq!(failing(&bed), Some((Duration::ZERO, "6 connect failures".to_owned())));
+    let told: Vec<_> = std::iter::from_fn(|| heard.try_recv().ok()).map(|told| (told.to, told.working)).collect();
+    assert_eq!(told, [(Standing::Failing, 0), (Standing::Ready, 1), (Standing::Failing, 0)]);
+    assert_eq!((bed.standings(), bed.backend.endpoints.load().has_aside()), (vec!["ready"], false));
+}
+
+#[test]
+fn what_is_failing_is_ejected_as_soon_as_it_may_be() {
+    let mut bed = Bed::new(2);
+    bed.fail(0, 5).fail(1, 5);
+    assert_eq!(bed.standings(), ["ejected", "ready"]);
+    assert!(bed.endpoint(1).failing().is_some());
+    bed.after(10);
+    bed.succeed(bed.pick(0).unwrap());
+    bed.fail(1, 1);
+    assert_eq!(bed.standings(), ["ready", "ejected"]);
+    assert!(bed.endpoint(1).failing().is_none(), "it is more than that now");
+    bed.assert_count_is_exact();
+}
+
+#[test]
+fn where_all_are_ejected_who_answers_is_back_at_once() {
+    let mut bed = Bed::new(3);
+    bed.settings.max_ejected = 100;
+    bed.fail(0, 5).fail(1, 5).fail(2, 5);
+    assert_eq!(bed.standings(), ["ejected"; 3]);
+    bed.succeed(bed.endpoint(1).begin());
+    assert_eq!(bed.standings(), ["ejected", "ready", "ejected"]);
+    bed.succeed(bed.endpoint(0).begin());
+    assert_eq!(
+        bed.standings(),
+        ["ejected", "ready", "ejected"],
+        "one is left, so an ejection lasts as long as it is to"
+    );
+    bed.assert_count_is_exact();
+}
+
+#[test]
 fn a_success_ends_the_row() {
     let bed = Bed::new(3);
     bed.fail(0, 4);
