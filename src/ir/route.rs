@@ -244,6 +244,8 @@ pub struct Timeouts {
     pub send: Duration,
     /// A tunnel without bytes in either direction.
     pub tunnel_idle: Duration,
+    /// `request-timeout`: from the first attempt to the end of the answer; `None` = however long that is.
+    pub total: Option<Duration>,
 }
 
 /// How fast the body of one answer goes to its client.

@@ -233,7 +233,7 @@ fn policy(words: &mut Vec<String>, policy: &Policy, plain: &Policy) {
         trace,
         sticky,
     } = policy;
-    let Timeouts { connect, read, send, tunnel_idle } = timeouts;
+    let Timeouts { connect, read, send, tunnel_idle, total } = timeouts;
     let times = [
         ("connect", connect, &plain.timeouts.connect),
         ("read", read, &plain.timeouts.read),
@@ -243,6 +243,9 @@ fn policy(words: &mut Vec<String>, policy: &Policy, plain: &Policy) {
     words.extend(
         times.iter().filter(|(_, time, plain)| time != plain).map(|(name, time, _)| format!("{name}={time:?}")),
     );
+    if let Some(total) = total {
+        words.push(format!("total={total:?}"));
+    }
     if *body_limit != plain.body_limit {
         words.push(format!("body={}", Size(body_limit)));
     }

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::Method;
@@ -45,6 +45,8 @@ pub struct Answered {
     pub admitted: Option<Admitted>,
     /// Value of the `Set-Cookie` that keeps the client at the endpoint, where it has none that does.
     pub cookie: Option<Box<[u8]>>,
+    /// When all of the answer is to be there.
+    pub deadline: Option<Instant>,
 }
 
 /// Sends the request to one endpoint after another until one answers. Which failures may be
@@ -73,7 +75,9 @@ pub async fn reach<C: Client>(
     let mut tried: SmallVec<[SocketAddr; 1]> = SmallVec::new();
     let protocol = backend.settings.protocol.of_request(request.peer.tls.is_some());
     let identity = backend.tls.as_ref();
-    let plan = Plan { timeouts: &route.rule.policy.timeouts, protocol, identity, request };
+    let timeouts = &route.rule.policy.timeouts;
+    let deadline = timeouts.total.map(|total| began + total);
+    let mut plan = Plan { timeouts, deadline, is_first: true, protocol, identity, request };
     let pinned = backend.settings.affinity.as_ref().and_then(|affinity| affinity::named(request.head, affinity));
     let mut last = None;
     let mut now = began;
@@ -117,7 +121,8 @@ pub async fn reach<C: Client>(
         // Few say that a status is to be asked for again.
         let may = |class, tried: &mut SmallVec<[SocketAddr; 1]>| {
             tried.push(address);
-            may_retry(retry, class, request.method, upload, tried, backend, began)
+            deadline.is_none_or(|at| ended < at)
+                && may_retry(retry, class, request.method, upload, tried, backend, began)
         };
         let fault = match outcome {
             Ok((upstream, response)) => {
@@ -128,7 +133,7 @@ pub async fn reach<C: Client>(
                         }
                         None => None,
                     };
-                    return Ok(Answered { upstream, response, in_flight, admitted, cookie });
+                    return Ok(Answered { upstream, response, in_flight, admitted, cookie, deadline });
                 }
                 respond::discard(worker, upstream, upload);
                 UpstreamFault::Invalid
@@ -143,6 +148,7 @@ pub async fn reach<C: Client>(
             }
         };
         last = Some(fault);
+        plan.is_first = false;
         now = ended;
         note.attempt_ended(now);
         route.metrics.retry(worker.index);
@@ -201,7 +207,8 @@ fn verdict<T>(outcome: &Result<(T, ResponseHead), UploadFault>, sight: &Sight<'_
         | UpstreamFault::Reset
         | UpstreamFault::Invalid
         | UpstreamFault::Cut
-        | UpstreamFault::BodyTimeout => Verdict::Nothing,
+        | UpstreamFault::BodyTimeout
+        | UpstreamFault::Overdue => Verdict::Nothing,
     }
 }
 
@@ -261,9 +268,13 @@ fn is_idempotent(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE)
 }
 
-/// What is the same in every attempt.
+/// What attempts go by.
 struct Plan<'a> {
     timeouts: &'a ir::Timeouts,
+    /// When all of the answer is to be there.
+    deadline: Option<Instant>,
+    /// None went before, so this one has all of the time.
+    is_first: bool,
     protocol: ir::Protocol,
     identity: Option<&'a Arc<TlsIdentity>>,
     request: &'a Outgoing<'a>,
@@ -279,7 +290,7 @@ async fn attempt<C: Client>(
     now: Instant,
     sight: &mut Sight<'_>,
 ) -> Result<(Upstream, ResponseHead), UploadFault> {
-    let Plan { timeouts, protocol, identity, request } = *plan;
+    let Plan { timeouts, deadline, is_first, protocol, identity, request } = *plan;
     let far = Far { address, protocol, identity };
     let wants_fresh = request.upgrade.is_some();
     let pooled = if wants_fresh { None } else { upstream::pooled(worker, far, now) };
@@ -294,6 +305,9 @@ async fn attempt<C: Client>(
             let mut connect = Box::pin(upstream::connect(worker, far, timeouts.connect, &sight.is_news));
             let opened = std::future::poll_fn(|cx| match connect.as_mut().poll(cx) {
                 Poll::Ready(opened) => Poll::Ready(opened.map_err(UploadFault::Upstream)),
+                Poll::Pending if is_past(deadline, client, cx) => {
+                    Poll::Ready(Err(UploadFault::Upstream(UpstreamFault::Overdue)))
+                }
                 Poll::Pending if upload.is_complete() => {
                     client.poll_gone(cx).map(|()| Err(UploadFault::Client(ClientFault::Gone)))
                 }
@@ -311,6 +325,12 @@ async fn attempt<C: Client>(
     let mut broken = None;
     let mut unread = Wait::default();
     let response = std::future::poll_fn(|cx| {
+        if is_past(deadline, client, cx) {
+            // Of what others took the endpoint knows nothing.
+            let is_its_own = is_first && upload.is_complete();
+            let fault = if is_its_own { UpstreamFault::HeadTimeout } else { UpstreamFault::Overdue };
+            return Poll::Ready(Err(UploadFault::Upstream(fault)));
+        }
         loop {
             let mut is_uploading = false;
             if broken.is_none() {
@@ -389,4 +409,9 @@ async fn attempt<C: Client>(
     })
     .await?;
     Ok((upstream, response))
+}
+
+/// Whether `deadline` is past; the task is woken then.
+fn is_past<C: Client>(deadline: Option<Instant>, client: &C, cx: &mut Context<'_>) -> bool {
+    deadline.is_some_and(|at| client.timer().poll(cx, at).is_ready())
 }

@@ -45,6 +45,9 @@ pub enum UpstreamFault {
     /// The answer stalls after its head.
     #[error("response stalls")]
     BodyTimeout,
+    /// The time for all of the request is over.
+    #[error("not done in time")]
+    Overdue,
 }
 
 /// Whether another attempt may be made.
@@ -70,7 +73,10 @@ impl UpstreamFault {
     /// The status for the client, if no head was sent yet.
     pub fn status(self) -> u16 {
         match self {
-            UpstreamFault::ConnectTimeout | UpstreamFault::HeadTimeout | UpstreamFault::BodyTimeout => 504,
+            UpstreamFault::ConnectTimeout
+            | UpstreamFault::HeadTimeout
+            | UpstreamFault::BodyTimeout
+            | UpstreamFault::Overdue => 504,
             UpstreamFault::Connect
             | UpstreamFault::Exhausted
             | UpstreamFault::NotTaken
@@ -90,7 +96,9 @@ impl UpstreamFault {
             UpstreamFault::Exhausted => Failure::Internal,
             UpstreamFault::ConnectTimeout => Failure::TimeoutConnect,
             UpstreamFault::Reset | UpstreamFault::StreamReset | UpstreamFault::HeadCut => Failure::UpstreamReset,
-            UpstreamFault::HeadTimeout | UpstreamFault::BodyTimeout => Failure::TimeoutResponse,
+            UpstreamFault::HeadTimeout | UpstreamFault::BodyTimeout | UpstreamFault::Overdue => {
+                Failure::TimeoutResponse
+            }
             UpstreamFault::NotHttp | UpstreamFault::Invalid => Failure::UpstreamInvalid,
             UpstreamFault::Cut => Failure::UpstreamCut,
         }
@@ -104,7 +112,7 @@ impl UpstreamFault {
             UpstreamFault::Reset | UpstreamFault::StreamReset => RetryClass::Error,
             UpstreamFault::HeadTimeout => RetryClass::Timeout,
             UpstreamFault::HeadCut | UpstreamFault::NotHttp | UpstreamFault::Invalid => RetryClass::InvalidHeader,
-            UpstreamFault::Cut | UpstreamFault::BodyTimeout => RetryClass::Never,
+            UpstreamFault::Cut | UpstreamFault::BodyTimeout | UpstreamFault::Overdue => RetryClass::Never,
         }
     }
 }

@@ -4,6 +4,8 @@ use std::future::Future;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::downstream::{Client, ClientFault, Part};
 use super::error::UpstreamFault;
 use super::outlet::{Flow, Outlet};
@@ -57,6 +59,9 @@ pub(super) trait Source {
 
     /// Longest gap between two parts; `None` while somebody else watches the gaps.
     fn gap(&self) -> Option<Duration>;
+
+    /// When all of it is to be there.
+    fn deadline(&self) -> Option<Instant>;
 }
 
 /// What is left of the request, which still goes up.
@@ -81,6 +86,9 @@ pub(super) fn pump<C: Client>(
     let mut outflow = Outflow::default();
     let mut wait = Wait::default();
     std::future::poll_fn(move |cx| {
+        if source.deadline().is_some_and(|at| client.timer().poll(cx, at).is_ready()) {
+            return Poll::Ready(Err(Stop::Cut(UpstreamFault::Overdue)));
+        }
         if let Some(Uphill { upload, upstream, send }) = &mut request {
             let before = upload.received();
             let uploaded = upload.poll(cx, client, upstream, *send);

@@ -21,6 +21,7 @@ use super::worker::Worker;
 struct Direct<'a> {
     upstream: &'a Upstream,
     gap: Duration,
+    deadline: Option<Instant>,
     received: u64,
 }
 
@@ -35,6 +36,10 @@ impl Source for Direct<'_> {
 
     fn gap(&self) -> Option<Duration> {
         Some(self.gap)
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.deadline
     }
 }
 
@@ -57,7 +62,7 @@ pub fn forward<C: Client>(
         upload.answer_began();
 
         let timeouts = &way.route.rule.policy.timeouts;
-        let mut source = Direct { upstream, gap: timeouts.read, received: 0 };
+        let mut source = Direct { upstream, gap: timeouts.read, deadline: answered.deadline, received: 0 };
         let request = match upload.is_sent() {
             true => None,
             false => Some(Uphill { upload: &mut *upload, upstream, send: timeouts.send }),

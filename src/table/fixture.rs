@@ -131,7 +131,7 @@ pub(crate) fn route(path: ir::PathMatch, implicit: bool, target: ir::Target) -> 
         speech: None,
         filters: Arc::default(),
         policy: Arc::new(ir::Policy {
-            timeouts: ir::Timeouts { connect: minute, read: minute, send: minute, tunnel_idle: minute },
+            timeouts: ir::Timeouts { connect: minute, read: minute, send: minute, tunnel_idle: minute, total: None },
             body_limit: ir::BodyLimit { bytes: 0 },
             body_min_rate: 0,
             buffer_request: true,

@@ -27,6 +27,7 @@ pub(super) fn policy(settings: &Settings, limits: &Limits) -> Policy {
             read,
             send,
             tunnel_idle: settings.tunnel_idle_timeout.unwrap_or(tunnel_idle),
+            total: settings.request_timeout,
         },
         body_limit: BodyLimit { bytes: if is_grpc { 0 } else { settings.body_size.unwrap_or(limits.body.0) } },
         body_min_rate: settings.body_min_rate.unwrap_or(limits.body_min_rate),

@@ -185,4 +185,9 @@ impl pump::Source for Source<'_> {
     fn gap(&self) -> Option<Duration> {
         self.left.as_ref().map(|_| self.gap)
     }
+
+    /// And whether all of it is there in time.
+    fn deadline(&self) -> Option<Instant> {
+        self.left.as_ref()?.deadline
+    }
 }

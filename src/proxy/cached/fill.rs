@@ -30,6 +30,8 @@ pub(super) struct Left {
     pub(super) first: Option<Bytes>,
     /// Where the rest comes from.
     pub(super) upstream: Upstream,
+    /// When all of it is to be there.
+    pub(super) deadline: Option<Instant>,
     _in_flight: InFlight,
     _admitted: Option<Admitted>,
 }
@@ -69,8 +71,8 @@ enum Ended {
 impl Fill {
     /// Reads the body to its end, keeps the answer, and gives the connection back.
     pub(super) async fn run(mut self, worker: Rc<Worker>, answered: Answered) {
-        let Answered { upstream, in_flight, admitted, .. } = answered;
-        match self.read(&upstream).await {
+        let Answered { upstream, in_flight, admitted, deadline, .. } = answered;
+        match self.read(&upstream, deadline).await {
             Ended::Whole => {
                 self.stored.body.end(Next::End);
                 let place = Place { host: &self.host, path: &self.path };
@@ -94,20 +96,23 @@ impl Fill {
                 }
                 let place = Place { host: &self.host, path: &self.path };
                 self.cache.pass(&self.key, place, worker.clock().now_millis());
-                let left = Left { first: Some(first), upstream, _in_flight: in_flight, _admitted: admitted };
+                let left = Left { first: Some(first), upstream, deadline, _in_flight: in_flight, _admitted: admitted };
                 *self.rest.borrow_mut() = Some(left);
                 self.stored.body.end(Next::Given);
             }
         }
     }
 
-    async fn read(&mut self, upstream: &Upstream) -> Ended {
+    async fn read(&mut self, upstream: &Upstream, deadline: Option<Instant>) -> Ended {
         let timer = Timer::default();
         let mut wait = Wait::default();
         let mut length = 0;
         let soon = Instant::now() + PATIENCE;
         let mut followed = self.lead.as_ref().filter(|_| self.is_open_ended);
         std::future::poll_fn(|cx| {
+            if deadline.is_some_and(|at| timer.poll(cx, at).is_ready()) {
+                return Poll::Ready(Ended::Broken);
+            }
             loop {
                 match upstream.poll_body(cx) {
                     Poll::Ready(Ok(Part::Data(data))) => {

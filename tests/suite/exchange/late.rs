@@ -1,12 +1,14 @@
-//! Back ends that talk and never answer.
+//! Back ends that talk and never answer, and those that take too long for all of it.
 
-use std::io::Write;
-use std::net::TcpListener;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::net::TcpStream;
 
+use super::plain::talk;
+use super::scripted::Scripted;
 use crate::bed::{Bed, ingress, service};
 use crate::clients::H1;
 
@@ -29,4 +31,71 @@ fn interim_answers_without_end_do_not_put_off_the_end_of_the_wait() {
     });
     assert_eq!(status, 504);
     back_end.join().unwrap();
+}
+
+/// A bed whose requests may take 500 ms in all.
+fn hurried(addresses: &[SocketAddr], more: &str) -> Bed {
+    let annotations = format!("fairlead.dev/request-timeout: 500ms{more}");
+    Bed::start(&(service("web", addresses) + &ingress("web", "a.example", "/", "web", &annotations)))
+}
+
+fn timed(bed: &Bed, lines: &str) -> (String, Duration) {
+    let began = Instant::now();
+    let answer = talk(bed.http, &format!("GET / HTTP/1.1\r\nHost: a.example\r\n{lines}\r\n"));
+    (answer, began.elapsed())
+}
+
+const SOON: std::ops::Range<Duration> = Duration::from_millis(450)..Duration::from_secs(5);
+
+#[test]
+fn a_request_that_is_not_answered_in_the_time_for_all_of_it_is_sent_to_nobody_else() {
+    let silent = Scripted::start(|_, socket| drop(socket.read(&mut [0])));
+    let (answer, took) = timed(&hurried(&[silent.address], ""), "Connection: close\r\n");
+    assert!(answer.starts_with("HTTP/1.1 504 ") && SOON.contains(&took), "{took:?}: {answer}");
+    assert_eq!(silent.count(), 1);
+}
+
+#[test]
+fn an_answer_that_drips_breaks_off_when_the_time_for_all_of_it_is_over() {
+    let dripping = Scripted::start(|_, socket| {
+        let head = "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\nCache-Control: max-age=60\r\n\r\n";
+        let mut sent = socket.write_all(head.as_bytes());
+        while sent.is_ok() {
+            thread::sleep(Duration::from_millis(50));
+            sent = socket.write_all(b"x");
+        }
+    });
+    for more in ["", ", fairlead.dev/cache: 'on'"] {
+        let (answer, took) = timed(&hurried(&[dripping.address], more), "");
+        assert!(answer.starts_with("HTTP/1.1 200 ") && SOON.contains(&took), "{took:?}: {answer}");
+        let length = answer.split_once("\r\n\r\n").unwrap().1.len();
+        assert!((1..1000).contains(&length), "{answer}");
+    }
+}
+
+#[test]
+fn an_endpoint_that_had_only_what_another_left_of_the_time_is_not_blamed() {
+    let silent = || Scripted::start(|_, socket| drop(socket.read(&mut [0])));
+    let (first, second) = (silent(), silent());
+    let more = ", fairlead.dev/proxy-read-timeout: 300ms, fairlead.dev/load-balance: round_robin, \
+                fairlead.dev/passive-health: 'consecutive=1, max-ejected=100%'";
+    let bed = hurried(&[first.address, second.address], more);
+    let (answer, took) = timed(&bed, "Connection: close\r\n");
+    assert!(answer.starts_with("HTTP/1.1 504 ") && SOON.contains(&took), "{took:?}: {answer}");
+    assert_eq!((first.count(), second.count()), (1, 1));
+    let mut standings = [first.address, second.address].map(|address| bed.standing(address).0);
+    standings.sort_unstable();
+    assert_eq!(standings, ["ejected", "ready"]);
+}
+
+#[test]
+fn tunnels_have_their_own_time() {
+    let late = Scripted::start(|_, socket| {
+        socket.write_all(b"HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n").unwrap();
+        thread::sleep(Duration::from_millis(900));
+        socket.write_all(b"late").unwrap();
+        socket.shutdown(std::net::Shutdown::Both).unwrap();
+    });
+    let (answer, _) = timed(&hurried(&[late.address], ""), "Connection: upgrade\r\nUpgrade: x\r\n");
+    assert!(answer.starts_with("HTTP/1.1 101 ") && answer.ends_with("late"), "{answer}");
 }

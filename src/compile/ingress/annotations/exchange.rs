@@ -76,6 +76,13 @@ pub(super) const ROWS: &[Row] = &[
     both("proxy-send-timeout", Honoured(|value, to| value.duration().map(|time| to.send_timeout = Some(time))))
         .takes(SECONDS)
         .does("60", "between two writes"),
+    ours("request-timeout", Honoured(|value, to| value.duration().map(|time| to.request_timeout = Some(time))))
+        .takes(SECONDS)
+        .does(
+            "",
+            "how long back ends may take for all of a request, from the first attempt to the end of the answer: 504, or an \
+             answer that breaks off visibly. Not for tunnels",
+        ),
     ours("request-trailers", Honoured(request_trailers)).takes("one of: drop, pass").does("drop", ""),
     ours("tunnel-idle-timeout", Honoured(|value, to| value.duration().map(|time| to.tunnel_idle_timeout = Some(time))))
         .takes(SECONDS)

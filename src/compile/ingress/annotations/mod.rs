@@ -104,6 +104,8 @@ pub(in crate::compile) struct Settings {
     pub(in crate::compile) read_timeout: Option<Duration>,
     /// `proxy-send-timeout`.
     pub(in crate::compile) send_timeout: Option<Duration>,
+    /// `request-timeout`.
+    pub(in crate::compile) request_timeout: Option<Duration>,
     /// `tunnel-idle-timeout`.
     pub(in crate::compile) tunnel_idle_timeout: Option<Duration>,
     /// `proxy-request-buffering`.
