@@ -77,7 +77,7 @@ pub async fn reach<C: Client>(
     let identity = backend.tls.as_ref();
     let timeouts = &route.rule.policy.timeouts;
     let deadline = timeouts.total.map(|total| began + total);
-    let mut plan = Plan { timeouts, deadline, is_first: true, protocol, identity, request };
+    let plan = Plan { timeouts, deadline, protocol, identity, request };
     let pinned = backend.settings.affinity.as_ref().and_then(|affinity| affinity::named(request.head, affinity));
     let mut last = None;
     let mut now = began;
@@ -148,7 +148,6 @@ pub async fn reach<C: Client>(
             }
         };
         last = Some(fault);
-        plan.is_first = false;
         now = ended;
         note.attempt_ended(now);
         route.metrics.retry(worker.index);
@@ -273,8 +272,6 @@ struct Plan<'a> {
     timeouts: &'a ir::Timeouts,
     /// When all of the answer is to be there.
     deadline: Option<Instant>,
-    /// None went before, so this one has all of the time.
-    is_first: bool,
     protocol: ir::Protocol,
     identity: Option<&'a Arc<TlsIdentity>>,
     request: &'a Outgoing<'a>,
@@ -290,7 +287,7 @@ async fn attempt<C: Client>(
     now: Instant,
     sight: &mut Sight<'_>,
 ) -> Result<(Upstream, ResponseHead), UploadFault> {
-    let Plan { timeouts, deadline, is_first, protocol, identity, request } = *plan;
+    let Plan { timeouts, deadline, protocol, identity, request } = *plan;
     let far = Far { address, protocol, identity };
     let wants_fresh = request.upgrade.is_some();
     let pooled = if wants_fresh { None } else { upstream::pooled(worker, far, now) };
@@ -326,8 +323,9 @@ async fn attempt<C: Client>(
     let mut unread = Wait::default();
     let response = std::future::poll_fn(|cx| {
         if is_past(deadline, client, cx) {
-            // Of what others took the endpoint knows nothing.
-            let is_its_own = is_first && upload.is_complete();
+            // What an endpoint did in less than half of the time says nothing about it: others had the rest.
+            let half = timeouts.total.unwrap_or_default() / 2;
+            let is_its_own = upload.is_complete() && deadline.is_some_and(|at| at - now >= half);
             let fault = if is_its_own { UpstreamFault::HeadTimeout } else { UpstreamFault::Overdue };
             return Poll::Ready(Err(UploadFault::Upstream(fault)));
         }
