@@ -119,7 +119,7 @@ fn from_slices(
                         "Pod {}: weight {written:?} is none; it counts as 1",
                         found.pod.as_deref().unwrap_or_default()
                     ),
-                    "label it fairlead.dev/weight with a whole number from 1 to 1000",
+                    right_weight(written),
                 ));
                 DEFAULT_WEIGHT
             }
@@ -198,6 +198,17 @@ fn weight<'a>(snapshot: &'a Snapshot, backend: &Backend, pod: &Arc<str>) -> Resu
     match pod.weight.parse() {
         Ok(weight @ DEFAULT_WEIGHT..=HEAVIEST) => Ok(weight),
         _ => Err(&pod.weight),
+    }
+}
+
+/// What to write in place of a label that is no weight.
+fn right_weight(written: &str) -> String {
+    let is_number = |digits: &str| !digits.is_empty() && digits.bytes().all(|octet| octet.is_ascii_digit());
+    let digits = written.trim_start_matches('0');
+    match () {
+        () if is_number(written) && digits.is_empty() => format!("write {DEFAULT_WEIGHT}, the least"),
+        () if is_number(digits) => format!("write {HEAVIEST}, the most"),
+        () => format!("label it fairlead.dev/weight with a whole number from {DEFAULT_WEIGHT} to {HEAVIEST}"),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::table::Effect::Honoured;
-use super::table::{Row, both, nginx, ours};
+use super::table::{ELSEWHERE, Row, both, nginx, ours};
 use super::value::{Refusal, Value};
 use super::{Settings, Way, template};
 use crate::ir::Algorithm;
@@ -77,7 +77,7 @@ fn load_balance(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
 /// Words that ingress-nginx takes and sets itself where other annotations ask for them.
 fn by_hand(word: &str, hint: &'static str) -> Refusal {
     let default = Algorithm::default().as_str();
-    Refusal::Ignored(format!("{word} is not set by hand; the default, {default}, serves"), hint)
+    Refusal::Ignored(format!("{word} is not set by hand; the default, {default}, serves{ELSEWHERE}"), hint)
 }
 
 /// Of `hash-by` and `upstream-hash-by` on one Ingress ours counts, whichever is read first.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Settings;
 use super::table::Effect::Honoured;
 use super::table::{Row, both};
-use super::value::{Refusal, Value};
+use super::value::{Refusal, Value, too_small};
 use crate::compile::said::Told;
 use crate::ir::{CanaryRule, HeaderTest, Regex};
 use crate::uri::token::is_token;
@@ -65,6 +65,8 @@ pub(in crate::compile) struct Said {
     pattern: Option<HeaderTest>,
     cookie: Option<Arc<str>>,
     weight: u32,
+    /// The full name of the annotation that says it.
+    weight_said: Option<Arc<str>>,
     total: u32,
     /// Annotations that mean something on a canary only, by their full names.
     said: Vec<Arc<str>>,
@@ -83,8 +85,19 @@ impl Said {
             header: self.header.clone().map(|name| (name, test)),
             cookie: self.cookie.clone(),
             weight: self.weight,
-            total: self.total.max(LEAST_TOTAL),
+            total: self.total(),
         })
+    }
+
+    /// The annotation of a weight that is more than the total, by its full name, and the total.
+    pub(super) fn too_heavy(&self) -> Option<(&Arc<str>, u32)> {
+        self.is_canary.as_ref().filter(|told| told.value)?;
+        let total = self.total();
+        self.weight_said.as_ref().filter(|_| self.weight > total).map(|full| (full, total))
+    }
+
+    fn total(&self) -> u32 {
+        self.total.max(LEAST_TOTAL)
     }
 
     /// The annotations that mean nothing, as it is no canary.
@@ -146,12 +159,18 @@ fn pattern(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
 
 fn weight(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
     note(value, to);
-    to.canary.weight = value.count()?;
+    // What is more than the total is all of it, however much that is.
+    to.canary.weight = u32::try_from(value.whole()?).unwrap_or(u32::MAX);
+    to.canary.weight_said = Some(Arc::clone(value.full));
     Ok(())
 }
 
 fn total(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
     note(value, to);
-    to.canary.total = value.count()?;
+    let total = value.count()?;
+    if total < LEAST_TOTAL {
+        return Err(too_small(LEAST_TOTAL));
+    }
+    to.canary.total = total;
     Ok(())
 }

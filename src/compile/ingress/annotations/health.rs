@@ -13,7 +13,8 @@ use crate::settings::suggest::nearest;
 use crate::settings::units::show_duration;
 use crate::uri;
 
-const TIME: &str = "write a time longer than 0, as in 250ms, 5s, 1m";
+const INTERVAL: &str = "write a time from 100ms to 1h, as in 250ms, 5s, 1m";
+const TIMEOUT: &str = "write a time from 10ms to 60s, as in 250ms, 2s";
 const COUNT: &str = "write a whole number, 1 or more";
 const SHARE: &str = "write a share of the endpoints, 0% to 100%";
 /// The keys of `passive-health`.
@@ -50,10 +51,10 @@ pub(super) const ROWS: &[Row] = &[
         "health-check-interval",
         Honoured(|value, to| between(value, INTERVALS).map(|time| to.backend.check_interval = Some(value.told(time)))),
     )
-    .takes(TIME)
+    .takes(INTERVAL)
     .and_on_services()
     .for_port()
-    .does("5s", "± 10 %; `100ms` to `1h`"),
+    .does("5s", "± 10 %"),
     ours("health-check-path", Honoured(path))
         .takes("write an absolute path, as in /healthz, without white space and #")
         .and_on_services()
@@ -76,10 +77,10 @@ pub(super) const ROWS: &[Row] = &[
         "health-check-timeout",
         Honoured(|value, to| between(value, TIMEOUTS).map(|time| to.backend.check_timeout = Some(value.told(time)))),
     )
-    .takes(TIME)
+    .takes(TIMEOUT)
     .and_on_services()
     .for_port()
-    .does("2s", "`10ms` to `60s`, and never longer than the interval"),
+    .does("2s", "never longer than the interval"),
     ours(
         "health-check-unhealthy-threshold",
         Honoured(|value, to| value.number(1..=u32::MAX).map(|count| to.backend.check_fall = Some(value.told(count)))),
@@ -158,10 +159,22 @@ fn path(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
         return Err(Refusal::Invalid("is no path".to_owned()));
     }
     if !text.starts_with('/') {
-        return Err(Refusal::Mistaken("does not begin with a slash".to_owned(), format!("write /{text}")));
+        return Err(match text.split_once("://") {
+            Some((_, rest)) => Refusal::Mistaken("is a URL".to_owned(), format!("write {}", path_of(rest))),
+            None => Refusal::Mistaken("does not begin with a slash".to_owned(), format!("write /{text}")),
+        });
     }
     to.backend.check_path = Some(value.told(text.into()));
     Ok(())
+}
+
+/// The path, and what follows it, of a URL without its scheme.
+fn path_of(rest: &str) -> String {
+    match rest.find(['/', '?']).and_then(|at| rest.get(at..)) {
+        Some(path) if path.starts_with('/') => path.to_owned(),
+        Some(query) => format!("/{query}"),
+        None => "/".to_owned(),
+    }
 }
 
 fn port(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
@@ -232,7 +245,7 @@ fn passive(value: &Value<'_>, to: &mut Settings) -> Result<(), Refusal> {
 }
 
 fn between(value: &Value<'_>, times: RangeInclusive<Duration>) -> Result<Duration, Refusal> {
-    let time = value.duration()?;
+    let time = value.duration_or_zero()?;
     let (least, most) = (show_duration(*times.start()), show_duration(*times.end()));
     if time < *times.start() {
         return Err(Refusal::Mistaken("is too short".to_owned(), format!("write {least} or more")));

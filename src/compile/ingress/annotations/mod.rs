@@ -287,6 +287,11 @@ pub(in crate::compile) fn read(
             Finding::ignored(Severity::Info, format!("{name} has no effect"), "it means something on a canary only");
         problems.push(idle.on(object, full));
     }
+    if let Some((full, total)) = settings.canary.too_heavy() {
+        let weight = annotations.get(full).map(|text| shorten(value::trim(text))).unwrap_or_default();
+        let message = format!("canary-weight: {weight} is more than canary-weight-total, {total}, and means all");
+        problems.push(Finding::invalid(message, format!("write {total} or less")).on(object, full));
+    }
     for full in sticky::take_idle(&mut settings.backend) {
         let name = full.split_once('/').map_or(&*full, |(_, name)| name);
         let message = format!("{name}: has no effect without affinity: cookie");
@@ -459,7 +464,7 @@ fn apply(row: &Row, value: &Value<'_>, settings: &mut Settings) -> Option<Findin
 fn refused(row: &Row, value: &Value<'_>, why: &str, hint: String, settings: &mut Settings) -> Finding {
     let (name, shown) = (row.name, shorten(value.text));
     let Some(guard) = row.guard else {
-        return Finding::invalid(format!("{name}: {shown:?} {why}; the default serves"), hint);
+        return Finding::invalid(format!("{name}: {shown:?} {why}; the default serves{}", row.unless()), hint);
     };
     settings.guards.push(guard);
     let comes_to = if guard == Guard::Clients && settings.client_auth.is_asked {

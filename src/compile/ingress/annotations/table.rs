@@ -145,6 +145,17 @@ impl Row {
         self.scope == Scope::Host
     }
 
+    /// When the default serves in the place of a wrong value, as the end of a sentence: what acts on more than the paths of
+    /// one Ingress may be set by others.
+    pub(super) fn unless(&self) -> &'static str {
+        match self.scope {
+            // Those of client certificates count together, of one Ingress.
+            Scope::Host if self.name.starts_with("auth-tls-") => "",
+            Scope::Host | Scope::Port => ELSEWHERE,
+            Scope::Ingress | Scope::Path => "",
+        }
+    }
+
     /// What comes of the value that would not with ingress-nginx.
     pub fn difference(&self, value: &str) -> Option<&'static str> {
         let is_meant =
@@ -168,6 +179,9 @@ fn meant<'a>(values: &'a str, written: &str) -> Option<&'a str> {
     let is_meant = |word: &&str| did_you_mean(&written, [word.to_ascii_lowercase().as_str()]).is_some();
     words.split(", ").filter(is_meant).min_by_key(|word| distance(&written, &word.to_ascii_lowercase()))
 }
+
+/// When the default serves, as [`Row::unless`] says it.
+pub(super) const ELSEWHERE: &str = " where nothing else sets it";
 
 /// How the hint for a value begins that is one of some words.
 pub(super) const ONE_OF: &str = "one of: ";

@@ -85,9 +85,17 @@ impl<'a> Value<'a> {
 
     /// A count, 0 or more.
     pub(in crate::compile) fn count(&self) -> Result<u32, Refusal> {
+        u32::try_from(self.whole()?).map_err(|_| too_large(u32::MAX))
+    }
+
+    /// A whole number, 0 or more, of any length: those beyond 64 bits count as the largest.
+    pub(in crate::compile) fn whole(&self) -> Result<u64, Refusal> {
         let text = self.plain()?;
         let digits = text.strip_prefix('+').unwrap_or(text);
-        digits.parse().map_err(|_| Refusal::Invalid("is not a whole number, 0 or more".to_owned()))
+        if !is_number(digits) {
+            return Err(Refusal::Invalid("is not a whole number, 0 or more".to_owned()));
+        }
+        Ok(digits.parse().unwrap_or(u64::MAX))
     }
 
     /// A whole number, also below 0.
@@ -97,12 +105,11 @@ impl<'a> Value<'a> {
 
     /// A whole number within bounds.
     pub(in crate::compile) fn number(&self, bounds: RangeInclusive<u32>) -> Result<u32, Refusal> {
-        let number = self.count()?;
         let (least, most) = bounds.into_inner();
-        match number {
-            _ if number < least => Err(Refusal::Mistaken("is too small".to_owned(), format!("write {least} or more"))),
-            _ if number > most => Err(Refusal::Mistaken("is too large".to_owned(), format!("write {most} or less"))),
-            _ => Ok(number),
+        match u32::try_from(self.whole()?) {
+            Ok(number) if number < least => Err(too_small(least)),
+            Ok(number) if number <= most => Ok(number),
+            Ok(_) | Err(_) => Err(too_large(most)),
         }
     }
 
@@ -110,10 +117,12 @@ impl<'a> Value<'a> {
     pub(in crate::compile) fn percent(&self) -> Result<u8, Refusal> {
         let text = self.plain()?;
         let digits = text.strip_suffix('%').unwrap_or(text).trim_end();
-        match digits.parse::<u32>().map(u8::try_from) {
-            Ok(Ok(percent @ 0..=100)) => Ok(percent),
-            Ok(_) => Err(Refusal::Mistaken("is more than all".to_owned(), "write 100% or less".to_owned())),
-            Err(_) => Err(Refusal::Invalid("is not a share in percent".to_owned())),
+        if !is_number(digits.strip_prefix('+').unwrap_or(digits)) {
+            return Err(Refusal::Invalid("is not a share in percent".to_owned()));
+        }
+        match digits.parse() {
+            Ok(percent @ 0..=100) => Ok(percent),
+            Ok(_) | Err(_) => Err(Refusal::Mistaken("is more than all".to_owned(), "write 100% or less".to_owned())),
         }
     }
 
@@ -170,7 +179,8 @@ impl<'a> Value<'a> {
         }
         match self.count() {
             Ok(seconds) => Ok(Duration::from_secs(seconds.into())),
-            Err(_) => Err(Refusal::Invalid("is not a whole number of seconds".to_owned())),
+            Err(Refusal::Invalid(_)) => Err(Refusal::Invalid("is not a whole number of seconds".to_owned())),
+            Err(refusal) => Err(refusal),
         }
     }
 
@@ -192,6 +202,19 @@ impl<'a> Value<'a> {
         }
         Ok(self.text.split_ascii_whitespace())
     }
+}
+
+/// Digits and nothing else.
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|octet| octet.is_ascii_digit())
+}
+
+pub(super) fn too_small(least: u32) -> Refusal {
+    Refusal::Mistaken("is too small".to_owned(), format!("write {least} or more"))
+}
+
+fn too_large(most: u32) -> Refusal {
+    Refusal::Mistaken("is too large".to_owned(), format!("write {most} or less"))
 }
 
 /// Letters, digits and the marks that nearly every setting of ingress-nginx may have.
@@ -267,6 +290,33 @@ mod tests {
         for text in ["250ms", "60s", "0", "-1", "1.5", "99999999999"] {
             assert!(value(text, false).duration().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_number_of_any_length_is_compared_with_the_bounds() {
+        let told = |found: Result<u32, Refusal>| match found {
+            Ok(number) => number.to_string(),
+            Err(Refusal::Mistaken(why, hint)) => format!("{why}: {hint}"),
+            Err(Refusal::Invalid(why) | Refusal::Ignored(why, _)) => why,
+        };
+        for text in ["4294967296", "99999999999", "99999999999999999999999"] {
+            assert_eq!(told(value(text, true).count()), "is too large: write 4294967295 or less", "{text}");
+            assert_eq!(told(value(text, true).number(1..=9)), "is too large: write 9 or less", "{text}");
+            let percent = value(text, true).percent().map(u32::from);
+            assert_eq!(told(percent), "is more than all: write 100% or less", "{text}");
+            assert_eq!(
+                told(value(text, false).duration().map(|_| 0)),
+                "is too large: write 4294967295 or less",
+                "{text}"
+            );
+        }
+        assert_eq!(told(value("0", true).number(1..=9)), "is too small: write 1 or more");
+        for text in ["+", "-1", "1.5", "1e3", "one"] {
+            assert_eq!(told(value(text, true).count()), "is not a whole number, 0 or more", "{text}");
+            assert_eq!(told(value(text, true).percent().map(u32::from)), "is not a share in percent", "{text}");
+        }
+        assert_eq!(told(value("+7", true).count()), "7");
+        assert_eq!(told(value("7 %", true).percent().map(u32::from)), "7");
     }
 
     #[test]
