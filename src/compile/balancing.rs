@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use super::ingress::annotations::{CheckProtocol, Way};
+use super::claim::{BackendFacts, problem};
+use super::ingress::annotations::{CheckProtocol, Way, shorten};
 use super::said::{Decided, Word};
-use crate::ir::{ActiveCheck, Algorithm, Balancing, Probe, Problem, Protocol, Reason};
+use crate::ir::{ActiveCheck, Algorithm, Balancing, Probe, Problem, Protocol, Reason, Severity};
 use crate::settings::CompileOptions;
 use crate::settings::units::show_duration;
 
@@ -31,6 +32,23 @@ pub(super) fn balancing(
         slow_start: or(&said.slow_start, default.slow_start),
         max_in_flight: or(&said.max_in_flight, default.max_in_flight),
     }
+}
+
+/// What is said of a Service whose zones count for nothing, as nobody says anything about `locality`.
+pub(super) fn unheeded(facts: &BackendFacts, said: &Decided<'_>, options: &CompileOptions) -> Option<Problem> {
+    let (service, written) = facts.traffic.as_ref()?;
+    if said.prefer_zone.is_some() || options.topology_aware {
+        return None;
+    }
+    Some(problem(
+        service,
+        Severity::Info,
+        Reason::ServiceSettingIgnored,
+        "spec.trafficDistribution",
+        format!("trafficDistribution {} has no effect: endpoints of all zones get requests", shorten(written)),
+        "to stay in our zone set the annotation fairlead.dev/locality: prefer on the Ingress, or \
+         --enable-topology-aware-routing",
+    ))
 }
 
 fn or<T: Copy>(word: &Option<Word<'_, T>>, default: T) -> T {

@@ -207,6 +207,15 @@ pub(super) struct BackendFacts {
     pub(super) source: EndpointSource,
     /// The Service's own address and port, if it has them.
     pub(super) own_address: Option<SocketAddr>,
+    /// Its `spec.trafficDistribution`, for which Kubernetes writes hints into its slices, and the Service itself.
+    pub(super) traffic: Option<(Arc<Object>, Arc<str>)>,
+}
+
+impl BackendFacts {
+    /// What is known where no Service says more.
+    pub(super) fn of(protocol: Protocol, source: EndpointSource) -> BackendFacts {
+        BackendFacts { protocol, said: None, source, own_address: None, traffic: None }
+    }
 }
 
 /// A problem, in full.

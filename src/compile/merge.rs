@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::affinity::affinity;
 use super::age::Age;
-use super::balancing::balancing;
+use super::balancing::{balancing, unheeded};
 use super::canary;
 use super::claim::{BackendClaim, CanaryClaim, HostClaim, Redirect, RouteClaim, problem};
 use super::filters::{ClearText, of_nobody, plain, tls_redirect};
@@ -414,6 +414,15 @@ pub(super) fn backend<'a>(
         protocol: first.facts.protocol,
         tls: backend_tls(&first.id, first.facts.protocol, source, None, shared),
     };
+    let own_address = first.facts.own_address.filter(|_| decided.own_address.is_some_and(|word| *word.value));
+    match own_address {
+        // The cluster chooses the endpoint then, and heeds what the Service says of it.
+        Some(_) => problems.extend(decided.affinity.map(|word| {
+            let why = "has no effect beside service-upstream: the cluster chooses the endpoint of each connection";
+            word.told(Reason::AnnotationIgnored, why, "remove one of the two")
+        })),
+        None => problems.extend(unheeded(&first.facts, &decided, &ground.options)),
+    }
     let merged = Backend {
         id: first.id.clone(),
         protocol,
@@ -422,10 +431,7 @@ pub(super) fn backend<'a>(
         balancing: shared.balancing(balancing(&decided, protocol, &ground.options, &mut problems)),
         canary: canary.map(|claim| Arc::new(canary::beside(claim, &decided, affinity.as_ref()))),
         affinity,
-        source: match first.facts.own_address.filter(|_| decided.own_address.is_some_and(|word| *word.value)) {
-            Some(address) => EndpointSource::Fixed(address),
-            None => first.facts.source.clone(),
-        },
+        source: own_address.map_or_else(|| first.facts.source.clone(), EndpointSource::Fixed),
         origin: first.origin.clone(),
     };
     Some((merged, problems))

@@ -78,8 +78,11 @@ fn cluster(service: &Service, name: &Name, port: &PortKey) -> Result<Resolution,
         target_port,
         prefer_ipv6: service.prefer_ipv6,
     };
+    let traffic = service.traffic_distribution.clone().map(|text| (Arc::clone(&service.meta.object), text));
     if let (true, true, PortKey::Number(number)) = (service.is_headless, service.ports.is_empty(), port) {
-        return Ok(found(name, PortKey::Number(*number), Protocol::Http1, slices(&"".into(), Some(*number))));
+        let mut resolution = found(name, PortKey::Number(*number), Protocol::Http1, slices(&"".into(), Some(*number)));
+        resolution.facts.traffic = traffic;
+        return Ok(resolution);
     }
     let declared = declared(service, name, port)?;
     let target_port = match &declared.target_port {
@@ -90,6 +93,7 @@ fn cluster(service: &Service, name: &Name, port: &PortKey) -> Result<Resolution,
     };
     let mut resolution = found(name, key(declared), protocol(declared), slices(&declared.name, target_port));
     resolution.facts.own_address = service.cluster_ip.map(|address| SocketAddr::new(address, declared.port));
+    resolution.facts.traffic = traffic;
     Ok(resolution)
 }
 
@@ -186,7 +190,7 @@ fn protocol(port: &ServicePort) -> Protocol {
 fn found(name: &Name, port: PortKey, protocol: Protocol, source: EndpointSource) -> Resolution {
     Resolution {
         id: BackendId::new(name.clone(), port),
-        facts: BackendFacts { protocol, said: None, source, own_address: None },
+        facts: BackendFacts::of(protocol, source),
         fault: None,
         notes: Vec::new(),
     }

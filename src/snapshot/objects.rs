@@ -191,6 +191,8 @@ pub struct Service {
     pub prefer_ipv6: bool,
     /// `spec.sessionAffinity` is `ClientIP`.
     pub client_ip_affinity: bool,
+    /// `spec.trafficDistribution`.
+    pub traffic_distribution: Option<Arc<str>>,
     /// `spec.ports`.
     pub ports: Vec<ServicePort>,
 }

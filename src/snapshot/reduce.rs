@@ -146,6 +146,10 @@ impl Reducer<'_> {
             external_name: spec.external_name.filter(|name| !name.is_empty()).map(Arc::from),
             prefer_ipv6: spec.ip_families.unwrap_or_default().first().is_some_and(|family| family == "IPv6"),
             client_ip_affinity: spec.session_affinity.as_deref() == Some("ClientIP"),
+            traffic_distribution: spec
+                .traffic_distribution
+                .filter(|text| !text.is_empty())
+                .map(|text| self.strings.share(&text)),
             ports,
         };
         service.meta.version = Version::of(&service);

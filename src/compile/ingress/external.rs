@@ -222,7 +222,7 @@ impl Draft<'_, '_, '_> {
         let id = backend_at(url, host);
         let allow_loopback = self.view.options.folder;
         let source = EndpointSource::Dns { name: name.into(), port: url.port, allow_loopback };
-        self.claim(&id, origin, BackendFacts { protocol, said: None, source, own_address: None });
+        self.claim(&id, origin, BackendFacts::of(protocol, source));
         Ok(id)
     }
 

@@ -24,7 +24,7 @@ pub(super) const ROWS: &[Row] = &[
     ours("locality", Honoured(locality))
         .takes("one of: off, prefer")
         .for_port()
-        .does("off", "`prefer`: endpoints that their EndpointSlice means for the zone of our node"),
+        .does("off", "`prefer`: endpoints that their EndpointSlice means for the zone of our node; in a cluster only"),
     both(
         "service-upstream",
         Honoured(|value, to| value.boolean().map(|is| to.backend.own_address = Some(value.told(is)))),
