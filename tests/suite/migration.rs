@@ -184,6 +184,23 @@ fn each_word_says_what_serving_does() {
         ),
         ("rewrite-target: '{{ .Values.x }}'", 1, "rewrite-target has {{ .Values.x }}, which something fills in\n"),
         ("auth-tls-secret: other/ca", 1, "  refused   auth-tls-secret: other/ca\n"),
+        (
+            "canary: 'true', nginx.ingress.kubernetes.io/canary-weight: '500'",
+            0,
+            "  honoured  canary-weight: 500\n            canary-weight: 500 is more than canary-weight-total, 100",
+        ),
+        ("canary: 'true', nginx.ingress.kubernetes.io/canary-weight: half", 0, "  ignored   canary-weight: half\n"),
+        (
+            "canary: 'true', nginx.ingress.kubernetes.io/affinity: cookie",
+            0,
+            "  ignored   affinity: cookie\n            affinity has no effect on a canary\n",
+        ),
+        (
+            "canary: 'true', fairlead.dev/max-in-flight: '5'",
+            0,
+            "  ignored   fairlead.dev/max-in-flight: 5\n            max-in-flight has no effect on a canary\n",
+        ),
+        ("canary: 'true', nginx.ingress.kubernetes.io/load-balance: ewma", 0, "  honoured  load-balance: ewma\n"),
     ] {
         let folder = folder(&[("a.yaml", &ingress(annotation))]);
         let (found, out, err) = check(folder.path(), &["."]);

@@ -15,11 +15,13 @@ pub(super) const ROWS: &[Row] = &[
         .takes(VARIABLES)
         .and_on_services()
         .for_port()
+        .and_on_canaries()
         .does("", "asks for `hash` by itself"),
     both("load-balance", Honoured(load_balance))
         .takes("one of: least_conn, round_robin, random, random_two, ewma, ip_hash, hash")
         .and_on_services()
         .for_port()
+        .and_on_canaries()
         .does("least_conn", "which endpoint gets a request"),
     ours("locality", Honoured(locality))
         .takes("one of: off, prefer")
@@ -39,6 +41,7 @@ pub(super) const ROWS: &[Row] = &[
     nginx("upstream-hash-by", Honoured(hash_by))
         .takes(VARIABLES)
         .for_port()
+        .and_on_canaries()
         .high()
         .does("", "asks for `hash` by itself"),
     both(
@@ -47,10 +50,12 @@ pub(super) const ROWS: &[Row] = &[
     )
     .takes("one of: true, false")
     .for_port()
+    .and_on_canaries()
     .does("false", "`true`: a text has a few endpoints, of which one is drawn"),
     both("upstream-hash-by-subset-size", Honoured(subset_size))
         .takes("write a whole number, 1 or more")
         .for_port()
+        .and_on_canaries()
         .does("3", "how many, 64 at most"),
 ];
 

@@ -14,42 +14,53 @@ use crate::uri::token::is_token;
 const LEAST_TOTAL: u32 = 100;
 
 pub(super) const ROWS: &[Row] = &[
-    both("affinity-canary-behavior", Honoured(behavior)).takes("one of: sticky, legacy").for_ingress().does(
-        "sticky",
-        "`sticky`: the cookie of the mainline remembers the choice, also when the endpoint that it names is gone; \
+    both("affinity-canary-behavior", Honoured(behavior))
+        .takes("one of: sticky, legacy")
+        .for_ingress()
+        .and_on_canaries()
+        .does(
+            "sticky",
+            "`sticky`: the cookie of the mainline remembers the choice, also when the endpoint that it names is gone; \
          `legacy`: it does not, and the canary gives none out",
-    ),
+        ),
     both("canary", Honoured(|value, to| value.boolean().map(|is| to.canary.is_canary = Some(value.told(is)))))
         .takes("one of: true, false")
         .for_ingress()
+        .and_on_canaries()
         .does("false", "the Ingress takes a share of the requests of another one"),
     both("canary-by-cookie", Honoured(cookie))
         .takes("write the name of a cookie")
         .for_ingress()
+        .and_on_canaries()
         .medium()
         .does("", "its values `always` and `never` decide"),
     both("canary-by-header", Honoured(header))
         .takes("write the name of a header field, as in X-Canary")
         .for_ingress()
+        .and_on_canaries()
         .medium()
         .does("", "its values `always` and `never` decide"),
     both("canary-by-header-pattern", Honoured(pattern))
         .takes("write a regular expression")
         .for_ingress()
+        .and_on_canaries()
         .medium()
         .does("", "in place of a value; with letter case and without anchors"),
     both("canary-by-header-value", Honoured(header_value))
         .takes("write the value that the field has to have")
         .for_ingress()
+        .and_on_canaries()
         .medium()
         .does("", "decides for the canary; then the words mean nothing"),
     both("canary-weight", Honoured(weight))
         .takes("write a whole number, 0 or more")
         .for_ingress()
-        .does("0", "so many requests of `canary-weight-total`"),
+        .and_on_canaries()
+        .does("0", "so many requests of `canary-weight-total`; more than that are all"),
     both("canary-weight-total", Honoured(total))
         .takes("write a whole number, 100 or more")
         .for_ingress()
+        .and_on_canaries()
         .does("100", "a total below 100 is 100"),
 ];
 
@@ -91,9 +102,8 @@ impl Said {
 
     /// The annotation of a weight that is more than the total, by its full name, and the total.
     pub(super) fn too_heavy(&self) -> Option<(&Arc<str>, u32)> {
-        self.is_canary.as_ref().filter(|told| told.value)?;
         let total = self.total();
-        self.weight_said.as_ref().filter(|_| self.weight > total).map(|full| (full, total))
+        self.weight_said.as_ref().filter(|_| self.is_one() && self.weight > total).map(|full| (full, total))
     }
 
     fn total(&self) -> u32 {
@@ -102,7 +112,12 @@ impl Said {
 
     /// The annotations that mean nothing, as it is no canary.
     pub(super) fn idle(&self) -> &[Arc<str>] {
-        if self.is_canary.as_ref().is_some_and(|told| told.value) { &[] } else { &self.said }
+        if self.is_one() { &[] } else { &self.said }
+    }
+
+    /// Whether it is a canary.
+    pub(super) fn is_one(&self) -> bool {
+        self.is_canary.as_ref().is_some_and(|told| told.value)
     }
 }
 

@@ -298,7 +298,29 @@ pub(in crate::compile) fn read(
         let idle = Finding::ignored(Severity::Warning, message, "set affinity: cookie, or remove it");
         problems.push(idle.on(object, &full));
     }
+    if settings.canary.is_one() {
+        pass_over(annotations, prefix, object, problems);
+    }
     settings
+}
+
+/// Tells of each annotation that says nothing on a canary, in place of all that else is said of it.
+fn pass_over(annotations: &Annotations, prefix: &str, object: &Arc<Object>, problems: &mut Vec<Problem>) {
+    for (full, text) in annotations.iter() {
+        let Some((given, name)) = full.split_once('/').filter(|(given, _)| [OURS, prefix].contains(given)) else {
+            continue;
+        };
+        let is_known = |row: &&Row| row.guard.is_some() || if given == OURS { row.ours } else { row.nginx };
+        let Some(row) = table::find(name).filter(|row| !row.on_canary).filter(is_known) else { continue };
+        if value::trim(text).is_empty() {
+            continue;
+        }
+        let field = field(full);
+        problems.retain(|problem| problem.field != field);
+        let hint = if row.on_service { "set it on the Service" } else { "set it on the Ingress beside it" };
+        let idle = Finding::ignored(Severity::Info, format!("{name} has no effect on a canary"), hint);
+        problems.push(idle.on(object, full));
+    }
 }
 
 /// Annotations that mean nothing without another one: ingress-nginx passes them over in silence.

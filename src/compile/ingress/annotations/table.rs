@@ -22,6 +22,8 @@ pub struct Row {
     pub nginx: bool,
     /// Known on a Service too, under `fairlead.dev/`.
     pub on_service: bool,
+    /// It counts on a canary.
+    pub(super) on_canary: bool,
     /// Which values are right, as a hint: `one of: on, off`.
     pub values: &'static str,
     /// What is done where nobody sets it, as it would be written; empty = nothing.
@@ -348,6 +350,7 @@ pub(super) const fn nginx(name: &'static str, effect: Effect) -> Row {
         ours: false,
         nginx: true,
         on_service: false,
+        on_canary: false,
         values: "",
         default: "",
         does: "",
@@ -429,6 +432,11 @@ impl Row {
     /// The row, known on a Service too.
     pub(super) const fn and_on_services(self) -> Row {
         Row { on_service: true, ..self }
+    }
+
+    /// The row, which counts on a canary too, or on one only.
+    pub(super) const fn and_on_canaries(self) -> Row {
+        Row { on_canary: true, ..self }
     }
 
     /// The row, whose value names an object in the namespace of the Ingress.
