@@ -108,7 +108,7 @@ fn endpoints(world: &World, backend: &BackendRef, count: usize, weight: u16) {
         draining: false,
         elsewhere: false,
     });
-    world.registry.set_endpoints(&backend.settings.id, &ir::EndpointSet { endpoints: endpoints.collect() });
+    world.registry.set_endpoints(&backend.settings.id, &ir::EndpointSet::of(endpoints.collect()));
     for (number, endpoint) in backend.live.endpoints.load().candidates.iter().enumerate() {
         backend.live.measured(endpoint, Duration::from_micros(900 + number as u64 % 200), Instant::now());
     }

@@ -4,25 +4,22 @@
 //! request of the proxy goes through; `table::explain` adds why its look-up found what it found.
 
 mod blame;
+mod endpoints;
 mod entry;
 mod passthrough;
 
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr};
-use std::time::Instant;
 
 use bytes::BytesMut;
 use http::Method;
 
 use super::Listener;
-use super::shape::{Answer, Explanation, Lost, Origin, Rejected, Route, Step, endpoints};
+use super::shape::{self, Answer, Explanation, Lost, Origin, Rejected, Route, Step};
 use crate::filter;
 use crate::http1::{Framing, METHOD_REFUSED, Refusal, RequestHead, is_refused};
-use crate::live::standing::UNHEALTHY;
-use crate::live::{EndpointSet, Standing};
-use crate::proxy::balance::{judged, minded};
 use crate::proxy::rehearsal::{self, Choice, Seen};
-use crate::table::{self, BackendRef, Decision, Outcome, RouteRef, RoutingTable, Target, decide};
+use crate::table::{self, Decision, Outcome, RouteRef, RoutingTable, Target, decide};
 use crate::uri;
 
 /// More routes that lost are counted only: a host may have thousands.
@@ -195,11 +192,11 @@ pub fn explain(table: &RoutingTable, listeners: &[Listener], request: &Request) 
     };
     let trace = table::explain(table, &host, &path.matching);
     story.steps.extend(trace.steps.into_iter().map(|step| Step { stage: step.stage.to_owned(), text: step.text }));
-    let shape = |at: RouteRef| Route::new(listener, table.host_of(at), &table.route(at).rule);
+    let route_at = |at: RouteRef| Route::new(listener, table.host_of(at), &table.route(at).rule);
     let written = |at: RouteRef| !matches!(table.route(at).target, Target::NotFound);
     let mut lost = trace.lost.into_iter().filter(|lost| written(lost.route));
     let listed = lost.by_ref().take(MOST_LOST);
-    story.lost = listed.map(|lost| Lost { route: shape(lost.route), why: lost.why }).collect();
+    story.lost = listed.map(|lost| Lost { route: route_at(lost.route), why: lost.why }).collect();
     story.more_lost = lost.count();
     let Some((at, route, outcome)) = routed else {
         match uninvited {
@@ -208,7 +205,7 @@ pub fn explain(table: &RoutingTable, listeners: &[Listener], request: &Request) 
         }
         return story;
     };
-    story.route = written(at).then(|| shape(at));
+    story.route = written(at).then(|| route_at(at));
     if let Some(uninvited) = uninvited {
         without_certificate(&mut story, uninvited);
         tell_instead(&mut story, route);
@@ -385,8 +382,8 @@ fn finish(
     if let Some((cell, _)) = rehearsal::pinned(backend, request.head).and_then(|key| set.keyed(&key)) {
         tell(story, "endpoint", format!("the cookie names {}", cell.address));
     }
-    story.endpoints = endpoints(backend, &set);
-    tell_endpoints(story, backend, &set);
+    story.endpoints = shape::endpoints(backend, &set);
+    endpoints::tell(story, backend, &set);
     (story.status, story.answer) =
         if set.candidates.is_empty() { (503, Answer::Refused) } else { (200, Answer::Routed) };
 }
@@ -398,60 +395,6 @@ fn replied(story: &mut Explanation, reply: &filter::Reply) {
     tell(story, "filters", format!("answer {}{location}", reply.status));
     story.status = reply.status;
     story.answer = Answer::Replied;
-}
-
-/// Which endpoints may get the request, and why the others may not.
-fn tell_endpoints(story: &mut Explanation, backend: &BackendRef, set: &EndpointSet) {
-    let balancing = &backend.settings.balancing;
-    let judged = judged(balancing);
-    let now = backend.live.micros(Instant::now());
-    // The endpoints of the story stand in the same order.
-    let (candidates, rest) = story.endpoints.split_at(set.candidates.len().min(story.endpoints.len()));
-    let (mut open, mut others) = (Vec::new(), Vec::new());
-    let minded = minded(balancing, set);
-    for (cell, shown) in set.candidates.iter().zip(candidates) {
-        let address = shown.address.as_str();
-        let history = cell.history();
-        let why = history.as_ref().map_or("no reason is known", |history| &*history.reason);
-        match cell.standing_by(minded) {
-            Standing::Ready => open.push(address),
-            _ if cell.is_open(minded, || now) => {
-                others.push(format!("{address} gets one request to see whether it is still {}: {why}", shown.state));
-            }
-            _ => others.push(format!("not {address}, {}: {why}", shown.state)),
-        }
-    }
-    others.extend(rest.iter().zip(0..).map(|(shown, place)| {
-        let why = if place < set.elsewhere.len() { "in another zone" } else { &shown.state };
-        format!("not {}, {why}", shown.address)
-    }));
-    let mut texts = vec![match open.as_slice() {
-        [] if others.is_empty() || set.candidates.is_empty() => "none is ready".to_owned(),
-        [] => "none is in use".to_owned(),
-        [only] => (*only).to_owned(),
-        several => format!("one of {}", several.join(", ")),
-    }];
-    if minded != judged && set.aside(judged) > 0 {
-        let which = match minded {
-            _ if set.aside(minded) == 0 => "all of them",
-            UNHEALTHY => "those too that only failed requests set aside",
-            _ => "those too that only checks set aside",
-        };
-        let (in_use, all) = (set.candidates.len().saturating_sub(set.aside(judged)), set.candidates.len());
-        let threshold = balancing.panic_threshold;
-        texts.push(match in_use {
-            0 => format!("{which}: the {all} are set aside, and to try one is better than to answer 503"),
-            _ => {
-                format!("{which}: only {in_use} of {all} are in use, fewer than the panic-threshold of {threshold} %")
-            }
-        });
-    }
-    let more = others.len().saturating_sub(MOST_LOST);
-    texts.extend(others.into_iter().take(MOST_LOST));
-    if more > 0 {
-        texts.push(format!("nor {more} more"));
-    }
-    texts.into_iter().for_each(|text| tell(story, "endpoint", text));
 }
 
 fn tell(story: &mut Explanation, stage: &str, text: String) {

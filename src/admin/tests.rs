@@ -1,3 +1,4 @@
+mod endpoints;
 mod zone;
 
 use std::collections::BTreeSet;
@@ -152,7 +153,7 @@ fn an_endpoint_without_an_answer_yet_is_starting() {
         draining: false,
         elsewhere: false,
     };
-    let set = ir::EndpointSet { endpoints: vec![endpoint(7), endpoint(9)] };
+    let set = ir::EndpointSet::of(vec![endpoint(7), endpoint(9)]);
     view.registry.set_starting(&id, &set, Duration::from_secs(10), Instant::now());
     let shown = || {
         let body: Value = serde_json::from_str(&get(&view, "/api/v1/backends?namespace=shop").1).unwrap();
@@ -165,23 +166,6 @@ fn an_endpoint_without_an_answer_yet_is_starting() {
     assert_eq!(shown(), ("starting".to_owned(), "weight at 10 %".to_owned()));
     view.registry.ramp(&id, Duration::from_secs(10), Instant::now() + Duration::from_secs(60));
     assert_eq!(shown(), ("ready".to_owned(), String::new()));
-}
-
-#[test]
-fn explain_tells_which_endpoints_are_candidates_and_why_the_others_are_not() {
-    let told = |failed: &[usize]| {
-        let view = checked(failed);
-        let told = explain(&view.table.load(), &view.listeners, &Asked::new("GET", "https://a.example/api").unwrap());
-        let texts = told.steps.iter().filter(|step| step.stage == "endpoint").map(|step| step.text.clone());
-        (told.status, texts.collect::<Vec<_>>())
-    };
-    let drains = "not 10.0.0.9:8080, draining";
-    assert_eq!(told(&[]), (200, ["one of 10.0.0.7:8080, 10.0.0.8:8080", drains].map(str::to_owned).to_vec()));
-    let fails = "not 10.0.0.8:8080, unhealthy: status 503";
-    assert_eq!(told(&[1]), (200, ["10.0.0.7:8080", fails, drains].map(str::to_owned).to_vec()));
-    let (status, texts) = told(&[0, 1]);
-    assert_eq!((status, &*texts[0]), (200, "one of 10.0.0.7:8080, 10.0.0.8:8080"));
-    assert!(texts[1].starts_with("all of them: the 2 are set aside"), "{texts:?}");
 }
 
 #[test]
@@ -497,7 +481,7 @@ fn shop() -> View {
         endpoint("10.0.0.8:8080", None, 1, false),
         endpoint("10.0.0.9:8080", None, 1, true),
     ];
-    registry.set_endpoints(&api, &ir::EndpointSet { endpoints });
+    registry.set_endpoints(&api, &ir::EndpointSet::of(endpoints));
     let problems = vec![
         standing(
             &web,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::claim::problem;
 use super::keys::Keys;
 use super::resolve::refused_address;
-use crate::ir::{Backend, Endpoint, EndpointSet, EndpointSource, Name, Object, Problem, Reason, Severity};
+use crate::ir::{Backend, Endpoint, EndpointSet, EndpointSource, Name, Object, Problem, Reason, Severity, Unready};
 use crate::snapshot::{AddressFamily, EndpointSlice, SliceEndpoint, Snapshot, Uid};
 
 /// Addresses that a DNS name resolved to, with the port left to the backend. Absent = never answered.
@@ -33,7 +33,7 @@ pub fn endpoints(snapshot: &Snapshot, backend: &Backend, resolved: &Resolved) ->
                 draining: false,
                 elsewhere: false,
             };
-            (EndpointSet { endpoints: vec![only] }, Vec::new())
+            (EndpointSet::of(vec![only]), Vec::new())
         }
         EndpointSource::Slices { port_name, target_port, prefer_ipv6 } => {
             let port = SlicePortRule { name: port_name, number: *target_port };
@@ -95,15 +95,17 @@ fn from_slices(
     };
     let ipv6 = if best(!prefer_ipv6) > best(prefer_ipv6) { !prefer_ipv6 } else { prefer_ipv6 };
     let chosen = best(ipv6);
-    let used = candidates.iter().filter(|(at, found)| at.is_ipv6() == ipv6 && found.best != Use::None);
-    let ready = used.clone().map(|(_, found)| found).filter(|found| found.best == Use::Ready);
+    let own = candidates.iter().filter(|(at, _)| at.is_ipv6() == ipv6);
+    let ready = own.clone().map(|(_, found)| found).filter(|found| found.best == Use::Ready);
     let zone = our_zone(snapshot, backend, ready);
+    // What still serves is for when nothing else is there, or for who is at it already.
+    let is_idle = |found: &Candidate<'_>| found.best == Use::None || (found.best < chosen && !found.is_terminating);
     let mut problems = Vec::new();
     let mut endpoints = Vec::new();
-    for (address, found) in used {
+    for (address, found) in own {
         // Where none is ready all drain, and are taken as a last resort.
         let draining = found.best < Use::Ready;
-        if found.best < chosen && !found.is_terminating {
+        if is_idle(found) {
             continue;
         }
         let elsewhere = found.best == Use::Ready && zone.is_some_and(|zone| !found.zones.contains(zone));
@@ -127,13 +129,15 @@ fn from_slices(
         let key = keys.as_ref().map(|keys| keys.key(found.pod_uid, *address));
         endpoints.push(Endpoint { address: *address, pod: found.pod.clone(), weight, key, draining, elsewhere });
     }
+    let idle = candidates.iter().filter(|(_, found)| is_idle(found));
+    let unready = idle.map(|(at, found)| Unready { address: *at, terminating: found.is_terminating }).collect();
     if chosen == Use::None {
         let (message, hint) = why_none(backend, slices, &candidates);
         problems.push(problem(&object, Severity::Error, Reason::NoEndpoints, "", message, hint));
     }
     problems.sort_unstable();
     problems.dedup();
-    (EndpointSet { endpoints }, problems)
+    (EndpointSet { endpoints, unready }, problems)
 }
 
 /// Our zone, if it is preferred and every ready endpoint says for which zones it is meant.
@@ -281,7 +285,7 @@ fn from_dns(
     endpoints.sort_unstable();
     endpoints.dedup();
     problems.sort_unstable();
-    (EndpointSet { endpoints }, problems)
+    (EndpointSet::of(endpoints), problems)
 }
 
 /// The Service, or if it is gone what names it.

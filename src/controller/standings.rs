@@ -295,7 +295,7 @@ mod tests {
             draining: false,
             elsewhere: false,
         };
-        ir::EndpointSet { endpoints: numbers.iter().map(|&number| endpoint(number)).collect() }
+        ir::EndpointSet::of(numbers.iter().map(|&number| endpoint(number)).collect())
     }
 
     fn fail(registry: &Registry, balancing: &Balancing, place: usize) {

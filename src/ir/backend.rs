@@ -191,6 +191,31 @@ pub struct Endpoint {
 pub struct EndpointSet {
     /// Sorted by address.
     pub endpoints: Vec<Endpoint>,
+    /// What the backend has besides and does not use, sorted by address: whoever asks is told why.
+    pub unready: Vec<Unready>,
+}
+
+impl EndpointSet {
+    /// These, and nothing besides.
+    pub fn of(endpoints: Vec<Endpoint>) -> EndpointSet {
+        EndpointSet { endpoints, unready: Vec::new() }
+    }
+}
+
+/// An address that gets no request, not even as the last resort.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Unready {
+    /// Address and port.
+    pub address: SocketAddr,
+    /// It is on its way out, and does not serve any more.
+    pub terminating: bool,
+}
+
+impl Unready {
+    /// Why it gets none.
+    pub fn why(self) -> &'static str {
+        if self.terminating { "terminating and not serving" } else { "not ready" }
+    }
 }
 
 /// Endpoints by backend: what the second road carries.

@@ -31,6 +31,7 @@ use std::sync::Arc;
 
 pub use self::backend::{
     Backend, BackendId, BackendKey, Endpoint, EndpointSet, EndpointSets, EndpointSource, PortKey, Protocol, Speech,
+    Unready,
 };
 pub use self::balancing::{
     ActiveCheck, Affinity, Algorithm, Balancing, Cookie, Part, PassiveCheck, Probe, SameSite, Template,

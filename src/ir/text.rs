@@ -158,7 +158,9 @@ pub fn endpoints(sets: &EndpointSets) -> String {
             let pod = endpoint.pod.as_deref().unwrap_or_default();
             vec![endpoint.address.to_string(), pod.to_owned(), format!("{weight}{key}{role}")]
         };
-        table(&mut out, "    ", set.endpoints.iter().map(line).collect());
+        let unready = set.unready.iter();
+        let unready = unready.map(|one| vec![one.address.to_string(), String::new(), one.why().to_owned()]);
+        table(&mut out, "    ", set.endpoints.iter().map(line).chain(unready).collect());
     }
     out
 }

@@ -108,7 +108,7 @@ impl Registry {
             both.map(|(endpoint, stays)| (endpoint.address, (endpoint, stays))).collect();
         let born = backend.tenths(now);
         let (mut due, mut others, mut returned) = (None, Vec::new(), Vec::new());
-        let next = EndpointSet::new(&set.endpoints, &present, |endpoint| {
+        let next = EndpointSet::new(set, &present, born, |endpoint| {
             let cell = match known.remove(&endpoint.address) {
                 Some((cell, stays)) => {
                     let is_other = cell.update(endpoint);
@@ -235,7 +235,7 @@ mod tests {
             draining,
             elsewhere: false,
         };
-        ir::EndpointSet { endpoints: endpoints.iter().map(endpoint).collect() }
+        ir::EndpointSet::of(endpoints.iter().map(endpoint).collect())
     }
 
     fn one_of(backend: &Backend, address: &str) -> Arc<Endpoint> {

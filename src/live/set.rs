@@ -36,6 +36,15 @@ pub struct EndpointSet {
     /// Places of endpoints by their keys; empty where the backend has no sticky cookie. Candidates come first, so that of
     /// two addresses of one Pod the one in use is found.
     keys: Box<[(Key, u32)]>,
+    /// Nothing for most sets.
+    remarks: Option<Arc<Remarks>>,
+}
+
+/// What nobody wants to know of a set but those who look at it.
+struct Remarks {
+    unready: Box<[ir::Unready]>,
+    /// Since when those drain that do, in tenths of a second since the backend's epoch.
+    draining_since: Box<[u32]>,
 }
 
 /// Who is who in a set.
@@ -45,6 +54,7 @@ struct Cells {
     elsewhere: Vec<Arc<Endpoint>>,
     draining: Vec<Arc<Endpoint>>,
     is_last_resort: bool,
+    remarks: Option<Arc<Remarks>>,
 }
 
 /// Candidates that are set aside for the same reasons.
@@ -56,14 +66,16 @@ struct Aside {
 }
 
 impl EndpointSet {
-    /// The set that `endpoints` describe, each with the cell that `cell` gives for it, as if requests stayed in our zone
-    /// ([`EndpointSet::settled`]). Draining ones are candidates when there is nothing else (kube-proxy's rule). What was worked
-    /// out for `before` is kept as far as it is still right.
+    /// The set that `described` describes at `now` (tenths of a second), each endpoint with the cell that `cell` gives for it,
+    /// as if requests stayed in our zone ([`EndpointSet::settled`]). Draining ones are candidates when there is nothing else
+    /// (kube-proxy's rule). What was worked out for `before` is kept as far as it is still right.
     pub(super) fn new(
-        endpoints: &[ir::Endpoint],
+        described: &ir::EndpointSet,
         before: &EndpointSet,
+        now: u32,
         mut cell: impl FnMut(&ir::Endpoint) -> Arc<Endpoint>,
     ) -> EndpointSet {
+        let ir::EndpointSet { endpoints, unready } = described;
         let all_drain = endpoints.iter().all(|endpoint| endpoint.draining);
         let (mut ours, mut elsewhere, mut draining) = (Vec::new(), Vec::new(), Vec::new());
         for endpoint in endpoints {
@@ -75,7 +87,23 @@ impl EndpointSet {
             list.push(cell(endpoint));
         }
         let is_last_resort = all_drain && !endpoints.is_empty();
-        EndpointSet::of(Cells { ours: ours.len(), candidates: ours, elsewhere, draining, is_last_resort }, before)
+        let remarks = (!unready.is_empty() || !draining.is_empty()).then(|| {
+            let since = draining.iter().map(|cell| before.drains_since(cell).unwrap_or(now)).collect();
+            Arc::new(Remarks { unready: unready.as_slice().into(), draining_since: since })
+        });
+        let cells = Cells { ours: ours.len(), candidates: ours, elsewhere, draining, is_last_resort, remarks };
+        EndpointSet::of(cells, before)
+    }
+
+    /// What the backend has besides and does not use.
+    pub fn unready(&self) -> &[ir::Unready] {
+        self.remarks.as_ref().map_or(&[], |remarks| &remarks.unready)
+    }
+
+    /// Since when an endpoint drains, in tenths of a second since the backend's epoch; `None` if it does not.
+    pub(super) fn drains_since(&self, endpoint: &Endpoint) -> Option<u32> {
+        let place = self.draining.binary_search_by_key(&endpoint.address, |cell| cell.address).ok()?;
+        self.remarks.as_ref()?.draining_since.get(place).copied()
     }
 
     /// The same cells, with the weights that they have now.
@@ -86,6 +114,7 @@ impl EndpointSet {
             elsewhere: self.elsewhere.to_vec(),
             draining: self.draining.to_vec(),
             is_last_resort: self.is_last_resort,
+            remarks: self.remarks.clone(),
         };
         EndpointSet::of(cells, self)
     }
@@ -107,8 +136,14 @@ impl EndpointSet {
         if !stays {
             candidates.append(&mut elsewhere);
         }
-        let draining = self.draining.to_vec();
-        let cells = Cells { candidates, ours: self.ours, elsewhere, draining, is_last_resort: self.is_last_resort };
+        let cells = Cells {
+            candidates,
+            ours: self.ours,
+            elsewhere,
+            draining: self.draining.to_vec(),
+            is_last_resort: self.is_last_resort,
+            remarks: self.remarks.clone(),
+        };
         Some(EndpointSet::of(cells, self))
     }
 
@@ -119,7 +154,7 @@ impl EndpointSet {
 
     /// The set of these cells, with the weights that they have now. Nothing counts as set aside until [`EndpointSet::count`].
     fn of(cells: Cells, before: &EndpointSet) -> EndpointSet {
-        let Cells { candidates, ours, elsewhere, draining, is_last_resort } = cells;
+        let Cells { candidates, ours, elsewhere, draining, is_last_resort, remarks } = cells;
         let weights: Vec<u32> = candidates.iter().map(|endpoint| endpoint.weight.load(Ordering::Relaxed)).collect();
         let all = candidates.iter().chain(&elsewhere).chain(&draining);
         let mut keys: Vec<(Key, u32)> =
@@ -140,6 +175,7 @@ impl EndpointSet {
             draining: draining.into(),
             is_last_resort,
             rendezvous: rendezvous.map_or_else(OnceLock::new, OnceLock::from),
+            remarks,
         }
     }
 

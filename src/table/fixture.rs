@@ -51,7 +51,7 @@ impl World {
             draining: false,
             elsewhere: false,
         };
-        self.registry.set_endpoints(id, &ir::EndpointSet { endpoints: endpoints.iter().map(endpoint).collect() });
+        self.registry.set_endpoints(id, &ir::EndpointSet::of(endpoints.iter().map(endpoint).collect()));
     }
 }
 

@@ -1,8 +1,8 @@
 //! TLS that is passed on unopened: who gets it.
 
-use super::{tell, tell_endpoints};
+use super::{endpoints, tell};
 use crate::admin::Listener;
-use crate::admin::shape::{Answer, Explanation, Route, Step, endpoints};
+use crate::admin::shape::{self, Answer, Explanation, Route, Step};
 use crate::table::{self, RoutingTable, Target};
 
 /// The story of a connection that names `host`, whose TLS goes by `route`.
@@ -27,8 +27,8 @@ pub(super) fn explain(
     let (id, algorithm) = (&backend.settings.id, &backend.settings.balancing.algorithm);
     tell(story, "backend", format!("{id}, the bytes as they come, {}", algorithm.as_str()));
     let set = backend.live.endpoints.load();
-    story.endpoints = endpoints(backend, &set);
-    tell_endpoints(story, backend, &set);
+    story.endpoints = shape::endpoints(backend, &set);
+    endpoints::tell(story, backend, &set);
     if set.candidates.is_empty() {
         return tell(story, "endpoint", "the connection closes".to_owned());
     }

@@ -19,7 +19,7 @@ fn endpoints_of_other_zones_are_shown_as_such_while_requests_stay_in_ours() {
     let view = shop();
     let id = ir::BackendId::new(Name::new("shop", "api"), ir::PortKey::Number(80));
     let endpoints = vec![endpoint(7, false), endpoint(8, true)];
-    view.registry.set_endpoints(&id, &ir::EndpointSet { endpoints });
+    view.registry.set_endpoints(&id, &ir::EndpointSet::of(endpoints));
     let told = || {
         let asked = Asked::new("GET", "https://a.example/api").unwrap();
         let told = explain(&view.table.load(), &view.listeners, &asked);
@@ -55,14 +55,9 @@ fn an_endpoint_of_another_zone_that_is_new_says_so_too() {
     let view = shop();
     let id = ir::BackendId::new(Name::new("shop", "api"), ir::PortKey::Number(80));
     let slow_start = Duration::from_secs(60);
-    view.registry.set_starting(
-        &id,
-        &ir::EndpointSet { endpoints: vec![endpoint(7, false)] },
-        slow_start,
-        Instant::now(),
-    );
+    view.registry.set_starting(&id, &ir::EndpointSet::of(vec![endpoint(7, false)]), slow_start, Instant::now());
     let endpoints = vec![endpoint(7, false), endpoint(8, true)];
-    view.registry.set_starting(&id, &ir::EndpointSet { endpoints }, slow_start, Instant::now());
+    view.registry.set_starting(&id, &ir::EndpointSet::of(endpoints), slow_start, Instant::now());
     let asked = Asked::new("GET", "https://a.example/api").unwrap();
     let told = explain(&view.table.load(), &view.listeners, &asked);
     let reason = Some("weight at 10 %; in another zone".to_owned());

@@ -94,7 +94,7 @@ fn set(numbers: impl IntoIterator<Item = u8>) -> ir::EndpointSet {
         draining: false,
         elsewhere: false,
     };
-    ir::EndpointSet { endpoints: numbers.into_iter().map(endpoint).collect() }
+    ir::EndpointSet::of(numbers.into_iter().map(endpoint).collect())
 }
 
 #[test]

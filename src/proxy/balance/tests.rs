@@ -501,7 +501,7 @@ fn draining_endpoints_get_nothing() {
             draining: *address == "10.0.0.2:80",
             elsewhere: false,
         });
-        world.registry.set_endpoints(&backend.settings.id, &ir::EndpointSet { endpoints: endpoints.collect() });
+        world.registry.set_endpoints(&backend.settings.id, &ir::EndpointSet::of(endpoints.collect()));
         let draining: SocketAddr = "10.0.0.2:80".parse().unwrap();
         assert!((0..1_000).all(|_| pick_on(&backend, 0, &[]).unwrap().endpoint().address != draining));
     }

@@ -27,7 +27,7 @@ fn set(world: &World, backend: &BackendRef, present: &[u8], draining: &[u8]) {
         elsewhere: false,
     };
     let endpoints = present.iter().map(endpoint).collect();
-    world.registry.set_endpoints(&backend.settings.id, &ir::EndpointSet { endpoints });
+    world.registry.set_endpoints(&backend.settings.id, &ir::EndpointSet::of(endpoints));
 }
 
 fn pick_pinned(backend: &BackendRef, pinned: Key, tried: &[SocketAddr]) -> InFlight {
@@ -136,7 +136,7 @@ fn a_pod_made_anew_at_the_same_address_is_not_the_one_that_the_cookie_names() {
         draining: false,
         elsewhere: false,
     };
-    world.registry.set_endpoints(&backend.settings.id, &ir::EndpointSet { endpoints: vec![endpoint] });
+    world.registry.set_endpoints(&backend.settings.id, &ir::EndpointSet::of(vec![endpoint]));
     let set = backend.live.endpoints.load();
     assert!(set.keyed(&key(1)).is_none());
     let (cell, is_candidate) = set.keyed(&[9; 12]).unwrap();

@@ -14,7 +14,7 @@ fn zones(world: &World, algorithm: &Algorithm, ours: u8, count: u8) -> BackendRe
         elsewhere: number >= ours,
     };
     let endpoints = (0..count).map(endpoint).collect();
-    world.registry.set_endpoints(&backend.settings.id, &ir::EndpointSet { endpoints });
+    world.registry.set_endpoints(&backend.settings.id, &ir::EndpointSet::of(endpoints));
     backend
 }
 

@@ -22,7 +22,7 @@ impl Bed {
     /// The endpoints of a Service; a minus before the number: it drains.
     fn set(&mut self, service: &str, numbers: &[i8]) {
         let endpoint = |&number: &i8| endpoint(number.unsigned_abs(), "pod", number < 0);
-        let set = ir::EndpointSet { endpoints: numbers.iter().map(endpoint).collect() };
+        let set = ir::EndpointSet::of(numbers.iter().map(endpoint).collect());
         self.registry.set_endpoints(&id(service), &set);
         self.roll.look(self.now);
     }
@@ -191,7 +191,7 @@ fn failures_are_counted_on_through_changes_of_anything_else() {
 fn checks_go_on_when_keys_of_cookies_come_and_go() {
     let mut bed = Bed::new();
     let with_key = |bed: &mut Bed, key: Option<Key>| {
-        let set = ir::EndpointSet { endpoints: vec![ir::Endpoint { key, ..endpoint(1, "pod", false) }] };
+        let set = ir::EndpointSet::of(vec![ir::Endpoint { key, ..endpoint(1, "pod", false) }]);
         bed.registry.set_endpoints(&id("web"), &set);
         bed.roll.look(bed.now);
     };
@@ -213,7 +213,7 @@ fn checks_go_on_when_keys_of_cookies_come_and_go() {
 fn endpoints_of_other_zones_are_checked_too() {
     let mut bed = Bed::new();
     let elsewhere = ir::Endpoint { elsewhere: true, ..endpoint(2, "pod", false) };
-    let set = ir::EndpointSet { endpoints: vec![endpoint(1, "pod", false), elsewhere] };
+    let set = ir::EndpointSet::of(vec![endpoint(1, "pod", false), elsewhere]);
     bed.registry.set_endpoints(&id("web"), &set);
     bed.follow(&[("web", check())]);
     let mut asked = bed.pass(1, good);
@@ -228,7 +228,7 @@ fn an_answer_says_nothing_about_the_pod_that_has_the_address_since() {
     bed.follow(&[("web", check())]);
     bed.now = bed.roll.next_due().unwrap();
     let task = bed.roll.take_due(bed.now).unwrap();
-    let set = ir::EndpointSet { endpoints: vec![endpoint(1, "another", false)] };
+    let set = ir::EndpointSet::of(vec![endpoint(1, "another", false)]);
     bed.registry.set_endpoints(&id("web"), &set);
     bed.roll.ended(task.ticket, bed.now, Some(bad(1)), bed.now);
     assert_eq!(bed.standings("web"), ["ready"]);
@@ -295,7 +295,7 @@ fn another_pod_at_the_address_is_another_endpoint() {
     bed.set("web", &[1]);
     bed.follow(&[("web", check())]);
     bed.pass(1, bad);
-    let other = ir::EndpointSet { endpoints: vec![endpoint(1, "another", false)] };
+    let other = ir::EndpointSet::of(vec![endpoint(1, "another", false)]);
     bed.registry.set_endpoints(&id("web"), &other);
     assert_eq!(bed.standings("web"), ["ready"], "it serves at once");
     bed.roll.look(bed.now);

@@ -1,0 +1,56 @@
+//! What is shown of endpoints, and what `explain` says of them.
+
+use super::*;
+
+#[test]
+fn explain_tells_which_endpoints_are_candidates_and_why_the_others_are_not() {
+    let told = |failed: &[usize]| {
+        let view = checked(failed);
+        let told = explain(&view.table.load(), &view.listeners, &Asked::new("GET", "https://a.example/api").unwrap());
+        let texts = told.steps.iter().filter(|step| step.stage == "endpoint").map(|step| step.text.clone());
+        (told.status, texts.collect::<Vec<_>>())
+    };
+    let drains = "not 10.0.0.9:8080, draining";
+    assert_eq!(told(&[]), (200, ["one of 10.0.0.7:8080, 10.0.0.8:8080", drains].map(str::to_owned).to_vec()));
+    let fails = "not 10.0.0.8:8080, unhealthy: status 503";
+    assert_eq!(told(&[1]), (200, ["10.0.0.7:8080", fails, drains].map(str::to_owned).to_vec()));
+    let (status, texts) = told(&[0, 1]);
+    assert_eq!((status, &*texts[0]), (200, "one of 10.0.0.7:8080, 10.0.0.8:8080"));
+    assert!(texts[1].starts_with("all of them: the 2 are set aside"), "{texts:?}");
+}
+
+/// What `explain` says of the endpoints of the shop's API.
+fn told(view: &View) -> Vec<String> {
+    let told = explain(&view.table.load(), &view.listeners, &Asked::new("GET", "https://a.example/api").unwrap());
+    told.steps.into_iter().filter(|step| step.stage == "endpoint").map(|step| step.text).collect()
+}
+
+fn endpoint(number: u8, draining: bool) -> ir::Endpoint {
+    ir::Endpoint {
+        address: ([10, 0, 0, number], 8080).into(),
+        pod: None,
+        weight: 1,
+        key: None,
+        draining,
+        elsewhere: false,
+    }
+}
+
+fn unready(number: u8, terminating: bool) -> ir::Unready {
+    ir::Unready { address: ([10, 0, 0, number], 8080).into(), terminating }
+}
+
+#[test]
+fn explain_says_of_endpoints_that_are_not_ready_why_they_get_nothing() {
+    let (view, id) = (shop(), backend_id("shop", "api"));
+    let mut set = ir::EndpointSet::of(vec![endpoint(1, false), endpoint(2, true)]);
+    set.unready = vec![unready(3, false), unready(4, true)];
+    view.registry.set_endpoints(&id, &set);
+    let idle = ["not 10.0.0.3:8080, not ready", "not 10.0.0.4:8080, terminating and not serving"];
+    assert_eq!(told(&view), [&["10.0.0.1:8080", "not 10.0.0.2:8080, draining"][..], &idle].concat());
+    set.endpoints.clear();
+    view.registry.set_endpoints(&id, &set);
+    view.registry.ramp(&id, Duration::ZERO, Instant::now());
+    assert_eq!(told(&view), [&["none is ready"][..], &idle].concat());
+    assert!(get(&view, "/api/v1/backends?namespace=shop").1.contains(r#""endpoints":[]"#), "they are no endpoints");
+}
