@@ -353,7 +353,9 @@ pub fn endpoints(backend: &table::BackendRef, set: &live::EndpointSet) -> Vec<En
     };
     let candidate = |endpoint: &Arc<live::Endpoint>| {
         let state = state::of_candidate(balancing, live, endpoint);
-        shape(endpoint, state, state::reason(state, balancing, live, minded, endpoint))
+        let reason = state::reason(state, balancing, live, minded, endpoint);
+        let reason = if set.is_last_resort { state::reason_as_last_resort(state, reason) } else { reason };
+        shape(endpoint, state, reason)
     };
     let elsewhere = |endpoint: &Arc<live::Endpoint>| {
         let state = state::of_elsewhere(balancing, live, endpoint);

@@ -87,6 +87,17 @@ pub(super) fn reason(
     }
 }
 
+/// The same where no endpoint is ready, and those get requests that still serve. `reason` is what there is to say besides.
+pub(super) fn reason_as_last_resort(state: State, reason: Option<String>) -> Option<String> {
+    match state {
+        // It may get none, and for that there is a reason.
+        State::Draining | State::Ejected | State::Unhealthy => reason,
+        State::Ready | State::Starting => {
+            Some(reason.map_or(String::new(), |reason| reason + "; ") + "not ready, used since no endpoint is")
+        }
+    }
+}
+
 /// The same for an endpoint in another zone, while requests stay in ours: nothing of what becomes of them.
 pub(super) fn reason_elsewhere(state: State, balancing: &Balancing, backend: &Backend, endpoint: &Endpoint) -> String {
     let reason = match state {

@@ -41,6 +41,9 @@ pub(super) fn tell(story: &mut Explanation, backend: &BackendRef, set: &Endpoint
         [only] => (*only).to_owned(),
         several => format!("one of {}", several.join(", ")),
     }];
+    if set.is_last_resort {
+        texts.push("no endpoint is ready, so those are used that still serve".to_owned());
+    }
     if minded != judged && set.aside(judged) > 0 {
         let which = match minded {
             _ if set.aside(minded) == 0 => "all of them",

@@ -1,6 +1,7 @@
 //! What is shown of endpoints, and what `explain` says of them.
 
 use super::*;
+use crate::live::Fault;
 
 #[test]
 fn explain_tells_which_endpoints_are_candidates_and_why_the_others_are_not() {
@@ -36,6 +37,22 @@ fn endpoint(number: u8, draining: bool) -> ir::Endpoint {
     }
 }
 
+/// State and reason of the endpoints of the shop's API.
+fn shown(view: &View) -> Vec<(String, Option<String>)> {
+    let told: Value = serde_json::from_str(&get(view, "/api/v1/backends?namespace=shop").1).unwrap();
+    let endpoints = told["backends"][0]["endpoints"].as_array().unwrap().iter();
+    let reason = |shown: &Value| shown.get("reason").map(|reason| reason.as_str().unwrap().to_owned());
+    endpoints.map(|shown| (shown["state"].as_str().unwrap().to_owned(), reason(shown))).collect()
+}
+
+/// Sets an endpoint of the shop's API aside for a minute.
+fn eject(view: &View, endpoint: &Arc<crate::live::Endpoint>) {
+    let settings = ir::PassiveCheck { consecutive: 1, eject: Duration::from_secs(60), ..ir::PassiveCheck::default() };
+    let now = Instant::now();
+    let api = view.registry.backend(&backend_id("shop", "api"));
+    api.failed(&mut Arc::clone(endpoint).begin(), Fault::Connect, &settings, now, now);
+}
+
 fn unready(number: u8, terminating: bool) -> ir::Unready {
     ir::Unready { address: ([10, 0, 0, number], 8080).into(), terminating }
 }
@@ -53,4 +70,34 @@ fn explain_says_of_endpoints_that_are_not_ready_why_they_get_nothing() {
     view.registry.ramp(&id, Duration::ZERO, Instant::now());
     assert_eq!(told(&view), [&["none is ready"][..], &idle].concat());
     assert!(get(&view, "/api/v1/backends?namespace=shop").1.contains(r#""endpoints":[]"#), "they are no endpoints");
+}
+
+#[test]
+fn endpoints_that_are_used_since_none_is_ready_say_so() {
+    let (view, id) = (shop(), backend_id("shop", "api"));
+    let mut set = ir::EndpointSet::of(vec![endpoint(1, true), endpoint(2, true)]);
+    set.unready = vec![unready(3, false)];
+    let slow_start = Duration::from_secs(60);
+    view.registry.set_starting(&id, &set, slow_start, Instant::now());
+    assert_eq!(
+        told(&view),
+        [
+            "one of 10.0.0.1:8080, 10.0.0.2:8080",
+            "no endpoint is ready, so those are used that still serve",
+            "not 10.0.0.3:8080, not ready"
+        ]
+    );
+    let why = "not ready, used since no endpoint is";
+    let starting = ("starting".to_owned(), Some(format!("weight at 10 %; {why}")));
+    assert_eq!(shown(&view), [starting.clone(), starting]);
+    view.registry.set_endpoints(&id, &set);
+    let api = view.registry.backend(&id);
+    let failed = Arc::clone(&api.endpoints.load().candidates[1]);
+    eject(&view, &failed);
+    let ready = ("ready".to_owned(), Some(why.to_owned()));
+    assert_eq!(shown(&view)[0], ready);
+    assert_eq!(shown(&view)[1], ("ejected".to_owned(), Some("connect failure".to_owned())), "it gets nothing");
+    set.endpoints[0].draining = false;
+    view.registry.set_endpoints(&id, &set);
+    assert_eq!(shown(&view)[0], ("ready".to_owned(), None));
 }
