@@ -379,11 +379,9 @@ fn finish(
         );
     }
     let set = backend.live.endpoints.load();
-    if let Some((cell, _)) = rehearsal::pinned(backend, request.head).and_then(|key| set.keyed(&key)) {
-        tell(story, "endpoint", format!("the cookie names {}", cell.address));
-    }
     story.endpoints = shape::endpoints(backend, &set);
-    endpoints::tell(story, backend, &set);
+    let told = endpoints::tell(backend, &set, &story.endpoints, rehearsal::pinned(backend, request.head));
+    told.into_iter().for_each(|text| tell(story, "endpoint", text));
     (story.status, story.answer) =
         if set.candidates.is_empty() { (503, Answer::Refused) } else { (200, Answer::Routed) };
 }

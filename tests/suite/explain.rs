@@ -1,5 +1,6 @@
 //! `explain` against the proxy: what it says of a URL is what a client gets.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use fairlead::admin::Listener;
@@ -193,4 +194,111 @@ fn a_port_that_no_listener_has_is_told() {
         let told = explain(&bed.table(), &listeners, &Request::new("GET", url).unwrap());
         assert_eq!((&*told.steps[0].stage, &*told.steps[0].text), ("listener", text), "{url}");
     }
+}
+
+/// A slice of a Service with one endpoint and what is said of it.
+fn slice(service: &str, at: SocketAddr, conditions: &str) -> String {
+    let (ip, port) = (at.ip(), at.port());
+    format!(
+        "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {{name: {service}-{port}, labels: {{kubernetes.io/service-name: {service}}}}}\naddressType: IPv4\nports: [{{name: http, port: {port}, protocol: TCP}}]\nendpoints: [{{addresses: [\"{ip}\"], conditions: {{{conditions}}}, targetRef: {{kind: Pod, name: p{port}, uid: u{port}}}}}]\n---\n"
+    )
+}
+
+/// What explain says at one stage of `GET http://a.example/` with these header fields.
+fn texts(bed: &Bed, stage: &str, fields: &[(&str, &str)]) -> Vec<String> {
+    let listeners = [Listener { name: "http", port: bed.http.port() }];
+    let request = Request::new("GET", "http://a.example/").unwrap();
+    let request = fields.iter().try_fold(request, |request, (name, value)| request.with(name, value)).unwrap();
+    let told = explain(&bed.table(), &listeners, &request);
+    told.steps.into_iter().filter(|step| step.stage == stage).map(|step| step.text).collect()
+}
+
+#[test]
+fn the_endpoint_that_a_cookie_names_gets_the_request_also_while_it_drains() {
+    const TERMINATING: &str = "ready: false, serving: true, terminating: true";
+    let (one, two) = (Origin::start("one"), Origin::start("two"));
+    let manifests = |conditions: &str, others: &[&Origin]| {
+        let others = others.iter().map(|other| slice("web", other.address, "ready: true"));
+        [service("web", &[]), ingress("web", "a.example", "/", "web", "fairlead.dev/affinity: cookie")].concat()
+            + &slice("web", one.address, conditions)
+            + &others.collect::<String>()
+    };
+    let mut bed = Bed::start(&manifests("ready: true", &[]));
+    let ask = |bed: &Bed, line: &str| {
+        talk(bed.http, &format!("GET / HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n{line}\r\n"))
+    };
+    let given = ask(&bed, "");
+    let cookie = given.lines().find_map(|line| line.strip_prefix("Set-Cookie: ")).unwrap().split(';').next().unwrap();
+    let fields = [("Cookie", cookie)];
+    assert_eq!(texts(&bed, "endpoint", &fields), [format!("the cookie names {}, which gets it", one.address)]);
+
+    bed.apply(&manifests(TERMINATING, &[&two]));
+    assert!(ask(&bed, &format!("Cookie: {cookie}\r\n")).contains("one"), "it serves who it has");
+    let (one_at, two_at) = (one.address, two.address);
+    let told = [format!("the cookie names {one_at}, which gets it"), format!("without the cookie {two_at}")];
+    assert_eq!(texts(&bed, "endpoint", &fields), told);
+    assert_eq!(texts(&bed, "endpoint", &[]), [format!("{two_at}"), format!("not {one_at}, draining")]);
+
+    bed.apply(&manifests("ready: false, serving: false, terminating: true", &[&two]));
+    assert!(ask(&bed, &format!("Cookie: {cookie}\r\n")).contains("two"));
+    let gone = ["the cookie names an endpoint that is gone", &format!("{two_at}")].map(str::to_owned);
+    let told = texts(&bed, "endpoint", &fields);
+    assert_eq!(told, [&gone[..], &[format!("not {one_at}, terminating and not serving")]].concat());
+}
+
+#[test]
+fn an_endpoint_that_fails_is_named_with_its_failures_also_when_it_is_used_all_the_same() {
+    let mut origins = [Origin::start("one"), Origin::start("two")].map(Some);
+    let at = origins.each_ref().map(|origin| origin.as_ref().unwrap().address);
+    let slices: String = at.iter().map(|at| slice("web", *at, "ready: true")).collect();
+    let annotations = "fairlead.dev/affinity: cookie, fairlead.dev/panic-threshold: 0%, fairlead.dev/passive-health: max-ejected=100%";
+    let manifests = service("web", &[]) + &ingress("web", "a.example", "/", "web", annotations) + &slices;
+    let bed = Bed::start(&manifests);
+    let ask =
+        |line: &str| talk(bed.http, &format!("GET / HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n{line}\r\n"));
+    // A cookie of each, and with it requests to one that is not there any more.
+    let kept = |who: &str| loop {
+        let given = ask("");
+        if given.contains(&format!("\r\n\r\n{who}")) {
+            let cookie = given.lines().find_map(|line| line.strip_prefix("Set-Cookie: ")).unwrap();
+            return cookie.split(';').next().unwrap().to_owned();
+        }
+    };
+    let cookies = ["one", "two"].map(kept);
+    let fail = |which: usize| {
+        let line = format!("Cookie: {}\r\n", cookies[which]);
+        let is_aside = || bed.standing(at[which]).0 == "ejected";
+        let until = std::time::Instant::now() + Duration::from_secs(20);
+        while !is_aside() {
+            assert!(std::time::Instant::now() < until, "{:?}", bed.standing(at[which]));
+            ask(&line);
+        }
+        bed.standing(at[which]).1
+    };
+    origins[0] = None;
+    let why = [fail(0)];
+    let fields = [("Cookie", cookies[0].as_str())];
+    let [one, two] = at.map(|at| at.to_string());
+    let told = [format!("the cookie names {one}"), two.clone(), format!("not {one}, ejected: {}", why[0])];
+    assert_eq!(texts(&bed, "endpoint", &fields), told);
+
+    origins[1] = None;
+    let why = [&why[0], &fail(1)];
+    let listeners = [Listener { name: "http", port: bed.http.port() }];
+    let told = explain(&bed.table(), &listeners, &Request::new("GET", "http://a.example/").unwrap());
+    assert_eq!(told.status, 200, "that is what is tried");
+    let told = [
+        format!("one of {one}, {two}"),
+        "every endpoint fails; all of them are used all the same, since to try one is better than to answer 503"
+            .to_owned(),
+        format!("{one} is ejected: {}", why[0]),
+        format!("{two} is ejected: {}", why[1]),
+    ];
+    let found = texts(&bed, "endpoint", &[]);
+    let sorted = |mut texts: Vec<String>| {
+        texts.sort();
+        texts
+    };
+    // Of the two addresses either may be the lower.
+    assert_eq!(sorted(found[1..].to_vec()), sorted(told[1..].to_vec()), "{found:?}");
 }

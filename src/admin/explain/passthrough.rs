@@ -28,7 +28,8 @@ pub(super) fn explain(
     tell(story, "backend", format!("{id}, the bytes as they come, {}", algorithm.as_str()));
     let set = backend.live.endpoints.load();
     story.endpoints = shape::endpoints(backend, &set);
-    endpoints::tell(story, backend, &set);
+    let told = endpoints::tell(backend, &set, &story.endpoints, None);
+    told.into_iter().for_each(|text| tell(story, "endpoint", text));
     if set.candidates.is_empty() {
         return tell(story, "endpoint", "the connection closes".to_owned());
     }

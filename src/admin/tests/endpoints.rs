@@ -17,7 +17,9 @@ fn explain_tells_which_endpoints_are_candidates_and_why_the_others_are_not() {
     assert_eq!(told(&[1]), (200, ["10.0.0.7:8080", fails, drains].map(str::to_owned).to_vec()));
     let (status, texts) = told(&[0, 1]);
     assert_eq!((status, &*texts[0]), (200, "one of 10.0.0.7:8080, 10.0.0.8:8080"));
-    assert!(texts[1].starts_with("all of them: the 2 are set aside"), "{texts:?}");
+    let all = "every endpoint fails; all of them are used all the same, since to try one is better than to answer 503";
+    let each = ["10.0.0.7:8080 is unhealthy: status 503", "10.0.0.8:8080 is unhealthy: status 503"];
+    assert_eq!(texts[1..], [&[all][..], &each, &[drains]].concat());
 }
 
 /// What `explain` says of the endpoints of the shop's API.
@@ -55,6 +57,27 @@ fn eject(view: &View, endpoint: &Arc<crate::live::Endpoint>) {
 
 fn unready(number: u8, terminating: bool) -> ir::Unready {
     ir::Unready { address: ([10, 0, 0, number], 8080).into(), terminating }
+}
+
+#[test]
+fn explain_says_why_those_that_fail_are_used_while_too_few_work() {
+    let view = checked(&[0]);
+    let set = ir::EndpointSet::of((1..=3).map(|number| endpoint(number, false)).collect());
+    view.registry.set_endpoints(&backend_id("shop", "api"), &set);
+    let api = view.registry.backend(&backend_id("shop", "api"));
+    let present = api.endpoints.load_full();
+    api.judge(&present.candidates[0], false, "status 503".into(), Instant::now());
+    eject(&view, &present.candidates[1]);
+    assert_eq!(
+        told(&view),
+        [
+            "one of 10.0.0.2:8080, 10.0.0.3:8080",
+            "those too are used all the same that only failed requests set aside: only 1 of 3 work, fewer than the \
+             panic-threshold of 50 %",
+            "10.0.0.2:8080 is ejected: connect failure",
+            "not 10.0.0.1:8080, unhealthy: status 503",
+        ]
+    );
 }
 
 #[test]
