@@ -300,7 +300,13 @@ impl Controller {
 
     /// Logs what changed; an endpoint that came back starts as slowly as a new one. Whether there are other problems.
     fn follow_standings(&mut self, transitions: &[Transition], now: Instant) -> bool {
-        let is_changed = self.news.log(transitions, now);
+        self.news.log(transitions, now);
+        let mut is_changed = false;
+        for id in transitions.iter().map(|told| &told.backend).collect::<BTreeSet<_>>() {
+            if let Some(backend) = self.compiled.config.backends.get(id) {
+                is_changed |= self.news.look(id, &backend.balancing, &self.outlets.registry, now);
+            }
+        }
         for backend in standings::returned(transitions) {
             let settings = self.compiled.config.backends.get(backend);
             if settings.is_some_and(|settings| !settings.balancing.slow_start.is_zero()) {
@@ -397,7 +403,7 @@ impl Controller {
         let slow_start = backend.balancing.slow_start;
         let due = self.outlets.registry.set_starting(&backend.id, &set, slow_start, Instant::now());
         self.starts.set(&backend.id, due);
-        self.news.look(&backend.id, &backend.balancing, &self.outlets.registry);
+        self.news.look(&backend.id, &backend.balancing, &self.outlets.registry, Instant::now());
         if problems.is_empty() {
             self.endpoints.remove(&backend.id);
         } else {

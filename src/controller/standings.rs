@@ -74,37 +74,20 @@ impl News {
         News { endpoints: Ration::new(now), backends: Ration::new(now), down: BTreeMap::new() }
     }
 
-    /// Logs changes of standing, and that backends are back. Whether there are other problems than before.
-    pub(super) fn log(&mut self, transitions: &[Transition], now: Instant) -> bool {
-        let mut is_changed = false;
-        for transition in transitions {
+    /// Logs changes of standing.
+    pub(super) fn log(&mut self, transitions: &[Transition], now: Instant) {
+        for transition in transitions.iter().filter(|told| told.from != told.to) {
             match self.endpoints.take(now) {
                 Taken::Line => log(transition),
                 Taken::Last => warn!("further endpoints changed their standing; `fairlead backends` shows all"),
                 Taken::Nothing => {}
             }
-            let Transition { backend, in_use, working, candidates, reason, stays_in_zone, .. } = transition;
+        }
+        for Transition { backend, stays_in_zone, .. } in transitions {
             if let Some(stays) = stays_in_zone {
                 self.log_zone(backend, *stays, now);
             }
-            let is_down = *working == 0 && *candidates > 0;
-            if is_down == self.down.contains_key(backend) {
-                continue;
-            }
-            is_changed = true;
-            if is_down {
-                // The problem is logged.
-                self.down.insert(backend.clone(), Arc::clone(reason));
-                continue;
-            }
-            self.down.remove(backend);
-            match self.backends.take(now) {
-                Taken::Line => info!(%backend, in_use, candidates, "an endpoint is in use again"),
-                Taken::Last => warn!("further backends changed their standing; `fairlead backends` shows all"),
-                Taken::Nothing => {}
-            }
         }
-        is_changed
     }
 
     fn log_zone(&mut self, backend: &BackendId, stays: bool, now: Instant) {
@@ -138,31 +121,42 @@ impl News {
         })
     }
 
-    /// The endpoints of a backend were replaced, or `balancing` is new: one that was not there before may be in use, those that
-    /// are left may all fail, and what counted against them may count no longer.
-    pub(super) fn look(&mut self, backend: &BackendId, balancing: &Balancing, registry: &Registry) {
+    /// Looks whether every endpoint of a backend fails, by what counts in `balancing`: after a change of standing, when
+    /// endpoints were replaced, and when the settings are other ones. Whether that is another answer than before.
+    pub(super) fn look(
+        &mut self,
+        backend: &BackendId,
+        balancing: &Balancing,
+        registry: &Registry,
+        now: Instant,
+    ) -> bool {
         let set = registry.backend(backend).endpoints.load_full();
         let passive = if balancing.passive.is_some() { EJECTED | FAILING } else { 0 };
         let active = if balancing.active.is_some() { UNHEALTHY } else { 0 };
-        let (candidates, working) = (set.candidates.len(), set.without(passive | active));
-        let is_down = working == 0 && candidates > 0;
-        match (is_down, self.down.contains_key(backend)) {
-            (false, true) => {
-                if working > 0 {
-                    info!(%backend, working, candidates, "an endpoint is in use again");
-                }
-                // Where there is none at all, a problem says so.
-                self.down.remove(backend);
-            }
-            (true, false) => {
-                let why = set.candidates.iter().find_map(|endpoint| {
-                    let failing = endpoint.failing().map(|(_, why)| why);
-                    failing.or_else(|| Some(Arc::clone(&endpoint.history()?.reason)))
-                });
-                self.down.insert(backend.clone(), why.unwrap_or_default());
-            }
-            (true, true) | (false, false) => {}
+        let (all, working) = (set.ready().count(), set.without(passive | active));
+        // Where there is none at all, a problem says so.
+        let is_down = working == 0 && all > 0;
+        if is_down == self.down.contains_key(backend) {
+            return false;
         }
+        if is_down {
+            let why = set.ready().find_map(|endpoint| {
+                let failing = endpoint.failing().map(|(_, why)| why);
+                failing.or_else(|| Some(Arc::clone(&endpoint.history()?.reason)))
+            });
+            // The problem is logged.
+            self.down.insert(backend.clone(), why.unwrap_or_default());
+            return true;
+        }
+        self.down.remove(backend);
+        if working > 0 {
+            match self.backends.take(now) {
+                Taken::Line => info!(%backend, working, all, "an endpoint works again"),
+                Taken::Last => warn!("further backends changed their standing; `fairlead backends` shows all"),
+                Taken::Nothing => {}
+            }
+        }
+        true
     }
 
     /// Forgets the backends that are gone.
@@ -257,35 +251,6 @@ mod tests {
         assert_eq!(ration.take(now + RATION_TIME), Taken::Line);
     }
 
-    fn told(in_use: usize, candidates: usize) -> Transition {
-        let to = if in_use > 0 { Standing::Ready } else { Standing::Unhealthy };
-        let address = ([10, 0, 0, 1], 80).into();
-        Transition {
-            backend: id("a"),
-            address,
-            from: Standing::Ready,
-            to,
-            reason: "x".into(),
-            in_use,
-            working: in_use,
-            candidates,
-            stays_in_zone: None,
-        }
-    }
-
-    #[test]
-    fn a_backend_is_down_when_every_endpoint_is_set_aside() {
-        let now = Instant::now();
-        let mut news = News::new(now);
-        news.log(&[told(1, 2)], now);
-        assert!(news.down.is_empty());
-        assert!(news.log(&[told(0, 2), told(0, 2)], now) && !news.log(&[told(0, 2)], now), "told once");
-        let problem = news.problems().next().map(|problem| problem.message).unwrap_or_default();
-        assert_eq!(problem, "port 80: every endpoint fails (x); all are tried until one is back");
-        assert!(news.log(&[told(1, 2)], now), "and that it is over");
-        assert_eq!((news.down.len(), news.backends.left), (0, RATION - 1));
-    }
-
     fn endpoints(numbers: &[u8]) -> ir::EndpointSet {
         let endpoint = |number| ir::Endpoint {
             address: ([10, 0, 0, number], 80).into(),
@@ -310,20 +275,21 @@ mod tests {
 
     #[test]
     fn a_new_endpoint_or_none_at_all_ends_that_too() {
-        let (now, registry, balancing) = (Instant::now(), Registry::new(1), Balancing::default());
+        let (now, balancing) = (Instant::now(), Balancing::default());
         for after in [&[1, 2][..], &[]] {
-            let mut news = News::new(now);
-            registry.set_endpoints(&id("a"), &endpoints(&[]));
+            let (mut news, registry) = (News::new(now), Registry::new(1));
             registry.set_endpoints(&id("a"), &endpoints(&[1]));
             fail(&registry, &balancing, 0);
-            news.look(&id("a"), &balancing, &registry);
+            news.look(&id("a"), &balancing, &registry, now);
             assert_eq!(news.down.len(), 1);
             registry.set_endpoints(&id("a"), &endpoints(after));
-            news.look(&id("a"), &balancing, &registry);
+            news.look(&id("a"), &balancing, &registry, now);
             assert!(news.down.is_empty(), "{after:?}");
         }
         let mut news = News::new(now);
-        news.log(&[told(0, 1)], now);
+        news.down.insert(id("a"), "x".into());
+        let problem = news.problems().next().map(|problem| problem.message).unwrap_or_default();
+        assert_eq!(problem, "port 80: every endpoint fails (x); all are tried until one is back");
         news.forget(|gone| *gone == id("a"));
         assert!(news.down.is_empty());
     }
@@ -334,12 +300,12 @@ mod tests {
         let mut news = News::new(now);
         registry.set_endpoints(&id("a"), &endpoints(&[1, 2]));
         fail(&registry, &balancing, 0);
-        news.look(&id("a"), &balancing, &registry);
+        news.look(&id("a"), &balancing, &registry, now);
         assert!(news.down.is_empty(), "another one works");
         registry.set_endpoints(&id("a"), &endpoints(&[1]));
-        news.look(&id("a"), &balancing, &registry);
+        news.look(&id("a"), &balancing, &registry, now);
         assert_eq!(news.down.values().map(|why| &**why).collect::<Vec<_>>(), ["5 connect failures"]);
-        news.look(&id("a"), &Balancing { passive: None, ..balancing }, &registry);
+        news.look(&id("a"), &Balancing { passive: None, ..balancing }, &registry, now);
         assert!(news.down.is_empty(), "nobody asks what becomes of requests");
     }
 
@@ -351,15 +317,19 @@ mod tests {
         registry.set_endpoints(&id("a"), &endpoints(&[1]));
         let mut told = || std::iter::from_fn(|| heard.try_recv().ok()).collect::<Vec<_>>();
         fail(&registry, &balancing, 0);
-        assert!(news.log(&told(), now));
+        news.log(&told(), now);
+        assert_eq!(news.endpoints.left, RATION - 1, "a line");
+        assert!(news.look(&id("a"), &balancing, &registry, now));
+        assert!(!news.look(&id("a"), &balancing, &registry, now), "told once");
         assert_eq!(news.down.values().map(|why| &**why).collect::<Vec<_>>(), ["5 connect failures"]);
         fail(&registry, &balancing, 0);
         assert!(told().is_empty());
         let backend = registry.backend(&id("a"));
         let lone = Arc::clone(&backend.endpoints.load().candidates[0]);
+        let now = Instant::now();
         backend.succeeded(&mut lone.begin(), now, now, true);
-        let told = told();
-        assert!(news.log(&told, now) && news.down.is_empty());
-        assert_eq!(returned(&told).count(), 0, "it was in use all the time");
+        assert!(news.look(&id("a"), &balancing, &registry, now), "and that it is over");
+        assert_eq!((news.down.len(), news.backends.left), (0, RATION - 1));
+        assert_eq!(returned(&told()).count(), 0, "it was in use all the time");
     }
 }

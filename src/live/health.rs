@@ -25,7 +25,7 @@ impl Backend {
         if bits & EJECTED != 0 {
             self.try_return(endpoint, began, now, passive);
         } else if bits & FAILING != 0 {
-            self.recovered(endpoint);
+            self.recovered(endpoint, began);
         }
         flight.end_probe();
     }
@@ -46,8 +46,8 @@ impl Backend {
             } else if run.count() >= most(settings, endpoint, history.as_deref(), now) {
                 if self.may_eject(settings, now) {
                     self.eject(endpoint, run, settings, began, now);
-                } else if bits & TROUBLE == 0 {
-                    self.keep(endpoint, run, settings, now);
+                } else if bits & TROUBLE == 0 && !is_told(settings, history.as_deref(), now) {
+                    self.keep(endpoint, run, settings, began, now);
                 }
             }
         }
@@ -105,8 +105,7 @@ impl Backend {
         let _changes = self.changes();
         let before = endpoint.standing.load(Ordering::Relaxed);
         let history = endpoint.history();
-        let is_old_news = history.as_ref().is_some_and(|history| history.since > began);
-        if is_old_news || (before & EJECTED == 0 && !self.may_eject(settings, now)) {
+        if !self.is_news(endpoint, began) || (before & EJECTED == 0 && !self.may_eject(settings, now)) {
             return;
         }
         let ejections = unforgiven(settings, before, history.as_deref(), now);
@@ -122,13 +121,11 @@ impl Backend {
 
     /// Takes note that an endpoint is failing and stays in use. Once in the time of an ejection: whatever comes to itself
     /// between has nothing new to tell.
-    fn keep(&self, endpoint: &Arc<Endpoint>, run: Run, settings: &PassiveCheck, now: Instant) {
+    fn keep(&self, endpoint: &Arc<Endpoint>, run: Run, settings: &PassiveCheck, began: Instant, now: Instant) {
         let _changes = self.changes();
         let before = endpoint.standing.load(Ordering::Relaxed);
         let history = endpoint.history();
-        let rest = settings.eject.max(SHORTEST);
-        let is_told = |(since, _): &(Instant, _)| now.saturating_duration_since(*since) < rest;
-        if before & TROUBLE != 0 || history.as_ref().and_then(|known| known.failing.as_ref()).is_some_and(is_told) {
+        if before & TROUBLE != 0 || is_told(settings, history.as_deref(), now) || !self.is_news(endpoint, began) {
             return;
         }
         let history = history.map_or_else(
@@ -146,24 +143,21 @@ impl Backend {
         self.write(endpoint, FAILING, History { failing, ..history }, reason);
     }
 
-    /// An endpoint that was failing answers again.
-    fn recovered(&self, endpoint: &Arc<Endpoint>) {
+    /// An endpoint that was failing answers again, if it was asked since.
+    fn recovered(&self, endpoint: &Arc<Endpoint>, began: Instant) {
         let _changes = self.changes();
         let before = endpoint.standing.load(Ordering::Relaxed);
-        if let (true, Some(history)) = (before & FAILING != 0, endpoint.history()) {
+        if let (true, Some(history)) = (before & FAILING != 0, endpoint.history())
+            && history.failing.as_ref().is_none_or(|(since, _)| began >= *since)
+        {
             self.write(endpoint, before & ASIDE, (*history).clone(), SUCCESS.into());
         }
     }
 
-    /// Takes an endpoint back after its time, or at once where ejections no longer count. Where everybody is set aside, all
-    /// serve, and who does it well need not wait for the end of an ejection.
+    /// Takes an endpoint back after its time, or at once where ejections no longer count.
     fn try_return(&self, endpoint: &Arc<Endpoint>, began: Instant, now: Instant, passive: bool) {
-        let is_anybody_left = || {
-            let set = self.endpoints.load();
-            set.aside(ASIDE) < set.candidates.len()
-        };
-        let is_over = || !passive || self.micros(began) >= endpoint.until.load(Ordering::Relaxed) || !is_anybody_left();
-        // First without the lock: while all have to serve, many a success at an ejected endpoint comes here.
+        let is_over = || !passive || self.micros(began) >= endpoint.until.load(Ordering::Relaxed);
+        // First without the lock: while all have to serve, every success at an ejected endpoint comes here.
         if !is_over() {
             return;
         }
@@ -176,12 +170,15 @@ impl Backend {
     }
 
     /// Makes `next` the endpoints. `others` are cells whose address another Pod has now; `returned` were away, and what
-    /// checks found then is out of date.
+    /// was found then is out of date, but for an ejection, which has an end.
     pub(super) fn replace(&self, next: EndpointSet, others: &[Arc<Endpoint>], returned: &[Arc<Endpoint>]) {
         let _changes = self.changes();
         others.iter().for_each(|endpoint| Self::forget(endpoint));
         for endpoint in returned {
-            endpoint.standing.fetch_and(!UNHEALTHY, Ordering::Relaxed);
+            let before = endpoint.standing.fetch_and(!(UNHEALTHY | FAILING), Ordering::Relaxed);
+            if before & FAILING != 0 {
+                endpoint.failures.store(0, Ordering::Relaxed);
+            }
         }
         let next = next.settled().unwrap_or(next);
         next.count();
@@ -250,11 +247,16 @@ impl Backend {
             to: Standing::of(bits),
             reason,
             in_use: set.candidates.len().saturating_sub(set.aside(ASIDE)),
-            working: set.without(TROUBLE),
             candidates: set.candidates.len(),
             stays_in_zone: zone,
         });
     }
+}
+
+/// Whether it was told a moment ago that an endpoint is failing and stays in use.
+fn is_told(settings: &PassiveCheck, history: Option<&History>, now: Instant) -> bool {
+    let told = history.and_then(|history| history.failing.as_ref());
+    told.is_some_and(|(since, _)| now.saturating_duration_since(*since) < settings.eject.max(SHORTEST))
 }
 
 /// How many failures in a row eject an endpoint that is not ejected.

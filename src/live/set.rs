@@ -221,9 +221,9 @@ impl EndpointSet {
         }
     }
 
-    /// How many candidates have none of the bits of `minded`.
+    /// How many of those that are ready have none of the bits of `minded`.
     pub fn without(&self, minded: u32) -> usize {
-        self.candidates.iter().filter(|endpoint| endpoint.standing.load(Ordering::Relaxed) & minded == 0).count()
+        self.ready().filter(|endpoint| endpoint.standing.load(Ordering::Relaxed) & minded == 0).count()
     }
 
     /// Whether any candidate is set aside, for whatever reason.

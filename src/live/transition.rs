@@ -26,8 +26,6 @@ pub struct Transition {
     pub reason: Arc<str>,
     /// How many of the backend's candidates are in use now.
     pub in_use: usize,
-    /// How many of them do not fail.
-    pub working: usize,
     /// How many candidates the backend has.
     pub candidates: usize,
     /// Whether requests stay in our zone from now on; `None` if that is as before.

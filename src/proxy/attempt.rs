@@ -95,14 +95,17 @@ pub async fn reach<C: Client>(
             if let Some((live, in_flight)) = awaited.take() {
                 in_flight.wait(live, now.into_std());
             }
-        } else if is_timed {
+        } else if is_timed || deadline.is_some() {
             upload.note_pauses(now);
         }
         let mut sight = Sight { is_reused: false, is_news: Cell::new(true), awaited, connect: None };
         let outcome = attempt(worker, client, &plan, address, upload, now, &mut sight).await;
         let verdict = verdict(&outcome, &sight, protocol);
         let connect = sight.connect;
-        if !matches!(outcome, Err(UploadFault::Client(_))) {
+        // A wait that others put an end to says how long it was.
+        let is_cut_short =
+            matches!(outcome, Err(UploadFault::Client(_) | UploadFault::Upstream(UpstreamFault::Overdue)));
+        if !is_cut_short {
             in_flight.end_wait();
         }
         let (started, ended) = (now, Instant::now());
@@ -303,7 +306,9 @@ async fn attempt<C: Client>(
             let opened = std::future::poll_fn(|cx| match connect.as_mut().poll(cx) {
                 Poll::Ready(opened) => Poll::Ready(opened.map_err(UploadFault::Upstream)),
                 Poll::Pending if is_past(deadline, client, cx) => {
-                    Poll::Ready(Err(UploadFault::Upstream(UpstreamFault::Overdue)))
+                    let had_its_time = had_its_time(plan, now);
+                    let fault = if had_its_time { UpstreamFault::ConnectTimeout } else { UpstreamFault::Overdue };
+                    Poll::Ready(Err(UploadFault::Upstream(fault)))
                 }
                 Poll::Pending if upload.is_complete() => {
                     client.poll_gone(cx).map(|()| Err(UploadFault::Client(ClientFault::Gone)))
@@ -323,10 +328,8 @@ async fn attempt<C: Client>(
     let mut unread = Wait::default();
     let response = std::future::poll_fn(|cx| {
         if is_past(deadline, client, cx) {
-            // What an endpoint did in less than half of the time says nothing about it: others had the rest.
-            let half = timeouts.total.unwrap_or_default() / 2;
-            let is_its_own = upload.is_complete() && deadline.is_some_and(|at| at - now >= half);
-            let fault = if is_its_own { UpstreamFault::HeadTimeout } else { UpstreamFault::Overdue };
+            let had_its_time = upload.is_complete() && had_its_time(plan, upload.last_pause(now));
+            let fault = if had_its_time { UpstreamFault::HeadTimeout } else { UpstreamFault::Overdue };
             return Poll::Ready(Err(UploadFault::Upstream(fault)));
         }
         loop {
@@ -412,4 +415,11 @@ async fn attempt<C: Client>(
 /// Whether `deadline` is past; the task is woken then.
 fn is_past<C: Client>(deadline: Option<Instant>, client: &C, cx: &mut Context<'_>) -> bool {
     deadline.is_some_and(|at| client.timer().poll(cx, at).is_ready())
+}
+
+/// Whether an endpoint whose turn it was from `since` on had half of the time for all of the request, now that it is over. What
+/// it did in less says nothing about it: others had the rest.
+fn had_its_time(plan: &Plan<'_>, since: Instant) -> bool {
+    let half = plan.timeouts.total.unwrap_or_default() / 2;
+    plan.deadline.is_some_and(|at| at.saturating_duration_since(since) >= half)
 }

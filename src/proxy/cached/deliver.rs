@@ -186,8 +186,11 @@ impl pump::Source for Source<'_> {
         self.left.as_ref().map(|_| self.gap)
     }
 
-    /// And whether all of it is there in time.
+    /// Of what is left, also before its turn comes: it holds a connection.
     fn deadline(&self) -> Option<Instant> {
-        self.left.as_ref()?.deadline
+        match &self.left {
+            Some(left) => left.deadline,
+            None => self.rest.as_ref()?.borrow().as_ref()?.deadline,
+        }
     }
 }

@@ -63,7 +63,7 @@ pub(super) struct Fill {
 }
 
 enum Ended {
-    Broken,
+    Broken(UpstreamFault),
     TooLong(Bytes),
     Whole,
 }
@@ -83,8 +83,7 @@ impl Fill {
                 upstream.give_back(&worker, Instant::now());
                 drop((in_flight, admitted));
             }
-            Ended::Broken => {
-                let fault = UpstreamFault::Cut;
+            Ended::Broken(fault) => {
                 if let Some(lead) = &self.lead {
                     lead.tell(Outcome::Failed(fault.status(), fault.failure()));
                 }
@@ -111,7 +110,7 @@ impl Fill {
         let mut followed = self.lead.as_ref().filter(|_| self.is_open_ended);
         std::future::poll_fn(|cx| {
             if deadline.is_some_and(|at| timer.poll(cx, at).is_ready()) {
-                return Poll::Ready(Ended::Broken);
+                return Poll::Ready(Ended::Broken(UpstreamFault::Overdue));
             }
             loop {
                 match upstream.poll_body(cx) {
@@ -124,14 +123,14 @@ impl Fill {
                         self.stored.body.push(&data);
                     }
                     Poll::Ready(Ok(Part::End(_))) => return Poll::Ready(Ended::Whole),
-                    Poll::Ready(Err(_)) => return Poll::Ready(Ended::Broken),
+                    Poll::Ready(Err(fault)) => return Poll::Ready(Ended::Broken(fault)),
                     Poll::Pending => break,
                 }
             }
             if let Some(lead) = followed.take_if(|_| timer.poll(cx, soon).is_ready()) {
                 lead.tell(Outcome::Alone);
             }
-            wait.poll(cx, &timer, (), self.gap).map(|()| Ended::Broken)
+            wait.poll(cx, &timer, (), self.gap).map(|()| Ended::Broken(UpstreamFault::BodyTimeout))
         })
         .await
     }

@@ -45,11 +45,19 @@ fn timed(bed: &Bed, lines: &str) -> (String, Duration) {
     (answer, began.elapsed())
 }
 
+/// A back end that takes requests and says nothing.
+fn silent() -> Scripted {
+    Scripted::start(|_, socket| drop(socket.read(&mut [0])))
+}
+
+/// One failure ejects, whoever is left.
+const STRICT: &str = ", fairlead.dev/passive-health: 'consecutive=1, max-ejected=100%'";
+
 const SOON: std::ops::Range<Duration> = Duration::from_millis(450)..Duration::from_secs(5);
 
 #[test]
 fn a_request_that_is_not_answered_in_the_time_for_all_of_it_is_sent_to_nobody_else() {
-    let silent = Scripted::start(|_, socket| drop(socket.read(&mut [0])));
+    let silent = silent();
     let (answer, took) = timed(&hurried(&[silent.address], ""), "Connection: close\r\n");
     assert!(answer.starts_with("HTTP/1.1 504 ") && SOON.contains(&took), "{took:?}: {answer}");
     assert_eq!(silent.count(), 1);
@@ -75,17 +83,30 @@ fn an_answer_that_drips_breaks_off_when_the_time_for_all_of_it_is_over() {
 
 #[test]
 fn an_endpoint_that_had_only_what_another_left_of_the_time_is_not_blamed() {
-    let silent = || Scripted::start(|_, socket| drop(socket.read(&mut [0])));
     let (first, second) = (silent(), silent());
-    let more = ", fairlead.dev/proxy-read-timeout: 300ms, fairlead.dev/load-balance: round_robin, \
-                fairlead.dev/passive-health: 'consecutive=1, max-ejected=100%'";
-    let bed = hurried(&[first.address, second.address], more);
+    let more = format!("{STRICT}, fairlead.dev/proxy-read-timeout: 300ms, fairlead.dev/load-balance: round_robin");
+    let bed = hurried(&[first.address, second.address], &more);
     let (answer, took) = timed(&bed, "Connection: close\r\n");
     assert!(answer.starts_with("HTTP/1.1 504 ") && SOON.contains(&took), "{took:?}: {answer}");
     assert_eq!((first.count(), second.count()), (1, 1));
     let mut standings = [first.address, second.address].map(|address| bed.standing(address).0);
     standings.sort_unstable();
     assert_eq!(standings, ["ejected", "ready"]);
+}
+
+#[test]
+fn an_endpoint_is_not_blamed_for_a_client_that_takes_most_of_the_time_to_send() {
+    let (first, second) = (silent(), silent());
+    let bed = hurried(&[first.address, second.address], STRICT);
+    let mut client = std::net::TcpStream::connect(bed.http).unwrap();
+    let head = "POST / HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\nContent-Length: 80001\r\n\r\n";
+    client.write_all(&[head.as_bytes(), &[b'x'; 80_000]].concat()).unwrap();
+    thread::sleep(Duration::from_millis(400));
+    client.write_all(b"x").unwrap();
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 504 "), "{answer}");
+    assert_eq!([first.address, second.address].map(|address| bed.standing(address).0), ["ready"; 2]);
 }
 
 #[test]
