@@ -4,6 +4,7 @@
 //! request of the proxy goes through; `table::explain` adds why its look-up found what it found.
 
 mod blame;
+mod canary;
 mod endpoints;
 mod entry;
 mod passthrough;
@@ -124,6 +125,7 @@ pub fn explain(table: &RoutingTable, listeners: &[Listener], request: &Request) 
         status: 0,
         answer: Answer::Refused,
         route: None,
+        backend: None,
         endpoints: Vec::new(),
         steps: Vec::new(),
         lost: Vec::new(),
@@ -345,38 +347,31 @@ fn finish(
             return;
         }
     };
+    let named = backend;
     if let Some(fallback) = route.aside.as_ref().and_then(|aside| aside.fallback.as_ref())
         && backend.live.endpoints.load().candidates.is_empty()
     {
         tell(story, "backend", format!("{} has no endpoint, so default-backend answers", backend.settings.id));
         backend = fallback;
     }
-    backend = match rehearsal::consider(backend, request) {
-        Choice::Canary(canary) => {
-            let text = format!("the canary of {} takes it by {}", backend.settings.id, canary.rule);
-            tell(story, "backend", text);
-            &canary.backend
-        }
-        Choice::Draw(_) | Choice::Main => backend,
-    };
+    let choice = rehearsal::consider(backend, request);
+    if let Choice::Canary(canary) = choice {
+        let why = canary::why(backend, canary, &choice, request);
+        tell(story, "backend", format!("the canary of {} takes it, {why}", backend.settings.id));
+        backend = &canary.backend;
+    }
+    story.backend = Some(backend.settings.id.to_string()).filter(|_| backend.settings.id != named.settings.id);
     let (id, protocol, balance) =
         (&backend.settings.id, backend.settings.protocol, &backend.settings.balancing.algorithm);
     let cookie = backend.settings.affinity.as_ref().map(|affinity| &affinity.cookie.name);
     let kept = cookie.map(|name| format!("; who has the cookie {name} stays at its endpoint")).unwrap_or_default();
     tell(story, "backend", format!("{id} over {}, {}{kept}", protocol.as_str(), balance.as_str()));
-    if let Some(canary) = &backend.canary {
-        let id = &canary.backend.settings.id;
-        let rule = &canary.rule;
-        tell(
-            story,
-            "backend",
-            match rehearsal::consider(backend, request) {
-                Choice::Draw(_) => format!("its canary {id} takes requests by {rule}"),
-                Choice::Main | Choice::Canary(_) => {
-                    format!("its canary {id} takes requests by {rule}, but not this one")
-                }
-            },
-        );
+    if let (Some(canary), Choice::Draw(_) | Choice::Main) = (&backend.canary, &choice) {
+        let mut text = format!("its canary {} takes requests by {}", canary.backend.settings.id, canary.rule);
+        if matches!(choice, Choice::Main) {
+            text = format!("{text}, but not this one, {}", canary::why(backend, canary, &choice, request));
+        }
+        tell(story, "backend", text);
     }
     let set = backend.live.endpoints.load();
     story.endpoints = shape::endpoints(backend, &set);
@@ -416,7 +411,8 @@ impl Explanation {
             None if self.status == 404 => out.push_str(" no route"),
             None => {}
             Some(route) => {
-                let _ = write!(out, " {} ({}, {})", target(route), object(&route.origin), path(route));
+                let answers = self.backend.clone().unwrap_or_else(|| target(route));
+                let _ = write!(out, " {answers} ({}, {})", object(&route.origin), path(route));
             }
         }
         out.push_str("\nwhy:\n");

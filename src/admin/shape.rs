@@ -186,7 +186,10 @@ pub struct Explanation {
     /// The route that answers.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub route: Option<Route>,
-    /// Endpoints of its backend.
+    /// The backend that answers in place of the route's: its canary, or its default backend.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub backend: Option<String>,
+    /// Endpoints of the backend that answers.
     pub endpoints: Vec<Endpoint>,
     /// Decisions, in order.
     pub steps: Vec<Step>,

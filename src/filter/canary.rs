@@ -9,8 +9,24 @@ pub fn takes(rule: &CanaryRule, request: &Request<'_>, draw: impl FnOnce(u32) ->
     said(rule, request).unwrap_or_else(|| draw(rule.total) < rule.weight)
 }
 
-/// What is certain without a draw: a field decides, else a cookie, else a weight of nothing or of all.
+/// What is certain without a draw.
 pub fn said(rule: &CanaryRule, request: &Request<'_>) -> Option<bool> {
+    decided(rule, request).map(|(taken, _)| taken)
+}
+
+/// The part of a rule that decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// A field.
+    Field,
+    /// A cookie.
+    Cookie,
+    /// A weight of nothing or of all.
+    Weight,
+}
+
+/// The same, and what makes it certain: a field decides, else a cookie, else a weight of nothing or of all.
+pub fn decided(rule: &CanaryRule, request: &Request<'_>) -> Option<(bool, By)> {
     let CanaryRule { header, cookie, weight, total } = rule;
     let part = |part: &Part| {
         let mut value = Vec::new();
@@ -26,17 +42,18 @@ pub fn said(rule: &CanaryRule, request: &Request<'_>) -> Option<bool> {
             HeaderTest::Value(wanted) => (*value == *wanted.as_bytes()).then_some(true),
             HeaderTest::Word => word(&value),
         };
-        if decided.is_some() {
-            return decided;
+        if let Some(taken) = decided {
+            return Some((taken, By::Field));
         }
     }
-    let decided = cookie.as_ref().and_then(|name| word(&part(&Part::Cookie(name.clone()))));
-    let by_weight = || match weight {
-        0 => Some(false),
-        weight if weight >= total => Some(true),
+    if let Some(taken) = cookie.as_ref().and_then(|name| word(&part(&Part::Cookie(name.clone())))) {
+        return Some((taken, By::Cookie));
+    }
+    match weight {
+        0 => Some((false, By::Weight)),
+        weight if weight >= total => Some((true, By::Weight)),
         _ => None,
-    };
-    decided.or_else(by_weight)
+    }
 }
 
 fn word(value: &[u8]) -> Option<bool> {

@@ -302,3 +302,80 @@ fn an_endpoint_that_fails_is_named_with_its_failures_also_when_it_is_used_all_th
     // Of the two addresses either may be the lower.
     assert_eq!(sorted(found[1..].to_vec()), sorted(told[1..].to_vec()), "{found:?}");
 }
+
+#[test]
+fn explain_says_what_decides_between_a_backend_and_its_canary_and_who_answers() {
+    const PREFIX: &str = "nginx.ingress.kubernetes.io";
+    const RULE: &str = "header=x-c;cookie=c;";
+    let (web, next) = (Origin::start("web"), Origin::start("next"));
+    let manifests = |weight: &str, main: &str, canary: &str| {
+        let rule = format!("{PREFIX}/canary-by-header: X-C, {PREFIX}/canary-by-cookie: c");
+        let rule = format!("{PREFIX}/canary: 'true', {rule}, {PREFIX}/canary-weight: '{weight}'");
+        [service("web", &[]), service("next", &[])].concat()
+            + &slice("web", web.address, main)
+            + &slice("next", next.address, canary)
+            + &ingress("main", "a.example", "/", "web", &format!("{PREFIX}/affinity: cookie"))
+            + &ingress("canary", "a.example", "/", "next", &rule)
+    };
+    let (ready, serving) = ("ready: true", "ready: false, serving: true");
+    let mut bed = Bed::start(&manifests("100", ready, ready));
+    let [of_web, of_next] = ["0", "100"].map(|weight| {
+        bed.apply(&manifests(weight, ready, ready));
+        let given = talk(bed.http, "GET / HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n");
+        let cookie = given.lines().find_map(|line| line.strip_prefix("Set-Cookie: ")).unwrap();
+        cookie.split(';').next().unwrap().to_owned()
+    });
+    let session = "by the session cookie INGRESSCOOKIE of the client";
+    for (weight, main, canary, fields, answers, why) in [
+        ("0", ready, ready, ("X-C", "always"), "next", "by the field x-c"),
+        ("100", ready, ready, ("X-C", "never"), "web", "by the field x-c"),
+        ("0", ready, ready, ("Cookie", "c=always"), "next", "by the cookie c"),
+        ("100", ready, ready, ("Cookie", "c=never"), "web", "by the cookie c"),
+        ("0", ready, ready, ("X-C", "other"), "web", "by its weight, 0 of 100"),
+        ("100", ready, ready, ("X-C", "other"), "next", "by its weight, 100 of 100"),
+        ("0", ready, ready, ("Cookie", &of_next), "next", session),
+        ("100", ready, ready, ("Cookie", &of_web), "web", session),
+        ("100", ready, serving, ("X-C", "always"), "web", "since none of its endpoints is ready"),
+        ("100", ready, "ready: false, serving: false", ("X-C", "always"), "web", "since it has no endpoint"),
+    ] {
+        bed.apply(&manifests(weight, main, canary));
+        let line = format!("{}: {}\r\n", fields.0, fields.1);
+        let answered = talk(bed.http, &format!("GET / HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n{line}\r\n"));
+        assert!(answered.contains(&format!("\r\n\r\n{answers}")), "{fields:?} {weight}: {answered}");
+        let listeners = [Listener { name: "http", port: bed.http.port() }];
+        let request = Request::new("GET", "http://a.example/").unwrap().with(fields.0, fields.1).unwrap();
+        let told = explain(&bed.table(), &listeners, &request);
+        let text = told.text(&request);
+        let first = format!("GET http://a.example/ → 200 default/{answers}:http (ingress default/main, ^ /)\n");
+        assert!(text.starts_with(&first), "{text}");
+        let is_next = answers == "next";
+        assert_eq!(told.backend.as_deref(), is_next.then_some("default/next:http"));
+        let line = match is_next {
+            true => format!("the canary of default/web:http takes it, {why}\n"),
+            false => {
+                format!("its canary default/next:http takes requests by {RULE}{weight}/100, but not this one, {why}\n")
+            }
+        };
+        assert!(text.contains(&line), "{line} in\n{text}");
+    }
+    bed.apply(&manifests("50", ready, ready));
+    assert_eq!(texts(&bed, "backend", &[])[1], format!("its canary default/next:http takes requests by {RULE}50/100"));
+}
+
+#[test]
+fn the_first_line_names_who_stands_in_for_a_service_without_endpoints() {
+    let origin = Origin::start("spare");
+    let annotations = "nginx.ingress.kubernetes.io/default-backend: spare";
+    let bed = Bed::start(
+        &[
+            service("web", &[]),
+            service("spare", &[origin.address]),
+            ingress("web", "a.example", "/", "web", annotations),
+        ]
+        .concat(),
+    );
+    let request = Request::new("GET", "http://a.example/").unwrap();
+    let told = explain(&bed.table(), &[Listener { name: "http", port: bed.http.port() }], &request).text(&request);
+    let first = "GET http://a.example/ → 200 default/spare:http (ingress default/web, ^ /)\n";
+    assert!(told.starts_with(first), "{told}");
+}
