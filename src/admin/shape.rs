@@ -93,7 +93,7 @@ pub struct Endpoint {
     /// Why it is in that state, when there is more to say.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub reason: Option<String>,
-    /// When it was set aside or taken back the last time, RFC 3339; left out if it never was.
+    /// Since when it is in that state, RFC 3339: since it became known if it was never in another one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub since: Option<String>,
     /// When it was checked last, RFC 3339.
@@ -349,7 +349,7 @@ pub fn endpoints(backend: &table::BackendRef, set: &live::EndpointSet) -> Vec<En
         weight: endpoint.base(),
         state: State::as_str(state).to_owned(),
         reason,
-        since: endpoint.history().map(|history| clock.print(history.since)),
+        since: state::since(state, balancing, live, set, endpoint).map(|moment| clock.print(moment)),
         checked: live.last_check(endpoint).map(|moment| clock.print(moment)),
         in_flight: endpoint.in_flight.load(Ordering::Relaxed),
         latency_ms: endpoint.latency().map(|latency| (latency.as_secs_f64() * 1e4).round() / 10.0),
@@ -364,7 +364,10 @@ pub fn endpoints(backend: &table::BackendRef, set: &live::EndpointSet) -> Vec<En
         let state = state::of_elsewhere(balancing, live, endpoint);
         shape(endpoint, state, Some(state::reason_elsewhere(state, balancing, live, endpoint)))
     };
-    let draining = |endpoint: &Arc<live::Endpoint>| shape(endpoint, State::Draining, None);
+    let draining = |endpoint: &Arc<live::Endpoint>| {
+        let state = State::Draining;
+        shape(endpoint, state, state::reason(state, balancing, live, minded, endpoint))
+    };
     let candidates = set.candidates.iter().map(candidate);
     candidates.chain(set.elsewhere.iter().map(elsewhere)).chain(set.draining.iter().map(draining)).collect()
 }

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use crate::ir::Balancing;
-use crate::live::{Backend, Endpoint, FULL, Standing};
+use crate::live::{Backend, Endpoint, EndpointSet, FULL, Standing};
 use crate::proxy::balance::judged;
 
 /// What becomes of requests at an endpoint.
@@ -72,7 +72,8 @@ pub(super) fn reason(
     endpoint: &Endpoint,
 ) -> Option<String> {
     match state {
-        State::Draining | State::Ready => None,
+        State::Draining => Some("terminating".to_owned()),
+        State::Ready => None,
         State::Ejected | State::Unhealthy => endpoint.history().map(|history| {
             let is_tried = endpoint.is_open(minded, || backend.micros(Instant::now()));
             let more = match endpoint.standing_by(minded) {
@@ -105,6 +106,29 @@ pub(super) fn reason_elsewhere(state: State, balancing: &Balancing, backend: &Ba
         _ => reason(state, balancing, backend, 0, endpoint),
     };
     reason.map_or(String::new(), |reason| reason + "; ") + "in another zone"
+}
+
+/// Since when an endpoint of `set` is in that state.
+pub(super) fn since(
+    state: State,
+    balancing: &Balancing,
+    backend: &Backend,
+    set: &EndpointSet,
+    endpoint: &Endpoint,
+) -> Option<Instant> {
+    let changed = || endpoint.history().map(|history| history.since);
+    let came = backend.came(endpoint);
+    match state {
+        State::Draining => backend.drains_since(set, endpoint),
+        State::Ejected | State::Unhealthy => changed(),
+        State::Ready | State::Starting => Some(match (endpoint.standing(), endpoint.standing_by(judged(balancing))) {
+            (Standing::Ready, _) => changed().map_or(came, |changed| changed.max(came)),
+            // In another zone, where nobody comes by and ends it.
+            (_, Standing::Ejected) => backend.ejected_until(endpoint),
+            // What set it aside does not count as it is judged now.
+            _ => came,
+        }),
+    }
 }
 
 fn is_unchecked(balancing: &Balancing, backend: &Backend, endpoint: &Endpoint) -> bool {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 
 use super::transition::News;
-use super::{Asked, EndpointSet, RetryBudget};
+use super::{Asked, Endpoint, EndpointSet, RetryBudget};
 use crate::ir;
 use crate::telemetry::PerWorker;
 
@@ -164,6 +164,21 @@ impl Backend {
     /// The moment that [`Backend::tenths`] gave.
     pub(super) fn at_tenths(&self, tenths: u32) -> Instant {
         self.epoch + Duration::from_millis(100) * tenths.saturating_sub(1)
+    }
+
+    /// When `endpoint` became known, or came back the last time.
+    pub fn came(&self, endpoint: &Endpoint) -> Instant {
+        self.at_tenths(endpoint.born())
+    }
+
+    /// When the ejection of `endpoint` is over, if it is ejected.
+    pub fn ejected_until(&self, endpoint: &Endpoint) -> Instant {
+        self.epoch + Duration::from_micros(endpoint.until.load(Ordering::Relaxed))
+    }
+
+    /// Since when `endpoint` drains; `None` if it does not.
+    pub fn drains_since(&self, set: &EndpointSet, endpoint: &Endpoint) -> Option<Instant> {
+        set.drains_since(endpoint).map(|tenths| self.at_tenths(tenths))
     }
 
     /// Keeps everybody else from changing a standing or the set. A panic elsewhere leaves both whole.

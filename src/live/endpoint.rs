@@ -132,7 +132,7 @@ impl Endpoint {
         self.latency.store(0, Ordering::Relaxed);
     }
 
-    /// When it came, or came back, in tenths of a second of the backend.
+    /// When it came, or came back the last time, in tenths of a second since the backend's epoch.
     pub(super) fn born(&self) -> u32 {
         self.born.load(Ordering::Relaxed)
     }

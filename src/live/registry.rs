@@ -323,6 +323,38 @@ mod tests {
     }
 
     #[test]
+    fn since_when_an_endpoint_is_there_and_since_when_it_drains_outlasts_changes_of_others() {
+        let registry = Registry::new(1);
+        let (backend, start) = (registry.backend(&id(80)), Instant::now());
+        let at = |seconds| start + Duration::from_secs(seconds);
+        // To the tenth, from the epoch on.
+        let is_at = |moment: Instant, seconds| {
+            let early = Duration::from_millis(100);
+            moment <= at(seconds) && moment + early > at(seconds)
+        };
+        let tell = |described: &[(&str, u16, bool)], seconds| {
+            registry.set_starting(&id(80), &set(described), Duration::ZERO, at(seconds));
+        };
+        let drains_since = |address| {
+            let set = backend.endpoints.load();
+            backend.drains_since(&set, &one_of(&backend, address))
+        };
+        let (one, two, three) = ("10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80");
+        tell(&[(one, 1, false), (two, 1, false)], 10);
+        assert_eq!(drains_since(one), None);
+        tell(&[(one, 1, true), (two, 1, false)], 20);
+        tell(&[(one, 1, true), (two, 1, false), (three, 1, true)], 30);
+        registry.ramp(&id(80), Duration::ZERO, at(40));
+        assert!(is_at(drains_since(one).unwrap(), 20) && is_at(drains_since(three).unwrap(), 30));
+        assert!(is_at(backend.came(&one_of(&backend, two)), 10), "it was always there");
+        let _kept = one_of(&backend, two).begin();
+        tell(&[(one, 1, false)], 50);
+        tell(&[(one, 1, false), (two, 1, false)], 60);
+        assert!(is_at(backend.came(&one_of(&backend, two)), 60), "it came back");
+        assert_eq!(drains_since(one), None);
+    }
+
+    #[test]
     fn turns_count_up_for_each_worker_alone() {
         let registry = Registry::new(2);
         let backend = registry.backend(&id(80));

@@ -1,6 +1,7 @@
 //! What is shown of endpoints, and what `explain` says of them.
 
 use super::*;
+use crate::admin::state::{self, State};
 use crate::live::Fault;
 
 #[test]
@@ -123,4 +124,28 @@ fn endpoints_that_are_used_since_none_is_ready_say_so() {
     set.endpoints[0].draining = false;
     view.registry.set_endpoints(&id, &set);
     assert_eq!(shown(&view)[0], ("ready".to_owned(), None));
+}
+
+#[test]
+fn an_endpoint_is_in_its_state_since_what_brought_it_there() {
+    let (view, id) = (shop(), backend_id("shop", "api"));
+    let api = view.registry.backend(&id);
+    let balancing = |passive| ir::Balancing { passive, ..ir::Balancing::default() };
+    let (minded, unminded) = (balancing(Some(ir::PassiveCheck::default())), balancing(None));
+    let set = api.endpoints.load_full();
+    let cell = &set.candidates[0];
+    let since = |state, balancing| state::since(state, balancing, &api, &api.endpoints.load(), cell).unwrap();
+    let came = api.came(cell);
+    assert_eq!([State::Ready, State::Starting].map(|state| since(state, &minded)), [came; 2]);
+    eject(&view, cell);
+    let ejected = cell.history().unwrap().since;
+    assert!(ejected >= came);
+    assert_eq!(since(State::Ejected, &minded), ejected);
+    assert_eq!(since(State::Ready, &unminded), came, "what does not count changed nothing");
+    let over = api.ejected_until(cell);
+    assert!(over > ejected + Duration::from_secs(59) && over < ejected + Duration::from_secs(61));
+    assert_eq!(since(State::Ready, &minded), over, "in another zone: nobody ends the ejection");
+    let back = Instant::now() + Duration::from_secs(70);
+    api.succeeded(&mut Arc::clone(cell).begin(), back, back, true);
+    assert_eq!(since(State::Ready, &minded), back);
 }
