@@ -376,7 +376,18 @@ fn finish(
     let set = backend.live.endpoints.load();
     story.endpoints = shape::endpoints(backend, &set);
     let told = endpoints::tell(backend, &set, &story.endpoints, rehearsal::pinned(backend, request.head));
-    told.into_iter().for_each(|text| tell(story, "endpoint", text));
+    if let Choice::Draw(canary) = choice {
+        let canary = &canary.backend;
+        let set = canary.live.endpoints.load();
+        // Who has a cookie of one of the two leaves nothing to a draw.
+        let others = endpoints::tell(canary, &set, &shape::endpoints(canary, &set), None);
+        for (of, told) in [(backend, told), (canary, others)] {
+            let id = &of.settings.id;
+            told.into_iter().for_each(|text| tell(story, "endpoint", format!("{id}: {text}")));
+        }
+    } else {
+        told.into_iter().for_each(|text| tell(story, "endpoint", text));
+    }
     (story.status, story.answer) =
         if set.candidates.is_empty() { (503, Answer::Refused) } else { (200, Answer::Routed) };
 }

@@ -189,7 +189,7 @@ pub struct Explanation {
     /// The backend that answers in place of the route's: its canary, or its default backend.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub backend: Option<String>,
-    /// Endpoints of the backend that answers.
+    /// Endpoints of the backend that answers; not those of its canary as long as a draw decides between the two.
     pub endpoints: Vec<Endpoint>,
     /// Decisions, in order.
     pub steps: Vec<Step>,

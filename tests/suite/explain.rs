@@ -360,6 +360,9 @@ fn explain_says_what_decides_between_a_backend_and_its_canary_and_who_answers() 
     }
     bed.apply(&manifests("50", ready, ready));
     assert_eq!(texts(&bed, "backend", &[])[1], format!("its canary default/next:http takes requests by {RULE}50/100"));
+    let either = [format!("default/web:http: {}", web.address), format!("default/next:http: {}", next.address)];
+    assert_eq!(texts(&bed, "endpoint", &[]), either, "a draw decides");
+    assert_eq!(texts(&bed, "endpoint", &[("X-C", "always")]), [next.address.to_string()]);
 }
 
 #[test]
