@@ -357,7 +357,7 @@ fn finish(
     let choice = rehearsal::consider(backend, request);
     if let Choice::Canary(canary) = choice {
         let why = canary::why(backend, canary, &choice, request);
-        tell(story, "backend", format!("the canary of {} takes it, {why}", backend.settings.id));
+        tell(story, "backend", format!("the canary of {} takes it {why}", backend.settings.id));
         backend = &canary.backend;
     }
     story.backend = Some(backend.settings.id.to_string()).filter(|_| backend.settings.id != named.settings.id);

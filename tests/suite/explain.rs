@@ -351,7 +351,7 @@ fn explain_says_what_decides_between_a_backend_and_its_canary_and_who_answers() 
         let is_next = answers == "next";
         assert_eq!(told.backend.as_deref(), is_next.then_some("default/next:http"));
         let line = match is_next {
-            true => format!("the canary of default/web:http takes it, {why}\n"),
+            true => format!("the canary of default/web:http takes it {why}\n"),
             false => {
                 format!("its canary default/next:http takes requests by {RULE}{weight}/100, but not this one, {why}\n")
             }
