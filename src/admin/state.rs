@@ -1,5 +1,6 @@
 //! How endpoints stand, in the words that the API, the metrics and `explain` share.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
@@ -71,8 +72,11 @@ pub(super) fn reason(
     minded: u32,
     endpoint: &Endpoint,
 ) -> Option<String> {
+    let fails =
+        failing(balancing, endpoint).map(|(_, why)| format!("{why}; used all the same, since no more may be ejected"));
     match state {
         State::Draining => Some("terminating".to_owned()),
+        State::Ready | State::Starting if fails.is_some() => fails,
         State::Ready => None,
         State::Ejected | State::Unhealthy => endpoint.history().map(|history| {
             let is_tried = endpoint.is_open(minded, || backend.micros(Instant::now()));
@@ -121,6 +125,9 @@ pub(super) fn since(
     match state {
         State::Draining => backend.drains_since(set, endpoint),
         State::Ejected | State::Unhealthy => changed(),
+        State::Ready | State::Starting if failing(balancing, endpoint).is_some() => {
+            failing(balancing, endpoint).map(|(since, _)| since)
+        }
         State::Ready | State::Starting => Some(match (endpoint.standing(), endpoint.standing_by(judged(balancing))) {
             (Standing::Ready, _) => changed().map_or(came, |changed| changed.max(came)),
             // In another zone, where nobody comes by and ends it.
@@ -129,6 +136,11 @@ pub(super) fn since(
             _ => came,
         }),
     }
+}
+
+/// Since when and why requests fail at an endpoint in use.
+pub(super) fn failing(balancing: &Balancing, endpoint: &Endpoint) -> Option<(Instant, Arc<str>)> {
+    balancing.passive.as_ref().and_then(|_| endpoint.failing())
 }
 
 fn is_unchecked(balancing: &Balancing, backend: &Backend, endpoint: &Endpoint) -> bool {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::MOST_LOST;
-use crate::admin::shape;
+use crate::admin::{shape, state};
 use crate::ir::Balancing;
 use crate::live::standing::UNHEALTHY;
 use crate::live::{EndpointSet, Key, Standing};
@@ -30,7 +30,7 @@ pub(super) fn tell(
     // The endpoints of the story stand in the same order.
     for ((place, cell), shown) in set.iter().enumerate().zip(shown) {
         let is_server = server.is_some_and(|(server, _)| Arc::ptr_eq(server, cell));
-        let (address, state) = (&shown.address, &shown.state);
+        let (address, word) = (&shown.address, &shown.state);
         let Some(rest) = place.checked_sub(set.candidates.len()) else {
             let history = cell.history();
             let why = history.as_ref().map_or("no reason is known", |history| &*history.reason);
@@ -40,18 +40,20 @@ pub(super) fn tell(
                         open.push(address.as_str());
                     }
                     if cell.standing_by(judged) != Standing::Ready {
-                        failing.push(format!("{address} is {state}: {why}"));
+                        failing.push(format!("{address} is {word}: {why}"));
+                    } else if let Some((_, why)) = state::failing(balancing, cell) {
+                        failing.push(format!("{address} fails: {why}, and no more may be ejected"));
                     }
                 }
                 _ if cell.is_open(minded, || now) => {
-                    others.push(format!("{address} gets one request to see whether it is still {state}: {why}"));
+                    others.push(format!("{address} gets one request to see whether it is still {word}: {why}"));
                 }
-                _ => others.push(format!("not {address}, {state}: {why}")),
+                _ => others.push(format!("not {address}, {word}: {why}")),
             }
             continue;
         };
         if !is_server {
-            let why = if rest < set.elsewhere.len() { "in another zone" } else { state };
+            let why = if rest < set.elsewhere.len() { "in another zone" } else { word };
             others.push(format!("not {address}, {why}"));
         }
     }

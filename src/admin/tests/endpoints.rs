@@ -82,6 +82,18 @@ fn explain_says_why_those_that_fail_are_used_while_too_few_work() {
 }
 
 #[test]
+fn what_fails_and_may_not_be_ejected_says_so() {
+    let (view, id) = (shop(), backend_id("shop", "api"));
+    view.registry.set_endpoints(&id, &ir::EndpointSet::of(vec![endpoint(1, false)]));
+    let lone = Arc::clone(&view.registry.backend(&id).endpoints.load().candidates[0]);
+    assert_eq!(shown(&view), [("ready".to_owned(), None)]);
+    eject(&view, &lone);
+    let reason = "connect failure; used all the same, since no more may be ejected";
+    assert_eq!(shown(&view), [("ready".to_owned(), Some(reason.to_owned()))]);
+    assert_eq!(told(&view), ["10.0.0.1:8080", "10.0.0.1:8080 fails: connect failure, and no more may be ejected"]);
+}
+
+#[test]
 fn explain_says_of_endpoints_that_are_not_ready_why_they_get_nothing() {
     let (view, id) = (shop(), backend_id("shop", "api"));
     let mut set = ir::EndpointSet::of(vec![endpoint(1, false), endpoint(2, true)]);
