@@ -110,6 +110,27 @@ fn an_endpoint_is_not_blamed_for_a_client_that_takes_most_of_the_time_to_send() 
 }
 
 #[test]
+fn an_endpoint_that_takes_no_connection_in_the_time_for_all_of_it_is_set_aside() {
+    // The kernel drops what comes once the queue is full.
+    let deaf: [_; 2] = std::array::from_fn(|_| {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        socket.listen(0).unwrap();
+        let address = socket.local_addr().unwrap().as_socket().unwrap();
+        let connect = || std::net::TcpStream::connect_timeout(&address, Duration::from_millis(50)).ok();
+        let fill: Vec<_> = std::iter::from_fn(connect).take(64).collect();
+        (socket, address, fill)
+    });
+    let addresses = [deaf[0].1, deaf[1].1];
+    let bed = hurried(&addresses, STRICT);
+    let (answer, took) = timed(&bed, "Connection: close\r\n");
+    assert!(answer.starts_with("HTTP/1.1 504 ") && SOON.contains(&took), "{took:?}: {answer}");
+    let mut standings = addresses.map(|address| bed.standing(address).0);
+    standings.sort_unstable();
+    assert_eq!(standings, ["ejected", "ready"]);
+}
+
+#[test]
 fn tunnels_have_their_own_time() {
     let late = Scripted::start(|_, socket| {
         socket.write_all(b"HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n").unwrap();
