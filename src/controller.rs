@@ -226,6 +226,7 @@ impl Controller {
                         self.outlets.registry.sweep();
                         next_cell_sweep = now + CELL_SWEEP;
                         self.look_after_guards(&snapshot, seconds_since_epoch());
+                        self.look_after_lost_news(&snapshot, seconds_since_epoch());
                     }
                     next_sweep = if left > 0 { now + SWEEP } else { next_cell_sweep };
                 }
@@ -294,6 +295,20 @@ impl Controller {
         let silent = self.outlets.registry.silent();
         if silent != self.silent {
             self.silent = silent;
+            self.report(snapshot, now);
+        }
+    }
+
+    /// Looks at all Services if it was not told of all changes of standing.
+    fn look_after_lost_news(&mut self, snapshot: &Snapshot, now: i64) {
+        if !self.outlets.registry.lost_transitions() {
+            return;
+        }
+        let mut is_changed = false;
+        for (id, backend) in self.compiled.config.backends.iter() {
+            is_changed |= self.news.look(id, &backend.balancing, &self.outlets.registry, Instant::now());
+        }
+        if is_changed {
             self.report(snapshot, now);
         }
     }

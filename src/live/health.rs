@@ -11,8 +11,8 @@ use crate::ir::PassiveCheck;
 /// Why an endpoint is back.
 const SUCCESS: &str = "a request succeeded";
 
-/// What is failing and stays in use is told no more often, however short ejections are.
-const SHORTEST: Duration = Duration::from_secs(1);
+/// What is failing and stays in use is told no more often: whatever comes to itself between has nothing new to tell.
+const QUIET: Duration = Duration::from_secs(10);
 
 impl Backend {
     /// An attempt that began at `began` had a response head at `now`. `passive`: ejections count.
@@ -46,8 +46,8 @@ impl Backend {
             } else if run.count() >= most(settings, endpoint, history.as_deref(), now) {
                 if self.may_eject(settings, now) {
                     self.eject(endpoint, run, settings, began, now);
-                } else if bits & TROUBLE == 0 && !is_told(settings, history.as_deref(), now) {
-                    self.keep(endpoint, run, settings, began, now);
+                } else if bits & TROUBLE == 0 && !is_told(history.as_deref(), now) {
+                    self.keep(endpoint, run, began, now);
                 }
             }
         }
@@ -119,13 +119,12 @@ impl Backend {
         self.write(endpoint, before & ASIDE | EJECTED, next, reason);
     }
 
-    /// Takes note that an endpoint is failing and stays in use. Once in the time of an ejection: whatever comes to itself
-    /// between has nothing new to tell.
-    fn keep(&self, endpoint: &Arc<Endpoint>, run: Run, settings: &PassiveCheck, began: Instant, now: Instant) {
+    /// Takes note that an endpoint is failing and stays in use.
+    fn keep(&self, endpoint: &Arc<Endpoint>, run: Run, began: Instant, now: Instant) {
         let _changes = self.changes();
         let before = endpoint.standing.load(Ordering::Relaxed);
         let history = endpoint.history();
-        if before & TROUBLE != 0 || is_told(settings, history.as_deref(), now) || !self.is_news(endpoint, began) {
+        if before & TROUBLE != 0 || is_told(history.as_deref(), now) || !self.is_news(endpoint, began) {
             return;
         }
         let history = history.map_or_else(
@@ -254,9 +253,9 @@ impl Backend {
 }
 
 /// Whether it was told a moment ago that an endpoint is failing and stays in use.
-fn is_told(settings: &PassiveCheck, history: Option<&History>, now: Instant) -> bool {
+fn is_told(history: Option<&History>, now: Instant) -> bool {
     let told = history.and_then(|history| history.failing.as_ref());
-    told.is_some_and(|(since, _)| now.saturating_duration_since(*since) < settings.eject.max(SHORTEST))
+    told.is_some_and(|(since, _)| now.saturating_duration_since(*since) < QUIET)
 }
 
 /// How many failures in a row eject an endpoint that is not ejected.

@@ -78,6 +78,11 @@ impl Registry {
         self.news.hear()
     }
 
+    /// Whether changes of standing were not told since this was asked last, as too many waited.
+    pub fn lost_transitions(&self) -> bool {
+        self.news.is_lost()
+    }
+
     /// The cell of a backend, made if there is none.
     pub fn backend(&self, id: &ir::BackendId) -> Arc<Backend> {
         Arc::clone(&self.entry(&mut self.entries(), id).backend)

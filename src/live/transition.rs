@@ -1,6 +1,7 @@
 //! What control is told when an endpoint changes its standing.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::mpsc;
@@ -8,7 +9,8 @@ use tokio::sync::mpsc;
 use super::Standing;
 use crate::ir;
 
-/// Transitions that may wait. More are dropped: those who must know the state read it, and this is only the news.
+/// Transitions that may wait. More are dropped: those who must know the state read it, and this is only the news. That some
+/// were is told.
 const WAITING: usize = 1_024;
 
 /// An endpoint changed its standing.
@@ -36,18 +38,26 @@ pub struct Transition {
 pub(super) struct News {
     tell: mpsc::Sender<Transition>,
     hear: Mutex<Option<mpsc::Receiver<Transition>>>,
+    is_lost: AtomicBool,
 }
 
 impl News {
     /// Nothing told yet.
     pub(super) fn new() -> News {
         let (tell, hear) = mpsc::channel(WAITING);
-        News { tell, hear: Mutex::new(Some(hear)) }
+        News { tell, hear: Mutex::new(Some(hear)), is_lost: AtomicBool::new(false) }
     }
 
     /// Tells it, unless too many wait.
     pub(super) fn tell(&self, transition: Transition) {
-        let _ = self.tell.try_send(transition);
+        if self.tell.try_send(transition).is_err() {
+            self.is_lost.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether some were dropped since this was asked last.
+    pub(super) fn is_lost(&self) -> bool {
+        self.is_lost.swap(false, Ordering::Relaxed)
     }
 
     /// The end at which they are heard; there is one.

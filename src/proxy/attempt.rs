@@ -328,7 +328,9 @@ async fn attempt<C: Client>(
     let mut unread = Wait::default();
     let response = std::future::poll_fn(|cx| {
         if is_past(deadline, client, cx) {
-            let had_its_time = upload.is_complete() && had_its_time(plan, upload.last_pause(now));
+            // Whoever stood in line for a stream was not the endpoint's until then.
+            let is_its_own = upload.is_complete() && sight.is_news.get();
+            let had_its_time = is_its_own && had_its_time(plan, upload.last_pause(now));
             let fault = if had_its_time { UpstreamFault::HeadTimeout } else { UpstreamFault::Overdue };
             return Poll::Ready(Err(UploadFault::Upstream(fault)));
         }

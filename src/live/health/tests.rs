@@ -110,7 +110,7 @@ fn so_many_failures_in_a_row_eject() {
 }
 
 #[test]
-fn what_may_not_be_ejected_is_failing_until_it_answers_and_that_is_told_once_in_the_time_of_an_ejection() {
+fn what_may_not_be_ejected_is_failing_until_it_answers_and_that_is_told_once_in_a_while() {
     let mut bed = Bed::new(1);
     let mut heard = bed.registry.transitions().unwrap();
     let failing = |bed: &Bed| bed.endpoint(0).failing().map(|(since, why)| (bed.now - since, why.to_string()));
@@ -141,6 +141,19 @@ fn an_answer_from_before_says_nothing_of_what_is_failing_nor_does_what_was_befor
     assert!(bed.endpoint(0).failing().is_none());
     bed.after(10).fail(0, 4);
     assert!(bed.endpoint(0).failing().is_none(), "the row began anew");
+}
+
+#[test]
+fn that_changes_were_more_than_could_be_told_is_told() {
+    let bed = Bed::new(1);
+    let mut heard = bed.registry.transitions().unwrap();
+    let lone = bed.endpoint(0);
+    for turn in 0..2_000 {
+        assert!(bed.backend.judge(&lone, turn % 2 == 1, "x".into(), bed.now));
+    }
+    assert_eq!([bed.registry.lost_transitions(), bed.registry.lost_transitions()], [true, false]);
+    while heard.try_recv().is_ok() {}
+    assert!(bed.backend.judge(&lone, false, "x".into(), bed.now) && !bed.registry.lost_transitions());
 }
 
 #[test]
