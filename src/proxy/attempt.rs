@@ -5,7 +5,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::Poll;
 use std::time::Duration;
 
 use http::Method;
@@ -305,7 +305,7 @@ async fn attempt<C: Client>(
             let mut connect = Box::pin(upstream::connect(worker, far, timeouts.connect, &sight.is_news));
             let opened = std::future::poll_fn(|cx| match connect.as_mut().poll(cx) {
                 Poll::Ready(opened) => Poll::Ready(opened.map_err(UploadFault::Upstream)),
-                Poll::Pending if is_past(deadline, client, cx) => {
+                Poll::Pending if client.timer().is_over(cx, deadline) => {
                     let had_its_time = had_its_time(plan, now);
                     let fault = if had_its_time { UpstreamFault::ConnectTimeout } else { UpstreamFault::Overdue };
                     Poll::Ready(Err(UploadFault::Upstream(fault)))
@@ -327,7 +327,7 @@ async fn attempt<C: Client>(
     let mut broken = None;
     let mut unread = Wait::default();
     let response = std::future::poll_fn(|cx| {
-        if is_past(deadline, client, cx) {
+        if client.timer().is_over(cx, deadline) {
             // Whoever stood in line for a stream was not the endpoint's until then.
             let is_its_own = upload.is_complete() && sight.is_news.get();
             let had_its_time = is_its_own && had_its_time(plan, upload.last_pause(now));
@@ -414,13 +414,9 @@ async fn attempt<C: Client>(
     Ok((upstream, response))
 }
 
-/// Whether `deadline` is past; the task is woken then.
-fn is_past<C: Client>(deadline: Option<Instant>, client: &C, cx: &mut Context<'_>) -> bool {
-    deadline.is_some_and(|at| client.timer().poll(cx, at).is_ready())
-}
-
 /// Whether an endpoint whose turn it was from `since` on had half of the time for all of the request, now that it is over. What
 /// it did in less says nothing about it: others had the rest.
+#[cold]
 fn had_its_time(plan: &Plan<'_>, since: Instant) -> bool {
     let half = plan.timeouts.total.unwrap_or_default() / 2;
     plan.deadline.is_some_and(|at| at.saturating_duration_since(since) >= half)

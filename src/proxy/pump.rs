@@ -86,7 +86,7 @@ pub(super) fn pump<C: Client>(
     let mut outflow = Outflow::default();
     let mut wait = Wait::default();
     std::future::poll_fn(move |cx| {
-        if source.deadline().is_some_and(|at| client.timer().poll(cx, at).is_ready()) {
+        if client.timer().is_over(cx, source.deadline()) {
             return Poll::Ready(Err(Stop::Cut(UpstreamFault::Overdue)));
         }
         if let Some(Uphill { upload, upstream, send }) = &mut request {

@@ -30,6 +30,17 @@ impl Timer {
         }
         Poll::Pending
     }
+
+    /// Whether the time for all of a request is over, where it has one; the task is woken then, or earlier.
+    pub fn is_over(&self, cx: &mut Context<'_>, deadline: Option<Instant>) -> bool {
+        deadline.is_some_and(|at| self.has_come(cx, at))
+    }
+
+    /// Out of line: most requests have no such time, and should not make room for it.
+    #[cold]
+    fn has_come(&self, cx: &mut Context<'_>, deadline: Instant) -> bool {
+        self.poll(cx, deadline).is_ready()
+    }
 }
 
 /// How long one thing has been waited for without progress.

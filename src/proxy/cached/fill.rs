@@ -109,7 +109,7 @@ impl Fill {
         let soon = Instant::now() + PATIENCE;
         let mut followed = self.lead.as_ref().filter(|_| self.is_open_ended);
         std::future::poll_fn(|cx| {
-            if deadline.is_some_and(|at| timer.poll(cx, at).is_ready()) {
+            if timer.is_over(cx, deadline) {
                 return Poll::Ready(Ended::Broken(UpstreamFault::Overdue));
             }
             loop {
