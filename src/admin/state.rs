@@ -122,12 +122,12 @@ pub(super) fn since(
 ) -> Option<Instant> {
     let changed = || endpoint.history().map(|history| history.since);
     let came = backend.came(endpoint);
+    if let (State::Ready | State::Starting, Some((since, _))) = (state, failing(balancing, endpoint)) {
+        return Some(since);
+    }
     match state {
         State::Draining => backend.drains_since(set, endpoint),
         State::Ejected | State::Unhealthy => changed(),
-        State::Ready | State::Starting if failing(balancing, endpoint).is_some() => {
-            failing(balancing, endpoint).map(|(since, _)| since)
-        }
         State::Ready | State::Starting => Some(match (endpoint.standing(), endpoint.standing_by(judged(balancing))) {
             (Standing::Ready, _) => changed().map_or(came, |changed| changed.max(came)),
             // In another zone, where nobody comes by and ends it.

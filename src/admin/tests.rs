@@ -95,6 +95,18 @@ fn backends_show_their_endpoints_of_this_moment() {
     );
 }
 
+/// An endpoint like any other.
+fn endpoint(number: u8) -> ir::Endpoint {
+    ir::Endpoint {
+        address: ([10, 0, 0, number], 8080).into(),
+        pod: None,
+        weight: 1,
+        key: None,
+        draining: false,
+        elsewhere: false,
+    }
+}
+
 /// The shop with checks of its API: one endpoint works and is checked, one is set aside by `failed`.
 fn checked(failed: &[usize]) -> View {
     let view = shop();

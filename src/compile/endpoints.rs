@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use super::claim::problem;
+use super::ingress::annotations::is_number;
 use super::keys::Keys;
 use super::resolve::refused_address;
 use crate::ir::{Backend, Endpoint, EndpointSet, EndpointSource, Name, Object, Problem, Reason, Severity, Unready};
@@ -207,7 +208,6 @@ fn weight<'a>(snapshot: &'a Snapshot, backend: &Backend, pod: &Arc<str>) -> Resu
 
 /// What to write in place of a label that is no weight.
 fn right_weight(written: &str) -> String {
-    let is_number = |digits: &str| !digits.is_empty() && digits.bytes().all(|octet| octet.is_ascii_digit());
     let digits = written.trim_start_matches('0');
     match () {
         () if is_number(written) && digits.is_empty() => format!("write {DEFAULT_WEIGHT}, the least"),

@@ -9,8 +9,9 @@ use tokio::sync::mpsc;
 use tracing::{info, warn};
 
 use crate::ir::{BackendId, Balancing, Kind, Object, Problem, Reason, Severity};
-use crate::live::standing::{EJECTED, FAILING, UNHEALTHY};
+use crate::live::standing::FAILING;
 use crate::live::{Registry, Standing, Transition};
+use crate::proxy::balance::judged;
 
 /// Lines about changes of standing in [`RATION_TIME`]; a node that dies takes many endpoints along.
 const RATION: usize = 50;
@@ -131,9 +132,8 @@ impl News {
         now: Instant,
     ) -> bool {
         let set = registry.backend(backend).endpoints.load_full();
-        let passive = if balancing.passive.is_some() { EJECTED | FAILING } else { 0 };
-        let active = if balancing.active.is_some() { UNHEALTHY } else { 0 };
-        let (all, working) = (set.ready().count(), set.without(passive | active));
+        let failing = if balancing.passive.is_some() { FAILING } else { 0 };
+        let (all, working) = (set.ready().count(), set.without(judged(balancing) | failing));
         // Where there is none at all, a problem says so.
         let is_down = working == 0 && all > 0;
         if is_down == self.down.contains_key(backend) {

@@ -129,7 +129,7 @@ impl Backend {
         }
         let history = history.map_or_else(
             || History {
-                since: self.at_tenths(endpoint.born()),
+                since: self.came(endpoint),
                 reason: "".into(),
                 failing: None,
                 ejections: 0,

@@ -30,14 +30,7 @@ fn told(view: &View) -> Vec<String> {
 }
 
 fn endpoint(number: u8, draining: bool) -> ir::Endpoint {
-    ir::Endpoint {
-        address: ([10, 0, 0, number], 8080).into(),
-        pod: None,
-        weight: 1,
-        key: None,
-        draining,
-        elsewhere: false,
-    }
+    ir::Endpoint { draining, ..super::endpoint(number) }
 }
 
 /// State and reason of the endpoints of the shop's API.

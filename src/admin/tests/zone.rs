@@ -4,14 +4,7 @@ use super::*;
 use crate::live::Fault;
 
 fn endpoint(number: u8, elsewhere: bool) -> ir::Endpoint {
-    ir::Endpoint {
-        address: ([10, 0, 0, number], 8080).into(),
-        pod: None,
-        weight: 1,
-        key: None,
-        draining: false,
-        elsewhere,
-    }
+    ir::Endpoint { elsewhere, ..super::endpoint(number) }
 }
 
 #[test]

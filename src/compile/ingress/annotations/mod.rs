@@ -37,7 +37,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::table::Effect;
-pub(in crate::compile) use self::value::{NETWORKS, Refusal, SWITCH, Value, means, shorten};
+pub(in crate::compile) use self::value::{NETWORKS, Refusal, SWITCH, Value, is_number, means, shorten};
 use crate::compile::claim::{Front, problem};
 use crate::compile::config_map;
 use crate::compile::ground::Ground;

@@ -205,7 +205,7 @@ impl<'a> Value<'a> {
 }
 
 /// Digits and nothing else.
-fn is_number(text: &str) -> bool {
+pub(in crate::compile) fn is_number(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|octet| octet.is_ascii_digit())
 }
 
