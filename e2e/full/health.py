@@ -86,9 +86,8 @@ class Health(ChartCase):
         tasks = self.cluster.programs.run("ctr", "-a", self.cluster.socket, "-n", "k8s.io", "tasks", "ls").stdout
         return next(int(line.split()[1]) for line in tasks.splitlines() if line.startswith(container))
 
-    def hang(self, pod: dict) -> None:
-        """Stops the process of a Pod, as a hung one stands: the kernel still takes connections for it."""
-        process = self.process(pod)
+    def hang(self, process: int) -> None:
+        """Stops a process, as a hung one stands: the kernel still takes connections for it."""
         os.kill(process, signal.SIGSTOP)
         self.addCleanup(lambda: os.kill(process, signal.SIGCONT))
 
@@ -163,14 +162,16 @@ class Health(ChartCase):
         for service in hosts:
             self.eventually(lambda: self.standing(service) == {"ready": 3}, 10, "all are checked")  # noqa: B023
         pods = {service: self.pods_of(service)[0] for service in hosts}
+        # Found before the clock runs: the program that lists them may take a second when it starts.
+        processes = [self.process(pod) for pod in pods.values()]
         out, back = {}, {}
         with (
             self.load(f"http://{address}/", hosts["passive"], rate=100) as passive,
             self.load(f"http://{address}/", hosts["active"], rate=100) as active,
         ):
             hung, hung_at = time.monotonic(), time.time()
-            for pod in pods.values():
-                self.hang(pod)
+            for process in processes:
+                self.hang(process)
             wanted = {"passive": "ejected", "active": "unhealthy"}
             out = self._become({name: {"ready": 2, state: 1} for name, state in wanted.items()}, 20)
             for service, (state, reason) in {
@@ -178,8 +179,8 @@ class Health(ChartCase):
                 "active": ("unhealthy", f"no answer in {head} s"),
             }.items():
                 self._is_shown(service, hosts[service], pods[service], state, reason, hung_at)
-            for pod in pods.values():
-                os.kill(self.process(pod), signal.SIGCONT)
+            for process in processes:
+                os.kill(process, signal.SIGCONT)
             well = time.monotonic()
             back = self._become({name: {"ready": 3} for name in hosts}, 20)
         for load in (passive, active):
